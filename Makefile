@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make train    install into .venv and train the default network on MNIST
+# make test     the quick tests          make test-full   the rest, but for the peers
+# make bench    the benchmarks against their peers, in a second virtual environment
+# make dev      from now on .venv holds an editable, incrementally built install
+# make fmt      format in place          make lint        what CI checks without running a test
+#
+# Variables: PYTHON (the interpreter that makes .venv), VENV, ARGS (passed on to fastcnn train, pytest or the benchmark).
+PYTHON ?= python3
+VENV ?= .venv
+PEERS ?= .venv-peers
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml CMakeLists.txt \
+    $(shell find cmake csrc python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
+CXX_FILES = $(shell find csrc -name '*.cpp' -o -name '*.h')
+BENCHMARKS := layers gemm pool train
+
+.PHONY: train test test-full test-differential bench dev fmt lint wheel clean
+
+train: $(VENV)/.installed
+	$(BIN)/fastcnn train $(ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+test-full: $(VENV)/.test
+	$(BIN)/python -m pytest -m "full and not differential" $(ARGS)
+
+test-differential: $(PEERS)/.installed
+	$(PEERS)/bin/python -m pytest -m differential $(ARGS)
+
+bench: $(PEERS)/.installed
+	@set -e; for name in $(BENCHMARKS); do $(PEERS)/bin/python benchmarks/$$name.py $(ARGS); done
+
+fmt: $(VENV)/.lint
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/stubtest fastcnn._native
+	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
+
+dev: $(VENV)/.pip
+	touch $(VENV)/.editable
+	rm -f $(VENV)/.installed
+	$(MAKE) $(VENV)/.installed
+
+clean:
+	rm -rf build dist runs $(VENV) $(PEERS)
+
+# --- virtual environments -------------------------------------------------------------------------------------------
+# Each stamp is a file in the environment, so nothing is installed twice; deleting the environment forgets them all.
+
+%/.pip: scripts/check_host.py
+	@$(PYTHON) scripts/check_host.py
+	$(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+# One wheel for both environments: what is tested is what is installed.
+wheel: build/.wheel
+
+build/.wheel: $(VENV)/.pip $(SOURCES)
+	@rm -rf build/dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/dist .
+	@touch $@
+
+$(VENV)/.installed: $(if $(wildcard $(VENV)/.editable),$(SOURCES),build/.wheel)
+	@$(BIN)/python -m pip uninstall --quiet --yes fastcnn 2>/dev/null
+ifneq ($(wildcard $(VENV)/.editable),)
+	$(BIN)/python -m pip install --quiet "scikit-build-core>=0.11" "pybind11>=3.0" cmake ninja
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[plot]"
+else
+	$(BIN)/python -m pip install --quiet "$$(ls build/dist/*.whl)[plot]"
+endif
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group test
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --group lint
+	@touch $@
+
+$(PEERS)/.installed: build/.wheel $(PEERS)/.pip
+	@$(PEERS)/bin/python -m pip uninstall --quiet --yes fastcnn 2>/dev/null
+	$(PEERS)/bin/python -m pip install --quiet --group peers --group test "$$(ls build/dist/*.whl)"
+	@touch $@

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The one table of instruction sets. Each row becomes an OBJECT library of the same sources with
+# FASTCNN_ISA_NS=<name>, and FASTCNN_HAVE_<NAME> for the files that are compiled once. To add an ISA: a row here, its
+# vocabulary in csrc/cpu/kernels/vec.h, and its row in the run-time list of csrc/cpu.
+#
+# name | processors it is built for | flags
+set(x86_64 "^(x86_64|AMD64|amd64)$")
+set(FASTCNN_ISAS
+    "baseline|.*|"
+    "avx2|${x86_64}|-mavx2 -mfma"
+    "avx512|${x86_64}|-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mprefer-vector-width=512"
+    "neon|^(aarch64|arm64|ARM64)$|")
+
+# What keeps one ISA's code out of another's: no exceptions or RTTI (shared weak symbols), no LTO (it would merge
+# functions across rows), and -march put back to the architecture's base should CXXFLAGS have raised it.
+set(FASTCNN_ISA_COMMON_FLAGS -fno-exceptions -fno-rtti -fno-lto -fno-openmp $<$<NOT:$<CONFIG:Debug>>:-O3>)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "${x86_64}")
+  list(APPEND FASTCNN_ISA_COMMON_FLAGS -march=x86-64)
+endif()
+
+# fastcnn_add_isa_libraries(SOURCES <files> LIBRARIES <out: targets> DEFINITIONS <out: FASTCNN_HAVE_...>)
+function(fastcnn_add_isa_libraries)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "LIBRARIES;DEFINITIONS" "SOURCES")
+  set(libraries "")
+  set(definitions "")
+  foreach(row IN LISTS FASTCNN_ISAS)
+    string(REGEX MATCH "^([a-z0-9]+)\\|(.*)\\|([^|]*)$" _ "${row}")
+    set(name "${CMAKE_MATCH_1}")
+    set(processors "${CMAKE_MATCH_2}")
+    separate_arguments(flags UNIX_COMMAND "${CMAKE_MATCH_3}")
+    if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "${processors}")
+      continue()
+    endif()
+    string(TOUPPER "${name}" upper)
+    add_library(fastcnn_isa_${name} OBJECT ${arg_SOURCES})
+    target_link_libraries(fastcnn_isa_${name} PRIVATE fastcnn_flags)
+    target_compile_definitions(fastcnn_isa_${name} PRIVATE FASTCNN_ISA_NS=${name} FASTCNN_ISA_${upper}=1)
+    target_compile_options(fastcnn_isa_${name} PRIVATE ${FASTCNN_ISA_COMMON_FLAGS} ${flags})
+    list(APPEND libraries fastcnn_isa_${name})
+    list(APPEND definitions FASTCNN_HAVE_${upper}=1)
+  endforeach()
+  set(${arg_LIBRARIES} "${libraries}" PARENT_SCOPE)
+  set(${arg_DEFINITIONS} "${definitions}" PARENT_SCOPE)
+endfunction()
