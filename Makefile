@@ -83,11 +83,11 @@ else
 endif
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.installed
+$(VENV)/.test: pyproject.toml | $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --group test
 	@touch $@
 
-$(VENV)/.lint: $(VENV)/.test
+$(VENV)/.lint: pyproject.toml | $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --group lint
 	@touch $@
 
