@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which instruction set and which kernel: the CPU's Backend. The ISA is the first of isas.inc that the
+// processor supports, or the one FASTCNN_ISA names, settled once; the kernel is the first row of rows.inc
+// whose supports() agrees.
+#include <cstdlib>
+#include <cstring>
+
+#include "cpu.h"
+#include "isa.h"
+#include "kernels.h"
+#include "rows.h"
+
+namespace fastcnn {
+namespace cpu {
+
+#define FASTCNN_TABLE(field, Type) extern const Type field##_kernels;
+#define FASTCNN_ADDRESS(field, Type) &field##_kernels,
+#define FASTCNN_ISA_ROW(isa, features)                                            \
+  namespace isa {                                                                 \
+  FASTCNN_KERNEL_TABLES(FASTCNN_TABLE)                                            \
+  constexpr CpuKernels kKernels = {#isa, FASTCNN_KERNEL_TABLES(FASTCNN_ADDRESS)}; \
+  }
+#include "isas.inc"
+#undef FASTCNN_ISA_ROW
+#undef FASTCNN_ADDRESS
+#undef FASTCNN_TABLE
+
+namespace {
+
+struct IsaRow {
+  const CpuKernels* kernels;
+  uint32_t features;
+};
+
+constexpr IsaRow kIsas[] = {
+#define FASTCNN_ISA_ROW(isa, features) {&isa::kKernels, features},
+#include "isas.inc"
+#undef FASTCNN_ISA_ROW
+};
+
+constexpr KernelRow kRows[] = {
+#define FASTCNN_ROW(step, algorithm)                                                                  \
+  {Step::k_##step, #step "_" #algorithm, supports_##step##_##algorithm, prepare_##step##_##algorithm, \
+   run_##step##_##algorithm},
+#include "rows.inc"
+#undef FASTCNN_ROW
+};
+
+struct Selection {
+  const CpuKernels* kernels;
+  Status status;  // why FASTCNN_ISA could not be followed
+};
+
+Selection select() {
+  Selection s = {};
+  const uint32_t detected = detected_features();
+  const char* wanted = std::getenv("FASTCNN_ISA");
+  std::string names;
+  for (const IsaRow& row : kIsas) {
+    if (row.features & ~detected) continue;
+    names += (names.empty() ? "" : ", ") + std::string(row.kernels->name);
+    const bool chosen = !wanted || !*wanted || !std::strcmp(wanted, row.kernels->name);
+    if (chosen && !s.kernels) s.kernels = row.kernels;
+  }
+  if (!s.kernels) {
+    // Something that runs everywhere, for those who only ask for names; every prepare() fails with the
+    // message.
+    s.kernels = kIsas[sizeof kIsas / sizeof *kIsas - 1].kernels;
+    s.status.code = Code::kArgument;
+    std::snprintf(s.status.message, sizeof s.status.message, "FASTCNN_ISA: got '%.40s', wanted one of: %s",
+                  wanted, names.c_str());
+  }
+  return s;
+}
+
+const Selection& selection() {
+  static const Selection s = select();
+  return s;
+}
+
+Code prepare(const OpDescriptor* op, Prepared* out, Status* status) {
+  *status = selection().status;
+  if (status->code != Code::kOk) return status->code;
+  for (const KernelRow& row : kRows) {
+    if (row.step != op->step || !row.supports(*op)) continue;
+    *out = {};
+    out->op = *op;
+    out->row = &row;
+    out->kernel = row.name;
+    row.prepare(out);
+    return Code::kOk;
+  }
+  status->code = Code::kArgument;
+  std::snprintf(status->message, sizeof status->message, "no CPU kernel supports step %d with this epilogue",
+                static_cast<int>(op->step));
+  return status->code;
+}
+
+void run(const Prepared* prepared, const Operands* operands, Context* context) {
+  static_cast<const KernelRow*>(prepared->row)->run(*prepared, *operands, *context);
+}
+
+constexpr int kRowCount = sizeof kRows / sizeof *kRows;
+
+struct KernelList {
+  KernelInfo info[kRowCount];
+  KernelList() {
+    for (int i = 0; i < kRowCount; ++i) info[i] = {kRows[i].step, kRows[i].name};
+  }
+};
+
+const KernelInfo* kernel_list(int* count) {
+  static const KernelList list;
+  *count = kRowCount;
+  return list.info;
+}
+
+}  // namespace
+
+const CpuKernels& kernels() { return *selection().kernels; }
+
+std::vector<std::string> supported_isas() {
+  std::vector<std::string> names;
+  const uint32_t detected = detected_features();
+  for (const IsaRow& row : kIsas)
+    if (!(row.features & ~detected)) names.push_back(row.kernels->name);
+  return names;
+}
+
+const Backend& backend() {
+  static const Backend b = {kBackendVersion, sizeof(Backend), "cpu", kernels().name, prepare, run,
+                            kernel_list};
+  return b;
+}
+
+}  // namespace cpu
+}  // namespace fastcnn

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// CPUID says what the processor has, XGETBV what the system keeps for us: AVX-512 on a system that does not
+// save its registers would corrupt them. dispatch.cpp asks once.
+#include "isa.h"
+
+namespace fastcnn {
+namespace cpu {
+
+#if defined(__x86_64__)
+
+static uint64_t saved_state() {
+  if (!__builtin_cpu_supports("avx")) return 0;  // also true only where XGETBV exists
+  uint32_t low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low | static_cast<uint64_t>(high) << 32;
+}
+
+uint32_t detected_features() {
+  __builtin_cpu_init();
+  constexpr uint64_t kYmm = 0x6, kZmm = 0xe6;  // XMM and YMM; with the mask registers and both parts of ZMM
+  const uint64_t saved = saved_state();
+  uint32_t features = 0;
+  if ((saved & kYmm) == kYmm) {
+    if (__builtin_cpu_supports("avx2")) features |= kAvx2;
+    if (__builtin_cpu_supports("fma")) features |= kFma;
+  }
+  if ((saved & kZmm) == kZmm && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+    features |= kAvx512;
+  return features;
+}
+
+#elif defined(__aarch64__)
+
+uint32_t detected_features() { return kNeon; }  // part of the architecture
+
+#else
+
+uint32_t detected_features() { return 0; }
+
+#endif
+
+}  // namespace cpu
+}  // namespace fastcnn
