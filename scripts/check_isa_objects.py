@@ -3,8 +3,8 @@
 
 The linker merges weak symbols (inline functions, templates) of equal name and keeps any one of them: were it
 the AVX-512 copy, older processors would die in code that never asked for AVX-512. So each object of
-cpu/kernels/<field>.cpp exports `fastcnn::cpu::<isa>::<field>_kernels` and nothing else, and holds no weak symbol
-and no static constructor.
+cpu/kernels/<field>.cpp exports `fastcnn::cpu::<isa>::<field>_kernels` and nothing else, and holds no weak
+symbol and no static constructor.
 
 Usage: check_isa_objects.py <build directory>. Prints each fault and exits with 1 if there is one.
 """
