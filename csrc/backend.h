@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// The device boundary: what a device must be able to do, as one plain struct of functions.
+//
+// A step is one kernel call of a plan. prepare() looks for the first row of the device's kernel list that supports the
+// descriptor and fixes blocking and memory; run() executes it, any number of times. Whatever is prepared is plain data:
+// it can be copied and dropped. No exceptions and no standard-library types cross this boundary.
+#pragma once
+#include "base/shape.h"
+#include "base/status.h"
+
+namespace fastcnn {
+
+// X(step, shape struct, inputs, outputs): operands in order; a trailing ? may be null.
+#define FASTCNN_STEPS(X)                                                             \
+  X(conv2d_fprop, Conv2dShape, "x w bias?", "y")                                     \
+  X(conv2d_dgrad, Conv2dShape, "dy w mask?", "dx")                                   \
+  X(conv2d_wgrad, Conv2dShape, "x dy", "dw")                                         \
+  X(gemm, GemmShape, "a b bias? mask?", "y")                                         \
+  X(column_sum, RowsShape, "dy", "db")                                               \
+  X(max_pool2d_fwd, Pool2dShape, "x", "y")                                           \
+  X(max_pool2d_bwd, Pool2dShape, "dy x", "dx")                                       \
+  X(average_pool2d_fwd, Pool2dShape, "x", "y")                                       \
+  X(average_pool2d_bwd, Pool2dShape, "dy mask?", "dx")                               \
+  X(sum_pool2d_fwd, Pool2dShape, "x", "y")                                           \
+  X(sum_pool2d_bwd, Pool2dShape, "dy mask?", "dx")                                   \
+  X(activation_fwd, FlatShape, "x", "y")                                             \
+  X(activation_bwd, FlatShape, "dy y", "dx")                                         \
+  X(softmax_fwd, RowsShape, "x", "y")                                                \
+  X(softmax_bwd, RowsShape, "dy y", "dx")                                            \
+  X(dropout, DropoutShape, "x", "y")                                                 \
+  X(rescale, RescaleShape, "x", "y")                                                 \
+  X(gather, GatherShape, "x index?", "y")                                            \
+  X(loss, LossShape, "x target", "dx? result")                                       \
+  X(optimizer, OptimizerShape, "gradient", "parameters slot0? slot1?")
+
+enum class Step : int32_t {
+  k_none = -1,  // an operator that only renames its input
+#define FASTCNN_STEP(name, shape, inputs, outputs) k_##name,
+  FASTCNN_STEPS(FASTCNN_STEP)
+#undef FASTCNN_STEP
+      kCount
+};
+
+// What the backward pass of an operator reads besides dy.
+enum class Saves : int32_t { kNothing, kX, kY };
+
+// X(operator, forward step, saved): the differentiable operators. plan/gradients.cpp holds one rule each, grad_<operator>;
+// the reference, the cases and the tests of fastcnn.testing go by the same names.
+#define FASTCNN_OPERATORS(X)                         \
+  X(conv2d, conv2d_fprop, kX)                        \
+  X(dense, gemm, kX)                                 \
+  X(max_pool2d, max_pool2d_fwd, kX)                  \
+  X(average_pool2d, average_pool2d_fwd, kNothing)    \
+  X(sum_pool2d, sum_pool2d_fwd, kNothing)            \
+  X(relu, activation_fwd, kY)                        \
+  X(sigmoid, activation_fwd, kY)                     \
+  X(tanh, activation_fwd, kY)                        \
+  X(softmax, softmax_fwd, kY)                        \
+  X(dropout, dropout, kNothing)                      \
+  X(rescaling, rescale, kNothing)                    \
+  X(flatten, none, kNothing)
+
+// What is fused to the end of a step; a row's supports() says whether it can.
+struct Epilogue {
+  int32_t bias;           // y += bias[K]
+  Activation activation;  // y = activation(y)
+  // Backward steps: dx is set to 0 where mask <= 0. mask is the ReLU output that dx is the gradient of; max_pool2d_bwd reads
+  // x itself, which is that output.
+  int32_t relu_mask;
+};
+
+struct OpDescriptor {
+  Step step;
+  Math math;
+  Epilogue epilogue;
+  union {
+#define FASTCNN_SHAPE(name, shape, inputs, outputs) shape name;
+    FASTCNN_STEPS(FASTCNN_SHAPE)
+#undef FASTCNN_SHAPE
+  };
+};
+
+constexpr int kMaxInputs = 4, kMaxOutputs = 3;
+
+struct Operands {
+  const void* in[kMaxInputs];
+  void* out[kMaxOutputs];
+};
+
+struct Prepared {
+  OpDescriptor op;
+  const void* row;          // the device's own; its name is in `kernel`
+  const char* kernel;
+  size_t workspace_bytes;   // shared by the team
+  size_t scratch_bytes;     // of each thread
+  int32_t parallel;         // 0: too little work for more than one thread
+  double flops, bytes;      // of the definition, not of the algorithm
+  alignas(64) unsigned char state[512];
+};
+
+struct Member;  // base/parallel.h
+
+// Where a step runs: a member of a thread team on the CPU.
+struct Context {
+  Member* member;
+  void* workspace;
+  const RunScalars* scalars;
+};
+
+struct KernelInfo {
+  Step step;
+  const char* name;
+};
+
+struct Backend {
+  uint32_t version, size;
+  const char* name;     // "cpu"
+  const char* variant;  // the instruction set in use
+  Code (*prepare)(const OpDescriptor*, Prepared*, Status*);
+  // Called by every member of the team with the same arguments but for its Member. Ends with all of the step's output
+  // visible to all members. Cannot fail: everything that can was settled by prepare().
+  void (*run)(const Prepared*, const Operands*, Context*);
+  const KernelInfo* (*kernels)(int* count);
+};
+
+constexpr uint32_t kBackendVersion = 1;
+
+}  // namespace fastcnn

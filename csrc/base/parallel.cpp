@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only file that mentions OpenMP, which lends its threads: they wait between regions, so opening one costs about a
+// microsecond. Inside a region the team has its own barrier and its own task hand-out.
+#include "parallel.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <string>
+
+namespace fastcnn {
+namespace {
+
+// About 30 us: longer than any wait between balanced members, shorter than a time slice.
+constexpr int kSpins = 600;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+struct Scratch {
+  ~Scratch() { std::free(data); }
+  void* data = nullptr;
+  size_t bytes = 0;
+};
+thread_local Scratch scratch_of_thread;
+
+std::atomic<int> threads_asked{0};
+
+// OpenMP's threads do not survive a fork; a child of a process that has used them runs on one thread.
+std::atomic<bool> team_opened{false}, team_lost{false};
+
+void watch_forks() {
+  static std::once_flag once;
+  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { team_lost = team_opened.load(); }); });
+}
+
+// Cores that the cgroup's quota pays for, over all levels of the hierarchy; 0 without a limit.
+double quota_of(const std::string& folder, bool v2) {
+  if (v2) {
+    std::ifstream file(folder + "/cpu.max");
+    std::string quota;
+    double period = 0;
+    if (file >> quota >> period && quota != "max" && period > 0) return std::atof(quota.c_str()) / period;
+    return 0;
+  }
+  double quota = 0, period = 0;
+  std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
+  std::ifstream(folder + "/cpu.cfs_period_us") >> period;
+  return quota > 0 && period > 0 ? quota / period : 0;
+}
+
+double cgroup_quota() {
+  double least = 0;
+  const auto visit = [&least](const std::string& root, std::string path, bool v2) {
+    for (;;) {
+      const double quota = quota_of(root + path, v2);
+      if (quota > 0 && (least == 0 || quota < least)) least = quota;
+      if (path.empty() || path == "/") return;
+      path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
+    }
+  };
+  std::ifstream file("/proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    const std::string path = line.substr(second + 1);
+    if (controllers == ",,") visit("/sys/fs/cgroup", path, true);
+    if (controllers.find(",cpu,") != std::string::npos) visit("/sys/fs/cgroup/cpu", path, false);
+  }
+  return least;
+}
+
+int affinity() {
+  for (int cpus = 1024; cpus <= 1 << 20; cpus *= 4) {
+    cpu_set_t* set = CPU_ALLOC(cpus);
+    if (!set) return 0;
+    const size_t bytes = CPU_ALLOC_SIZE(cpus);
+    CPU_ZERO_S(bytes, set);
+    const int failed = sched_getaffinity(0, bytes, set);
+    const int count = failed ? 0 : CPU_COUNT_S(bytes, set);
+    CPU_FREE(set);
+    if (!failed) return count;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void Member::barrier() {
+  if (count == 1) return;
+  const uint32_t generation = team->generation.load(std::memory_order_relaxed);
+  if (team->arrived.fetch_add(1, std::memory_order_acq_rel) == count - 1) {
+    for (int i = 0; i < count; ++i) team->cursors[i].next.store(0, std::memory_order_relaxed);
+    team->arrived.store(0, std::memory_order_relaxed);
+    team->generation.store(generation + 1, std::memory_order_release);
+    return;
+  }
+  for (int spins = 0; team->generation.load(std::memory_order_acquire) == generation; ++spins)
+    if (spins < kSpins)
+      pause();
+    else
+      sched_yield();
+}
+
+void* Member::scratch(size_t bytes) {
+  Scratch& own = scratch_of_thread;
+  if (own.bytes < bytes) {
+    const size_t page = bytes >= (size_t{2} << 20) ? size_t{2} << 20 : 4096;
+    if (bytes > SIZE_MAX - page) return nullptr;
+    const size_t rounded = (bytes + page - 1) / page * page;
+    void* data = std::aligned_alloc(page, rounded);
+    if (!data) return nullptr;
+    if (page > 4096) madvise(data, rounded, MADV_HUGEPAGE);
+    std::free(own.data);
+    own.data = data, own.bytes = rounded;
+  }
+  return own.data;
+}
+
+bool Member::reserve(size_t bytes) {
+  if (bytes && !scratch(bytes)) team->refused = true;
+  barrier();
+  return !team->refused;
+}
+
+void run_team(int threads, void (*f)(void*, Member&), void* argument) {
+  watch_forks();
+  std::unique_ptr<Cursor[]> cursors;
+  if (threads > 1 && !team_lost && !omp_in_parallel()) cursors.reset(new (std::nothrow) Cursor[threads]);
+  if (!cursors) {
+    Team alone;
+    Member me{&alone, 0, 1};
+    f(argument, me);
+    return;
+  }
+  team_opened = true;
+  Team team;
+  team.cursors = cursors.get();
+#pragma omp parallel num_threads(threads)
+  {
+    Member me{&team, omp_get_thread_num(), omp_get_num_threads()};
+    f(argument, me);
+  }
+}
+
+ThreadSources thread_sources() {
+  static const double quota = cgroup_quota();
+  const char* text = std::getenv("OMP_NUM_THREADS");
+  const long omp = text ? std::strtol(text, nullptr, 10) : 0;
+  return {omp > 0 && omp <= kMaxThreads ? static_cast<int>(omp) : 0, affinity(), quota};
+}
+
+int threads() {
+  const int asked = threads_asked;
+  if (asked) return asked;
+  const ThreadSources from = thread_sources();
+  int count = from.affinity > 0 ? from.affinity : 1;
+  if (from.omp_num_threads) count = std::min(count, from.omp_num_threads);
+  if (from.quota > 0) count = std::min(count, static_cast<int>(std::ceil(from.quota)));
+  return std::min(std::max(count, 1), kMaxThreads);
+}
+
+void set_threads(int count) { threads_asked = count; }
+
+}  // namespace fastcnn

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sizes of every operator as plain structs: the vocabulary shared by validation, plan, backends and kernels.
+// Files compiled once per ISA include this header, so it holds nothing but PODs, constants and enums: an inline
+// function here would be emitted once per ISA and merged by the linker into code for older processors.
+// Tensors are dense and channels-last: x [N,H,W,C], kernel [R,S,C/groups,K], y [N,P,Q,K].
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+namespace fastcnn {
+
+enum class DType : int32_t { kF32, kF64, kF16, kU8, kI8, kU16, kI16, kU32, kI32, kU64, kI64, kBool };
+enum class Activation : int32_t { kNone, kRelu, kSigmoid, kTanh };
+enum class Loss : int32_t { kSparseCrossentropy, kCategoricalCrossentropy, kMeanSquaredError };
+enum class Accuracy : int32_t { kNone, kSparse, kCategorical, kBinary };
+enum class Optimizer : int32_t { kSgd, kAdam };
+enum class Math : int32_t { kDefault, kStrict, kFast };
+
+struct Conv2dShape {
+  int64_t n, h, w, c;
+  int64_t r, s, k;
+  int64_t p, q;
+  int64_t stride_h, stride_w, dilation_h, dilation_w;
+  int64_t pad_top, pad_bottom, pad_left, pad_right;
+  int64_t groups;
+};
+
+struct Pool2dShape {
+  int64_t n, h, w, c;
+  int64_t r, s;
+  int64_t p, q;
+  int64_t stride_h, stride_w;
+  int64_t pad_top, pad_left;  // what lies beyond the input below and to the right is clipped, whatever its size
+};
+
+// y[m,n] = op(a) op(b), a [m,k] (or [k,m] when transposed), b [k,n] (or [n,k]).
+struct GemmShape {
+  int64_t m, n, k;
+  int32_t transpose_a, transpose_b;
+};
+
+struct FlatShape {
+  int64_t count;
+  Activation activation;
+};
+
+// Rows of a [rows, cols] matrix: softmax, column sums.
+struct RowsShape {
+  int64_t rows, cols;
+};
+
+struct RescaleShape {
+  int64_t count;
+  float scale, offset;  // y = scale x + offset
+};
+
+struct DropoutShape {
+  int64_t count;
+  float rate;    // probability of a zero
+  uint32_t op;   // which dropout of the network: part of the counter, so two layers never share a mask
+};
+
+constexpr int kMaxRank = 8;
+
+// y[i, ...] = scale * x[index[i], ...] + offset, dense; x any real dtype and any strides.
+struct GatherShape {
+  int64_t n;
+  int32_t rank;                // of one sample
+  int64_t shape[kMaxRank];     // of one sample
+  int64_t strides[kMaxRank];   // bytes
+  int64_t sample_stride;       // bytes
+  DType from, to;              // to: kF32 or kI32
+  float scale, offset;         // kF32 only
+};
+
+struct LossShape {
+  int64_t rows, cols;
+  Loss loss;
+  int32_t from_logits;
+  Accuracy accuracy;
+};
+
+// One flat pass over all parameters; Keras's formulas.
+struct OptimizerShape {
+  int64_t count;
+  Optimizer optimizer;
+  float momentum;
+  int32_t nesterov;
+  float beta_1, beta_2, epsilon;
+};
+
+// What changes from step to step and is not data: read by kernels, on a GPU from device memory.
+struct RunScalars {
+  uint64_t step;  // optimizer steps already taken
+  uint64_t seed;
+  float learning_rate;
+};
+
+// Written by the loss step for one batch.
+struct LossResult {
+  double loss;      // sum over the rows
+  int64_t correct;  // rows that the accuracy counts
+};
+
+}  // namespace fastcnn

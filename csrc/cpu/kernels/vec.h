@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// The vector vocabulary: the only file of cpu/ that knows instruction sets. Compiled once per ISA.
+// Arithmetic, comparison and selection are the compiler's own on vector types (a + b, a > b ? a : b, __builtin_convertvector);
+// here stands what they cannot say. A fused multiply-add is written as fma(); -ffp-contract=off keeps others apart, so
+// an expression has the same bits wherever it is compiled for the same ISA.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#ifndef FASTCNN_ISA_NS
+#error "compiled by CMake's table of instruction sets, which names the namespace"
+#endif
+#define FASTCNN_INLINE static inline __attribute__((always_inline))
+#define FASTCNN_UNROLL _Pragma("GCC unroll 64")
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16, kRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8, kRegisters = 16;
+#elif defined(__aarch64__)
+constexpr int kLanes = 4, kRegisters = 32;
+#else
+constexpr int kLanes = 4, kRegisters = 16;
+#endif
+
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));  // also the type of a comparison: -1 or 0 in each lane
+typedef uint32_t UVec __attribute__((vector_size(kLanes * 4)));
+
+FASTCNN_INLINE Vec load(const float* p) {
+  Vec v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+FASTCNN_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
+FASTCNN_INLINE Vec broadcast(float x) { return x - Vec{}; }
+FASTCNN_INLINE Vec bits_to_vec(IVec v) { return (Vec)v; }
+FASTCNN_INLINE IVec vec_to_bits(Vec v) { return (IVec)v; }
+
+// 0, 1, 2, ...
+FASTCNN_INLINE IVec iota() {
+  IVec v;
+  for (int i = 0; i < kLanes; ++i) v[i] = i;
+  return v;
+}
+
+// The first n lanes, 0 <= n <= kLanes; the others are read as 0 and not written. No byte beyond them is touched.
+#if defined(__AVX512F__)
+FASTCNN_INLINE __mmask16 first_lanes(int n) { return (__mmask16)((1u << n) - 1); }
+FASTCNN_INLINE Vec load_n(const float* p, int n) { return (Vec)_mm512_maskz_loadu_ps(first_lanes(n), p); }
+FASTCNN_INLINE void store_n(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), (__m512)v); }
+FASTCNN_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+FASTCNN_INLINE Vec sqrt(Vec a) { return (Vec)_mm512_sqrt_ps((__m512)a); }
+#elif defined(__AVX2__)
+FASTCNN_INLINE __m256i first_lanes(int n) { return (__m256i)(iota() < n); }
+FASTCNN_INLINE Vec load_n(const float* p, int n) { return (Vec)_mm256_maskload_ps(p, first_lanes(n)); }
+FASTCNN_INLINE void store_n(float* p, Vec v, int n) { _mm256_maskstore_ps(p, first_lanes(n), (__m256)v); }
+FASTCNN_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+FASTCNN_INLINE Vec sqrt(Vec a) { return (Vec)_mm256_sqrt_ps((__m256)a); }
+#else
+FASTCNN_INLINE Vec load_n(const float* p, int n) {
+  Vec v = {};
+  for (int i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+FASTCNN_INLINE void store_n(float* p, Vec v, int n) {
+  for (int i = 0; i < n; ++i) p[i] = v[i];
+}
+#if defined(__aarch64__)
+FASTCNN_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+FASTCNN_INLINE Vec sqrt(Vec a) { return (Vec)vsqrtq_f32((float32x4_t)a); }
+#elif defined(__x86_64__)
+FASTCNN_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+FASTCNN_INLINE Vec sqrt(Vec a) { return (Vec)_mm_sqrt_ps((__m128)a); }
+#else
+FASTCNN_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+FASTCNN_INLINE Vec sqrt(Vec a) {
+  for (int i = 0; i < kLanes; ++i) a[i] = __builtin_sqrtf(a[i]);
+  return a;
+}
+#endif
+#endif
+
+// max(a, 0) with NaN kept: relu(NaN) = NaN.
+FASTCNN_INLINE Vec relu(Vec a) { return a < Vec{} ? Vec{} : a; }
+
+// Sum of the lanes, always in the order of a binary tree over halves.
+FASTCNN_INLINE float lane_sum(Vec v) {
+  for (int half = kLanes / 2; half; half /= 2)
+    for (int i = 0; i < half; ++i) v[i] += v[i + half];
+  return v[0];
+}
+
+}  // namespace
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "eager.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "../base/parallel.h"
+
+namespace fastcnn {
+namespace {
+
+constexpr size_t kEntries = 64;  // direct-mapped: a collision only prepares again
+
+struct Entry {
+  bool used = false;
+  Prepared prepared;
+};
+
+struct Free {
+  void operator()(void* p) const { std::free(p); }
+};
+
+struct Cache {
+  Entry entries[kEntries];
+  std::unique_ptr<void, Free> workspace;
+  size_t workspace_bytes = 0;
+};
+
+size_t slot_of(const OpDescriptor& op) {
+  uint64_t hash = 14695981039346656037u;  // FNV-1a
+  const unsigned char* bytes = reinterpret_cast<const unsigned char*>(&op);
+  for (size_t i = 0; i < sizeof op; ++i) hash = (hash ^ bytes[i]) * 1099511628211u;
+  return (hash >> 32) % kEntries;
+}
+
+const Prepared& prepared_for(Cache& cache, const Backend& backend, const OpDescriptor& op) {
+  Entry& entry = cache.entries[slot_of(op)];
+  if (entry.used && std::memcmp(&entry.prepared.op, &op, sizeof op) == 0) return entry.prepared;
+  entry.used = false;
+  Status status{};
+  backend.prepare(&op, &entry.prepared, &status);
+  check(status);
+  entry.used = true;
+  return entry.prepared;
+}
+
+}  // namespace
+
+OpDescriptor make_op(Step step, Math math) {
+  OpDescriptor op;
+  std::memset(static_cast<void*>(&op), 0, sizeof op);
+  op.step = step;
+  op.math = math;
+  return op;
+}
+
+void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& operands) {
+  static thread_local std::unique_ptr<Cache> cache;
+  if (!cache) cache.reset(new Cache);
+  const Prepared& prepared = prepared_for(*cache, backend, op);
+  if (cache->workspace_bytes < prepared.workspace_bytes) {
+    const size_t bytes = (prepared.workspace_bytes + 4095) / 4096 * 4096;
+    cache->workspace.reset();
+    cache->workspace_bytes = 0;
+    cache->workspace.reset(std::aligned_alloc(4096, bytes));
+    if (!cache->workspace)
+      fail(Code::kMemory, "%s: a workspace of %zu bytes was refused", prepared.kernel, prepared.workspace_bytes);
+    cache->workspace_bytes = bytes;
+  }
+  bool reserved = false;
+  void* workspace = cache->workspace.get();
+  run_team(prepared.parallel ? threads() : 1, [&](Member& me) {
+    const bool got = me.reserve(prepared.scratch_bytes);
+    if (me.index == 0) reserved = got;
+    if (!got) return;
+    Context context{&me, workspace, nullptr};
+    backend.run(&prepared, &operands, &context);
+  });
+  if (!reserved)
+    fail(Code::kMemory, "%s: a scratch buffer of %zu bytes for each thread was refused", prepared.kernel,
+         prepared.scratch_bytes);
+}
+
+}  // namespace fastcnn

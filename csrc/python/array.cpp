@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "array.h"
+
+#include "../cpu/cpu.h"
+#include "../plan/eager.h"
+
+namespace fastcnn {
+namespace {
+
+bool is_bool(py::handle value) {
+  return PyBool_Check(value.ptr()) || type_name(value) == "bool" || type_name(value) == "bool_";
+}
+
+[[noreturn]] void wrong_type(const char* op, const char* argument, py::handle value, const char* wanted) {
+  fail(Code::kDType, "%s: %s is a %s, wanted %s", op, argument, type_name(value).c_str(), wanted);
+}
+
+bool is_sequence(py::handle value) { return PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()); }
+
+bool dtype_of(const py::dtype& dtype, DType* out) {
+  struct Known {
+    char kind;
+    int size;
+    DType dtype;
+  };
+  static const Known known[] = {{'f', 4, DType::kF32}, {'f', 8, DType::kF64}, {'f', 2, DType::kF16},
+                                {'u', 1, DType::kU8},  {'i', 1, DType::kI8},  {'u', 2, DType::kU16},
+                                {'i', 2, DType::kI16}, {'u', 4, DType::kU32}, {'i', 4, DType::kI32},
+                                {'u', 8, DType::kU64}, {'i', 8, DType::kI64}, {'b', 1, DType::kBool}};
+  for (const Known& k : known)
+    if (dtype.kind() == k.kind && dtype.itemsize() == k.size) {
+      *out = k.dtype;
+      return dtype.byteorder() != (PY_BIG_ENDIAN ? '<' : '>');
+    }
+  return false;
+}
+
+std::string dtype_text(const py::array& array) { return py::str(array.dtype()); }
+
+// [first, last): the bytes that a view can touch.
+void extent(const ArrayView& v, const char** first, const char** last) {
+  *first = *last = v.data;
+  for (int i = 0; i < v.rank; ++i) {
+    const int64_t reach = (v.shape[i] - 1) * v.strides[i];
+    (reach < 0 ? *first : *last) += reach;
+  }
+  *last += v.owner.itemsize();
+}
+
+}  // namespace
+
+std::string type_name(py::handle value) { return Py_TYPE(value.ptr())->tp_name; }
+
+int64_t whole_number(const char* op, const char* argument, py::handle value) {
+  if (is_bool(value) || !PyIndex_Check(value.ptr())) wrong_type(op, argument, value, "a whole number");
+  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (!index) {
+    PyErr_Clear();
+    wrong_type(op, argument, value, "a whole number");
+  }
+  int overflow = 0;
+  const int64_t number = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
+  if (overflow) fail(Code::kArgument, "%s: %s does not fit 64 bits", op, argument);
+  return number;
+}
+
+double real_number(const char* op, const char* argument, py::handle value) {
+  const bool number = PyFloat_Check(value.ptr()) || PyIndex_Check(value.ptr()) ||
+                      (PyNumber_Check(value.ptr()) && !PyComplex_Check(value.ptr()));
+  if (is_bool(value) || !number) wrong_type(op, argument, value, "a real number");
+  const double result = PyFloat_AsDouble(value.ptr());
+  if (result == -1 && PyErr_Occurred()) {
+    PyErr_Clear();
+    wrong_type(op, argument, value, "a real number");
+  }
+  return result;
+}
+
+bool truth(const char* op, const char* argument, py::handle value) {
+  if (!is_bool(value)) wrong_type(op, argument, value, "True or False");
+  return PyObject_IsTrue(value.ptr()) == 1;
+}
+
+std::string text(const char* op, const char* argument, py::handle value) {
+  if (!PyUnicode_Check(value.ptr())) wrong_type(op, argument, value, "a string");
+  return py::cast<std::string>(value);
+}
+
+void whole_numbers(const char* op, const char* argument, py::handle value, int count, int64_t* out) {
+  if (!is_sequence(value)) wrong_type(op, argument, value, "a tuple of whole numbers");
+  const auto items = py::reinterpret_borrow<py::sequence>(value);
+  if (static_cast<int>(items.size()) != count)
+    fail(Code::kArgument, "%s: %s has %zu entries, wanted %d", op, argument, items.size(), count);
+  for (int i = 0; i < count; ++i) out[i] = whole_number(op, argument, py::object(items[i]));
+}
+
+void pair(const char* op, const char* argument, py::handle value, int64_t out[2]) {
+  if (is_sequence(value)) return whole_numbers(op, argument, value, 2, out);
+  out[0] = out[1] = whole_number(op, argument, value);
+}
+
+Padding padding(const char* op, py::handle value) {
+  Padding result;
+  if (PyUnicode_Check(value.ptr())) {
+    result.kind = choice(op, "padding", value, {"valid", "same"}) ? Padding::kSame : Padding::kValid;
+    return result;
+  }
+  result.kind = Padding::kExplicit;
+  int64_t rows[2], cols[2];
+  const bool nested = is_sequence(value) && PySequence_Size(value.ptr()) == 2 &&
+                      is_sequence(py::object(py::reinterpret_borrow<py::sequence>(value)[0]));
+  if (nested) {
+    const auto sides = py::reinterpret_borrow<py::sequence>(value);
+    whole_numbers(op, "padding (top, bottom)", py::object(sides[0]), 2, rows);
+    whole_numbers(op, "padding (left, right)", py::object(sides[1]), 2, cols);
+  } else {
+    int64_t both[2];
+    pair(op, "padding", value, both);
+    rows[0] = rows[1] = both[0];
+    cols[0] = cols[1] = both[1];
+  }
+  result.top = rows[0], result.bottom = rows[1], result.left = cols[0], result.right = cols[1];
+  return result;
+}
+
+int choice(const char* op, const char* argument, py::handle value, std::initializer_list<const char*> names) {
+  const std::string got = text(op, argument, value);
+  std::string wanted;
+  int position = 0;
+  for (const char* name : names) {
+    if (got == name) return position;
+    wanted += std::string(position++ ? ", '" : "'") + name + "'";
+  }
+  fail(Code::kArgument, "%s: %s is '%.60s', wanted one of %s", op, argument, got.c_str(), wanted.c_str());
+}
+
+ArrayView view(const char* op, const char* argument, py::handle value) {
+  if (!py::isinstance<py::array>(value) && !py::hasattr(value, "__array_interface__"))
+    wrong_type(op, argument, value, "a NumPy array");
+  if (py::hasattr(value, "mask") && py::hasattr(value, "fill_value"))
+    fail(Code::kDType, "%s: %s is a masked array, whose mask would be ignored; pass %s.filled(value)", op, argument,
+         argument);
+  ArrayView v{py::array::ensure(value), argument, nullptr, DType::kF32, 0, {}, {}};
+  if (!v.owner) {
+    PyErr_Clear();
+    wrong_type(op, argument, value, "a NumPy array");
+  }
+  if (!dtype_of(v.owner.dtype(), &v.dtype))
+    fail(Code::kDType, "%s: %s has dtype %s, wanted a real dtype in native byte order", op, argument,
+         dtype_text(v.owner).c_str());
+  if (v.owner.ndim() > kMaxRank)
+    fail(Code::kShape, "%s: %s has rank %zd, wanted at most %d", op, argument, v.owner.ndim(), kMaxRank);
+  v.rank = static_cast<int>(v.owner.ndim());
+  v.data = static_cast<const char*>(v.owner.data());
+  for (int i = 0; i < v.rank; ++i) v.shape[i] = v.owner.shape(i), v.strides[i] = v.owner.strides(i);
+  return v;
+}
+
+ArrayView float_view(const char* op, const char* argument, py::handle value, int rank) {
+  const ArrayView v = view(op, argument, value);
+  if (v.dtype != DType::kF32)
+    fail(Code::kDType, "%s: %s has dtype %s, wanted float32; convert it with %s.astype(numpy.float32)", op, argument,
+         dtype_text(v.owner).c_str(), argument);
+  if (v.rank != rank)
+    fail(Code::kShape, "%s: %s has shape %s, wanted rank %d", op, argument, ShapeText(v.shape, v.rank).text, rank);
+  element_count(op, argument, v.shape, rank);
+  return v;
+}
+
+const float* dense(const ArrayView& v, py::array* keep) {
+  bool in_place = reinterpret_cast<uintptr_t>(v.data) % alignof(float) == 0;
+  int64_t step = sizeof(float);
+  for (int i = v.rank - 1; i >= 0; --i) {
+    if (v.shape[i] != 1 && v.strides[i] != step) in_place = false;
+    step *= v.shape[i];
+  }
+  if (in_place) return reinterpret_cast<const float*>(v.data);
+
+  *keep = py::array_t<float>(std::vector<py::ssize_t>(v.shape, v.shape + v.rank));
+  OpDescriptor op = make_op(Step::k_gather);
+  GatherShape& shape = op.gather;
+  shape.n = v.shape[0], shape.sample_stride = v.strides[0], shape.rank = v.rank - 1;
+  for (int i = 1; i < v.rank; ++i) shape.shape[i - 1] = v.shape[i], shape.strides[i - 1] = v.strides[i];
+  shape.from = v.dtype, shape.to = DType::kF32, shape.scale = 1, shape.offset = 0;
+  Operands operands{{v.data, nullptr}, {keep->mutable_data()}};
+  {
+    py::gil_scoped_release release;
+    run_eager(cpu::backend(), op, operands);
+  }
+  return static_cast<const float*>(keep->data());
+}
+
+py::array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
+                 std::initializer_list<const ArrayView*> inputs) {
+  const int rank = static_cast<int>(shape.size());
+  const ShapeText wanted(shape.data(), rank);
+  if (out.is_none()) {
+    try {
+      return py::array_t<float>(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+    } catch (const py::error_already_set& error) {
+      if (!error.matches(PyExc_MemoryError)) throw;
+    } catch (const std::bad_alloc&) {
+    }
+    fail(Code::kMemory, "%s: the output of shape %s needs %lld bytes, which were refused", op, wanted.text,
+         static_cast<long long>(element_count(op, "the output", shape.data(), rank)) * 4);
+  }
+  if (!py::isinstance<py::array>(out)) wrong_type(op, "out", out, "a NumPy array or None");
+  const ArrayView v = view(op, "out", out);
+  if (v.dtype != DType::kF32)
+    fail(Code::kDType, "%s: out has dtype %s, wanted float32", op, dtype_text(v.owner).c_str());
+  if (v.rank != rank || !std::equal(shape.begin(), shape.end(), v.shape))
+    fail(Code::kShape, "%s: out has shape %s, wanted %s", op, ShapeText(v.shape, v.rank).text, wanted.text);
+  const bool aligned = reinterpret_cast<uintptr_t>(v.data) % alignof(float) == 0;
+  if (!(v.owner.flags() & py::array::c_style) || !aligned)
+    fail(Code::kArgument, "%s: out is not C-contiguous and aligned, wanted an array as numpy.empty makes it", op);
+  if (!v.owner.writeable()) fail(Code::kArgument, "%s: out is read-only, wanted a writable array", op);
+  const char *begin, *end, *first, *last;
+  extent(v, &begin, &end);
+  for (const ArrayView* input : inputs) {
+    extent(*input, &first, &last);
+    if (first < end && begin < last)
+      fail(Code::kArgument, "%s: out overlaps %s in memory, wanted an array of its own", op, input->argument);
+  }
+  return v.owner;
+}
+
+}  // namespace fastcnn

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// fastcnn._native: what is bound where, the translation of errors, and what the library knows about itself.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "../base/parallel.h"
+#include "../cpu/cpu.h"
+#include "array.h"
+#include "model.h"
+#include "ops.h"
+
+namespace fastcnn {
+namespace {
+
+const char* exception_name(Code code) {
+  switch (code) {
+    case Code::kShape:
+      return "ShapeError";
+    case Code::kDType:
+      return "DTypeError";
+    case Code::kDevice:
+      return "DeviceError";
+    case Code::kMemory:
+      return "OutOfMemoryError";
+    default:
+      return "ArgumentError";
+  }
+}
+
+const char* const kStepNames[] = {
+#define FASTCNN_NAME(name, shape, inputs, outputs) #name,
+    FASTCNN_STEPS(FASTCNN_NAME)
+#undef FASTCNN_NAME
+};
+
+const char* saves_name(Saves saves) {
+  return saves == Saves::kX ? "x" : saves == Saves::kY ? "y" : "nothing";
+}
+
+py::list operators() {
+  py::list result;
+#define FASTCNN_OPERATOR(name, forward, saves)                                       \
+  result.append(py::dict(py::arg("name") = #name, py::arg("forward") = #forward,     \
+                         py::arg("saved") = saves_name(Saves::saves), py::arg("gradient") = "grad_" #name));
+  FASTCNN_OPERATORS(FASTCNN_OPERATOR)
+#undef FASTCNN_OPERATOR
+  return result;
+}
+
+py::list kernels() {
+  int count = 0;
+  const KernelInfo* rows = cpu::backend().kernels(&count);
+  py::list result;
+  for (int i = 0; i < count; ++i)
+    result.append(
+        py::dict(py::arg("step") = kStepNames[static_cast<int>(rows[i].step)], py::arg("name") = rows[i].name));
+  return result;
+}
+
+py::dict thread_sources_dict() {
+  const ThreadSources from = thread_sources();
+  return py::dict(py::arg("omp_num_threads") = from.omp_num_threads, py::arg("affinity") = from.affinity,
+                  py::arg("cgroup_quota") = from.quota, py::arg("threads") = threads());
+}
+
+int checked_threads(const char* op, py::handle value) {
+  const int64_t count = whole_number(op, "num_threads", value);
+  if (count < 1 || count > kMaxThreads)
+    fail(Code::kArgument, "%s: num_threads is %lld, wanted 1 to %d", op, static_cast<long long>(count), kMaxThreads);
+  return static_cast<int>(count);
+}
+
+}  // namespace
+}  // namespace fastcnn
+
+PYBIND11_MODULE(_native, m) {
+  using namespace fastcnn;
+  py::register_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const Error& error) {
+      const py::object type = py::module_::import("fastcnn.errors").attr(exception_name(error.code));
+      PyErr_SetString(type.ptr(), error.what());
+    }
+  });
+  bind_ops(m);
+  bind_model(m);
+  m.def("operators", &operators);
+  m.def("kernels", &kernels);
+  m.def("isa", [] { return cpu::backend().variant; });
+  m.def("isas", &cpu::supported_isas);
+  m.def("thread_sources", &thread_sources_dict);
+  m.def("get_num_threads", &threads);
+  m.def(
+      "set_num_threads",
+      [](py::handle num_threads) { set_threads(checked_threads("set_num_threads", num_threads)); },
+      py::arg("num_threads"));
+  m.def(
+      "fma_peak", [](py::handle num_threads) { return cpu::fma_peak(checked_threads("fma_peak", num_threads)); },
+      py::arg("num_threads"));
+  m.def(
+      "copy_bandwidth",
+      [](py::handle num_threads) { return cpu::copy_bandwidth(checked_threads("copy_bandwidth", num_threads)); },
+      py::arg("num_threads"));
+}
