@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The device boundary: what a device must be able to do, as one plain struct of functions.
 //
-// A step is one kernel call of a plan. prepare() looks for the first row of the device's kernel list that supports the
-// descriptor and fixes blocking and memory; run() executes it, any number of times. Whatever is prepared is plain data:
-// it can be copied and dropped. No exceptions and no standard-library types cross this boundary.
+// A step is one kernel call of a plan. prepare() looks for the first row of the device's kernel list that
+// supports the descriptor and fixes blocking and memory; run() executes it, any number of times. Whatever is
+// prepared is plain data: it can be copied and dropped. No exceptions and no standard-library types cross
+// this boundary.
 #pragma once
 #include "base/shape.h"
 #include "base/status.h"
@@ -11,26 +12,26 @@
 namespace fastcnn {
 
 // X(step, shape struct, inputs, outputs): operands in order; a trailing ? may be null.
-#define FASTCNN_STEPS(X)                                                             \
-  X(conv2d_fprop, Conv2dShape, "x w bias?", "y")                                     \
-  X(conv2d_dgrad, Conv2dShape, "dy w mask?", "dx")                                   \
-  X(conv2d_wgrad, Conv2dShape, "x dy", "dw")                                         \
-  X(gemm, GemmShape, "a b bias? mask?", "y")                                         \
-  X(column_sum, RowsShape, "dy", "db")                                               \
-  X(max_pool2d_fwd, Pool2dShape, "x", "y")                                           \
-  X(max_pool2d_bwd, Pool2dShape, "dy x", "dx")                                       \
-  X(average_pool2d_fwd, Pool2dShape, "x", "y")                                       \
-  X(average_pool2d_bwd, Pool2dShape, "dy mask?", "dx")                               \
-  X(sum_pool2d_fwd, Pool2dShape, "x", "y")                                           \
-  X(sum_pool2d_bwd, Pool2dShape, "dy mask?", "dx")                                   \
-  X(activation_fwd, FlatShape, "x", "y")                                             \
-  X(activation_bwd, FlatShape, "dy y", "dx")                                         \
-  X(softmax_fwd, RowsShape, "x", "y")                                                \
-  X(softmax_bwd, RowsShape, "dy y", "dx")                                            \
-  X(dropout, DropoutShape, "x", "y")                                                 \
-  X(rescale, RescaleShape, "x", "y")                                                 \
-  X(gather, GatherShape, "x index?", "y")                                            \
-  X(loss, LossShape, "x target", "dx? result")                                       \
+#define FASTCNN_STEPS(X)                               \
+  X(conv2d_fprop, Conv2dShape, "x w bias?", "y")       \
+  X(conv2d_dgrad, Conv2dShape, "dy w mask?", "dx")     \
+  X(conv2d_wgrad, Conv2dShape, "x dy", "dw")           \
+  X(gemm, GemmShape, "a b bias? mask?", "y")           \
+  X(column_sum, RowsShape, "dy", "db")                 \
+  X(max_pool2d_fwd, Pool2dShape, "x", "y")             \
+  X(max_pool2d_bwd, Pool2dShape, "dy x", "dx")         \
+  X(average_pool2d_fwd, Pool2dShape, "x", "y")         \
+  X(average_pool2d_bwd, Pool2dShape, "dy mask?", "dx") \
+  X(sum_pool2d_fwd, Pool2dShape, "x", "y")             \
+  X(sum_pool2d_bwd, Pool2dShape, "dy mask?", "dx")     \
+  X(activation_fwd, FlatShape, "x", "y")               \
+  X(activation_bwd, FlatShape, "dy y", "dx")           \
+  X(softmax_fwd, RowsShape, "x", "y")                  \
+  X(softmax_bwd, RowsShape, "dy y", "dx")              \
+  X(dropout, DropoutShape, "x", "y")                   \
+  X(rescale, RescaleShape, "x", "y")                   \
+  X(gather, GatherShape, "x index?", "y")              \
+  X(loss, LossShape, "x target", "dx? result")         \
   X(optimizer, OptimizerShape, "gradient", "parameters slot0? slot1?")
 
 enum class Step : int32_t {
@@ -44,28 +45,28 @@ enum class Step : int32_t {
 // What the backward pass of an operator reads besides dy.
 enum class Saves : int32_t { kNothing, kX, kY };
 
-// X(operator, forward step, saved): the differentiable operators. plan/gradients.cpp holds one rule each, grad_<operator>;
-// the reference, the cases and the tests of fastcnn.testing go by the same names.
-#define FASTCNN_OPERATORS(X)                         \
-  X(conv2d, conv2d_fprop, kX)                        \
-  X(dense, gemm, kX)                                 \
-  X(max_pool2d, max_pool2d_fwd, kX)                  \
-  X(average_pool2d, average_pool2d_fwd, kNothing)    \
-  X(sum_pool2d, sum_pool2d_fwd, kNothing)            \
-  X(relu, activation_fwd, kY)                        \
-  X(sigmoid, activation_fwd, kY)                     \
-  X(tanh, activation_fwd, kY)                        \
-  X(softmax, softmax_fwd, kY)                        \
-  X(dropout, dropout, kNothing)                      \
-  X(rescaling, rescale, kNothing)                    \
+// X(operator, forward step, saved): the differentiable operators. plan/gradients.cpp holds one rule each,
+// grad_<operator>; the reference, the cases and the tests of fastcnn.testing go by the same names.
+#define FASTCNN_OPERATORS(X)                      \
+  X(conv2d, conv2d_fprop, kX)                     \
+  X(dense, gemm, kX)                              \
+  X(max_pool2d, max_pool2d_fwd, kX)               \
+  X(average_pool2d, average_pool2d_fwd, kNothing) \
+  X(sum_pool2d, sum_pool2d_fwd, kNothing)         \
+  X(relu, activation_fwd, kY)                     \
+  X(sigmoid, activation_fwd, kY)                  \
+  X(tanh, activation_fwd, kY)                     \
+  X(softmax, softmax_fwd, kY)                     \
+  X(dropout, dropout, kNothing)                   \
+  X(rescaling, rescale, kNothing)                 \
   X(flatten, none, kNothing)
 
 // What is fused to the end of a step; a row's supports() says whether it can.
 struct Epilogue {
   int32_t bias;           // y += bias[K]
   Activation activation;  // y = activation(y)
-  // Backward steps: dx is set to 0 where mask <= 0. mask is the ReLU output that dx is the gradient of; max_pool2d_bwd reads
-  // x itself, which is that output.
+  // Backward steps: dx is set to 0 where mask <= 0. mask is the ReLU output that dx is the gradient of;
+  // max_pool2d_bwd reads x itself, which is that output.
   int32_t relu_mask;
 };
 
@@ -89,12 +90,12 @@ struct Operands {
 
 struct Prepared {
   OpDescriptor op;
-  const void* row;          // the device's own; its name is in `kernel`
+  const void* row;  // the device's own; its name is in `kernel`
   const char* kernel;
-  size_t workspace_bytes;   // shared by the team
-  size_t scratch_bytes;     // of each thread
-  int32_t parallel;         // 0: too little work for more than one thread
-  double flops, bytes;      // of the definition, not of the algorithm
+  size_t workspace_bytes;  // shared by the team
+  size_t scratch_bytes;    // of each thread
+  int32_t parallel;        // 0: too little work for more than one thread
+  double flops, bytes;     // of the definition, not of the algorithm
   alignas(64) unsigned char state[512];
 };
 
@@ -117,8 +118,8 @@ struct Backend {
   const char* name;     // "cpu"
   const char* variant;  // the instruction set in use
   Code (*prepare)(const OpDescriptor*, Prepared*, Status*);
-  // Called by every member of the team with the same arguments but for its Member. Ends with all of the step's output
-  // visible to all members. Cannot fail: everything that can was settled by prepare().
+  // Called by every member of the team with the same arguments but for its Member. Ends with all of the
+  // step's output visible to all members. Cannot fail: everything that can was settled by prepare().
   void (*run)(const Prepared*, const Operands*, Context*);
   const KernelInfo* (*kernels)(int* count);
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The only file that mentions OpenMP, which lends its threads: they wait between regions, so opening one costs about a
-// microsecond. Inside a region the team has its own barrier and its own task hand-out.
+// The only file that mentions OpenMP, which lends its threads: they wait between regions, so opening one
+// costs about a microsecond. Inside a region the team has its own barrier and its own task hand-out.
 #include "parallel.h"
 
 #include <omp.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Thread teams. run_team() opens the one parallel region of a run; inside it every member executes the same list of
-// steps, and parallel_for() hands out tasks. Tasks are defined by shape alone and never by the thread count, so results
-// have the same bits for any number of threads. parallel.cpp is the only file that mentions OpenMP.
+// Thread teams. run_team() opens the one parallel region of a run; inside it every member executes the same
+// list of steps, and parallel_for() hands out tasks. Tasks are defined by shape alone and never by the thread
+// count, so results have the same bits for any number of threads. parallel.cpp is the only file that mentions
+// OpenMP.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -21,10 +22,11 @@ struct Member {
 
   // Waits for all members: spins briefly, then yields, so a busy neighbour on the core costs little.
   void barrier();
-  // This thread's scratch of at least `bytes`, 64-byte aligned, kept between calls; null when memory is refused.
+  // This thread's scratch of at least `bytes`, 64-byte aligned, kept between calls; null when memory is
+  // refused.
   void* scratch(size_t bytes);
-  // Called by all members: reserves that much scratch on each, so scratch() cannot fail later. False on all members if
-  // memory is refused to one.
+  // Called by all members: reserves that much scratch on each, so scratch() cannot fail later. False on all
+  // members if memory is refused to one.
   bool reserve(size_t bytes);
 };
 
@@ -39,8 +41,9 @@ struct Team {
   Cursor* cursors = nullptr;  // one for each member, all zero between phases
 };
 
-// f(task) for every task in [0, tasks), each exactly once, then a barrier. Each member starts with its own contiguous
-// share (the same share of every phase with as many tasks: its data stays in its cache) and then helps the others.
+// f(task) for every task in [0, tasks), each exactly once, then a barrier. Each member starts with its own
+// contiguous share (the same share of every phase with as many tasks: its data stays in its cache) and then
+// helps the others.
 template <class F>
 inline void parallel_for(Member& me, int64_t tasks, F f) {
   if (me.count == 1) {

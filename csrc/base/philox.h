@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-// Element i of a dropout takes word i % 4 of the block with counter (i / 4, op, step low, step high) and key = seed, so a
-// mask depends on the logical index alone: the same on every device, layout and thread count.
+// Element i of a dropout takes word i % 4 of the block with counter (i / 4, op, step low, step high) and key
+// = seed, so a mask depends on the logical index alone: the same on every device, layout and thread count.
 // Macros, not functions: see shape.h.
 #pragma once
 #include <stdint.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sizes of every operator as plain structs: the vocabulary shared by validation, plan, backends and kernels.
-// Files compiled once per ISA include this header, so it holds nothing but PODs, constants and enums: an inline
-// function here would be emitted once per ISA and merged by the linker into code for older processors.
+// Files compiled once per ISA include this header, so it holds nothing but PODs, constants and enums: an
+// inline function here would be emitted once per ISA and merged by the linker into code for older processors.
 // Tensors are dense and channels-last: x [N,H,W,C], kernel [R,S,C/groups,K], y [N,P,Q,K].
 #pragma once
 #include <stddef.h>
@@ -30,7 +30,8 @@ struct Pool2dShape {
   int64_t r, s;
   int64_t p, q;
   int64_t stride_h, stride_w;
-  int64_t pad_top, pad_left;  // what lies beyond the input below and to the right is clipped, whatever its size
+  int64_t pad_top,
+      pad_left;  // what lies beyond the input below and to the right is clipped, whatever its size
 };
 
 // y[m,n] = op(a) op(b), a [m,k] (or [k,m] when transposed), b [k,n] (or [n,k]).
@@ -56,8 +57,8 @@ struct RescaleShape {
 
 struct DropoutShape {
   int64_t count;
-  float rate;    // probability of a zero
-  uint32_t op;   // which dropout of the network: part of the counter, so two layers never share a mask
+  float rate;   // probability of a zero
+  uint32_t op;  // which dropout of the network: part of the counter, so two layers never share a mask
 };
 
 constexpr int kMaxRank = 8;
@@ -65,12 +66,12 @@ constexpr int kMaxRank = 8;
 // y[i, ...] = scale * x[index[i], ...] + offset, dense; x any real dtype and any strides.
 struct GatherShape {
   int64_t n;
-  int32_t rank;                // of one sample
-  int64_t shape[kMaxRank];     // of one sample
-  int64_t strides[kMaxRank];   // bytes
-  int64_t sample_stride;       // bytes
-  DType from, to;              // to: kF32 or kI32
-  float scale, offset;         // kF32 only
+  int32_t rank;               // of one sample
+  int64_t shape[kMaxRank];    // of one sample
+  int64_t strides[kMaxRank];  // bytes
+  int64_t sample_stride;      // bytes
+  DType from, to;             // to: kF32 or kI32
+  float scale, offset;        // kF32 only
 };
 
 struct LossShape {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a failure travels: as a Status across the device boundary (plain C), as an Error inside plan/ and python/.
-// The codes name the Python exceptions that python/module.cpp turns them into.
+// How a failure travels: as a Status across the device boundary (plain C), as an Error inside plan/ and
+// python/. The codes name the Python exceptions that python/module.cpp turns them into.
 #pragma once
 #include <cstdarg>
 #include <cstdint>

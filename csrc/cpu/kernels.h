@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// The seam between what is compiled once and what is compiled once per ISA: one table of functions per file of
-// cpu/kernels/, declared in the header beside it, and here the set of them for one ISA.
+// The seam between what is compiled once and what is compiled once per ISA: one table of functions per file
+// of cpu/kernels/, declared in the header beside it, and here the set of them for one ISA.
 #pragma once
 
 namespace fastcnn {
 namespace cpu {
 
-// X(field, table type): cpu/kernels/<field>.h declares the type, cpu/kernels/<field>.cpp defines <isa>::<field>_kernels.
-#define FASTCNN_KERNEL_TABLES(X)        \
-  X(tile, TileKernels)                  \
-  X(depthwise, DepthwiseKernels)        \
-  X(pool2d, Pool2dKernels)              \
-  X(elementwise, ElementwiseKernels)    \
-  X(softmax, SoftmaxKernels)            \
-  X(reduce, ReduceKernels)              \
-  X(optimizer, OptimizerKernels)        \
+// X(field, table type): cpu/kernels/<field>.h declares the type, cpu/kernels/<field>.cpp defines
+// <isa>::<field>_kernels.
+#define FASTCNN_KERNEL_TABLES(X)     \
+  X(tile, TileKernels)               \
+  X(depthwise, DepthwiseKernels)     \
+  X(pool2d, Pool2dKernels)           \
+  X(elementwise, ElementwiseKernels) \
+  X(softmax, SoftmaxKernels)         \
+  X(reduce, ReduceKernels)           \
+  X(optimizer, OptimizerKernels)     \
   X(gather, GatherKernels)
 
 #define FASTCNN_DECLARE(field, Type) struct Type;
@@ -28,7 +29,8 @@ struct CpuKernels {
 #undef FASTCNN_FIELD
 };
 
-// The best ISA that the processor and the system support, or the one FASTCNN_ISA names. Fixed at the first call.
+// The best ISA that the processor and the system support, or the one FASTCNN_ISA names. Fixed at the first
+// call.
 const CpuKernels& kernels();
 
 }  // namespace cpu

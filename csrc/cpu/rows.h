@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One row of the CPU's kernel list (rows.inc): selection takes the first row of a step that supports the descriptor.
+// One row of the CPU's kernel list (rows.inc): selection takes the first row of a step that supports the
+// descriptor.
 #pragma once
 #include "../backend.h"
 #include "../base/parallel.h"
@@ -11,8 +12,8 @@ struct KernelRow {
   Step step;
   const char* name;  // <step>_<algorithm>
   bool (*supports)(const OpDescriptor&);
-  // Chooses blocking from the shape alone (never from the thread count: results have the same bits for any), into
-  // prepared->state; sets workspace_bytes, scratch_bytes, parallel, flops, bytes.
+  // Chooses blocking from the shape alone (never from the thread count: results have the same bits for any),
+  // into prepared->state; sets workspace_bytes, scratch_bytes, parallel, flops, bytes.
   void (*prepare)(Prepared*);
   void (*run)(const Prepared&, const Operands&, Context&);
 };
@@ -28,9 +29,9 @@ const T& state(const Prepared& p) {
   return *reinterpret_cast<const T*>(p.state);
 }
 
-#define FASTCNN_ROW(step, algorithm)                              \
-  bool supports_##step##_##algorithm(const OpDescriptor&);        \
-  void prepare_##step##_##algorithm(Prepared*);                   \
+#define FASTCNN_ROW(step, algorithm)                       \
+  bool supports_##step##_##algorithm(const OpDescriptor&); \
+  void prepare_##step##_##algorithm(Prepared*);            \
   void run_##step##_##algorithm(const Prepared&, const Operands&, Context&);
 #include "rows.inc"
 #undef FASTCNN_ROW

@@ -65,7 +65,8 @@ void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& o
     cache->workspace_bytes = 0;
     cache->workspace.reset(std::aligned_alloc(4096, bytes));
     if (!cache->workspace)
-      fail(Code::kMemory, "%s: a workspace of %zu bytes was refused", prepared.kernel, prepared.workspace_bytes);
+      fail(Code::kMemory, "%s: a workspace of %zu bytes was refused", prepared.kernel,
+           prepared.workspace_bytes);
     cache->workspace_bytes = bytes;
   }
   bool reserved = false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One step outside a network: what fastcnn.ops calls. The prepared step is kept per thread and descriptor, so a repeated
-// call costs a look-up; the workspace only grows.
+// One step outside a network: what fastcnn.ops calls. The prepared step is kept per thread and descriptor, so
+// a repeated call costs a look-up; the workspace only grows.
 #pragma once
 #include "../backend.h"
 

@@ -61,8 +61,8 @@ ShapeText::ShapeText(const int64_t* shape, int rank) {
   size_t used = 0;
   text[used++] = '[';
   for (int i = 0; i < rank && used + 24 < sizeof text; ++i)
-    used += static_cast<size_t>(
-        std::snprintf(text + used, sizeof text - used, i ? ", %lld" : "%lld", static_cast<long long>(shape[i])));
+    used += static_cast<size_t>(std::snprintf(text + used, sizeof text - used, i ? ", %lld" : "%lld",
+                                              static_cast<long long>(shape[i])));
   std::snprintf(text + used, sizeof text - used, "]");
 }
 
@@ -84,15 +84,19 @@ Conv2dShape conv2d_shape(const char* op, const int64_t x[4], const int64_t kerne
   element_count(op, "kernel", kernel, 4);
   check_window(op, window);
   if (window.groups < 1 || x[3] % window.groups || kernel[3] % window.groups)
-    fail(Code::kArgument, "%s: groups is %lld, wanted a divisor of both the %lld input channels and the %lld filters",
-         op, static_cast<long long>(window.groups), static_cast<long long>(x[3]), static_cast<long long>(kernel[3]));
+    fail(Code::kArgument,
+         "%s: groups is %lld, wanted a divisor of both the %lld input channels and the %lld filters", op,
+         static_cast<long long>(window.groups), static_cast<long long>(x[3]),
+         static_cast<long long>(kernel[3]));
   if (kernel[2] != x[3] / window.groups)
     fail(Code::kShape,
-         "%s: kernel has shape %s (height, width, channels / groups, filters), wanted %lld in its third place: x "
+         "%s: kernel has shape %s (height, width, channels / groups, filters), wanted %lld in its third "
+         "place: x "
          "has %lld channels in %lld group%s",
-         op, ShapeText(kernel, 4).text, static_cast<long long>(x[3] / window.groups), static_cast<long long>(x[3]),
-         static_cast<long long>(window.groups), window.groups == 1 ? "" : "s");
-  if (kernel[0] >= kMaxParameter || kernel[1] >= kMaxParameter || x[1] >= kMaxParameter || x[2] >= kMaxParameter)
+         op, ShapeText(kernel, 4).text, static_cast<long long>(x[3] / window.groups),
+         static_cast<long long>(x[3]), static_cast<long long>(window.groups), window.groups == 1 ? "" : "s");
+  if (kernel[0] >= kMaxParameter || kernel[1] >= kMaxParameter || x[1] >= kMaxParameter ||
+      x[2] >= kMaxParameter)
     fail(Code::kShape, "%s: x has shape %s and kernel %s, wanted heights and widths below 2**31", op,
          ShapeText(x, 4).text, ShapeText(kernel, 4).text);
 
@@ -126,7 +130,8 @@ Pool2dShape pool2d_shape(const char* op, const int64_t x[4], const int64_t pool_
   if (padding.top >= pool_size[0] || padding.bottom >= pool_size[0] || padding.left >= pool_size[1] ||
       padding.right >= pool_size[1])
     fail(Code::kArgument,
-         "%s: padding is ((%lld, %lld), (%lld, %lld)), wanted it smaller than pool_size (%lld, %lld): a window "
+         "%s: padding is ((%lld, %lld), (%lld, %lld)), wanted it smaller than pool_size (%lld, %lld): a "
+         "window "
          "must touch the input",
          op, static_cast<long long>(padding.top), static_cast<long long>(padding.bottom),
          static_cast<long long>(padding.left), static_cast<long long>(padding.right),
@@ -141,7 +146,8 @@ Pool2dShape pool2d_shape(const char* op, const int64_t x[4], const int64_t pool_
     const int64_t in = x[1 + i], stride = window.strides[i];
     const int64_t padded = in + axes[i].before + axes[i].after;
     const bool left_over = (axes[i].out - 1) * stride + pool_size[i] < padded;
-    if (ceil_mode && window.padding.kind != Padding::kSame && left_over && axes[i].out * stride < in + axes[i].before)
+    if (ceil_mode && window.padding.kind != Padding::kSame && left_over &&
+        axes[i].out * stride < in + axes[i].before)
       ++axes[i].out;
   }
   shape.p = axes[0].out, shape.pad_top = axes[0].before;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one validator: eager ops, backward ops and networks all turn what a user wrote into a shape struct here, before
-// anything is allocated or written. `op` opens every message: an operator ("conv2d") or a layer
-// ("layer 2 'conv2d_1' (Conv2D)"). Each function throws Error or returns a shape that every kernel can trust: sizes are
-// positive, strides and dilations at least 1, and no product of sizes overflows.
+// The one validator: eager ops, backward ops and networks all turn what a user wrote into a shape struct
+// here, before anything is allocated or written. `op` opens every message: an operator ("conv2d") or a layer
+// ("layer 2 'conv2d_1' (Conv2D)"). Each function throws Error or returns a shape that every kernel can trust:
+// sizes are positive, strides and dilations at least 1, and no product of sizes overflows.
 #pragma once
 #include "../base/shape.h"
 #include "../base/status.h"
@@ -25,8 +25,8 @@ struct Window {
 // x [N,H,W,C], kernel [R,S,C/groups,K].
 Conv2dShape conv2d_shape(const char* op, const int64_t x[4], const int64_t kernel[4], const Window& window);
 
-// Windows take part of the input each: padding is smaller than the window. With ceil_mode a last, clipped window is
-// added where the strides leave pixels over, unless it would begin in the padding.
+// Windows take part of the input each: padding is smaller than the window. With ceil_mode a last, clipped
+// window is added where the strides leave pixels over, unless it would begin in the padding.
 Pool2dShape pool2d_shape(const char* op, const int64_t x[4], const int64_t pool_size[2], const Window& window,
                          bool ceil_mode);
 

@@ -138,8 +138,8 @@ ArrayView view(const char* op, const char* argument, py::handle value) {
   if (!py::isinstance<py::array>(value) && !py::hasattr(value, "__array_interface__"))
     wrong_type(op, argument, value, "a NumPy array");
   if (py::hasattr(value, "mask") && py::hasattr(value, "fill_value"))
-    fail(Code::kDType, "%s: %s is a masked array, whose mask would be ignored; pass %s.filled(value)", op, argument,
-         argument);
+    fail(Code::kDType, "%s: %s is a masked array, whose mask would be ignored; pass %s.filled(value)", op,
+         argument, argument);
   ArrayView v{py::array::ensure(value), argument, nullptr, DType::kF32, 0, {}, {}};
   if (!v.owner) {
     PyErr_Clear();
@@ -159,10 +159,11 @@ ArrayView view(const char* op, const char* argument, py::handle value) {
 ArrayView float_view(const char* op, const char* argument, py::handle value, int rank) {
   const ArrayView v = view(op, argument, value);
   if (v.dtype != DType::kF32)
-    fail(Code::kDType, "%s: %s has dtype %s, wanted float32; convert it with %s.astype(numpy.float32)", op, argument,
-         dtype_text(v.owner).c_str(), argument);
+    fail(Code::kDType, "%s: %s has dtype %s, wanted float32; convert it with %s.astype(numpy.float32)", op,
+         argument, dtype_text(v.owner).c_str(), argument);
   if (v.rank != rank)
-    fail(Code::kShape, "%s: %s has shape %s, wanted rank %d", op, argument, ShapeText(v.shape, v.rank).text, rank);
+    fail(Code::kShape, "%s: %s has shape %s, wanted rank %d", op, argument, ShapeText(v.shape, v.rank).text,
+         rank);
   element_count(op, argument, v.shape, rank);
   return v;
 }
@@ -212,7 +213,8 @@ py::array output(const char* op, py::handle out, const std::vector<int64_t>& sha
     fail(Code::kShape, "%s: out has shape %s, wanted %s", op, ShapeText(v.shape, v.rank).text, wanted.text);
   const bool aligned = reinterpret_cast<uintptr_t>(v.data) % alignof(float) == 0;
   if (!(v.owner.flags() & py::array::c_style) || !aligned)
-    fail(Code::kArgument, "%s: out is not C-contiguous and aligned, wanted an array as numpy.empty makes it", op);
+    fail(Code::kArgument, "%s: out is not C-contiguous and aligned, wanted an array as numpy.empty makes it",
+         op);
   if (!v.owner.writeable()) fail(Code::kArgument, "%s: out is read-only, wanted a writable array", op);
   const char *begin, *end, *first, *last;
   extent(v, &begin, &end);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// From Python arguments to plain C++: strict numbers, pairs, paddings, names, and views of NumPy arrays. Every function
-// takes the operator or layer (`op`) and the argument's name for its message, and throws Error.
+// From Python arguments to plain C++: strict numbers, pairs, paddings, names, and views of NumPy arrays.
+// Every function takes the operator or layer (`op`) and the argument's name for its message, and throws
+// Error.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -51,8 +52,8 @@ ArrayView float_view(const char* op, const char* argument, py::handle value, int
 // The data of a float32 view, dense: the array's own memory, or a copy that `keep` then owns.
 const float* dense(const ArrayView& v, py::array* keep);
 
-// A new float32 array of this shape, or `out` once it is proven to be one: C-contiguous, aligned, writable, exactly this
-// shape, apart from every input.
+// A new float32 array of this shape, or `out` once it is proven to be one: C-contiguous, aligned, writable,
+// exactly this shape, apart from every input.
 py::array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
                  std::initializer_list<const ArrayView*> inputs);
 

@@ -39,8 +39,8 @@ const char* saves_name(Saves saves) {
 
 py::list operators() {
   py::list result;
-#define FASTCNN_OPERATOR(name, forward, saves)                                       \
-  result.append(py::dict(py::arg("name") = #name, py::arg("forward") = #forward,     \
+#define FASTCNN_OPERATOR(name, forward, saves)                                   \
+  result.append(py::dict(py::arg("name") = #name, py::arg("forward") = #forward, \
                          py::arg("saved") = saves_name(Saves::saves), py::arg("gradient") = "grad_" #name));
   FASTCNN_OPERATORS(FASTCNN_OPERATOR)
 #undef FASTCNN_OPERATOR
@@ -52,8 +52,8 @@ py::list kernels() {
   const KernelInfo* rows = cpu::backend().kernels(&count);
   py::list result;
   for (int i = 0; i < count; ++i)
-    result.append(
-        py::dict(py::arg("step") = kStepNames[static_cast<int>(rows[i].step)], py::arg("name") = rows[i].name));
+    result.append(py::dict(py::arg("step") = kStepNames[static_cast<int>(rows[i].step)],
+                           py::arg("name") = rows[i].name));
   return result;
 }
 
@@ -66,7 +66,8 @@ py::dict thread_sources_dict() {
 int checked_threads(const char* op, py::handle value) {
   const int64_t count = whole_number(op, "num_threads", value);
   if (count < 1 || count > kMaxThreads)
-    fail(Code::kArgument, "%s: num_threads is %lld, wanted 1 to %d", op, static_cast<long long>(count), kMaxThreads);
+    fail(Code::kArgument, "%s: num_threads is %lld, wanted 1 to %d", op, static_cast<long long>(count),
+         kMaxThreads);
   return static_cast<int>(count);
 }
 
@@ -96,10 +97,13 @@ PYBIND11_MODULE(_native, m) {
       [](py::handle num_threads) { set_threads(checked_threads("set_num_threads", num_threads)); },
       py::arg("num_threads"));
   m.def(
-      "fma_peak", [](py::handle num_threads) { return cpu::fma_peak(checked_threads("fma_peak", num_threads)); },
+      "fma_peak",
+      [](py::handle num_threads) { return cpu::fma_peak(checked_threads("fma_peak", num_threads)); },
       py::arg("num_threads"));
   m.def(
       "copy_bandwidth",
-      [](py::handle num_threads) { return cpu::copy_bandwidth(checked_threads("copy_bandwidth", num_threads)); },
+      [](py::handle num_threads) {
+        return cpu::copy_bandwidth(checked_threads("copy_bandwidth", num_threads));
+      },
       py::arg("num_threads"));
 }

@@ -49,8 +49,8 @@ void input_shape_of(const char* op, py::handle value, bool first, int64_t shape[
 
 void expect_shape(const char* op, const ArrayView& v, std::initializer_list<int64_t> wanted) {
   if (!std::equal(wanted.begin(), wanted.end(), v.shape))
-    fail(Code::kShape, "%s: %s has shape %s (channels last), wanted %s from the other arguments", op, v.argument,
-         ShapeText(v.shape, v.rank).text, ShapeText(wanted.begin(), v.rank).text);
+    fail(Code::kShape, "%s: %s has shape %s (channels last), wanted %s from the other arguments", op,
+         v.argument, ShapeText(v.shape, v.rank).text, ShapeText(wanted.begin(), v.rank).text);
 }
 
 void run(const OpDescriptor& op, const Operands& operands) {
@@ -61,9 +61,11 @@ void run(const OpDescriptor& op, const Operands& operands) {
 // An image result: written channels-last, and for channels_first copied over to [N,C,H,W].
 class ImageOutput {
  public:
-  ImageOutput(const char* op, py::handle out, bool first, const int64_t nhwc[4], Inputs inputs) : first_(first) {
+  ImageOutput(const char* op, py::handle out, bool first, const int64_t nhwc[4], Inputs inputs)
+      : first_(first) {
     const std::vector<int64_t> last{nhwc[0], nhwc[1], nhwc[2], nhwc[3]};
-    result_ = output(op, out, first ? std::vector<int64_t>{nhwc[0], nhwc[3], nhwc[1], nhwc[2]} : last, inputs);
+    result_ =
+        output(op, out, first ? std::vector<int64_t>{nhwc[0], nhwc[3], nhwc[1], nhwc[2]} : last, inputs);
     written_ = first ? output(op, py::none(), last, {}) : result_;
   }
   float* data() { return static_cast<float*>(written_.mutable_data()); }
@@ -122,9 +124,9 @@ Window conv_window(const char* op, py::handle strides, py::handle padding_value,
   return window;
 }
 
-py::array conv2d(py::handle x, py::handle kernel, py::handle bias, py::handle strides, py::handle padding_value,
-                 py::handle dilation_rate, py::handle groups, py::handle activation, py::handle data_format,
-                 py::handle math, py::handle out) {
+py::array conv2d(py::handle x, py::handle kernel, py::handle bias, py::handle strides,
+                 py::handle padding_value, py::handle dilation_rate, py::handle groups, py::handle activation,
+                 py::handle data_format, py::handle math, py::handle out) {
   const char* op = "conv2d";
   const bool first = channels_first(op, data_format);
   const ArrayView xv = image_view(op, "x", x, first), wv = float_view(op, "kernel", kernel, 4);
@@ -146,8 +148,8 @@ py::array conv2d(py::handle x, py::handle kernel, py::handle bias, py::handle st
 }
 
 py::array conv2d_dgrad(py::handle dy, py::handle kernel, py::handle input_shape, py::handle strides,
-                       py::handle padding_value, py::handle dilation_rate, py::handle groups, py::handle data_format,
-                       py::handle math, py::handle out) {
+                       py::handle padding_value, py::handle dilation_rate, py::handle groups,
+                       py::handle data_format, py::handle math, py::handle out) {
   const char* op = "conv2d_dgrad";
   const bool first = channels_first(op, data_format);
   const ArrayView dyv = image_view(op, "dy", dy, first), wv = float_view(op, "kernel", kernel, 4);
@@ -164,8 +166,8 @@ py::array conv2d_dgrad(py::handle dy, py::handle kernel, py::handle input_shape,
 }
 
 py::array conv2d_wgrad(py::handle x, py::handle dy, py::handle kernel_size, py::handle strides,
-                       py::handle padding_value, py::handle dilation_rate, py::handle groups, py::handle data_format,
-                       py::handle math, py::handle out) {
+                       py::handle padding_value, py::handle dilation_rate, py::handle groups,
+                       py::handle data_format, py::handle math, py::handle out) {
   const char* op = "conv2d_wgrad";
   const bool first = channels_first(op, data_format);
   const ArrayView xv = image_view(op, "x", x, first), dyv = image_view(op, "dy", dy, first);
@@ -192,9 +194,10 @@ struct Pool {
   const char *fwd_name, *bwd_name;
   Step fwd, bwd;
 };
-const Pool kPools[3] = {{"max_pool2d", "max_pool2d_bwd", Step::k_max_pool2d_fwd, Step::k_max_pool2d_bwd},
-                        {"average_pool2d", "average_pool2d_bwd", Step::k_average_pool2d_fwd, Step::k_average_pool2d_bwd},
-                        {"sum_pool2d", "sum_pool2d_bwd", Step::k_sum_pool2d_fwd, Step::k_sum_pool2d_bwd}};
+const Pool kPools[3] = {
+    {"max_pool2d", "max_pool2d_bwd", Step::k_max_pool2d_fwd, Step::k_max_pool2d_bwd},
+    {"average_pool2d", "average_pool2d_bwd", Step::k_average_pool2d_fwd, Step::k_average_pool2d_bwd},
+    {"sum_pool2d", "sum_pool2d_bwd", Step::k_sum_pool2d_fwd, Step::k_sum_pool2d_bwd}};
 
 Pool2dShape pool_shape(const char* op, const int64_t x[4], py::handle pool_size, py::handle strides,
                        py::handle padding_value, py::handle ceil_mode) {
@@ -227,8 +230,8 @@ py::array pool2d(py::handle x, py::handle pool_size, py::handle strides, py::han
 
 // `x` is the input itself for max-pooling, whose gradient depends on it, and its shape for the others.
 template <int kind>
-py::array pool2d_bwd(py::handle dy, py::handle x, py::handle pool_size, py::handle strides, py::handle padding_value,
-                     py::handle ceil_mode, py::handle data_format, py::handle out) {
+py::array pool2d_bwd(py::handle dy, py::handle x, py::handle pool_size, py::handle strides,
+                     py::handle padding_value, py::handle ceil_mode, py::handle data_format, py::handle out) {
   const char* op = kPools[kind].bwd_name;
   const bool first = channels_first(op, data_format);
   const ArrayView dyv = image_view(op, "dy", dy, first);
@@ -260,8 +263,8 @@ py::array gemm(py::handle a, py::handle b, py::handle transpose_a, py::handle tr
   const GemmShape& shape = step.gemm = {av.shape[ta], bv.shape[!tb], av.shape[!ta], ta, tb};
   if (bv.shape[tb] != shape.k)
     fail(Code::kShape, "%s: a has shape %s%s and b %s%s, wanted equal inner sizes, got %lld and %lld", op,
-         ShapeText(av.shape, 2).text, ta ? " transposed" : "", ShapeText(bv.shape, 2).text, tb ? " transposed" : "",
-         static_cast<long long>(shape.k), static_cast<long long>(bv.shape[tb]));
+         ShapeText(av.shape, 2).text, ta ? " transposed" : "", ShapeText(bv.shape, 2).text,
+         tb ? " transposed" : "", static_cast<long long>(shape.k), static_cast<long long>(bv.shape[tb]));
   const int64_t y_shape[2] = {shape.m, shape.n};
   element_count(op, "the output", y_shape, 2);
   Bias bias_view(op, bias, shape.n);
@@ -312,9 +315,10 @@ py::array activation_bwd(py::handle dy, py::handle y, py::handle out) {
   const char* op = kActivationsBwd[kind];
   const ArrayView dyv = any_rank_view(op, "dy", dy), yv = float_view(op, "y", y, dyv.rank);
   if (!std::equal(dyv.shape, dyv.shape + dyv.rank, yv.shape))
-    fail(Code::kShape, "%s: dy has shape %s and y %s, wanted equal shapes", op, ShapeText(dyv.shape, dyv.rank).text,
-         ShapeText(yv.shape, yv.rank).text);
-  py::array dx = output(op, out, std::vector<int64_t>(yv.shape, yv.shape + yv.rank), {&dyv, &yv}), keep_dy, keep_y;
+    fail(Code::kShape, "%s: dy has shape %s and y %s, wanted equal shapes", op,
+         ShapeText(dyv.shape, dyv.rank).text, ShapeText(yv.shape, yv.rank).text);
+  py::array dx = output(op, out, std::vector<int64_t>(yv.shape, yv.shape + yv.rank), {&dyv, &yv}), keep_dy,
+            keep_y;
   run(activation_step(kind, true, yv), {{dense(dyv, &keep_dy), dense(yv, &keep_y)}, {dx.mutable_data()}});
   return dx;
 }
@@ -322,18 +326,18 @@ py::array activation_bwd(py::handle dy, py::handle y, py::handle out) {
 }  // namespace
 
 void bind_ops(py::module_& m) {
-  m.def("conv2d", &conv2d, py::arg("x"), py::arg("kernel"), py::arg("bias"), py::arg("strides"), py::arg("padding"),
-        py::arg("dilation_rate"), py::arg("groups"), py::arg("activation"), py::arg("data_format"), py::arg("math"),
-        py::arg("out"));
-  m.def("conv2d_dgrad", &conv2d_dgrad, py::arg("dy"), py::arg("kernel"), py::arg("input_shape"), py::arg("strides"),
-        py::arg("padding"), py::arg("dilation_rate"), py::arg("groups"), py::arg("data_format"), py::arg("math"),
-        py::arg("out"));
-  m.def("conv2d_wgrad", &conv2d_wgrad, py::arg("x"), py::arg("dy"), py::arg("kernel_size"), py::arg("strides"),
-        py::arg("padding"), py::arg("dilation_rate"), py::arg("groups"), py::arg("data_format"), py::arg("math"),
-        py::arg("out"));
+  m.def("conv2d", &conv2d, py::arg("x"), py::arg("kernel"), py::arg("bias"), py::arg("strides"),
+        py::arg("padding"), py::arg("dilation_rate"), py::arg("groups"), py::arg("activation"),
+        py::arg("data_format"), py::arg("math"), py::arg("out"));
+  m.def("conv2d_dgrad", &conv2d_dgrad, py::arg("dy"), py::arg("kernel"), py::arg("input_shape"),
+        py::arg("strides"), py::arg("padding"), py::arg("dilation_rate"), py::arg("groups"),
+        py::arg("data_format"), py::arg("math"), py::arg("out"));
+  m.def("conv2d_wgrad", &conv2d_wgrad, py::arg("x"), py::arg("dy"), py::arg("kernel_size"),
+        py::arg("strides"), py::arg("padding"), py::arg("dilation_rate"), py::arg("groups"),
+        py::arg("data_format"), py::arg("math"), py::arg("out"));
   const auto def_pool = [&m](const char* name, auto f) {
-    m.def(name, f, py::arg("x"), py::arg("pool_size"), py::arg("strides"), py::arg("padding"), py::arg("ceil_mode"),
-          py::arg("data_format"), py::arg("out"));
+    m.def(name, f, py::arg("x"), py::arg("pool_size"), py::arg("strides"), py::arg("padding"),
+          py::arg("ceil_mode"), py::arg("data_format"), py::arg("out"));
   };
   def_pool("max_pool2d", &pool2d<0>);
   def_pool("average_pool2d", &pool2d<1>);
@@ -345,8 +349,8 @@ void bind_ops(py::module_& m) {
   def_pool_bwd("max_pool2d_bwd", "x", &pool2d_bwd<0>);
   def_pool_bwd("average_pool2d_bwd", "input_shape", &pool2d_bwd<1>);
   def_pool_bwd("sum_pool2d_bwd", "input_shape", &pool2d_bwd<2>);
-  m.def("gemm", &gemm, py::arg("a"), py::arg("b"), py::arg("transpose_a"), py::arg("transpose_b"), py::arg("bias"),
-        py::arg("activation"), py::arg("out"));
+  m.def("gemm", &gemm, py::arg("a"), py::arg("b"), py::arg("transpose_a"), py::arg("transpose_b"),
+        py::arg("bias"), py::arg("activation"), py::arg("out"));
   m.def("relu", &activation_fwd<kRelu>, py::arg("x"), py::arg("out"));
   m.def("sigmoid", &activation_fwd<kSigmoid>, py::arg("x"), py::arg("out"));
   m.def("tanh", &activation_fwd<kTanh>, py::arg("x"), py::arg("out"));
