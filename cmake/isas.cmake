@@ -2,7 +2,7 @@
 #
 # The one table of instruction sets. Each row becomes an OBJECT library of the same sources with
 # FASTCNN_ISA_NS=<name>, and FASTCNN_HAVE_<NAME> for the files that are compiled once. To add an ISA: a row here, its
-# vocabulary in csrc/cpu/kernels/vec.h, and its row in the run-time list of csrc/cpu.
+# vocabulary in csrc/cpu/kernels/vec.h, and its row in csrc/cpu/isas.inc.
 #
 # name | processors it is built for | flags
 set(x86_64 "^(x86_64|AMD64|amd64)$")

@@ -2,7 +2,7 @@
 """Checks that the hot loops of the AVX-512 kernels keep their accumulators in registers.
 
 A hot loop is an innermost loop with at least four fused multiply-adds. A micro-kernel that needs one register
-too many still gives right answers, at half the speed; here it shows as an access to the stack inside the loop.
+too many still gives right answers, at half the speed; here it shows as a stack access inside the loop.
 
 Usage: check_spills.py <build directory>. Prints one line for each kernel file and exits with 1 if one is
 beyond its budget.
