@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shapes that the tests and the benchmarks share: one list per operator.
+
+The test lists hold what breaks kernels: channel counts on both sides of every tile width, ragged and tiny
+images, strides, dilation, groups, uneven padding, kernels as large as the padded input. The suites hold the
+layers of known networks, and are what a benchmark times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastcnn.testing.reference.geometry import Padding, output_size, resolve_padding
+
+# Tile widths in use are 1, 16, 32, 48, 64 and 128: these stand on both sides of them.
+CHANNELS = (1, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 128, 130)
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    """One convolution: x [n,h,w,c], kernel [r,s,c/groups,k]."""
+
+    n: int
+    h: int
+    w: int
+    c: int
+    k: int
+    r: int = 3
+    s: int = 3
+    strides: tuple[int, int] = (1, 1)
+    padding: Padding = "valid"
+    dilation_rate: tuple[int, int] = (1, 1)
+    groups: int = 1
+    name: str = ""
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        return self.n, self.h, self.w, self.c
+
+    @property
+    def kernel_shape(self) -> tuple[int, int, int, int]:
+        return self.r, self.s, self.c // self.groups, self.k
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        pads = resolve_padding(
+            self.padding, (self.h, self.w), (self.r, self.s), self.strides, self.dilation_rate
+        )
+        p = output_size(
+            self.h, self.r, self.strides[0], pads.top, pads.bottom, dilation=self.dilation_rate[0]
+        )
+        q = output_size(
+            self.w, self.s, self.strides[1], pads.left, pads.right, dilation=self.dilation_rate[1]
+        )
+        return self.n, p, q, self.k
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of ``ops.conv2d`` and of its two gradients."""
+        return {
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation_rate": self.dilation_rate,
+            "groups": self.groups,
+        }
+
+    @property
+    def flops(self) -> int:
+        """Of the definition, for each of the three passes: 2 N K P Q C/groups R S."""
+        n, p, q, k = self.y_shape
+        return 2 * n * p * q * k * (self.c // self.groups) * self.r * self.s
+
+    def __str__(self) -> str:
+        return self.name or (
+            f"n{self.n}h{self.h}w{self.w}c{self.c}-k{self.k}r{self.r}s{self.s}-st{_spell(self.strides)}"
+            f"-p{_spell(self.padding)}-d{_spell(self.dilation_rate)}-g{self.groups}"
+        )
+
+
+@dataclass(frozen=True)
+class PoolCase:
+    """One pool over x [n,h,w,c]."""
+
+    n: int
+    h: int
+    w: int
+    c: int
+    pool_size: tuple[int, int] = (2, 2)
+    strides: tuple[int, int] | None = None
+    padding: Padding = "valid"
+    ceil_mode: bool = False
+    name: str = ""
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        return self.n, self.h, self.w, self.c
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        strides = self.pool_size if self.strides is None else self.strides
+        pads = resolve_padding(self.padding, (self.h, self.w), self.pool_size, strides)
+        ceil = self.ceil_mode
+        p = output_size(self.h, self.pool_size[0], strides[0], pads.top, pads.bottom, ceil_mode=ceil)
+        q = output_size(self.w, self.pool_size[1], strides[1], pads.left, pads.right, ceil_mode=ceil)
+        return self.n, p, q, self.c
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of ``ops.*_pool2d`` and of its gradient."""
+        return {
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "ceil_mode": self.ceil_mode,
+        }
+
+    @property
+    def bytes(self) -> int:
+        """Read and written by a forward pass that touches everything once."""
+        n, p, q, c = self.y_shape
+        return 4 * (self.n * self.h * self.w * self.c + n * p * q * c)
+
+    def __str__(self) -> str:
+        strides = "" if self.strides is None else f"-st{_spell(self.strides)}"
+        return self.name or (
+            f"n{self.n}h{self.h}w{self.w}c{self.c}-{_spell(self.pool_size)}{strides}-p{_spell(self.padding)}"
+            f"{'-ceil' if self.ceil_mode else ''}"
+        )
+
+
+@dataclass(frozen=True)
+class GemmCase:
+    """y [m,n] = op(a) op(b), a sum of k products each."""
+
+    m: int
+    n: int
+    k: int
+    transpose_a: bool = False
+    transpose_b: bool = False
+    name: str = ""
+
+    @property
+    def a_shape(self) -> tuple[int, int]:
+        return (self.k, self.m) if self.transpose_a else (self.m, self.k)
+
+    @property
+    def b_shape(self) -> tuple[int, int]:
+        return (self.n, self.k) if self.transpose_b else (self.k, self.n)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"transpose_a": self.transpose_a, "transpose_b": self.transpose_b}
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.m * self.n * self.k
+
+    def __str__(self) -> str:
+        flags = ("-ta" if self.transpose_a else "") + ("-tb" if self.transpose_b else "")
+        return self.name or f"{self.m}x{self.n}x{self.k}{flags}"
+
+
+@dataclass(frozen=True)
+class RowsCase:
+    """A [rows, cols] array of an element-wise operator, of softmax or of a loss."""
+
+    rows: int
+    cols: int
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.cols}"
+
+
+def _spell(value: Padding) -> str:
+    """(1, 2) as "1,2" and ((1, 2), (0, 1)) as "1,2,0,1"."""
+    if isinstance(value, tuple):
+        return ",".join(_spell(item) for item in value)
+    return str(value)
+
+
+def _conv_channels() -> Iterator[ConvCase]:
+    """Every channel count as C and as K, against a small and a large partner; 3x3 and pointwise."""
+    for count in CHANNELS:
+        yield ConvCase(1, 6, 7, count, 5, padding="same")
+        yield ConvCase(1, 6, 7, 5, count, padding="same")
+        yield ConvCase(2, 5, 3, count, 33, r=1, s=1)
+        yield ConvCase(1, 5, 4, 17, count, padding=1, strides=(2, 1))
+
+
+_CONV_GEOMETRY = (
+    # The smallest of everything.
+    ConvCase(1, 1, 1, 1, 1, r=1, s=1),
+    ConvCase(1, 1, 1, 1, 1, padding="same"),
+    ConvCase(3, 1, 9, 2, 3, r=1, s=4),
+    ConvCase(3, 9, 1, 2, 3, r=4, s=1),
+    # Kernel as large as the padded input: one output pixel.
+    ConvCase(2, 5, 4, 3, 18, r=5, s=4),
+    ConvCase(2, 3, 2, 3, 18, r=5, s=4, padding=1),
+    ConvCase(1, 5, 5, 4, 4, r=3, s=3, dilation_rate=(2, 2)),
+    # Even kernels and uneven sides.
+    ConvCase(2, 7, 8, 3, 5, r=2, s=2, padding="same"),
+    ConvCase(2, 7, 8, 3, 5, r=4, s=2, padding="same", strides=(2, 3)),
+    ConvCase(2, 7, 8, 3, 5, padding=((0, 2), (1, 0))),
+    ConvCase(2, 7, 8, 3, 20, padding=((3, 0), (0, 4)), strides=(2, 2)),
+    ConvCase(2, 6, 5, 3, 5, padding=(2, 1)),
+    # Padding beyond the kernel: whole outputs see nothing but zeros.
+    ConvCase(1, 3, 3, 2, 17, r=1, s=1, padding=2),
+    ConvCase(1, 4, 3, 2, 3, r=2, s=2, padding=((3, 3), (4, 2))),
+    # Stride larger than the kernel, and than the input: skipped pixels.
+    ConvCase(2, 9, 10, 3, 17, r=2, s=1, strides=(3, 4)),
+    ConvCase(2, 4, 4, 16, 16, r=1, s=1, strides=(2, 2)),
+    ConvCase(2, 4, 5, 3, 6, r=2, s=2, strides=(7, 9)),
+    ConvCase(2, 9, 8, 5, 33, strides=(2, 2), padding="same"),
+    ConvCase(2, 10, 11, 5, 33, strides=(1, 2), padding=1),
+    ConvCase(1, 23, 22, 3, 16, r=7, s=7, strides=(2, 2), padding=3),
+    ConvCase(1, 24, 23, 3, 24, r=11, s=11, strides=(4, 4)),
+    # Dilation, alone and with strides and padding.
+    ConvCase(2, 9, 10, 4, 7, dilation_rate=(2, 2), padding="same"),
+    ConvCase(2, 9, 10, 4, 17, dilation_rate=(3, 1), padding=2),
+    ConvCase(2, 11, 12, 16, 32, dilation_rate=(2, 3), strides=(2, 2), padding=(2, 3)),
+    # Rows that end inside a tile.
+    ConvCase(1, 4, 13, 8, 16, padding="same"),
+    ConvCase(1, 3, 29, 16, 48, padding="same"),
+    ConvCase(5, 3, 3, 16, 64, padding="same"),
+    ConvCase(33, 2, 2, 3, 4, r=2, s=2),
+    # Groups, depthwise, and depthwise with a multiplier.
+    ConvCase(2, 6, 5, 8, 12, groups=2, padding="same"),
+    ConvCase(2, 6, 5, 6, 9, groups=3, strides=(2, 1), padding=1),
+    ConvCase(1, 6, 5, 64, 64, groups=4, padding="same"),
+    ConvCase(1, 7, 5, 66, 34, groups=2, r=1, s=1),
+    ConvCase(2, 7, 9, 1, 4, groups=1, padding="same"),
+    ConvCase(2, 7, 9, 17, 17, groups=17, padding="same"),
+    ConvCase(2, 8, 9, 32, 32, groups=32, padding=1, strides=(2, 2)),
+    ConvCase(1, 9, 8, 33, 66, groups=33, padding="same"),
+    ConvCase(1, 9, 8, 5, 15, groups=5, dilation_rate=(2, 1), padding=((2, 1), (0, 1))),
+    ConvCase(1, 7, 7, 65, 65, groups=65, r=5, s=5, padding="same"),
+)
+
+CONV: tuple[ConvCase, ...] = (*_CONV_GEOMETRY, *_conv_channels())
+
+# Every pair of channel counts, and long reductions: too many for each run.
+CONV_FULL: tuple[ConvCase, ...] = (
+    *(ConvCase(1, 5, 6, c, k, padding="same") for c in CHANNELS for k in CHANNELS),
+    *(ConvCase(1, 4, 7, c, k, r=1, s=1, strides=(1, 2)) for c in CHANNELS for k in CHANNELS),
+    *(replace(case, n=n) for case in _CONV_GEOMETRY for n in (1, 4, 17)),
+    ConvCase(32, 28, 28, 1, 6, r=5, s=5, padding=2),
+    ConvCase(32, 14, 14, 6, 16, r=5, s=5),
+    ConvCase(16, 28, 28, 1, 32, padding="same"),
+    ConvCase(8, 28, 28, 32, 64, padding="same"),
+    ConvCase(2, 14, 14, 256, 256, padding="same"),
+    ConvCase(1, 56, 56, 64, 64, padding="same"),
+    ConvCase(1, 56, 56, 144, 144, groups=144, padding="same"),
+    ConvCase(1, 65, 67, 3, 64, r=7, s=7, strides=(2, 2), padding=3),
+)
+
+# Large enough for several threads.
+CONV_PARALLEL: tuple[ConvCase, ...] = (
+    ConvCase(8, 28, 28, 1, 6, r=5, s=5, padding=2),
+    ConvCase(16, 14, 14, 6, 16, r=5, s=5),
+    ConvCase(7, 28, 28, 32, 33, padding="same"),
+    ConvCase(1, 14, 15, 65, 96, padding="same", strides=(2, 2)),
+    ConvCase(5, 19, 21, 48, 48, groups=48, padding="same"),
+    ConvCase(3, 17, 16, 64, 64, groups=4, padding=1, dilation_rate=(2, 2)),
+    ConvCase(9, 14, 14, 128, 64, r=1, s=1),
+)
+
+POOL: tuple[PoolCase, ...] = (
+    *(PoolCase(2, 5, 6, c) for c in CHANNELS),
+    PoolCase(1, 1, 1, 1, pool_size=(1, 1)),
+    PoolCase(1, 2, 2, 1),
+    PoolCase(2, 7, 9, 5, pool_size=(3, 3), strides=(2, 2), padding="same"),
+    PoolCase(2, 8, 7, 17, pool_size=(3, 2), strides=(1, 1), padding="same"),
+    PoolCase(2, 8, 7, 16, pool_size=(3, 3), strides=(2, 2), padding=1),
+    PoolCase(2, 8, 7, 3, pool_size=(2, 3), strides=(3, 2), padding=((1, 0), (2, 1))),
+    PoolCase(2, 6, 7, 3, pool_size=(3, 4), strides=(2, 2), padding=(1, 2)),
+    PoolCase(2, 9, 8, 4, pool_size=(2, 2), strides=(3, 5)),
+    PoolCase(2, 4, 5, 4, pool_size=(4, 5)),
+    PoolCase(3, 5, 5, 33, pool_size=(3, 3), strides=(1, 1)),
+    PoolCase(2, 7, 8, 5, pool_size=(2, 2), ceil_mode=True),
+    PoolCase(2, 8, 7, 18, pool_size=(3, 3), strides=(2, 2), padding=1, ceil_mode=True),
+    # The window that ceil_mode adds would begin in the padding after the input, so it is dropped.
+    PoolCase(2, 5, 5, 3, pool_size=(2, 2), strides=(3, 3), padding=1, ceil_mode=True),
+    PoolCase(2, 5, 7, 3, pool_size=(2, 2), strides=(4, 4), ceil_mode=True),
+    PoolCase(1, 9, 9, 2, pool_size=(7, 7), strides=(2, 2), padding=3),
+    PoolCase(1, 17, 17, 2, pool_size=(16, 17)),
+)
+
+POOL_PARALLEL: tuple[PoolCase, ...] = (
+    PoolCase(16, 28, 28, 33),
+    PoolCase(9, 27, 29, 48, pool_size=(3, 3), strides=(2, 2), padding=1),
+)
+
+POOL_SUITE: tuple[PoolCase, ...] = (
+    PoolCase(16, 112, 112, 64, name="pool2x2"),
+    PoolCase(16, 112, 112, 64, pool_size=(3, 3), strides=(2, 2), padding=1, name="pool3x3s2"),
+)
+
+
+def _transposed(*sizes: tuple[int, int, int]) -> Iterator[GemmCase]:
+    """Each size with a and b as they are and transposed."""
+    for m, n, k in sizes:
+        for transpose_a in (False, True):
+            for transpose_b in (False, True):
+                yield GemmCase(m, n, k, transpose_a, transpose_b)
+
+
+_SIZES = (1, 2, 7, 15, 16, 17, 33, 65)
+
+GEMM: tuple[GemmCase, ...] = (
+    *(GemmCase(m, n, 19) for m in _SIZES for n in _SIZES),
+    *(GemmCase(9, n, 6) for n in CHANNELS),
+    *(GemmCase(13, 18, k) for k in (1, 2, 3, 4, 5, 8, 31, 255, 256, 257, 513)),
+    *_transposed((1, 1, 1), (5, 7, 3), (17, 33, 65), (1, 10, 784), (784, 10, 5)),
+)
+
+GEMM_FULL: tuple[GemmCase, ...] = (
+    *_transposed(*((m, n, k) for m in (1, 31, 64, 130) for n in (3, 63, 129) for k in (2, 64, 1025))),
+    GemmCase(300, 301, 302),
+    GemmCase(32, 10, 784),
+    GemmCase(1000, 10, 784),
+    GemmCase(3, 5, 40_000),
+)
+
+GEMM_PARALLEL: tuple[GemmCase, ...] = (
+    GemmCase(128, 130, 257),
+    GemmCase(257, 65, 300, transpose_a=True),
+    GemmCase(31, 600, 128, transpose_b=True),
+    GemmCase(784, 10, 512, transpose_a=True),
+)
+
+GEMM_SUITE: tuple[GemmCase, ...] = tuple(
+    GemmCase(n, n, n, name=f"gemm{n}") for n in (64, 128, 256, 512, 1024, 2048)
+)
+
+ROWS: tuple[RowsCase, ...] = (
+    *(RowsCase(3, cols) for cols in (*CHANNELS, 1000)),
+    *(RowsCase(rows, 10) for rows in (1, 2, 15, 16, 17, 33, 128)),
+)
+
+# Convolution layers of known networks.
+CONV_SUITE: tuple[ConvCase, ...] = (
+    ConvCase(128, 28, 28, 1, 6, r=5, s=5, padding=2, name="lenet1"),
+    ConvCase(128, 14, 14, 6, 16, r=5, s=5, name="lenet2"),
+    ConvCase(128, 28, 28, 1, 32, padding=1, name="mnist32"),
+    ConvCase(128, 28, 28, 32, 64, padding=1, name="mnist64"),
+    ConvCase(8, 224, 224, 3, 64, r=7, s=7, strides=(2, 2), padding=3, name="stem7"),
+    ConvCase(8, 112, 112, 64, 64, padding=1, name="vgg64"),
+    ConvCase(16, 56, 56, 64, 64, padding=1, name="r3x3_64"),
+    ConvCase(16, 28, 28, 128, 128, padding=1, name="r3x3_128"),
+    ConvCase(16, 14, 14, 256, 256, padding=1, name="r3x3_256"),
+    ConvCase(16, 7, 7, 512, 512, padding=1, name="r3x3_512"),
+    ConvCase(16, 56, 56, 64, 256, r=1, s=1, name="r1x1_64_256"),
+    ConvCase(16, 14, 14, 1024, 256, r=1, s=1, name="r1x1_1024_256"),
+    ConvCase(16, 56, 56, 128, 128, strides=(2, 2), padding=1, name="r3x3s2"),
+    ConvCase(16, 56, 56, 144, 144, padding=1, groups=144, name="dw3x3_144"),
+    ConvCase(16, 14, 14, 576, 576, strides=(2, 2), padding=1, groups=576, name="dw3x3_576s2"),
+    ConvCase(16, 28, 28, 128, 128, padding=1, groups=32, name="grp32"),
+    ConvCase(16, 56, 56, 64, 64, padding=2, dilation_rate=(2, 2), name="dil2"),
+    ConvCase(128, 32, 32, 16, 16, padding=1, name="cifar16"),
+    ConvCase(128, 8, 8, 64, 64, padding=1, name="cifar64"),
+    ConvCase(1, 56, 56, 64, 64, padding=1, name="b1_r3x3_64"),
+    ConvCase(1, 14, 14, 256, 256, padding=1, name="b1_r3x3_256"),
+)
+
+# The cases of each row of the operator table.
+OPERATORS: Mapping[str, tuple[object, ...]] = {
+    "conv2d": CONV,
+    "dense": GEMM,
+    "max_pool2d": POOL,
+    "average_pool2d": POOL,
+    "sum_pool2d": POOL,
+    "relu": ROWS,
+    "sigmoid": ROWS,
+    "tanh": ROWS,
+    "softmax": ROWS,
+    "dropout": ROWS,
+    "rescaling": ROWS,
+    "flatten": POOL,
+}
