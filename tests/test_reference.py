@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The references themselves: gradients against central differences, values against sums done by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from fastcnn.testing import cases
+from fastcnn.testing import reference as ref
+from numpy.typing import NDArray
+
+Real = NDArray[np.float64]
+
+# Cube root of the roundoff of float64: where the truncation error h^2 of a central difference meets rounding
+# u / h.
+STEP = 2.0**-17
+
+
+def assert_gradient(function: Callable[[Real], float], gradient: Real, at: Real) -> None:
+    """Compare every partial derivative with a central difference."""
+    numeric = np.empty_like(at)
+    for i in np.ndindex(at.shape):
+        ahead, behind = at.copy(), at.copy()
+        ahead[i] += STEP
+        behind[i] -= STEP
+        numeric[i] = (function(ahead) - function(behind)) / (2.0 * STEP)
+    scale = 1.0 + abs(function(at)) + np.abs(gradient).max()
+    worst = np.abs(numeric - gradient).max()
+    assert worst <= 64.0 * STEP**2 * scale, f"off by {worst:.3g} at a scale of {scale:.3g}"
+
+
+CONVOLUTIONS = (
+    cases.ConvCase(2, 4, 5, 2, 3, padding="same"),
+    cases.ConvCase(1, 6, 5, 4, 6, r=2, strides=(2, 1), padding=((0, 1), (2, 0)), groups=2),
+    cases.ConvCase(1, 7, 6, 3, 3, dilation_rate=(2, 1), padding=1, strides=(1, 2), groups=3),
+    cases.ConvCase(1, 5, 5, 1, 2, r=1, s=1, strides=(3, 2)),
+)
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_conv2d_gradients(case: cases.ConvCase, rng: np.random.Generator) -> None:
+    x, kernel, bias = (rng.standard_normal(shape) for shape in (case.x_shape, case.kernel_shape, case.k))
+    dy = rng.standard_normal(case.y_shape)
+
+    def scalar(x: Real, kernel: Real, bias: Real) -> float:
+        return float((dy * ref.conv2d(x, kernel, bias, **case.options)).sum())
+
+    dx = ref.conv2d_dgrad(dy, kernel, case.x_shape, **case.options)
+    dw = ref.conv2d_wgrad(x, dy, (case.r, case.s), **case.options)
+    assert_gradient(lambda v: scalar(v, kernel, bias), dx, x)
+    assert_gradient(lambda v: scalar(x, v, bias), dw, kernel)
+    assert_gradient(lambda v: scalar(x, kernel, v), ref.conv2d_bias_bwd(dy), bias)
+
+
+def test_conv2d_by_hand() -> None:
+    x = np.arange(9.0).reshape(1, 3, 3, 1)
+    kernel = np.array([[1.0, 10.0], [100.0, 1000.0]]).reshape(2, 2, 1, 1)
+    valid = [[4310.0, 5421.0], [7643.0, 8754.0]]
+    assert ref.conv2d(x, kernel)[0, :, :, 0].tolist() == valid
+    # An even kernel pads after, not before.
+    assert ref.conv2d(x, kernel, padding="same")[0, :2, :2, 0].tolist() == valid
+    assert ref.conv2d(x, kernel, padding=((1, 0), (1, 0)))[0, 1:, 1:, 0].tolist() == valid
+
+
+def test_conv2d_groups_are_separate_convolutions(rng: np.random.Generator) -> None:
+    x, kernel = rng.standard_normal((2, 5, 5, 6)), rng.standard_normal((3, 3, 2, 9))
+    whole = ref.conv2d(x, kernel, groups=3)
+    parts = [ref.conv2d(x[..., 2 * g : 2 * g + 2], kernel[..., 3 * g : 3 * g + 3]) for g in range(3)]
+    assert np.array_equal(whole, np.concatenate(parts, axis=-1))
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+@pytest.mark.parametrize(
+    ("window", "stride", "dilation"), [(3, 1, 1), (2, 2, 1), (5, 3, 1), (3, 2, 3), (1, 4, 1)]
+)
+def test_same_padding(size: int, window: int, stride: int, dilation: int) -> None:
+    pads = ref.resolve_padding("same", (size, size), (window, window), (stride, stride), (dilation, dilation))
+    count = ref.output_size(size, window, stride, pads.top, pads.bottom, dilation=dilation)
+    assert count == -(-size // stride)
+    assert 0 <= pads.bottom - pads.top <= 1
+
+
+POOLS = (
+    cases.PoolCase(2, 5, 4, 2),
+    cases.PoolCase(1, 5, 6, 2, pool_size=(3, 2), strides=(1, 2), padding="same"),
+    cases.PoolCase(1, 6, 5, 2, pool_size=(2, 3), strides=(3, 2), padding=((1, 0), (0, 2)), ceil_mode=True),
+)
+
+
+@pytest.mark.parametrize("case", POOLS, ids=str)
+def test_pool_gradients(case: cases.PoolCase, rng: np.random.Generator) -> None:
+    # Distinct values far more than a step apart: the maximum does not change hands.
+    x = rng.permutation(np.arange(float(np.prod(case.x_shape)))).reshape(case.x_shape)
+    dy = rng.standard_normal(case.y_shape)
+    gradients = {
+        ref.max_pool2d: ref.max_pool2d_bwd(dy, x, **case.options),
+        ref.average_pool2d: ref.average_pool2d_bwd(dy, case.x_shape, **case.options),
+        ref.sum_pool2d: ref.sum_pool2d_bwd(dy, case.x_shape, **case.options),
+    }
+    for pool, gradient in gradients.items():
+        assert_gradient(lambda v, pool=pool: float((dy * pool(v, **case.options)).sum()), gradient, x)
+
+
+def test_pools_by_hand() -> None:
+    x = np.array([[1.0, 5.0, 5.0], [4.0, 2.0, 0.0], [3.0, 3.0, 9.0]]).reshape(1, 3, 3, 1)
+    assert ref.max_pool2d(x, 2)[0, :, :, 0].tolist() == [[5.0]]
+    assert ref.max_pool2d(x, 2, padding="same")[0, :, :, 0].tolist() == [[5.0, 5.0], [3.0, 9.0]]
+    # Only real elements count in an average.
+    assert ref.average_pool2d(x, 2, padding="same")[0, :, :, 0].tolist() == [[3.0, 2.5], [3.0, 9.0]]
+    assert ref.sum_pool2d(x, 2, padding="same")[0, :, :, 0].tolist() == [[12.0, 5.0], [6.0, 9.0]]
+
+
+def test_max_pool_ties_go_to_the_first_and_nan_wins() -> None:
+    one = np.ones((1, 1, 1, 1))
+    tie = np.array([[3.0, 7.0], [7.0, 7.0]]).reshape(1, 2, 2, 1)
+    assert ref.max_pool2d_bwd(one, tie, 2)[0, :, :, 0].tolist() == [[0.0, 1.0], [0.0, 0.0]]
+    tie[0, 1, 0, 0] = np.nan
+    assert np.isnan(ref.max_pool2d(tie, 2)).all()
+    assert ref.max_pool2d_bwd(one, tie, 2)[0, :, :, 0].tolist() == [[0.0, 0.0], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize("name", list(ref.ACTIVATIONS))
+def test_activation_gradients(name: str, rng: np.random.Generator) -> None:
+    x, dy = rng.standard_normal((3, 5)), rng.standard_normal((3, 5))
+    forward, backward = ref.ACTIVATIONS[name], getattr(ref, f"{name}_bwd")
+    assert_gradient(lambda v: float((dy * forward(v)).sum()), backward(dy, forward(x)), x)
+
+
+def test_activations_at_the_ends() -> None:
+    ends = np.array([-1e4, 1e4])
+    assert ref.sigmoid(ends).tolist() == [0.0, 1.0]
+    assert ref.softmax(ends).tolist() == [0.0, 1.0]
+    assert np.isnan(ref.relu(np.nan))
+
+
+def test_dense_gradients(rng: np.random.Generator) -> None:
+    x, kernel, bias, dy = (rng.standard_normal(shape) for shape in ((3, 4), (4, 2), 2, (3, 2)))
+    dx, dw, db = ref.dense_bwd(dy, x, kernel)
+    assert_gradient(lambda v: float((dy * ref.dense(v, kernel, bias)).sum()), dx, x)
+    assert_gradient(lambda v: float((dy * ref.dense(x, v, bias)).sum()), dw, kernel)
+    assert_gradient(lambda v: float((dy * ref.dense(x, kernel, v)).sum()), db, bias)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_crossentropy_gradients(from_logits: bool, rng: np.random.Generator) -> None:
+    # Positive and not normalised, so the division by the sum takes part.
+    prediction = rng.uniform(0.2, 2.0, (4, 5))
+    labels = rng.integers(0, 5, 4)
+    soft = ref.softmax(rng.standard_normal((4, 5)))
+    for loss, target in (("sparse_categorical_crossentropy", labels), ("categorical_crossentropy", soft)):
+        forward, backward = getattr(ref, loss), getattr(ref, f"{loss}_bwd")
+        assert_gradient(
+            lambda v, f=forward, t=target: f(t, v, from_logits=from_logits),
+            backward(target, prediction, from_logits=from_logits),
+            prediction,
+        )
+
+
+def test_crossentropy_clips() -> None:
+    sure = np.array([[1.0, 0.0, 0.0]])
+    assert ref.sparse_categorical_crossentropy([0], sure) == pytest.approx(1e-7)
+    assert ref.sparse_categorical_crossentropy([1], sure) == pytest.approx(-np.log(1e-7))
+    assert not ref.sparse_categorical_crossentropy_bwd([1], sure).any()
+    assert ref.sparse_categorical_crossentropy([1], [[1e4, -1e4]], from_logits=True) == 2e4
+
+
+def test_mean_squared_error_gradient(rng: np.random.Generator) -> None:
+    target, prediction = rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
+    gradient = ref.mean_squared_error_bwd(target, prediction)
+    assert_gradient(lambda v: ref.mean_squared_error(target, v), gradient, prediction)
+
+
+# Known answers of Philox4x32-10, published with the Random123 library.
+KNOWN = (
+    ((0x00000000,) * 4, (0x00000000,) * 2, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+)
+
+
+@pytest.mark.parametrize(("counter", "key", "wanted"), KNOWN)
+def test_philox_known_answers(
+    counter: tuple[int, ...], key: tuple[int, int], wanted: tuple[int, ...]
+) -> None:
+    assert tuple(int(word) for word in ref.philox4x32(counter, key)) == wanted
+
+
+def test_dropout_keeps_the_right_share_and_the_mean() -> None:
+    count, rate = 100_000, 0.3
+    y = ref.dropout(np.ones(count), rate, ref.DropoutDraw(seed=2**40 + 7, step=3, op=1))
+    kept = np.count_nonzero(y)
+    # Five standard deviations of a binomial count.
+    assert abs(kept - count * (1 - rate)) < 5 * np.sqrt(count * rate * (1 - rate))
+    assert set(np.unique(y)) == {0.0, 1.0 / (1.0 - rate)}
+    assert ref.dropout(np.ones(9), 0.0, ref.DropoutDraw(seed=1)).all()
+    draws = ((1, 0, 0), (2, 0, 0), (1, 1, 0), (1, 0, 1))
+    masks = [ref.dropout_mask(64, 0.5, ref.DropoutDraw(*draw)).tobytes() for draw in draws]
+    assert len(set(masks)) == 4
+
+
+def test_sgd_by_hand() -> None:
+    state = ref.SGDState(np.array(1.0), np.array(0.0))
+    plain = ref.sgd(state, 2.0, lr=0.25)
+    assert plain.weights == 0.5
+    twice = ref.sgd(ref.sgd(state, 2.0, lr=0.25, momentum=0.5), 2.0, lr=0.25, momentum=0.5)
+    assert twice.weights == 1.0 - 0.5 - 0.75
+    assert ref.sgd(state, 2.0, lr=0.25, momentum=0.5, nesterov=True).weights == 1.0 - 0.25 - 0.5
+
+
+def test_adam_first_step_is_the_rate() -> None:
+    state = ref.AdamState(np.zeros(2), np.zeros(2), np.zeros(2))
+    after = ref.adam(state, np.array([3.0, -5.0]), lr=0.01)
+    # Whatever the gradient, up to epsilon, which stands outside the root of a v without bias correction.
+    assert np.allclose(after.weights, [-0.01, 0.01], rtol=1e-5)
+    assert after.step == 1
+    assert np.allclose(ref.adam(after, np.array([3.0, -5.0]), lr=0.01).weights, [-0.02, 0.02], rtol=1e-5)
