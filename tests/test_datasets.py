@@ -17,17 +17,13 @@ from fastcnn.errors import FormatError
 TYPE_CODES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13, "float64": 14}
 
 
-def encode(array: np.ndarray) -> bytes:
-    head = bytes([0, 0, TYPE_CODES[array.dtype.name], array.ndim])
-    return (
-        head
-        + struct.pack(f">{array.ndim}I", *array.shape)
-        + array.astype(array.dtype.newbyteorder(">")).tobytes()
-    )
-
-
 def header(*shape: int, code: int = 8) -> bytes:
     return bytes([0, 0, code, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
+
+
+def encode(array: np.ndarray) -> bytes:
+    big_endian = array.astype(array.dtype.newbyteorder(">"))
+    return header(*array.shape, code=TYPE_CODES[array.dtype.name]) + big_endian.tobytes()
 
 
 SAMPLE = encode(np.arange(1, 25, dtype=np.uint8).reshape(2, 3, 4))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One file per model: safetensors with the model's state, the architecture as JSON in its metadata.
+
+``get_config`` and ``get_compile_config`` describe a model from a closed registry of names; ``get_state`` has
+the weights, optimizer slots, step counter and random-number position. ``Sequential.save`` and
+``fastcnn.load_model`` call this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from fastcnn.errors import FormatError
+from fastcnn.io.safetensors import Array, Path, parse_json, read_safetensors, write_safetensors
+
+if TYPE_CHECKING:
+    from fastcnn.models import Sequential
+
+MODEL_VERSION = 1  # of what save_model writes; a file of a later version is refused
+
+
+def save_model(model: Sequential, path: Path) -> None:
+    """Write architecture, weights, optimizer state and random-number position of a model into one file.
+
+    Parameters
+    ----------
+    model
+        A built model.
+    path
+        The safetensors file; an existing one is replaced in one step, once the new one is safely on the disk.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an older file of this name is as it was.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import fastcnn
+    >>> from fastcnn import layers
+    >>> model = fastcnn.Sequential([layers.Dense(2, input_shape=(3,))])
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "model.safetensors")
+    >>> model.save(path)
+    >>> fastcnn.load_model(path).count_params()
+    8
+    """
+    metadata = {
+        "fastcnn.model": str(MODEL_VERSION),
+        "fastcnn.architecture": json.dumps(model.get_config(), allow_nan=False),
+        "fastcnn.training": json.dumps(model.get_compile_config(), allow_nan=False),
+    }
+    write_safetensors(path, model.get_state(), metadata)
+
+
+def load_model(path: Path) -> Sequential:
+    """Read a model that ``save_model`` wrote: training goes on, to the bit, where it was.
+
+    Parameters
+    ----------
+    path
+        The safetensors file.
+
+    Returns
+    -------
+    Sequential
+        Built, and compiled if the saved one was.
+
+    Raises
+    ------
+    FormatError
+        The file is damaged, is not a model, names a layer that is not in the package, holds tensors that do
+        not fit its own architecture, or was written in a later format.
+    OSError
+        The file cannot be opened or read.
+
+    Examples
+    --------
+    See `save_model`.
+    """
+    from fastcnn.models import Sequential
+
+    tensors, metadata = read_safetensors(path)
+    version = metadata.get("fastcnn.model")
+    if version is None:
+        raise FormatError(path, 8, "not a fastcnn model: the metadata has no 'fastcnn.model'")
+    if version != str(MODEL_VERSION):
+        raise FormatError(path, 8, f"model format {version[:20]!r}, this build reads {MODEL_VERSION}")
+    architecture, training = (
+        parse_json(metadata.get(key, ""), path, 8, key)
+        for key in ("fastcnn.architecture", "fastcnn.training")
+    )
+    try:
+        model = Sequential.from_config(architecture)
+        if training is not None:
+            model.compile_from_config(training)
+        _check_state(model.get_state(), tensors)
+        model.set_state(tensors)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise FormatError(path, 8, f"not a model of this build: {error}") from error
+    return model
+
+
+def _check_state(wanted: Mapping[str, Array], found: Mapping[str, Array]) -> None:
+    """Refuse tensors that are not exactly the model's; all is checked before anything is set."""
+    problems = [f"tensor {name!r} is missing" for name in wanted if name not in found]
+    problems += [f"tensor {name[:80]!r} is not the model's" for name in found if name not in wanted]
+    problems += [
+        f"tensor {name!r} is {found[name].dtype} {found[name].shape}, wanted {array.dtype} {array.shape}"
+        for name, array in wanted.items()
+        if name in found and (found[name].shape, found[name].dtype) != (array.shape, array.dtype)
+    ]
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise ValueError("; ".join(problems[:5]) + more)
