@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plan::describe(): the steps of a plan as a table, for people.
+#include <algorithm>
+#include <array>
+#include <cstdarg>
+#include <cstdio>
+
+#include "plan.h"
+
+namespace fastcnn {
+namespace {
+
+enum Column { kNumber, kLayer, kKernel, kShapes, kMflop, kKbytes, kOffset, kMicroseconds, kColumns };
+using Row = std::array<std::string, kColumns>;
+
+__attribute__((format(printf, 1, 2))) std::string print(const char* format, ...) {
+  char text[200];
+  va_list args;
+  va_start(args, format);
+  std::vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  return text;
+}
+
+long long ll(int64_t value) { return static_cast<long long>(value); }
+
+std::string conv2d_text(const Conv2dShape& s) {
+  std::string text = print("[%lld, %lld, %lld, %lld] * [%lld, %lld, %lld, %lld] -> [%lld, %lld, %lld, %lld]",
+                           ll(s.n), ll(s.h), ll(s.w), ll(s.c), ll(s.r), ll(s.s), ll(s.c / s.groups), ll(s.k),
+                           ll(s.n), ll(s.p), ll(s.q), ll(s.k));
+  if (s.stride_h > 1 || s.stride_w > 1)
+    text += print(" strides (%lld, %lld)", ll(s.stride_h), ll(s.stride_w));
+  if (s.dilation_h > 1 || s.dilation_w > 1)
+    text += print(" dilation (%lld, %lld)", ll(s.dilation_h), ll(s.dilation_w));
+  if (s.groups > 1) text += print(" groups %lld", ll(s.groups));
+  return text;
+}
+
+std::string gemm_text(const GemmShape& s) {
+  return print("[%lld, %lld]%s * [%lld, %lld]%s -> [%lld, %lld]", ll(s.transpose_a ? s.k : s.m),
+               ll(s.transpose_a ? s.m : s.k), s.transpose_a ? "^T" : "", ll(s.transpose_b ? s.n : s.k),
+               ll(s.transpose_b ? s.k : s.n), s.transpose_b ? "^T" : "", ll(s.m), ll(s.n));
+}
+
+std::string pool2d_text(const Pool2dShape& s) {
+  return print("[%lld, %lld, %lld, %lld] / (%lld, %lld) -> [%lld, %lld, %lld, %lld]", ll(s.n), ll(s.h),
+               ll(s.w), ll(s.c), ll(s.r), ll(s.s), ll(s.n), ll(s.p), ll(s.q), ll(s.c));
+}
+
+std::string gather_text(const GatherShape& s) {
+  std::string text = "[" + std::to_string(s.n);
+  for (int i = 0; i < s.rank; ++i) text += ", " + std::to_string(s.shape[i]);
+  return text + "]";
+}
+
+std::string epilogue_text(const Epilogue& e) {
+  static const char* const names[] = {"", " + relu", " + sigmoid", " + tanh"};
+  return std::string(e.bias ? " + bias" : "") + names[static_cast<int>(e.activation)] +
+         (e.relu_mask ? " + mask" : "");
+}
+
+std::string shapes_text(const OpDescriptor& op) {
+  switch (op.step) {
+    case Step::k_conv2d_fprop:
+    case Step::k_conv2d_dgrad:
+    case Step::k_conv2d_wgrad:
+      return conv2d_text(op.conv2d_fprop);
+    case Step::k_gemm:
+      return gemm_text(op.gemm);
+    case Step::k_max_pool2d_fwd:
+    case Step::k_max_pool2d_bwd:
+    case Step::k_average_pool2d_fwd:
+    case Step::k_average_pool2d_bwd:
+    case Step::k_sum_pool2d_fwd:
+    case Step::k_sum_pool2d_bwd:
+      return pool2d_text(op.max_pool2d_fwd);
+    case Step::k_column_sum:
+    case Step::k_softmax_fwd:
+    case Step::k_softmax_bwd:
+      return print("[%lld, %lld]", ll(op.softmax_fwd.rows), ll(op.softmax_fwd.cols));
+    case Step::k_activation_fwd:
+    case Step::k_activation_bwd:
+      return print("[%lld]", ll(op.activation_fwd.count));
+    case Step::k_dropout:
+      return print("[%lld]", ll(op.dropout.count));
+    case Step::k_rescale:
+      return print("[%lld]", ll(op.rescale.count));
+    case Step::k_gather:
+      return gather_text(op.gather);
+    case Step::k_loss:
+      return print("[%lld, %lld]", ll(op.loss.rows), ll(op.loss.cols));
+    case Step::k_optimizer:
+      return print("[%lld]", ll(op.optimizer.count));
+    case Step::k_none:
+    case Step::kCount:
+      break;
+  }
+  return "";
+}
+
+std::string offset_text(Ref ref) {
+  static const char* const names[] = {"", "", "parameters", "gradients", "", "", "", "", "", "output"};
+  if (ref.memory == Memory::kArena) return std::to_string(ref.offset);
+  const char* name = names[static_cast<int>(ref.memory)];
+  return ref.offset ? name + ("+" + std::to_string(ref.offset)) : name;
+}
+
+std::string table(const std::vector<Row>& rows) {
+  size_t width[kColumns] = {};
+  for (const Row& row : rows)
+    for (int c = 0; c < kColumns; ++c) width[c] = std::max(width[c], row[c].size());
+  std::string text;
+  for (const Row& row : rows) {
+    std::string line;
+    for (int c = 0; c < kColumns; ++c) {
+      const std::string gap(width[c] - row[c].size(), ' ');
+      const bool left = c == kLayer || c == kKernel || c == kShapes;
+      line += (c ? "  " : "") + (left ? row[c] + gap : gap + row[c]);
+    }
+    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string Plan::describe(int64_t n) {
+  const StepList& steps = list(n);
+  static const char* const modes[] = {"train", "evaluate", "predict"};
+  std::vector<Row> rows = {{"step", "layer", "kernel", "shapes", "MFLOP", "kB", "output at", "us"}};
+  double bytes = 0, seconds = 0;
+  for (const PlannedStep& step : steps.steps) {
+    const Prepared& p = step.prepared;
+    rows.push_back({std::to_string(rows.size() - 1), step.name, p.kernel,
+                    shapes_text(p.op) + epilogue_text(p.op.epilogue), print("%.3f", p.flops * 1e-6),
+                    print("%.1f", p.bytes * 1e-3), offset_text(step.out[0]),
+                    step.seconds > 0 ? print("%.1f", step.seconds * 1e6) : "-"});
+    bytes += p.bytes;
+    seconds += step.seconds;
+  }
+  rows.push_back({"", "", "", "", print("%.3f", steps.flops * 1e-6), print("%.1f", bytes * 1e-3), "",
+                  seconds > 0 ? print("%.1f", seconds * 1e6) : "-"});
+  return print("%s, batch of %lld: %zu steps, arena of %zu bytes, %s\n", modes[static_cast<int>(mode_)],
+               ll(n), steps.steps.size(), steps.arena_bytes,
+               steps.parallel ? "on all threads" : "on one thread") +
+         table(rows);
+}
+
+}  // namespace fastcnn

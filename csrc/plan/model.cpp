@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model.h"
+
+#include <cmath>
+#include <cstring>
+#include <shared_mutex>
+
+#include "eager.h"
+
+namespace fastcnn {
+namespace {
+
+constexpr size_t kIdlePlans = 16;
+
+void check_range(const char* argument, double value, bool good, const char* wanted) {
+  if (!good) fail(Code::kArgument, "compile: %s is %g, wanted %s", argument, value, wanted);
+}
+
+void check_learning_rate(double value) {
+  if (!(value >= 0) || !std::isfinite(static_cast<float>(value)))
+    fail(Code::kArgument, "optimizer: learning_rate is %g, wanted a finite number of at least 0", value);
+}
+
+void check_number(const char* name, int64_t value) {
+  if (value < 0)
+    fail(Code::kArgument, "model: %s is %lld, wanted 0 to 2**63 - 1", name, static_cast<long long>(value));
+}
+
+void check_optimizer(const OptimizerShape& o) {
+  if (o.optimizer == Optimizer::kSgd)
+    return check_range("momentum", o.momentum, o.momentum >= 0 && o.momentum <= 1, "a number in [0, 1]");
+  check_range("beta_1", o.beta_1, o.beta_1 >= 0 && o.beta_1 < 1, "a number in [0, 1)");
+  check_range("beta_2", o.beta_2, o.beta_2 >= 0 && o.beta_2 < 1, "a number in [0, 1)");
+  check_range("epsilon", o.epsilon, o.epsilon > 0 && std::isfinite(o.epsilon), "a finite number above 0");
+}
+
+// Keras's choice: by the target's shape, which the loss has settled.
+Accuracy accuracy_by_shape(Loss loss, int64_t outputs) {
+  if (loss == Loss::kSparseCrossentropy) return Accuracy::kSparse;
+  return outputs == 1 ? Accuracy::kBinary : Accuracy::kCategorical;
+}
+
+void check_accuracy(Loss loss, Accuracy accuracy) {
+  if (accuracy == Accuracy::kNone) return;
+  const bool sparse = loss == Loss::kSparseCrossentropy;
+  if (sparse != (accuracy == Accuracy::kSparse))
+    fail(Code::kArgument, "compile: accuracy is '%s', but the loss takes %s targets, wanted %s",
+         accuracy == Accuracy::kSparse   ? "sparse"
+         : accuracy == Accuracy::kBinary ? "binary"
+                                         : "categorical",
+         sparse ? "sparse (class numbers)" : "dense", sparse ? "'sparse'" : "'categorical' or 'binary'");
+}
+
+int slots_of(const OptimizerShape& o) { return o.optimizer == Optimizer::kAdam ? 2 : o.momentum > 0 ? 1 : 0; }
+
+}  // namespace
+
+Model::Model(const std::vector<Layer>& layers, const Backend& backend)
+    : graph_(build_graph(layers)), backend_(backend) {
+  const size_t bytes = static_cast<size_t>(graph_.parameter_floats) * sizeof(float);
+  state_ = Buffer(bytes, "model: the parameters");
+  if (bytes) std::memset(state_.data(), 0, bytes);
+}
+
+void Model::compile(const CompileOptions& options) {
+  check_optimizer(options.recipe.optimizer);
+  check_learning_rate(options.learning_rate);
+  Recipe recipe = options.recipe;
+  if (options.accuracy_by_shape)
+    recipe.accuracy = accuracy_by_shape(recipe.loss, graph_.output().shape.back());
+  check_accuracy(recipe.loss, recipe.accuracy);
+  if (recipe.optimizer.momentum == 0)
+    recipe.optimizer.nesterov = 0;  // without a velocity it is plain descent
+
+  const int slots = slots_of(recipe.optimizer);
+  const size_t bytes = static_cast<size_t>(graph_.parameter_floats) * sizeof(float);
+  std::unique_lock<Gate> held(gate_);
+  Buffer state(bytes * (2 + static_cast<size_t>(slots)),
+               "compile: parameters, gradients and optimizer slots");
+  if (bytes) {
+    std::memcpy(state.data(), state_.data(), bytes);
+    std::memset(state.data() + bytes, 0, state.bytes() - bytes);
+  }
+  state_ = std::move(state);
+  slots_ = slots;
+  recipe_ = recipe;
+  learning_rate_ = options.learning_rate;
+  run_scalars_.learning_rate = static_cast<float>(learning_rate_);
+  run_scalars_.step = 0;
+  ++compilations_;
+  idle_.clear();
+}
+
+void Model::need_compiled(const char* op) const {
+  if (compilations_ == 0)
+    fail(Code::kArgument, "%s: the model has no loss and no optimizer; call compile() first", op);
+}
+
+float* Model::floats(Memory memory) const {
+  const int position = static_cast<int>(memory) - static_cast<int>(Memory::kParameters);
+  if (position > last_memory())
+    fail(Code::kArgument, "model: compiled again while its state was read or written");
+  return reinterpret_cast<float*>(state_.data()) + position * graph_.parameter_floats;
+}
+
+void Model::bind(Memories* memories) const {
+  if (!graph_.parameter_floats) return;
+  for (int i = 0; i <= last_memory(); ++i) {
+    const Memory memory = static_cast<Memory>(static_cast<int>(Memory::kParameters) + i);
+    (*memories)[memory] = reinterpret_cast<char*>(floats(memory));
+  }
+}
+
+std::vector<StateTensor> Model::parameter_tensors() const {
+  std::vector<StateTensor> tensors;
+  for (const Parameter& p : graph_.parameters)
+    tensors.push_back({"parameters/" + p.name, &p, Memory::kParameters});
+  return tensors;
+}
+
+std::vector<StateTensor> Model::state_tensors() {
+  std::shared_lock<Gate> held(gate_);
+  std::vector<StateTensor> tensors = parameter_tensors();
+  const Memory memories[] = {Memory::kSlot0, Memory::kSlot1};
+  for (int slot = 0; slot < slots_; ++slot)
+    for (const Parameter& p : graph_.parameters)
+      tensors.push_back({"optimizer/slot" + std::to_string(slot) + "/" + p.name, &p, memories[slot]});
+  return tensors;
+}
+
+Scalars Model::read(const std::vector<StateTensor>& tensors, const std::vector<float*>& out) {
+  std::shared_lock<Gate> held(gate_);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const Parameter& p = *tensors[i].parameter;
+    std::memcpy(out[i], floats(tensors[i].memory) + p.offset, static_cast<size_t>(p.count) * sizeof(float));
+  }
+  return {static_cast<int64_t>(run_scalars_.step), static_cast<int64_t>(run_scalars_.seed), learning_rate_};
+}
+
+void Model::write(const std::vector<StateTensor>& tensors, const std::vector<Source>& values,
+                  const Scalars* scalars) {
+  if (scalars) {
+    check_learning_rate(scalars->learning_rate);
+    check_number("step", scalars->step);
+    check_number("seed", scalars->seed);
+  }
+  int64_t floats_in_all = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const Parameter& p = *tensors[i].parameter;
+    const Source& value = values[i];
+    if (std::vector<int64_t>(value.shape, value.shape + value.rank) != p.shape)
+      fail(Code::kShape, "%s: the value of '%s' has shape %s, wanted %s", graph_.nodes[p.node].label.c_str(),
+           tensors[i].name.c_str(), ShapeText(value.shape, value.rank).text,
+           ShapeText(p.shape.data(), static_cast<int>(p.shape.size())).text);
+    floats_in_all += p.count;
+  }
+  std::vector<float> cast(static_cast<size_t>(floats_in_all));
+  float* to = cast.data();
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    OpDescriptor op = make_op(Step::k_gather);
+    op.gather = gather_of(values[i], values[i].shape[0], DType::kF32);
+    run_eager(backend_, op, {{values[i].data, nullptr}, {to}});
+    to += tensors[i].parameter->count;
+  }
+  std::unique_lock<Gate> held(gate_);
+  const float* from = cast.data();
+  for (const StateTensor& tensor : tensors) {
+    const Parameter& p = *tensor.parameter;
+    std::memcpy(floats(tensor.memory) + p.offset, from, static_cast<size_t>(p.count) * sizeof(float));
+    from += p.count;
+  }
+  if (!scalars) return;
+  learning_rate_ = scalars->learning_rate;
+  run_scalars_ = {static_cast<uint64_t>(scalars->step), static_cast<uint64_t>(scalars->seed),
+                  static_cast<float>(learning_rate_)};
+}
+
+void Model::set_learning_rate(double value) {
+  check_learning_rate(value);
+  std::unique_lock<Gate> held(gate_);
+  learning_rate_ = value;
+  run_scalars_.learning_rate = static_cast<float>(value);
+}
+
+void Model::set_step(int64_t value) {
+  check_number("step", value);
+  std::unique_lock<Gate> held(gate_);
+  run_scalars_.step = static_cast<uint64_t>(value);
+}
+
+void Model::set_seed(int64_t value) {
+  check_number("seed", value);
+  std::unique_lock<Gate> held(gate_);
+  run_scalars_.seed = static_cast<uint64_t>(value);
+}
+
+std::string Model::describe(Mode mode, int64_t batch_size) {
+  std::shared_lock<Gate> held(gate_);
+  if (mode != Mode::kPredict) need_compiled("describe");
+  if (batch_size < 1)
+    fail(Code::kArgument, "describe: batch_size is %lld, wanted at least 1",
+         static_cast<long long>(batch_size));
+  const Lease plan(*this, mode);
+  return plan->describe(batch_size);
+}
+
+std::unique_ptr<Plan> Model::take(Mode mode) {
+  {
+    std::lock_guard<std::mutex> held(gate_.mutex());
+    for (size_t i = 0; i < idle_.size(); ++i)
+      if (idle_[i]->mode() == mode) {
+        std::unique_ptr<Plan> plan = std::move(idle_[i]);
+        idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(i));
+        return plan;
+      }
+  }
+  return std::unique_ptr<Plan>(new Plan(graph_, backend_, recipe_, mode));
+}
+
+void Model::give_back(std::unique_ptr<Plan> plan) {
+  std::lock_guard<std::mutex> held(gate_.mutex());
+  if (idle_.size() < kIdlePlans) idle_.push_back(std::move(plan));
+}
+
+}  // namespace fastcnn

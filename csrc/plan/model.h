@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model: the network, its state (parameters, gradients, optimizer slots in one allocation; step, seed,
+// learning rate) and the plans that work on it. Training has it alone; any number of evaluations and
+// predictions share it, each with a plan of its own.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gate.h"
+#include "plan.h"
+#include "source.h"
+
+namespace fastcnn {
+
+struct CompileOptions {
+  Recipe recipe;  // its accuracy holds unless accuracy_by_shape
+  double learning_rate = 0;
+  bool accuracy_by_shape = false;
+};
+
+struct Scalars {
+  int64_t step = 0, seed = 0;
+  double learning_rate = 0;
+};
+
+// One named array of the state.
+struct StateTensor {
+  std::string name;  // "parameters/conv2d/kernel", "optimizer/slot0/conv2d/kernel"
+  const Parameter* parameter;
+  Memory memory;
+};
+
+class Model {
+ public:
+  Model(const std::vector<Layer>& layers, const Backend& backend);
+
+  const Graph& graph() const { return graph_; }
+  const Backend& backend() const { return backend_; }
+
+  // Starts anew: slots 0, step 0. Parameters and seed stay.
+  void compile(const CompileOptions& options);
+
+  std::vector<StateTensor> parameter_tensors() const;
+  std::vector<StateTensor> state_tensors();  // parameters and slots
+  // Copies them to `out`; the numbers of the same moment.
+  Scalars read(const std::vector<StateTensor>& tensors, const std::vector<float*>& out);
+  // Proves all values against the tensors' shapes, then writes them, and the scalars if given.
+  void write(const std::vector<StateTensor>& tensors, const std::vector<Source>& values,
+             const Scalars* scalars);
+
+  Scalars scalars() { return read({}, {}); }
+  void set_learning_rate(double value);
+  void set_step(int64_t value);
+  void set_seed(int64_t value);
+
+  std::string describe(Mode mode, int64_t batch_size);
+
+  // For sessions. Everything below is used while the gate is held.
+  Gate& gate() { return gate_; }
+  const Recipe& recipe() const { return recipe_; }
+  uint64_t compilations() const { return compilations_; }
+  void need_compiled(const char* op) const;
+  void count_step() { ++run_scalars_.step; }
+  const RunScalars& run_scalars() const { return run_scalars_; }
+  void bind(Memories* memories) const;
+
+  // A plan of this mode that no other run uses; goes back at the end of the lease.
+  class Lease {
+   public:
+    Lease(Model& model, Mode mode) : model_(model), plan_(model.take(mode)) {}
+    ~Lease() { model_.give_back(std::move(plan_)); }
+    Lease(const Lease&) = delete;
+    Plan* operator->() const { return plan_.get(); }
+
+   private:
+    Model& model_;
+    std::unique_ptr<Plan> plan_;
+  };
+
+ private:
+  std::unique_ptr<Plan> take(Mode mode);
+  void give_back(std::unique_ptr<Plan> plan);
+  int last_memory() const { return compilations_ ? 1 + slots_ : 0; }
+  float* floats(Memory memory) const;
+
+  const Graph graph_;
+  const Backend& backend_;
+  Gate gate_;
+  Buffer
+      state_;  // parameters | gradients | slot 0 | slot 1, of graph_.parameter_floats each, as far as needed
+  int slots_ = 0;
+  RunScalars run_scalars_{};
+  double learning_rate_ = 0;  // as the user gave it; run_scalars_ holds it rounded to float32
+  Recipe recipe_;
+  uint64_t compilations_ = 0;
+  std::vector<std::unique_ptr<Plan>> idle_;
+};
+
+}  // namespace fastcnn

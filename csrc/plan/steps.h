@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a plan is made of: prepared steps whose operands are named by memory and offset, so that one list
+// serves any user array, and a change of the weights' address costs nothing.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "../backend.h"
+
+namespace fastcnn {
+
+enum class Mode : int32_t { kTrain, kEvaluate, kPredict };
+
+// The memories that operands lie in; the last four change from batch to batch.
+enum class Memory : int32_t {
+  kNone,
+  kArena,
+  kParameters,
+  kGradients,
+  kSlot0,
+  kSlot1,
+  kInput,
+  kTarget,
+  kIndex,
+  kOutput,
+  kCount
+};
+
+struct Ref {
+  Memory memory = Memory::kNone;
+  int64_t offset = 0;  // bytes; of a tensor that has no place yet its number
+};
+
+// Where each memory begins during one batch.
+struct Memories {
+  char* base[static_cast<int>(Memory::kCount)] = {};
+  char*& operator[](Memory m) { return base[static_cast<int>(m)]; }
+  void* at(Ref ref) const {
+    char* begin = base[static_cast<int>(ref.memory)];
+    return begin ? begin + ref.offset : nullptr;
+  }
+};
+
+// Steps that read the user's arrays: prepared anew for each session, as dtype and strides are the array's.
+enum class Feed : int32_t { kNone, kInput, kTarget };
+
+struct PlannedStep {
+  Prepared prepared;
+  Ref in[kMaxInputs], out[kMaxOutputs];
+  Ref workspace;
+  Feed feed = Feed::kNone;
+  std::string name;    // of the layer, or of what belongs to none
+  double seconds = 0;  // the shortest measured; 0 before
+};
+
+struct StepList {
+  int64_t n = 0;  // samples
+  std::vector<PlannedStep> steps;
+  size_t arena_bytes = 0;
+  size_t scratch_bytes = 0;  // of each thread
+  bool parallel = false;     // worth a team
+  Ref result;                // LossResult; none in predict
+  double flops = 0;
+};
+
+}  // namespace fastcnn
