@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``fastcnn predict``: the likeliest classes of images, with a bar each."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastcnn.cli import images
+from fastcnn.cli import options as opt
+from fastcnn.cli.report import bar, json_text
+
+_TEST_IMAGES = 10_000
+
+
+class _Source(NamedTuple):
+    """Where one image comes from; ``label`` is its true class if that is known."""
+
+    name: str
+    label: int | None
+
+
+def add_command(commands: Any) -> None:
+    """Describe the command to argparse."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "predict",
+        help="classify images with a saved model",
+        description="Print the likeliest classes of each image, and a bar for each.",
+    )
+    opt.add_model(parser)
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="a picture (needs Pillow; scaled to the model's input), or arrays in a .npy or IDX file",
+    )
+    parser.add_argument(
+        "--index",
+        type=opt.whole(0, _TEST_IMAGES - 1),
+        action="append",
+        default=[],
+        metavar="I",
+        help="image I of MNIST's test set; may be repeated",
+    )
+    parser.add_argument(
+        "--top", type=opt.whole(1), default=3, metavar="K", help="classes to print (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--invert", action="store_true", help="pictures are dark on light; MNIST is light on dark"
+    )
+    opt.add_json(parser)
+    parser.set_defaults(run=run, usage=parser.error)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Load, predict, report."""
+    if not options.images and not options.index:
+        options.usage("give an IMAGE or --index I")
+    model = images.load_model(options.model)
+    sources, batches = [], []
+    for path in options.images:
+        batch = images.read(path, model, options.invert)
+        names = [path] if len(batch) == 1 else [f"{path}[{number}]" for number in range(len(batch))]
+        sources += [_Source(name, None) for name in names]
+        batches.append(batch)
+    if options.index:
+        from fastcnn.datasets import mnist
+
+        x, y = mnist.load_data()[1]
+        sources += [_Source(f"MNIST test image {number}", int(y[number])) for number in options.index]
+        batches.append(images.reshape(x[options.index], model, "MNIST"))
+
+    results = []
+    for source, outputs in zip(
+        sources, np.concatenate([_rows(model, batch) for batch in batches]), strict=True
+    ):
+        best = np.argsort(-outputs, kind="stable")[: options.top]
+        classes = [{"class": int(each), "probability": float(outputs[each])} for each in best]
+        results.append({"image": source.name, "label": source.label, "classes": classes})
+        if not options.json:
+            print(source.name + ("" if source.label is None else f" (a {source.label})"))
+            for each in best:
+                print(f"{each:6d} {100 * outputs[each]:6.2f} % {bar(float(outputs[each]))}".rstrip())
+    if options.json:
+        print(json_text(results))
+    return 0
+
+
+def _rows(model: Any, batch: images.Array) -> images.Array:
+    outputs: images.Array = model.predict(batch, verbose=0)
+    return outputs.reshape(len(batch), -1)
