@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shared by the steps that memory bounds: work in chunks whose size never depends on the number of threads.
+#pragma once
+#include "rows.h"
+
+namespace fastcnn {
+namespace cpu {
+
+constexpr int64_t kChunk = 16384;              // elements: two or three arrays of them stay in L2
+constexpr double kParallelBytes = 128 * 1024;  // moved by one core in the time that waking and waiting cost
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// How many rows of `row_elements` make a chunk.
+inline int64_t rows_per_chunk(int64_t row_elements) {
+  return row_elements < kChunk ? kChunk / row_elements : 1;
+}
+
+// f(begin, end) for each chunk of [0, count) on the whole team.
+template <class F>
+void for_each_chunk(Context& context, int64_t count, int64_t chunk, F f) {
+  parallel_for(*context.member, ceil_div(count, chunk), [&](int64_t i) {
+    const int64_t begin = i * chunk, end = begin + chunk < count ? begin + chunk : count;
+    f(begin, end);
+  });
+}
+
+// A step without workspace and scratch.
+inline void set_cost(Prepared* p, double flops, double bytes) {
+  p->workspace_bytes = p->scratch_bytes = 0;
+  p->flops = flops;
+  p->bytes = bytes;
+  p->parallel = bytes >= kParallelBytes;
+}
+
+inline const float* input(const Operands& operands, int i) {
+  return static_cast<const float*>(operands.in[i]);
+}
+inline float* output(const Operands& operands, int i) { return static_cast<float*>(operands.out[i]); }
+
+}  // namespace cpu
+}  // namespace fastcnn

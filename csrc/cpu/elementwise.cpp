@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps on flat arrays: activations, rescaling, dropout. Chunks of the arrays go to the kernels of
+// cpu/kernels/elementwise.
+#include "kernels/elementwise.h"
+
+#include <cmath>
+
+#include "chunks.h"
+#include "kernels.h"
+
+namespace fastcnn {
+namespace cpu {
+
+namespace {
+
+using Forward = void (*)(const float* x, float* y, int64_t count);
+using Backward = void (*)(const float* dy, const float* y, float* dx, int64_t count);
+
+Forward forward(Activation activation) {
+  const ElementwiseKernels& k = *kernels().elementwise;
+  if (activation == Activation::kRelu) return k.relu_fwd;
+  if (activation == Activation::kSigmoid) return k.sigmoid_fwd;
+  return k.tanh_fwd;
+}
+
+Backward backward(Activation activation) {
+  const ElementwiseKernels& k = *kernels().elementwise;
+  if (activation == Activation::kRelu) return k.relu_bwd;
+  if (activation == Activation::kSigmoid) return k.sigmoid_bwd;
+  return k.tanh_bwd;
+}
+
+}  // namespace
+
+bool supports_activation_fwd_flat(const OpDescriptor& op) {
+  return op.activation_fwd.activation != Activation::kNone;
+}
+
+void prepare_activation_fwd_flat(Prepared* p) {
+  const double count = double(p->op.activation_fwd.count);
+  set_cost(p, count, 8 * count);
+}
+
+void run_activation_fwd_flat(const Prepared& p, const Operands& operands, Context& context) {
+  const Forward f = forward(p.op.activation_fwd.activation);
+  const float* x = input(operands, 0);
+  float* y = output(operands, 0);
+  for_each_chunk(context, p.op.activation_fwd.count, kChunk,
+                 [&](int64_t begin, int64_t end) { f(x + begin, y + begin, end - begin); });
+}
+
+bool supports_activation_bwd_flat(const OpDescriptor& op) {
+  return op.activation_bwd.activation != Activation::kNone;
+}
+
+void prepare_activation_bwd_flat(Prepared* p) {
+  const double count = double(p->op.activation_bwd.count);
+  set_cost(p, 3 * count, 12 * count);
+}
+
+void run_activation_bwd_flat(const Prepared& p, const Operands& operands, Context& context) {
+  const Backward f = backward(p.op.activation_bwd.activation);
+  const float *dy = input(operands, 0), *y = input(operands, 1);
+  float* dx = output(operands, 0);
+  for_each_chunk(context, p.op.activation_bwd.count, kChunk,
+                 [&](int64_t begin, int64_t end) { f(dy + begin, y + begin, dx + begin, end - begin); });
+}
+
+bool supports_rescale_flat(const OpDescriptor&) { return true; }
+
+void prepare_rescale_flat(Prepared* p) {
+  const double count = double(p->op.rescale.count);
+  set_cost(p, 2 * count, 8 * count);
+}
+
+void run_rescale_flat(const Prepared& p, const Operands& operands, Context& context) {
+  const RescaleShape& s = p.op.rescale;
+  const float* x = input(operands, 0);
+  float* y = output(operands, 0);
+  for_each_chunk(context, s.count, kChunk, [&](int64_t begin, int64_t end) {
+    kernels().elementwise->rescale(x + begin, y + begin, end - begin, s.scale, s.offset);
+  });
+}
+
+bool supports_dropout_philox(const OpDescriptor& op) { return op.dropout.rate >= 0 && op.dropout.rate < 1; }
+
+void prepare_dropout_philox(Prepared* p) {
+  const double count = double(p->op.dropout.count);
+  set_cost(p, count, 8 * count);
+}
+
+void run_dropout_philox(const Prepared& p, const Operands& operands, Context& context) {
+  const DropoutShape& s = p.op.dropout;
+  const float* x = input(operands, 0);
+  float* y = output(operands, 0);
+  DropoutMask mask;
+  mask.seed = context.scalars->seed;
+  mask.step = context.scalars->step;
+  mask.op = s.op;
+  mask.threshold = uint32_t(std::ceil(double(s.rate) * (1 << 24)));
+  mask.keep = 1.0f - s.rate;
+  static_assert(kChunk % 16 == 0, "a chunk begins with a whole block of words");
+  for_each_chunk(context, s.count, kChunk,
+                 [&](int64_t begin, int64_t end) { kernels().elementwise->dropout(x, y, begin, end, mask); });
+}
+
+}  // namespace cpu
+}  // namespace fastcnn

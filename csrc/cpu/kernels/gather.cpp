@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// y[row, col] = scale (float32) x[row, col] + offset, or (int32) x[row, col]; x strided in bytes, of any real
+// type. Plain loops, which the compiler turns into vectors where a row is contiguous. Called by
+// cpu/gather.cpp.
+#include "gather.h"
+
+#include "blocks.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+struct Half {
+  uint16_t bits;
+};
+struct Bool {
+  uint8_t byte;
+};
+
+template <class T>
+FASTCNN_INLINE T read(const char* p) {
+  T value;
+  memcpy(&value, p, sizeof value);
+  return value;
+}
+
+template <class T>
+FASTCNN_INLINE float to_float(T value) {
+  return (float)value;
+}
+FASTCNN_INLINE float to_float(Bool value) { return value.byte != 0 ? 1.0f : 0.0f; }
+// The exponent is moved by 112. Infinity and NaN need it twice; numbers below 2^-14 get a 1 in front of their
+// fraction, which is then subtracted.
+FASTCNN_INLINE float to_float(Half value) {
+  const uint32_t magnitude = (uint32_t)(value.bits & 0x7fff) << 13, exponent = magnitude & 0x0f800000;
+  const uint32_t moved = magnitude + (112u << 23) +
+                         (exponent == 0x0f800000 ? 112u << 23
+                          : exponent == 0        ? 1u << 23
+                                                 : 0);
+  float result;
+  memcpy(&result, &moved, sizeof result);
+  result -= exponent == 0 ? 6.103515625e-05f : 0.0f;  // 2^-14
+  uint32_t bits;
+  memcpy(&bits, &result, sizeof bits);
+  bits |= (uint32_t)(value.bits & 0x8000) << 16;
+  memcpy(&result, &bits, sizeof result);
+  return result;
+}
+
+// Numbers that no int32 holds become the lowest one.
+FASTCNN_INLINE int32_t to_int(double value) {
+  return value > -2147483649.0 && value < 2147483648.0 ? (int32_t)value : INT32_MIN;
+}
+FASTCNN_INLINE int32_t to_int(float value) { return to_int((double)value); }
+FASTCNN_INLINE int32_t to_int(Half value) { return to_int((double)to_float(value)); }
+FASTCNN_INLINE int32_t to_int(Bool value) { return value.byte != 0; }
+template <class T>
+FASTCNN_INLINE int32_t to_int(T value) {
+  return (int32_t)value;
+}
+
+// y[row, col] = f(x[row, col]). A contiguous row has its own loop: a constant step is what the compiler
+// vectorises.
+template <class From, class To, class F>
+FASTCNN_INLINE void for_each_element(const GatherBlock& b, F f) {
+  To* __restrict y = (To*)b.y;
+  for (int64_t row = 0; row < b.rows; ++row, y += b.cols) {
+    const char* __restrict x = b.x + row * b.row_stride;
+    if (b.col_stride == sizeof(From)) {
+      for (int64_t col = 0; col < b.cols; ++col) y[col] = f(read<From>(x + col * sizeof(From)));
+    } else {
+      for (int64_t col = 0; col < b.cols; ++col) y[col] = f(read<From>(x + col * b.col_stride));
+    }
+  }
+}
+
+template <class From>
+void gather_float(const GatherBlock& b) {
+  const float scale = b.scale, offset = b.offset;
+  if (scale == 1.0f && offset == 0.0f) {  // keeps the bits of -0
+    for_each_element<From, float>(b, [](From value) FASTCNN_INLINED { return to_float(value); });
+  } else {
+    for_each_element<From, float>(
+        b, [=](From value) FASTCNN_INLINED { return to_float(value) * scale + offset; });
+  }
+}
+
+template <class From>
+void gather_int(const GatherBlock& b) {
+  for_each_element<From, int32_t>(b, [](From value) FASTCNN_INLINED { return to_int(value); });
+}
+
+}  // namespace
+
+extern const GatherKernels gather_kernels;
+const GatherKernels gather_kernels = {
+    {gather_float<float>, gather_float<double>, gather_float<Half>, gather_float<uint8_t>,
+     gather_float<int8_t>, gather_float<uint16_t>, gather_float<int16_t>, gather_float<uint32_t>,
+     gather_float<int32_t>, gather_float<uint64_t>, gather_float<int64_t>, gather_float<Bool>},
+    {gather_int<float>, gather_int<double>, gather_int<Half>, gather_int<uint8_t>, gather_int<int8_t>,
+     gather_int<uint16_t>, gather_int<int16_t>, gather_int<uint32_t>, gather_int<int32_t>,
+     gather_int<uint64_t>, gather_int<int64_t>, gather_int<Bool>}};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// y[n,p,q,c] = max or sum or mean of x[n,h,w,c] over the pixels of window (p,q) that lie in the image:
+// h in [p stride_h - pad_top, + R), w in [q stride_w - pad_left, + S). Of equal maxima the first in row-major
+// order counts, and a NaN is greater than every number; the backward pass finds the place again, which costs
+// less than storing it. Vectors run over the channels. Called by cpu/pool2d.cpp, which splits the work.
+#include "pool2d.h"
+
+#include "blocks.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+struct Span {
+  int64_t begin, end;
+};
+
+FASTCNN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+FASTCNN_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+FASTCNN_INLINE Span window_rows(const Pool2dShape& s, int64_t p) {
+  const int64_t h = p * s.stride_h - s.pad_top;
+  return {larger(h, 0), smaller(h + s.r, s.h)};
+}
+FASTCNN_INLINE Span window_cols(const Pool2dShape& s, int64_t q) {
+  const int64_t w = q * s.stride_w - s.pad_left;
+  return {larger(w, 0), smaller(w + s.s, s.w)};
+}
+
+// The q whose windows lie inside the image from left to right.
+FASTCNN_INLINE Span inner_windows(const Pool2dShape& s) {
+  if (s.w < s.s) return {0, 0};
+  const int64_t begin = (s.pad_left + s.stride_w - 1) / s.stride_w;
+  const int64_t end = smaller((s.w - s.s + s.pad_left) / s.stride_w + 1, s.q);
+  return {begin, larger(begin, end)};
+}
+
+// The size of a window, known when compiling (2 x 2, 3 x 3) or not (0 x 0).
+template <int kR, int kS>
+struct Size {
+  int64_t rows, cols;
+
+  // f(r, s, r * cols + s) in row-major order.
+  template <class F>
+  FASTCNN_INLINED void for_each_pixel(F f) const {
+    if constexpr (kR > 0) {
+      FASTCNN_UNROLL
+      for (int r = 0; r < kR; ++r) FASTCNN_UNROLL
+      for (int s = 0; s < kS; ++s) f(r, s, r * kS + s);
+    } else {
+      int position = 0;
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t s = 0; s < cols; ++s) f(r, s, position++);
+    }
+  }
+};
+
+// f(size, q, w, channels) for the windows of a row, `rows` of them inside the image: window q begins at
+// column w. Windows at a distance of one pixel are one window with the channels of all of them.
+template <class F>
+FASTCNN_INLINE void for_each_window(const Pool2dShape& s, Span inner, int64_t rows, F f) {
+  const bool two = rows == 2 && s.r == 2 && s.s == 2, three = rows == 3 && s.r == 3 && s.s == 3;
+  for (int64_t q = 0; q < s.q;) {
+    if (q == inner.begin && q < inner.end) {
+      const bool merged = s.stride_w == 1;
+      const int64_t step = merged ? inner.end - inner.begin : 1, channels = step * s.c;
+      int64_t w = q * s.stride_w - s.pad_left;
+      if (two) {
+        for (; q < inner.end; q += step, w += s.stride_w) f(Size<2, 2>{2, 2}, q, w, channels);
+      } else if (three) {
+        for (; q < inner.end; q += step, w += s.stride_w) f(Size<3, 3>{3, 3}, q, w, channels);
+      } else {
+        for (; q < inner.end; q += step, w += s.stride_w) f(Size<0, 0>{rows, s.s}, q, w, channels);
+      }
+    } else {
+      const Span cols = window_cols(s, q);
+      f(Size<0, 0>{rows, cols.end - cols.begin}, q, cols.begin, s.c);
+      ++q;
+    }
+  }
+}
+
+// v / count, exact where count is a power of two and correctly rounded elsewhere.
+struct Mean {
+  float factor, count;
+  bool exact;
+  explicit Mean(int64_t n) : factor(1.0f / (float)n), count((float)n), exact((n & (n - 1)) == 0) {}
+  FASTCNN_INLINED Vec operator()(Vec v) const { return exact ? v * factor : v / count; }
+};
+
+struct Max {
+  FASTCNN_INLINE Vec join(Vec best, Vec v) { return (v > best) | (v != v) ? v : best; }
+  FASTCNN_INLINE Vec finish(Vec best, const Mean&) { return best; }
+};
+struct Sum {
+  FASTCNN_INLINE Vec join(Vec sum, Vec v) { return sum + v; }
+  FASTCNN_INLINE Vec finish(Vec sum, const Mean& mean) { return mean(sum); }
+};
+
+template <class Op>
+void fwd(const Pool2dFwd& a, int64_t begin, int64_t end) {
+  const Pool2dShape& s = *a.shape;
+  const Span inner = inner_windows(s);
+  const int64_t pitch = s.w * s.c;
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t n = row / s.p, p = row - n * s.p;
+    const Span rows = window_rows(s, p);
+    const float* x_row = a.x + (n * s.h + rows.begin) * pitch;
+    float* y_row = a.y + row * s.q * s.c;
+    for_each_window(s, inner, rows.end - rows.begin,
+                    [&](auto size, int64_t q, int64_t w, int64_t channels) FASTCNN_INLINED {
+                      const float* x = x_row + w * s.c;
+                      float* y = y_row + q * s.c;
+                      const Mean mean(a.average ? size.rows * size.cols : 1);
+                      for_each_block<4>(channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+                        constexpr int kVectors = block.kVectors;
+                        Vec result[kVectors];
+                        for (int v = 0; v < kVectors; ++v) result[v] = block.get(x + c + v * kLanes);
+                        size.for_each_pixel([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
+                          if (position == 0) return;
+                          const float* pixel = x + r * pitch + col * s.c + c;
+                          for (int v = 0; v < kVectors; ++v)
+                            result[v] = Op::join(result[v], block.get(pixel + v * kLanes));
+                        });
+                        for (int v = 0; v < kVectors; ++v)
+                          block.put(y + c + v * kLanes, Op::finish(result[v], mean));
+                      });
+                    });
+  }
+}
+
+template <int kVectors>
+struct Best {
+  Vec value[kVectors];
+  IVec place[kVectors];
+};
+
+template <class Size, class Block>
+FASTCNN_INLINE auto find_best(Size size, Block block, const float* x, int64_t pitch, int64_t pixel_pitch) {
+  Best<Block::kVectors> best;
+  for (int v = 0; v < Block::kVectors; ++v) best.value[v] = block.get(x + v * kLanes), best.place[v] = IVec{};
+  size.for_each_pixel([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
+    if (position == 0) return;
+    const float* pixel = x + r * pitch + col * pixel_pitch;
+    for (int v = 0; v < Block::kVectors; ++v) {
+      const Vec value = block.get(pixel + v * kLanes), old = best.value[v];
+      const IVec take = (value > old) | ((value != value) & (old == old));
+      best.value[v] = take ? value : old;
+      best.place[v] = take ? IVec{} + position : best.place[v];
+    }
+  });
+  return best;
+}
+
+// The gradient at the maxima: no ReLU lets it through where the maximum is not positive.
+template <class Block>
+FASTCNN_INLINE Vec masked(Block block, const float* dy, Vec best, int32_t relu_mask) {
+  const Vec g = block.get(dy);
+  return relu_mask ? (best <= Vec{} ? Vec{} : g) : g;
+}
+
+FASTCNN_INLINE void set_zero(float* p, int64_t count) {
+  if (count > 0) memset(p, 0, (size_t)count * sizeof *p);
+}
+
+// Zeros below and to the right of the windows of row p, up to the next windows or to the border.
+void zero_gaps(const Pool2dShape& s, int64_t p, float* image) {
+  const Span rows = window_rows(s, p);
+  const int64_t next_row = p + 1 < s.p ? window_rows(s, p + 1).begin : s.h;
+  set_zero(image + rows.end * s.w * s.c, (next_row - rows.end) * s.w * s.c);
+  if (s.stride_w == s.s && window_cols(s, s.q - 1).end == s.w) return;
+  for (int64_t q = 0; q < s.q; ++q) {
+    const int64_t gap = window_cols(s, q).end, next = q + 1 < s.q ? window_cols(s, q + 1).begin : s.w;
+    for (int64_t h = rows.begin; h < rows.end; ++h)
+      set_zero(image + (h * s.w + gap) * s.c, (next - gap) * s.c);
+  }
+}
+
+void max_bwd_apart(const Pool2dBwd& a, int64_t begin, int64_t end) {
+  const Pool2dShape& s = *a.shape;
+  const Span inner = inner_windows(s);
+  const int64_t pitch = s.w * s.c;
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t n = row / s.p, p = row - n * s.p;
+    const Span rows = window_rows(s, p);
+    const int64_t origin = (n * s.h + rows.begin) * pitch;
+    for_each_window(s, inner, rows.end - rows.begin,
+                    [&](auto size, int64_t q, int64_t w, int64_t channels) FASTCNN_INLINED {
+                      const float* dy = a.dy + (row * s.q + q) * s.c;
+                      const float* x = a.x + origin + w * s.c;
+                      float* dx = a.dx + origin + w * s.c;
+                      for_each_block<4>(channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+                        const auto best = find_best(size, block, x + c, pitch, s.c);
+                        for (int v = 0; v < block.kVectors; ++v) {
+                          const int64_t at = c + v * kLanes;
+                          const Vec g = masked(block, dy + at, best.value[v], a.relu_mask);
+                          size.for_each_pixel([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
+                            block.put(dx + r * pitch + col * s.c + at, best.place[v] == position ? g : Vec{});
+                          });
+                        }
+                      });
+                    });
+    zero_gaps(s, p, a.dx + n * s.h * pitch);
+  }
+}
+
+void sum_bwd_apart(const Pool2dBwd& a, int64_t begin, int64_t end) {
+  const Pool2dShape& s = *a.shape;
+  const Span inner = inner_windows(s);
+  const int64_t pitch = s.w * s.c;
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t n = row / s.p, p = row - n * s.p;
+    const Span rows = window_rows(s, p);
+    const int64_t origin = (n * s.h + rows.begin) * pitch;
+    for_each_window(s, inner, rows.end - rows.begin,
+                    [&](auto size, int64_t q, int64_t w, int64_t channels) FASTCNN_INLINED {
+                      const float* dy = a.dy + (row * s.q + q) * s.c;
+                      const int64_t corner = origin + w * s.c;
+                      const Mean mean(a.average ? size.rows * size.cols : 1);
+                      for_each_block<4>(channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+                        for (int v = 0; v < block.kVectors; ++v) {
+                          const Vec g = mean(block.get(dy + c + v * kLanes));
+                          size.for_each_pixel([&](int64_t r, int64_t col, int) FASTCNN_INLINED {
+                            const int64_t at = corner + r * pitch + col * s.c + c + v * kLanes;
+                            block.put(a.dx + at,
+                                      a.relu_mask ? (block.get(a.x + at) <= Vec{} ? Vec{} : g) : g);
+                          });
+                        }
+                      });
+                    });
+    zero_gaps(s, p, a.dx + n * s.h * pitch);
+  }
+}
+
+// The p whose windows reach into rows [begin, end).
+FASTCNN_INLINE Span windows_over_rows(const Pool2dShape& s, int64_t begin, int64_t end) {
+  const int64_t above = begin + s.pad_top - s.r;
+  return {above < 0 ? 0 : above / s.stride_h + 1, smaller((end - 1 + s.pad_top) / s.stride_h + 1, s.p)};
+}
+
+void max_bwd(const Pool2dBwd& a, const Pool2dBand& band) {
+  const Pool2dShape& s = *a.shape;
+  const Span inner = inner_windows(s);
+  const int64_t pitch = s.w * s.c;
+  set_zero(a.dx + (band.n * s.h + band.h_begin) * pitch, (band.h_end - band.h_begin) * pitch);
+  const Span over = windows_over_rows(s, band.h_begin, band.h_end);
+  for (int64_t p = over.begin; p < over.end; ++p) {
+    const Span rows = window_rows(s, p);
+    // The maximum is that of the whole window; the band takes its own part.
+    const int64_t r_begin = larger(band.h_begin - rows.begin, 0),
+                  r_end = smaller(band.h_end, rows.end) - rows.begin;
+    const int64_t origin = (band.n * s.h + rows.begin) * pitch;
+    for_each_window(s, inner, rows.end - rows.begin,
+                    [&](auto size, int64_t q, int64_t w, int64_t channels) FASTCNN_INLINED {
+                      const float* dy = a.dy + ((band.n * s.p + p) * s.q + q) * s.c;
+                      const float* x = a.x + origin + w * s.c;
+                      float* dx = a.dx + origin + w * s.c;
+                      for_each_block<4>(channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+                        const auto best = find_best(size, block, x + c, pitch, s.c);
+                        for (int v = 0; v < block.kVectors; ++v) {
+                          const int64_t at = c + v * kLanes;
+                          const Vec g = masked(block, dy + at, best.value[v], a.relu_mask);
+                          size.for_each_pixel([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
+                            if (r < r_begin || r >= r_end) return;
+                            float* pixel = dx + r * pitch + col * s.c + at;
+                            block.put(pixel, block.get(pixel) + (best.place[v] == position ? g : Vec{}));
+                          });
+                        }
+                      });
+                    });
+  }
+}
+
+// dy / window size for the rows of windows [over.begin, over.end), into a.means.
+void write_means(const Pool2dBwd& a, int64_t n, Span over) {
+  const Pool2dShape& s = *a.shape;
+  const float* from = a.dy + (n * s.p + over.begin) * s.q * s.c;
+  float* to = a.means;
+  for (int64_t p = over.begin; p < over.end; ++p) {
+    const Span rows = window_rows(s, p);
+    for (int64_t q = 0; q < s.q; ++q, from += s.c, to += s.c) {
+      const Span cols = window_cols(s, q);
+      const Mean mean((rows.end - rows.begin) * (cols.end - cols.begin));
+      for_each_block<4>(s.c, [&](auto block, int64_t c) {
+        for (int v = 0; v < block.kVectors; ++v)
+          block.put(to + c + v * kLanes, mean(block.get(from + c + v * kLanes)));
+      });
+    }
+  }
+}
+
+void sum_bwd(const Pool2dBwd& a, const Pool2dBand& band) {
+  const Pool2dShape& s = *a.shape;
+  const Span over = windows_over_rows(s, band.h_begin, band.h_end);
+  if (a.average) write_means(a, band.n, over);
+  const int64_t row_pitch = s.q * s.c;
+  const float* dy =
+      a.average ? a.means : a.dy + (band.n * s.p + over.begin) * row_pitch;  // of row over.begin
+  Span ps = {over.begin, over.begin};
+  for (int64_t h = band.h_begin; h < band.h_end; ++h) {
+    while (ps.begin < s.p && ps.begin * s.stride_h - s.pad_top + s.r <= h) ++ps.begin;
+    while (ps.end < s.p && ps.end * s.stride_h - s.pad_top <= h) ++ps.end;
+    Span qs = {0, 0};
+    for (int64_t w = 0; w < s.w; ++w) {
+      while (qs.begin < s.q && qs.begin * s.stride_w - s.pad_left + s.s <= w) ++qs.begin;
+      while (qs.end < s.q && qs.end * s.stride_w - s.pad_left <= w) ++qs.end;
+      const int64_t pixel = ((band.n * s.h + h) * s.w + w) * s.c;
+      for_each_block<4>(s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
+        constexpr int kVectors = block.kVectors;
+        Vec sum[kVectors] = {};
+        for (int64_t p = ps.begin; p < ps.end; ++p)
+          for (int64_t q = qs.begin; q < qs.end; ++q)
+            for (int v = 0; v < kVectors; ++v)
+              sum[v] += block.get(dy + (p - over.begin) * row_pitch + q * s.c + c + v * kLanes);
+        for (int v = 0; v < kVectors; ++v) {
+          const int64_t at = pixel + c + v * kLanes;
+          block.put(a.dx + at, a.relu_mask ? (block.get(a.x + at) <= Vec{} ? Vec{} : sum[v]) : sum[v]);
+        }
+      });
+    }
+  }
+}
+
+}  // namespace
+
+extern const Pool2dKernels pool2d_kernels;
+const Pool2dKernels pool2d_kernels = {fwd<Max>, fwd<Sum>, max_bwd_apart, sum_bwd_apart, max_bwd, sum_bwd};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn
