@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// See tile.h for the formula. acc[rows][vectors] stays in registers over the whole sum; each step loads `vectors` vectors
-// of b and broadcasts one scalar of a per row.
+// See tile.h for the formula. acc[rows][vectors] stays in registers over the whole sum; each step loads
+// `vectors` vectors of b and broadcasts one scalar of a per row.
 //
-// AVX-512: 14 rows of 2 vectors (31 registers) beat 7 of 4 (33: spills) by 5 to 25 %; 6 of 4 win where rows of a lie
-// a multiple of 4 KB apart, since 14 of them would share one set of a 12-way L1.
+// AVX-512: 14 rows of 2 vectors (31 registers) beat 7 of 4 (33: spills) by 5 to 25 %; 6 of 4 win where rows
+// of a lie a multiple of 4 KB apart, since 14 of them would share one set of a 12-way L1.
 #include "tile.h"
 
 #include "vec.h"
@@ -20,13 +20,14 @@ constexpr int most_rows(int vectors) {
 
 template <int MR, int NV>
 FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t) {
-  // One pointer for three rows: base, base + row and base + 2 row are addressing modes, 14 pointers would be spilled.
+  // One pointer for three rows: base, base + row and base + 2 row are addressing modes, 14 pointers would be
+  // spilled.
   constexpr int kBases = (MR + 2) / 3;
-  const int64_t row = t.a_row, a_step = t.a_step, b_step = t.b_step;
+  const int64_t row = opaque(t.a_row), a_step = opaque(t.a_step), b_step = opaque(t.b_step);
   for (int64_t h = 0; h < t.taps_h; ++h)
     for (int64_t w = 0; w < t.taps_w; ++w) {
       const float* a[kBases];
-      FASTCNN_UNROLL for (int g = 0; g < kBases; ++g) a[g] = t.a + h * t.a_h + w * t.a_w + 3 * g * row;
+      FASTCNN_UNROLL for (int g = 0; g < kBases; ++g) a[g] = t.a + h * t.a_h + w * t.a_w + g * t.a_group;
       const float* b = t.b + h * t.b_h + w * t.b_w;
       for (int64_t k = t.depth; k > 0; --k) {
         Vec bv[NV];
@@ -54,12 +55,15 @@ void tile(const Tile& t, int tail) {
       const Vec bias = read(t.bias, j);
       FASTCNN_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = acc[i][j] + bias;
     }
-  if (t.accumulate) FASTCNN_UNROLL for (int i = 0; i < MR; ++i)
-    FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] + read(t.y + i * t.y_row, j);
-  if (t.relu) FASTCNN_UNROLL for (int i = 0; i < MR; ++i)
-    FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = relu(acc[i][j]);
-  if (t.mask) FASTCNN_UNROLL for (int i = 0; i < MR; ++i) FASTCNN_UNROLL for (int j = 0; j < NV; ++j)
-    acc[i][j] = read(t.mask + i * t.y_row, j) <= Vec{} ? Vec{} : acc[i][j];
+  if (t.accumulate)
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
+        acc[i][j] + read(t.y + i * t.y_row, j);
+  if (t.relu)
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
+        relu(acc[i][j]);
+  if (t.mask)
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
+        read(t.mask + i * t.y_row, j) <= Vec{} ? Vec{} : acc[i][j];
   FASTCNN_UNROLL for (int i = 0; i < MR; ++i) FASTCNN_UNROLL for (int j = 0; j < NV; ++j) {
     float* p = t.y + i * t.y_row + j * kLanes;
     if (j < NV - 1 || tail == kLanes)
@@ -75,8 +79,9 @@ template <int NV>
 FASTCNN_INLINE TileFunction tile_of(int rows) {
 #define FASTCNN_TILE(n) tile<(n < most_rows(NV) ? n : most_rows(NV)), NV>
   static constexpr TileFunction kTiles[] = {
-      FASTCNN_TILE(1), FASTCNN_TILE(2), FASTCNN_TILE(3),  FASTCNN_TILE(4),  FASTCNN_TILE(5),  FASTCNN_TILE(6),  FASTCNN_TILE(7),
-      FASTCNN_TILE(8), FASTCNN_TILE(9), FASTCNN_TILE(10), FASTCNN_TILE(11), FASTCNN_TILE(12), FASTCNN_TILE(13), FASTCNN_TILE(14)};
+      FASTCNN_TILE(1),  FASTCNN_TILE(2),  FASTCNN_TILE(3),  FASTCNN_TILE(4), FASTCNN_TILE(5),
+      FASTCNN_TILE(6),  FASTCNN_TILE(7),  FASTCNN_TILE(8),  FASTCNN_TILE(9), FASTCNN_TILE(10),
+      FASTCNN_TILE(11), FASTCNN_TILE(12), FASTCNN_TILE(13), FASTCNN_TILE(14)};
 #undef FASTCNN_TILE
   return kTiles[rows - 1];
 }
@@ -113,13 +118,21 @@ void pack(const Panel& p, float* out) {
       const float* b = p.b + k * p.b_step;
       int j = 0;
       for (; j < whole; j += kLanes) store(out + j, load(b + j));
-      if (tail) store(out + j, load_n(b + j, tail)), j += kLanes;
+      if (tail) {
+        const Vec last = load_n(b + j, tail);
+        if (j + kLanes <= p.width)
+          store(out + j, last);
+        else
+          store_n(out + j, last, tail);
+        j += kLanes;
+      }
       for (; j < p.width; j += kLanes) store(out + j, Vec{});
     }
     return;
   }
   for (int j = 0; j < p.width; ++j)
-    for (int64_t k = 0; k < p.depth; ++k) out[k * p.width + j] = j < p.cols ? p.b[k * p.b_step + j * p.b_col] : 0;
+    for (int64_t k = 0; k < p.depth; ++k)
+      out[k * p.width + j] = j < p.cols ? p.b[k * p.b_step + j * p.b_col] : 0;
 }
 
 void sum_parts(const float* x, int64_t parts, int64_t stride, int64_t count, float* y) {
@@ -152,10 +165,13 @@ int64_t multiply_add(int64_t turns) {
 }  // namespace
 
 extern const TileKernels tile_kernels;
-const TileKernels tile_kernels = {kLanes,      kRegisters == 32 && kLanes == 4 ? 4 : 2,
+const TileKernels tile_kernels = {kLanes,
+                                  kRegisters == 32 && kLanes == 4 ? 4 : 2,
                                   {0, most_rows(1), most_rows(2), most_rows(3), most_rows(4)},
-                                  strip,       pack,
-                                  sum_parts,   multiply_add};
+                                  strip,
+                                  pack,
+                                  sum_parts,
+                                  multiply_add};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -2,10 +2,13 @@
 // The register tile that every matrix kernel of the CPU is made of (convolution, its gradients, GEMM):
 //
 //   y[i][j] = epilogue( sum over h < taps_h, w < taps_w, k < depth of
-//                       a[h a_h + w a_w + i a_row + k a_step] * b[h b_h + w b_w + k b_step + j] )
+//                       a[h a_h + w a_w + i / 3 a_group + i % 3 a_row + k a_step] * b[h b_h + w b_w + k
+//                       b_step + j] )
 //
-// A row of the tile broadcasts scalars of a; columns are the lanes of a few vectors. Strides, dilation, transposes and
-// channel groups are only steps; steps count floats. Called by cpu/conv2d*.cpp and cpu/gemm.cpp, which choose the blocking.
+// Rows come in threes: evenly spaced rows have a_group = 3 a_row; three taps of three filter rows fit as
+// well. A row of the tile broadcasts scalars of a; columns are the lanes of a few vectors. Strides, dilation,
+// transposes and channel groups are only steps; steps count floats. Called by cpu/conv2d*.cpp and
+// cpu/gemm.cpp, which choose the blocking.
 #pragma once
 #include <stdint.h>
 
@@ -18,7 +21,7 @@ struct Tile {
   float* y;           // [rows][cols], y_row apart; nothing beyond the last column is touched
   const float* bias;  // [cols], or null
   const float* mask;  // as y: the result is 0 where mask <= 0; or null
-  int64_t a_h, a_w, a_row, a_step;
+  int64_t a_h, a_w, a_row, a_group, a_step;
   int64_t b_h, b_w, b_step;
   int64_t y_row;
   int64_t taps_h, taps_w, depth;
@@ -26,7 +29,8 @@ struct Tile {
   int32_t relu;
 };
 
-// out[k][j] = b[k * b_step + j * b_col], j < cols; zero for cols <= j < width.
+// out[k][j] = b[k * b_step + j * b_col], j < cols; zero for cols <= j < width. width is cols or a multiple of
+// the lanes.
 struct Panel {
   const float* b;
   int64_t b_step, b_col, depth;
@@ -37,14 +41,16 @@ constexpr int kMaxVectors = 4;
 
 struct TileKernels {
   int lanes;
-  int vectors;                      // of the tile that is fastest
-  int max_rows[kMaxVectors + 1];    // of a tile of 1, 2, ... vectors; 0: there is none
-  // Any number of rows, as few nearly equal tiles as possible, none of more than `most` rows; cols <= kMaxVectors * lanes.
+  int vectors;                    // of the tile that is fastest
+  int max_rows[kMaxVectors + 1];  // of a tile of 1, 2, ... vectors; 0: there is none
+  // Any number of rows, as few nearly equal tiles as possible, none of more than `most` rows (more than one
+  // tile only of evenly spaced rows); cols <= kMaxVectors * lanes.
   void (*strip)(const Tile&, int64_t rows, int cols, int most);
   void (*pack)(const Panel&, float* out);  // [depth][width]
   // y[i] = sum of the `parts` arrays x + p * stride, in order.
   void (*sum_parts)(const float* x, int64_t parts, int64_t stride, int64_t count, float* y);
-  // Independent multiply-adds in registers, the processor's peak; returns how many floating-point operations it did.
+  // Independent multiply-adds in registers, the processor's peak; returns how many floating-point operations
+  // it did.
   int64_t (*multiply_add)(int64_t turns);
 };
 

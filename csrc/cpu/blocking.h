@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the matrix kernels share: arithmetic of their blocking, costs, and the activations outside of a tile.
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "axis.h"
+#include "chunks.h"
+#include "kernels.h"
+#include "kernels/elementwise.h"
+#include "kernels/tile.h"
+
+namespace fastcnn {
+namespace cpu {
+
+inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+inline size_t float_bytes(int64_t count) { return static_cast<size_t>(round_up(count, 16)) * sizeof(float); }
+
+// Part `i` of `total` things split into `parts` nearly equal ranges.
+inline Range part_of(int64_t total, int64_t parts, int64_t i) {
+  return {total * i / parts, total * (i + 1) / parts};
+}
+
+// Tasks worth creating for a machine of any size, and the work below which more of them or a second thread do
+// not pay: about 5 microseconds of one core.
+constexpr int64_t kTasks = 32;
+constexpr double kTaskFlops = 1e6;
+constexpr double kParallelFlops = 2 * kTaskFlops;
+
+inline int64_t tasks_for(double flops) {
+  return std::max<int64_t>(1, std::min<int64_t>(kTasks, static_cast<int64_t>(flops / kTaskFlops)));
+}
+
+// y[0, count) = sum of `parts` arrays, in order.
+inline void sum_parts(Context& context, const float* x, int64_t parts, int64_t count, float* y) {
+  for_each_chunk(context, count, std::max<int64_t>(1024, ceil_div(count, kTasks)),
+                 [&](int64_t begin, int64_t end) {
+                   kernels().tile->sum_parts(x + begin, parts, count, end - begin, y + begin);
+                 });
+}
+
+// Activations that are not in a tile's epilogue: one more pass over y, [0, count).
+inline void finish_activation(Context& context, Activation activation, float* y, int64_t count) {
+  if (activation == Activation::kNone || activation == Activation::kRelu) return;
+  const ElementwiseKernels& k = *kernels().elementwise;
+  const auto f = activation == Activation::kSigmoid ? k.sigmoid_fwd : k.tanh_fwd;
+  for_each_chunk(context, count, kChunk,
+                 [&](int64_t begin, int64_t end) { f(y + begin, y + begin, end - begin); });
+}
+
+inline double conv_flops(const Conv2dShape& v) {
+  return 2.0 * v.n * v.k * v.p * v.q * (v.c / v.groups) * v.r * v.s;
+}
+inline double conv_bytes(const Conv2dShape& v) {
+  return 4.0 * (1.0 * v.n * v.h * v.w * v.c + 1.0 * v.n * v.p * v.q * v.k +
+                1.0 * v.r * v.s * (v.c / v.groups) * v.k);
+}
+
+}  // namespace cpu
+}  // namespace fastcnn

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+// Direct convolution, channels-last: fprop, and dgrad as the same sum over dy.
+//
+//   fprop  y [n,p,q,k] = sum over r,s,c of x [n, p stride + r dilation - pad, ..., c] w[r,s,c,k]
+//   dgrad  dx[n,h,w,c] = sum over r,s,k of dy[n, (h + pad - r dilation) / stride, ..., k] w[r,s,c,k], where
+//   that divides
+//
+// A strided dgrad falls apart into stride_h x stride_w phases of dx, each an ordinary convolution of dy with
+// every stride-th tap, stored every stride-th pixel. An output row of one panel of output channels is a strip
+// of register tiles (kernels/tile.h). Rows beyond the input are clipped from the sum; columns beyond it are
+// zeros of a padded copy. Weights are packed to panels [taps][channels][lanes], in the order of ascending
+// input offset.
+#include "axis.h"
+#include "blocking.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace {
+
+enum class Input : int32_t { kBorrowed, kPaddedWhole, kPaddedBand };
+
+// The blocking, from the shape alone.
+struct Direct {
+  AxisShape height, width;
+  int64_t n, in_h, in_w, in_c, out_h, out_w, out_c, groups, in_g, out_g;  // in_g, out_g: channels of a group
+  int64_t filter_w, weight_tap, weight_in, weight_out;  // steps of w: per tap, input and output channel
+  int64_t phases_h, phases_w, rows;                     // rows: of the longest phase
+  int64_t low_h, high_h;                                // smallest and largest offset of any tap from i step
+  int64_t step_h, pad_left, columns;                    // columns of the input with its zeros
+  int64_t panel, panels, panel_floats;                  // columns of a panel, panels of a group
+  int64_t bands, images,
+      parts;               // a task: a band of rows of one image, or some whole images; a part of all panels
+  int32_t dgrad, merged;   // merged: the taps of a filter row and the channels are one contiguous run
+  int32_t private_panels;  // each task packs the panels it needs; it holds all pixels
+  Input input;
+  int32_t most_rows;
+  int64_t band_rows_in;  // rows of a padded band
+};
+
+Axis axis_h(const Direct& d, int64_t phase) { return axis_of(d.height, d.dgrad, phase); }
+Axis axis_w(const Direct& d, int64_t phase) { return axis_of(d.width, d.dgrad, phase); }
+
+struct Extent {
+  int64_t low, high, outputs;
+};
+
+template <class AxisOf>
+Extent extent(int64_t phases, AxisOf axis_of) {
+  Extent e = {0, 0, 0};
+  bool any = false;
+  for (int64_t i = 0; i < phases; ++i) {
+    const Axis a = axis_of(i);
+    e.outputs = std::max(e.outputs, a.outputs);
+    if (!a.taps) continue;
+    const int64_t high = a.first + (a.taps - 1) * a.spread;
+    e.low = any ? std::min(e.low, a.first) : a.first;
+    e.high = any ? std::max(e.high, high) : high;
+    any = true;
+  }
+  return e;
+}
+
+// A padded band and the panel that it meets stay in half an L2 cache of 1 MB.
+constexpr int64_t kBandBytes = 256 << 10;
+
+Direct plan(const Conv2dShape& v, bool dgrad) {
+  const TileKernels& kernel = *kernels().tile;
+  Direct d = {};
+  d.dgrad = dgrad;
+  d.height = height_of(v), d.width = width_of(v);
+  d.n = v.n, d.groups = v.groups, d.filter_w = v.s;
+  const int64_t c = v.c / v.groups, k = v.k / v.groups;
+  d.weight_tap = c * v.k;
+  if (dgrad) {
+    d.in_h = v.p, d.in_w = v.q, d.in_c = v.k, d.out_h = v.h, d.out_w = v.w, d.out_c = v.c, d.in_g = k,
+    d.out_g = c;
+    d.weight_in = 1, d.weight_out = v.k;
+    d.phases_h = std::min(v.stride_h, v.h), d.phases_w = std::min(v.stride_w, v.w), d.step_h = 1;
+  } else {
+    d.in_h = v.h, d.in_w = v.w, d.in_c = v.c, d.out_h = v.p, d.out_w = v.q, d.out_c = v.k, d.in_g = c,
+    d.out_g = k;
+    d.weight_in = v.k, d.weight_out = 1;
+    d.phases_h = d.phases_w = 1, d.step_h = v.stride_h;
+  }
+  const Extent h = extent(d.phases_h, [&](int64_t i) { return axis_h(d, i); });
+  const Extent w = extent(d.phases_w, [&](int64_t i) { return axis_w(d, i); });
+  const Axis first_w = axis_w(d, 0);
+  d.rows = h.outputs, d.low_h = h.low, d.high_h = h.high;
+  d.pad_left = std::max<int64_t>(0, -w.low);
+  const int64_t pad_right = std::max<int64_t>(0, (w.outputs - 1) * first_w.step + w.high - (d.in_w - 1));
+  d.columns = d.pad_left + d.in_w + pad_right;
+  d.merged = v.groups == 1 && first_w.spread == 1;
+
+  d.most_rows = kernel.max_rows[1];
+  int vectors = kernel.vectors;
+  const int64_t row_bytes = first_w.step * d.in_c * 4;
+  if (row_bytes % 4096 == 0 && kernel.max_rows[4] >= 6)
+    vectors = 4;  // rows of a tile that alias: fewer of them
+  d.panel = kernel.lanes * std::min<int64_t>(vectors, ceil_div(d.out_g, kernel.lanes));
+  d.panels = ceil_div(d.out_g, d.panel);
+  d.panel_floats = v.r * v.s * d.in_g * d.panel;
+
+  const double flops = conv_flops(v);
+  const int64_t all_panels = d.groups * d.panels, wanted = tasks_for(flops);
+  const int64_t padded_bytes = d.n * d.in_h * d.columns * d.in_c * 4;
+  const bool padded = d.columns > d.in_w;
+  d.private_panels = all_panels >= 8 && all_panels * d.panel_floats * 4 > padded_bytes;
+  d.input = !padded                                                     ? Input::kBorrowed
+            : d.private_panels || (d.n < 16 && padded_bytes <= 4 << 20) ? Input::kPaddedWhole
+                                                                        : Input::kPaddedBand;
+  d.bands = 1, d.images = d.n, d.parts = 1;
+  if (d.private_panels) {
+    d.parts = all_panels;
+  } else {
+    const int64_t image_bytes = std::max<int64_t>(1, d.in_h * d.columns * d.in_c * 4);
+    // A copied band repeats the rows it shares with the next: not fewer than 6 rows.
+    const int64_t most_bands = d.input == Input::kPaddedBand ? std::max<int64_t>(1, d.rows / 6) : d.rows;
+    d.bands = std::max(ceil_div(wanted, d.n), ceil_div(image_bytes, kBandBytes));
+    d.bands = std::max<int64_t>(1, std::min(d.bands, most_bands));
+    for (int64_t b = d.bands; 2 * b >= d.bands; --b)
+      if (d.rows % b == 0) {
+        d.bands = b;
+        break;
+      }
+    d.images = d.bands > 1 ? 1 : std::max<int64_t>(1, std::min(d.n / wanted, kBandBytes / image_bytes));
+    const int64_t tasks = ceil_div(d.n, d.images) * d.bands;
+    if (d.input != Input::kPaddedBand) d.parts = std::min(all_panels, ceil_div(wanted, tasks));
+  }
+  const int64_t band = ceil_div(d.rows, d.bands);
+  d.band_rows_in = std::min(d.in_h, (band - 1) * d.step_h + d.high_h - d.low_h + 1);
+  return d;
+}
+
+size_t weight_bytes(const Direct& d) {
+  return d.private_panels ? 0 : float_bytes(d.groups * d.panels * d.panel_floats);
+}
+size_t padded_bytes(const Direct& d) {
+  return d.input == Input::kPaddedWhole ? float_bytes(d.n * d.in_h * d.columns * d.in_c) : 0;
+}
+size_t panel_bytes(const Direct& d) { return d.private_panels ? float_bytes(d.panel_floats) : 0; }
+size_t scratch_bytes(const Direct& d) {
+  const int64_t band = d.input == Input::kPaddedBand ? d.images * d.band_rows_in * d.columns * d.in_c : 0;
+  return panel_bytes(d) + float_bytes(band);
+}
+
+void prepare(Prepared* out, const Conv2dShape& v, bool dgrad) {
+  const Direct d = state<Direct>(out) = plan(v, dgrad);
+  out->flops = conv_flops(v), out->bytes = conv_bytes(v);
+  out->parallel = out->flops > kParallelFlops;
+  out->workspace_bytes = weight_bytes(d) + padded_bytes(d);
+  out->scratch_bytes = scratch_bytes(d);
+}
+
+// w to [phase][taps][channels of a group][panel], taps of a phase in the order in which its sum takes them.
+void pack_panel(const Direct& d, const float* w, int64_t group, int64_t panel, float* out) {
+  const int64_t first = panel * d.panel, cols = std::min(d.panel, d.out_g - first);
+  w += group * (d.dgrad ? d.in_g * d.weight_in : d.out_g * d.weight_out) + first * d.weight_out;
+  for (int64_t i = 0; i < d.phases_h; ++i)
+    for (int64_t j = 0; j < d.phases_w; ++j) {
+      const Axis h = axis_h(d, i), s = axis_w(d, j);
+      for (int64_t th = 0; th < h.taps; ++th)
+        for (int64_t tw = 0; tw < s.taps; ++tw) {
+          const int64_t tap = (h.filter + th * h.filter_step) * d.filter_w + s.filter + tw * s.filter_step;
+          kernels().tile->pack({w + tap * d.weight_tap, d.weight_in, d.weight_out, d.in_g,
+                                static_cast<int32_t>(cols), static_cast<int32_t>(d.panel)},
+                               out);
+          out += d.in_g * d.panel;
+        }
+    }
+}
+
+// One row of the input with zeros on both sides.
+void pad_row(const Direct& d, const float* x, float* out) {
+  const int64_t left = d.pad_left * d.in_c, middle = d.in_w * d.in_c;
+  std::fill(out, out + left, 0.0f);
+  std::copy(x, x + middle, out + left);
+  std::fill(out + left + middle, out + d.columns * d.in_c, 0.0f);
+}
+
+// Rows of the input as a task sees them: image i's row h at data + i image + (h - first) * row.
+struct View {
+  const float* data;
+  int64_t image, row, first;
+};
+
+struct Arguments {
+  const float *bias, *mask;
+  float* y;
+  int32_t relu;
+};
+
+// Output rows of every phase, of images n to n + images.
+struct Pixels {
+  int64_t n, images;
+  Range rows;
+};
+
+struct Panels {
+  int64_t group, panel;
+  const float* weights;
+};
+
+void run_panel(const Direct& d, const View& x, const Arguments& to, const Pixels& at, const Panels& of) {
+  const int64_t first = of.group * d.out_g + of.panel * d.panel;
+  const int cols = static_cast<int>(std::min(d.panel, d.out_g - of.panel * d.panel));
+  Tile t = {};
+  t.a_step = 1, t.b_step = d.panel;
+  t.relu = to.relu;
+  t.bias = to.bias ? to.bias + first : nullptr;
+  const float* b = of.weights;
+  for (int64_t i = 0; i < d.phases_h; ++i) {
+    const Axis h = axis_h(d, i);
+    for (int64_t j = 0; j < d.phases_w; ++j) {
+      const Axis w = axis_w(d, j);
+      const int64_t tap_row = w.taps * d.in_g;  // of one row of taps
+      t.a_h = h.spread * x.row, t.a_w = w.spread * d.in_c, t.a_row = w.step * d.in_c, t.a_group = 3 * t.a_row;
+      t.b_h = tap_row * d.panel, t.b_w = d.in_g * d.panel;
+      t.taps_w = d.merged ? 1 : w.taps, t.depth = d.merged ? tap_row : d.in_g;
+      t.y_row = w.step_out * d.out_c;
+      for (int64_t m = 0; m < at.images; ++m)
+        for (int64_t p = at.rows.begin; p < std::min(at.rows.end, h.outputs); ++p) {
+          const int64_t top = p * h.step + h.first;
+          const Range taps = taps_inside(h, p, d.in_h);
+          t.taps_h = w.taps ? taps.end - taps.begin : 0;
+          const int64_t out = ((at.n + m) * d.out_h + h.first_out + p * h.step_out) * d.out_w + w.first_out;
+          t.y = to.y + out * d.out_c + first;
+          t.mask = to.mask ? to.mask + out * d.out_c + first : nullptr;
+          t.a = x.data, t.b = b;
+          if (t.taps_h) {
+            t.a += m * x.image + (top + taps.begin * h.spread - x.first) * x.row +
+                   (w.first + d.pad_left) * d.in_c + of.group * d.in_g;
+            t.b += taps.begin * t.b_h;
+          }
+          kernels().tile->strip(t, w.outputs, cols, d.most_rows);
+        }
+      b += h.taps * t.b_h;
+    }
+  }
+}
+
+void run(const Direct& d, const float* x, const float* w, const Arguments& to, Context& context) {
+  Member& me = *context.member;
+  float* const packed = static_cast<float*>(context.workspace);
+  float* const padded = packed + weight_bytes(d) / sizeof(float);
+  const int64_t row = d.columns * d.in_c;
+  const int64_t all_panels = d.groups * d.panels;
+  const int64_t pack_tasks = d.private_panels ? 0 : all_panels;
+  const int64_t pad_tasks = d.input == Input::kPaddedWhole ? d.n * d.in_h : 0;
+  if (pack_tasks + pad_tasks)
+    parallel_for(me, pack_tasks + pad_tasks, [&](int64_t i) {
+      if (i < pack_tasks)
+        pack_panel(d, w, i / d.panels, i % d.panels, packed + i * d.panel_floats);
+      else
+        pad_row(d, x + (i - pack_tasks) * d.in_w * d.in_c, padded + (i - pack_tasks) * row);
+    });
+
+  const int64_t groups_of_images = ceil_div(d.n, d.images);
+  parallel_for(me, groups_of_images * d.bands * d.parts, [&](int64_t task) {
+    const Range mine = part_of(all_panels, d.parts, task % d.parts);
+    const int64_t band = task / d.parts % d.bands, n = task / d.parts / d.bands * d.images;
+    const int64_t images = std::min(d.images, d.n - n);
+    const Range rows = part_of(d.rows, d.bands, band);
+    const Range in = {std::max<int64_t>(0, rows.begin * d.step_h + d.low_h),
+                      std::min(d.in_h, (rows.end - 1) * d.step_h + d.high_h + 1)};
+    View view = {x + n * d.in_h * d.in_w * d.in_c, d.in_h * d.in_w * d.in_c, d.in_w * d.in_c, 0};
+    float* const scratch = static_cast<float*>(me.scratch(scratch_bytes(d)));
+    float* const band_copy = scratch + panel_bytes(d) / sizeof(float);
+    if (d.input == Input::kPaddedWhole) view = {padded + n * d.in_h * row, d.in_h * row, row, 0};
+    if (d.input == Input::kPaddedBand) {
+      for (int64_t m = 0; m < images; ++m)
+        for (int64_t h = in.begin; h < in.end; ++h)
+          pad_row(d, view.data + m * view.image + h * view.row,
+                  band_copy + (m * d.band_rows_in + h - in.begin) * row);
+      view = {band_copy, d.band_rows_in * row, row, in.begin};
+    }
+    for (int64_t i = mine.begin; i < mine.end; ++i) {
+      const int64_t group = i / d.panels, panel = i % d.panels;
+      if (d.private_panels) pack_panel(d, w, group, panel, scratch);
+      const float* weights = d.private_panels ? scratch : packed + i * d.panel_floats;
+      run_panel(d, view, to, {n, images, rows}, {group, panel, weights});
+    }
+  });
+}
+
+}  // namespace
+
+bool supports_conv2d_fprop_direct(const OpDescriptor&) { return true; }
+void prepare_conv2d_fprop_direct(Prepared* p) { prepare(p, p->op.conv2d_fprop, false); }
+void run_conv2d_fprop_direct(const Prepared& p, const Operands& x, Context& context) {
+  const Epilogue& e = p.op.epilogue;
+  const Conv2dShape& v = p.op.conv2d_fprop;
+  const Arguments to = {e.bias ? input(x, 2) : nullptr, nullptr, output(x, 0),
+                        e.activation == Activation::kRelu};
+  run(state<Direct>(p), input(x, 0), input(x, 1), to, context);
+  finish_activation(context, e.activation, to.y, v.n * v.p * v.q * v.k);
+}
+
+bool supports_conv2d_dgrad_direct(const OpDescriptor&) { return true; }
+void prepare_conv2d_dgrad_direct(Prepared* p) { prepare(p, p->op.conv2d_dgrad, true); }
+void run_conv2d_dgrad_direct(const Prepared& p, const Operands& x, Context& context) {
+  const Arguments to = {nullptr, p.op.epilogue.relu_mask ? input(x, 2) : nullptr, output(x, 0), 0};
+  run(state<Direct>(p), input(x, 0), input(x, 1), to, context);
+}
+
+}  // namespace cpu
+}  // namespace fastcnn
