@@ -17,8 +17,7 @@ check() {
     echo "$compiler: skipped, not on this machine"
     return
   fi
-  cmake -S . -B "$build" -DFASTCNN_KERNELS_ONLY=ON -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_CXX_FLAGS=-Werror "$@" \
-    >"$scratch/log" || { cat "$scratch/log"; return 1; }
+  cmake -S . -B "$build" -DFASTCNN_KERNELS_ONLY=ON -DCMAKE_CXX_COMPILER="$compiler" "$@" >"$scratch/log" || { cat "$scratch/log"; return 1; }
   cmake --build "$build" --parallel 2 >"$scratch/log" || { cat "$scratch/log"; return 1; }
   python3 scripts/check_isa_objects.py "$build"
   echo "$compiler: ok"
