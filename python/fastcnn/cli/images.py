@@ -59,10 +59,12 @@ def _stack(array: Array, model: Sequential, path: str) -> Array:
 
 
 def _read_npy(path: str) -> Array:
+    import tokenize
+
     try:
         # Mapped: the size that the header declares is compared with the file's before anything is allocated.
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError, SyntaxError) as error:
+    except (ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
         raise FormatError(path, 0, f".npy file: {error}") from error
 
 

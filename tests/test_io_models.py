@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Model files: a loaded model goes on to the same bits, and a lying file gives a FormatError."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+from fastcnn import Sequential, layers, load_model
+from fastcnn.errors import ArgumentError, FormatError
+from fastcnn.io import read_safetensors, write_safetensors
+
+
+@pytest.fixture
+def path(tmp_path: pathlib.Path) -> pathlib.Path:
+    return tmp_path / "model.safetensors"
+
+
+def small_model(*, compiled: bool = True) -> Sequential:
+    model = Sequential(
+        [
+            layers.Conv2D(4, 3, padding="same", activation="relu", input_shape=(6, 6, 1)),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dropout(0.5),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    if compiled:
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def small_data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.random((50, 6, 6, 1), np.float32), rng.integers(0, 3, 50)
+
+
+def equal_states(a: Sequential, b: Sequential) -> bool:
+    left, right = a.get_state(), b.get_state()
+    return left.keys() == right.keys() and all(left[key].tobytes() == right[key].tobytes() for key in left)
+
+
+def edited(path: pathlib.Path, tensors: dict[str, Any] | None = None, **metadata: str | None) -> FormatError:
+    """What `load_model` says to the model at ``path`` with changes; None takes something away."""
+    old_tensors, old_metadata = read_safetensors(path)
+    new = {key: value for key, value in {**old_tensors, **(tensors or {})}.items() if value is not None}
+    entries = {**old_metadata, **{f"fastcnn.{key}": value for key, value in metadata.items()}}
+    other = path.with_name("edited.safetensors")
+    write_safetensors(other, new, {key: value for key, value in entries.items() if value is not None})
+    with pytest.raises(FormatError) as caught:
+        load_model(other)
+    assert caught.value.path == str(other)
+    return caught.value
+
+
+@pytest.fixture
+def saved(path: pathlib.Path) -> pathlib.Path:
+    model = small_model()
+    model.fit(*small_data(), batch_size=8, verbose=0)
+    model.save(path)
+    return path
+
+
+def test_a_loaded_model_is_the_saved_one(path: pathlib.Path) -> None:
+    x, y = small_data()
+    model = small_model()
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+    model.save(path)
+    loaded = load_model(path)
+    assert loaded.get_config() == model.get_config()
+    assert loaded.get_compile_config() == model.get_compile_config()
+    assert equal_states(loaded, model)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one(path: pathlib.Path) -> None:
+    model = small_model()
+    for _ in range(2):
+        model.fit(*small_data(), batch_size=8, verbose=0)
+        model.save(path)
+        resumed = load_model(path)
+        expected = model.fit(*small_data(), batch_size=8, epochs=2, verbose=0).history
+        assert resumed.fit(*small_data(), batch_size=8, epochs=2, verbose=0).history == expected
+        assert equal_states(resumed, model)
+
+
+def test_a_model_that_is_not_compiled(path: pathlib.Path) -> None:
+    model = small_model(compiled=False)
+    model.save(path)
+    loaded = load_model(path)
+    assert loaded.get_compile_config() is None
+    assert equal_states(loaded, model)
+
+
+def test_a_model_without_shapes_cannot_be_saved(path: pathlib.Path) -> None:
+    with pytest.raises(ArgumentError, match="shape"):
+        Sequential([layers.Dense(3)]).save(path)
+    assert not path.exists()
+
+
+def test_a_model_saved_over_itself(saved: pathlib.Path) -> None:
+    before = saved.read_bytes()
+    load_model(saved).save(saved)
+    assert saved.read_bytes() == before
+
+
+def test_files_that_are_no_models(saved: pathlib.Path) -> None:
+    assert "not a fastcnn model" in edited(saved, model=None).reason
+    assert "model format '2', this build reads 1" in edited(saved, model="2").reason
+    assert "model format 'x'" in edited(saved, model="x").reason
+    assert "fastcnn.architecture: not JSON" in edited(saved, architecture=None).reason
+    assert "fastcnn.training: not JSON" in edited(saved, training="{").reason
+    assert "recursion" in edited(saved, architecture="[" * 100_000).reason
+    assert "twice" in edited(saved, training='{"loss":1,"loss":1}').reason
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "[]", "{}", "1", '"x"', '{"name":"x","layers":[1],"build_input_shape":null}']
+)
+def test_architectures_that_are_none(saved: pathlib.Path, text: str) -> None:
+    assert "not a model of this build" in edited(saved, architecture=text).reason
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"Dense"', '"os.system"'),
+        ('"Dense"', '"Sequential"'),
+        ('"units": 3', '"units": -3'),
+        ('"units": 3', '"units": 3.5'),
+        ('"units": 3', '"units": [3]'),
+        ('"units": 3', '"nonsense": 3'),
+        ('"rate": 0.5', '"rate": 2.0'),
+        ('"relu"', '"eval"'),
+        ("[null, 6, 6, 1]", "[null, 6, 6]"),
+        ("[null, 6, 6, 1]", "[null, 0, 6, 1]"),
+        ("[null, 6, 6, 1]", "6"),
+    ],
+)
+def test_lying_architecture(saved: pathlib.Path, old: str, new: str) -> None:
+    text = read_safetensors(saved)[1]["fastcnn.architecture"]
+    assert old in text
+    assert "not a model of this build" in edited(saved, architecture=text.replace(old, new)).reason
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"Adam"', '"os.system"'), ('"learning_rate": ', '"learning_rate": -'), ('"auto"', '"tpu"')],
+)
+def test_lying_training(saved: pathlib.Path, old: str, new: str) -> None:
+    text = read_safetensors(saved)[1]["fastcnn.training"]
+    assert old in text
+    assert "not a model of this build" in edited(saved, training=text.replace(old, new)).reason
+
+
+def test_tensors_of_another_model(saved: pathlib.Path) -> None:
+    tensors = read_safetensors(saved)[0]
+    name = next(each for each in tensors if tensors[each].ndim == 4)
+    assert f"tensor {name!r} is missing" in edited(saved, {name: None}).reason
+    assert "tensor 'extra' is not the model's" in edited(saved, {"extra": np.ones(1)}).reason
+    assert (
+        f"tensor {name!r} is float32 (3, 3, 1, 5)"
+        in edited(saved, {name: np.ones((3, 3, 1, 5), "f4")}).reason
+    )
+    assert f"tensor {name!r} is float64" in edited(saved, {name: tensors[name].astype("f8")}).reason
+    many = edited(saved, {str(number): np.ones(1) for number in range(100)}).reason
+    assert "and 95 more" in many
+    assert len(many) < 600
+
+
+def test_a_model_file_truncated_or_damaged(saved: pathlib.Path) -> None:
+    data = bytearray(saved.read_bytes())
+    for position in range(0, len(data), 97):
+        data[position] ^= 0x10
+        saved.write_bytes(data)
+        with pytest.raises(FormatError):
+            load_model(saved)
+        data[position] ^= 0x10
+        saved.write_bytes(data[:position])
+        with pytest.raises(FormatError):
+            load_model(saved)
