@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fastcnn.testing import compare, reference
 from fastcnn.testing.cases import ConvCase, GemmCase, PoolCase, RowsCase
 from fastcnn.testing.fill import F32, integers, reals
 from fastcnn.testing.reference.pool import Windows
-from numpy.typing import NDArray
 
 Shape = tuple[int, ...]
 Arrays = Mapping[str, F32]

@@ -7,6 +7,7 @@ The output array is handed in full of NaN, so an element that is never written i
 from __future__ import annotations
 
 import numpy as np
+
 from fastcnn.testing.calls import Arrays, Call
 from fastcnn.testing.compare import assert_exact, assert_within
 from fastcnn.testing.fill import F32, poisoned

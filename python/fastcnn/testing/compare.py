@@ -19,12 +19,10 @@ Real = NDArray[np.float64]
 
 UNIT = 2.0**-24  # unit roundoff of float32
 SUBNORMAL = 2.0**-149  # the least float32 above zero
-NORMAL = 2.0**-126  # below this a kernel may round to zero
 
-# What the kernels promise of their own transcendental functions, in units of u, relative to the result.
-EXP_ERROR = 4.0
-LOG_ERROR = 4.0
-TANH_ERROR = 8.0
+# What the kernels promise of their own transcendental functions (csrc/cpu/kernels/vec_math.h), in units in
+# the last place; one of these is at most 2 u of the result.
+EXP_ULPS, LOG_ULPS, TANH_ULPS, SIGMOID_ULPS = 1.1, 0.9, 1.5, 2.5
 
 
 def gamma(roundings: float) -> float:
@@ -48,9 +46,9 @@ def rounding_bound(wanted: ArrayLike, roundings: float) -> Real:
 def activation_bound(y: ArrayLike, input_bound: ArrayLike, name: str | None) -> Real:
     """Error of ``activation(v)`` when v itself is off by `input_bound`: slope at most 1 (sigmoid 1/4)."""
     value, given = np.abs(np.asarray(y, np.float64)), np.asarray(input_bound, np.float64)
-    own = {"sigmoid": EXP_ERROR + 3.0, "tanh": TANH_ERROR}.get(name or "", 0.0)
+    ulps = {"sigmoid": SIGMOID_ULPS, "tanh": TANH_ULPS}.get(name or "", 0.0)
     slope = 0.25 if name == "sigmoid" else 1.0
-    bound: Real = slope * given + gamma(own) * value + (NORMAL if own else 0.0)
+    bound: Real = slope * given + gamma(2.0 * ulps) * value + ulps * SUBNORMAL
     return bound
 
 
@@ -59,9 +57,27 @@ def softmax_bound(x: ArrayLike, y: ArrayLike) -> Real:
     logits, value = np.asarray(x, np.float64), np.asarray(y, np.float64)
     distance = logits.max(axis=-1, keepdims=True) - logits
     mean_distance = (value * distance).sum(axis=-1, keepdims=True)
-    roundings = distance + mean_distance + 2.0 * EXP_ERROR + logits.shape[-1] + 2.0
-    bound: Real = 1.01 * roundings * UNIT * value + NORMAL
+    roundings = distance + mean_distance + 4.0 * EXP_ULPS + logits.shape[-1] + 2.0
+    bound: Real = np.expm1(roundings * UNIT) * value + 4.0 * SUBNORMAL
     return bound
+
+
+def crossentropy_bound(target: ArrayLike, logits: ArrayLike) -> float:
+    """Error of the mean of ``-sum_c target log softmax(logits)``, the sum over the rows being in double
+    precision.
+
+    Of each row: the logarithm of the sum of exponentials, and the weighted sum of the terms.
+    """
+    x, t = np.asarray(logits, np.float64), np.asarray(target, np.float64)
+    distance = x.max(axis=-1, keepdims=True) - x
+    weights = np.exp(-distance)
+    total, classes = weights.sum(axis=-1), x.shape[-1]
+    log_total = np.log(total)
+    roundings = (
+        (weights * distance).sum(axis=-1) / total + 2.0 * EXP_ULPS + classes + 2.0 * LOG_ULPS * log_total
+    )
+    terms = (np.abs(t) * (distance + log_total[:, None])).sum(axis=-1)
+    return float((UNIT * roundings * t.sum(axis=-1) + gamma(classes + 2) * terms).mean() + UNIT)
 
 
 def assert_within(got: NDArray[Any], wanted: ArrayLike, bound: ArrayLike, what: str) -> None:

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from fastcnn.testing.reference.activation import activate
 from fastcnn.testing.reference.geometry import Padding, Pads, output_size, pair, resolve_padding
-from numpy.typing import ArrayLike, NDArray
 
 Real = NDArray[np.float64]
 

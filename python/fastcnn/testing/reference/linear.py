@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import numpy as np
-from fastcnn.testing.reference.activation import activate
 from numpy.typing import ArrayLike, NDArray
+
+from fastcnn.testing.reference.activation import activate
 
 Real = NDArray[np.float64]
 

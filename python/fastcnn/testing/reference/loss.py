@@ -8,8 +8,9 @@ probabilities is Keras's: normalise by the sum, clip to [1e-7, 1 - 1e-7], minus 
 from __future__ import annotations
 
 import numpy as np
-from fastcnn.testing.reference.activation import softmax
 from numpy.typing import ArrayLike, NDArray
+
+from fastcnn.testing.reference.activation import softmax
 
 Real = NDArray[np.float64]
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from fastcnn.testing.reference.geometry import Padding, output_size, pair, resolve_padding
 from numpy.typing import ArrayLike, NDArray
+
+from fastcnn.testing.reference.geometry import Padding, output_size, pair, resolve_padding
 
 Real = NDArray[np.float64]
 Shape = tuple[int, int, int, int]
