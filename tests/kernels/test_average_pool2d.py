@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Average pooling and its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fastcnn import ops
+from fastcnn.testing import cases
+from fastcnn.testing.calls import Call, pool_calls
+from fastcnn.testing.check import check_bound, check_exact
+from fastcnn.testing.compare import assert_same_bits
+from fastcnn.testing.fill import reals
+
+OP = "average_pool2d"
+CALLS = [call for case in cases.POOL for call in pool_calls(case) if call.op.startswith(OP)]
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call.exact], ids=str)
+def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
+    check_exact(call, rng)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
+    check_bound(call, rng)
+
+
+def test_padding_does_not_count() -> None:
+    x = np.full((1, 5, 5, 3), 7.0, np.float32)
+    assert (ops.average_pool2d(x, 2, padding="same") == 7.0).all()
+    assert (ops.average_pool2d(x, 4, 2, padding=1) == 7.0).all()
+
+
+def test_gradient_is_adjoint(rng: np.random.Generator) -> None:
+    case = cases.PoolCase(2, 9, 8, 17, pool_size=(2, 4), strides=(1, 3))
+    x, dy = (rng.integers(-4, 5, shape).astype(np.float32) for shape in (case.x_shape, case.y_shape))
+    y = ops.average_pool2d(x, **case.options)
+    dx = ops.average_pool2d_bwd(dy, case.x_shape, **case.options)
+    assert np.vdot(y.astype(np.float64), dy) == np.vdot(x.astype(np.float64), dx) != 0
+
+
+def test_channels_first(rng: np.random.Generator) -> None:
+    x, dy = reals(rng, (2, 7, 9, 5)), reals(rng, (2, 4, 5, 5))
+    first, dy_first = (np.ascontiguousarray(a.transpose(0, 3, 1, 2)) for a in (x, dy))
+    y = ops.average_pool2d(first, 3, 2, "same", data_format="channels_first")
+    assert_same_bits(y, ops.average_pool2d(x, 3, 2, "same").transpose(0, 3, 1, 2), OP)
+    dx = ops.average_pool2d_bwd(dy_first, first.shape, 3, 2, "same", data_format="channels_first")
+    wanted = ops.average_pool2d_bwd(dy, x.shape, 3, 2, "same")
+    assert_same_bits(dx, wanted.transpose(0, 3, 1, 2), f"{OP}_bwd")

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Matrix product with transposes, bias and activation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fastcnn import ops
+from fastcnn.testing import cases
+from fastcnn.testing.calls import gemm_call
+from fastcnn.testing.check import check_bound, check_exact
+from fastcnn.testing.compare import assert_exact, assert_same_bits
+from fastcnn.testing.fill import integers, reals
+
+SOME = (cases.GemmCase(5, 7, 3), cases.GemmCase(33, 65, 17, transpose_a=True), cases.GemmCase(16, 31, 64))
+
+
+@pytest.mark.parametrize("case", cases.GEMM, ids=str)
+def test_exact_on_integers(case: cases.GemmCase, rng: np.random.Generator) -> None:
+    check_exact(gemm_call(case), rng)
+
+
+@pytest.mark.parametrize("case", cases.GEMM, ids=str)
+def test_reals_within_bound(case: cases.GemmCase, rng: np.random.Generator) -> None:
+    check_bound(gemm_call(case), rng)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("case", cases.GEMM_FULL, ids=str)
+def test_exact_on_integers_long(case: cases.GemmCase, rng: np.random.Generator) -> None:
+    check_exact(gemm_call(case), rng)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("case", cases.GEMM_FULL, ids=str)
+def test_reals_within_bound_long(case: cases.GemmCase, rng: np.random.Generator) -> None:
+    check_bound(gemm_call(case), rng)
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_without_bias(case: cases.GemmCase, rng: np.random.Generator) -> None:
+    call = gemm_call(case)
+    arrays = {name: integers(rng, call.shapes[name], case.k) for name in ("a", "b")}
+    assert_exact(call.run(arrays), call.reference(arrays), str(call))
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_activation(case: cases.GemmCase, activation: str, rng: np.random.Generator) -> None:
+    check_bound(gemm_call(case, activation), rng)
+
+
+def test_softmax_is_over_the_columns(rng: np.random.Generator) -> None:
+    a, b = reals(rng, (5, 9)), reals(rng, (9, 10))
+    fused = ops.gemm(a, b, activation="softmax")
+    assert_same_bits(fused, ops.softmax(ops.gemm(a, b)), "gemm with softmax")
+
+
+def test_zero_times_infinity_is_nan() -> None:
+    a = np.array([[0.0, 1.0]], np.float32)
+    b = np.array([[np.inf, 1.0], [2.0, 3.0]], np.float32)
+    y = ops.gemm(a, b)
+    assert np.isnan(y[0, 0])
+    assert y[0, 1] == 3.0

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Max pooling and its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fastcnn import ops
+from fastcnn.testing import cases
+from fastcnn.testing.calls import Call, pool_calls
+from fastcnn.testing.check import check_bound, check_exact
+from fastcnn.testing.compare import assert_same_bits
+from fastcnn.testing.fill import reals
+
+OP = "max_pool2d"
+CALLS = [call for case in cases.POOL for call in pool_calls(case) if call.op.startswith(OP)]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
+    """Small whole numbers are full of ties: the gradient must go to the first."""
+    check_exact(call, rng)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
+    check_bound(call, rng)
+
+
+def test_ties_go_to_the_first() -> None:
+    x = np.zeros((1, 4, 4, 17), np.float32)
+    dx = ops.max_pool2d_bwd(np.ones((1, 2, 2, 17), np.float32), x, 2)
+    wanted = np.zeros_like(x)
+    wanted[:, ::2, ::2] = 1.0
+    assert_same_bits(dx, wanted, "max_pool2d_bwd")
+
+
+@pytest.mark.parametrize("channels", [1, 16, 19])
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_nan_wins(place: tuple[int, int], channels: int) -> None:
+    x = np.arange(16 * channels, dtype=np.float32).reshape(1, 4, 4, channels)
+    x[0, 2 + place[0], place[1]] = np.nan
+    y = ops.max_pool2d(x, 2)
+    assert np.argwhere(np.isnan(y).all(axis=-1)).tolist() == [[0, 1, 0]]
+    dx = ops.max_pool2d_bwd(np.ones_like(y), x, 2)
+    assert (dx[0, 2:, :2][place] == 1.0).all()
+    assert dx[0, 2:, :2].sum() == channels
+
+
+def test_first_of_several_nans() -> None:
+    x = np.full((1, 2, 2, 3), np.nan, np.float32)
+    x[0, 0, 0] = 5.0
+    dx = ops.max_pool2d_bwd(np.ones((1, 1, 1, 3), np.float32), x, 2)
+    assert dx[0].sum(axis=-1).tolist() == [[0.0, 3.0], [0.0, 0.0]]
+
+
+def test_minus_infinity_everywhere() -> None:
+    x = np.full((1, 3, 3, 5), -np.inf, np.float32)
+    y = ops.max_pool2d(x, 3, padding="same")
+    assert (y == -np.inf).all()
+    dx = ops.max_pool2d_bwd(np.ones_like(y), x, 3, padding="same")
+    assert dx.sum() == y.size
+
+
+def test_channels_first(rng: np.random.Generator) -> None:
+    x, dy = reals(rng, (2, 7, 9, 5)), reals(rng, (2, 4, 5, 5))
+    first, dy_first = (np.ascontiguousarray(a.transpose(0, 3, 1, 2)) for a in (x, dy))
+    y = ops.max_pool2d(first, 3, 2, "same", data_format="channels_first")
+    assert_same_bits(y, ops.max_pool2d(x, 3, 2, "same").transpose(0, 3, 1, 2), OP)
+    dx = ops.max_pool2d_bwd(dy_first, first, 3, 2, "same", data_format="channels_first")
+    assert_same_bits(dx, ops.max_pool2d_bwd(dy, x, 3, 2, "same").transpose(0, 3, 1, 2), f"{OP}_bwd")

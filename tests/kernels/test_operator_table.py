@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing enters the operator table without a reference, gradients, cases and a test file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fastcnn import _native, ops
+from fastcnn.testing import cases, reference
+
+OPERATORS = {row["name"]: row for row in _native.operators()}
+
+
+def test_the_table_is_what_is_proven() -> None:
+    assert set(OPERATORS) == set(reference.OPERATORS) == set(cases.OPERATORS)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operator_is_covered(name: str) -> None:
+    assert callable(reference.OPERATORS[name].forward)
+    assert reference.OPERATORS[name].gradients
+    assert cases.OPERATORS[name]
+    assert (Path(__file__).parent / f"test_{name}.py").is_file()
+    assert OPERATORS[name]["saved"] in ("nothing", "x", "y")
+
+
+@pytest.mark.parametrize("name", ops.__all__)
+def test_every_function_of_ops_is_covered(name: str) -> None:
+    assert callable(getattr(reference, name))
+    assert getattr(ops, name).__doc__
+
+
+@pytest.mark.parametrize("step", sorted({row["step"] for row in _native.kernels()}))
+def test_kernel_rows_have_names(step: str) -> None:
+    names = [row["name"] for row in _native.kernels() if row["step"] == step]
+    assert all(names)
+    assert len(set(names)) == len(names), f"two rows of {step} share a name: {names}"

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Softmax and its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fastcnn import ops
+from fastcnn.testing import cases
+from fastcnn.testing.calls import Call, rows_calls
+from fastcnn.testing.check import check_bound
+from fastcnn.testing.compare import assert_same_bits, gamma
+
+CALLS = [call for case in cases.ROWS for call in rows_calls(case) if call.op.startswith("softmax")]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
+    check_bound(call, rng)
+
+
+@pytest.mark.parametrize("cols", [1, 2, 10, 17, 1000])
+def test_rows_sum_to_one(cols: int, rng: np.random.Generator) -> None:
+    y = ops.softmax((rng.standard_normal((50, cols)) * 20.0).astype(np.float32))
+    assert np.abs(y.sum(axis=-1, dtype=np.float64) - 1.0).max() <= gamma(cols + 4)
+
+
+def test_large_logits_do_not_overflow() -> None:
+    x = np.array([[1e4, -1e4, 1e4], [3e38, 3e38, -3e38], [-1e30, -1e30, -1e30]], np.float32)
+    third = np.float32(1) / np.float32(3)
+    wanted = [[0.5, 0.0, 0.5], [0.5, 0.5, 0.0], [third, third, third]]
+    assert np.abs(ops.softmax(x) - wanted).max() <= gamma(3)
+
+
+def test_nan_spoils_its_row_alone() -> None:
+    x = np.zeros((3, 17), np.float32)
+    x[1, 5] = np.nan
+    y = ops.softmax(x)
+    assert np.isnan(y[1]).all()
+    assert np.isfinite(y[[0, 2]]).all()
+
+
+def test_last_axis_of_any_rank(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 3, 4, 5)).astype(np.float32)
+    assert_same_bits(ops.softmax(x), ops.softmax(x.reshape(24, 5)).reshape(x.shape), "softmax")

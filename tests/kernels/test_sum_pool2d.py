@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sum pooling and its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fastcnn import ops
+from fastcnn.testing import cases
+from fastcnn.testing.calls import Call, pool_calls
+from fastcnn.testing.check import check_bound, check_exact
+from fastcnn.testing.compare import assert_same_bits
+from fastcnn.testing.fill import reals
+
+OP = "sum_pool2d"
+CALLS = [call for case in cases.POOL for call in pool_calls(case) if call.op.startswith(OP)]
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call.exact], ids=str)
+def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
+    check_exact(call, rng)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
+    check_bound(call, rng)
+
+
+def test_counts_the_elements_of_each_window() -> None:
+    y = ops.sum_pool2d(np.ones((1, 5, 5, 3), np.float32), 3, 2, padding="same")
+    assert y[0, :, :, 0].tolist() == [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]
+
+
+def test_gradient_is_adjoint(rng: np.random.Generator) -> None:
+    case = cases.PoolCase(2, 9, 8, 17, pool_size=(2, 4), strides=(1, 3))
+    x, dy = (rng.integers(-4, 5, shape).astype(np.float32) for shape in (case.x_shape, case.y_shape))
+    y = ops.sum_pool2d(x, **case.options)
+    dx = ops.sum_pool2d_bwd(dy, case.x_shape, **case.options)
+    assert np.vdot(y.astype(np.float64), dy) == np.vdot(x.astype(np.float64), dx) != 0
+
+
+def test_channels_first(rng: np.random.Generator) -> None:
+    x, dy = reals(rng, (2, 7, 9, 5)), reals(rng, (2, 4, 5, 5))
+    first, dy_first = (np.ascontiguousarray(a.transpose(0, 3, 1, 2)) for a in (x, dy))
+    y = ops.sum_pool2d(first, 3, 2, "same", data_format="channels_first")
+    assert_same_bits(y, ops.sum_pool2d(x, 3, 2, "same").transpose(0, 3, 1, 2), OP)
+    dx = ops.sum_pool2d_bwd(dy_first, first.shape, 3, 2, "same", data_format="channels_first")
+    wanted = ops.sum_pool2d_bwd(dy, x.shape, 3, 2, "same")
+    assert_same_bits(dx, wanted.transpose(0, 3, 1, 2), f"{OP}_bwd")
