@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel tests once more in every other instruction set that this processor has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fastcnn
+import pytest
+from fastcnn import _native
+
+HERE = Path(__file__).parent
+OTHERS = [isa for isa in fastcnn.isas() if isa != _native.isa()]
+
+
+def run_in(isa: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "FASTCNN_ISA": isa}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, cwd=HERE.parent, capture_output=True, text=True, timeout=600)
+
+
+@pytest.mark.parametrize("isa", OTHERS)
+def test_kernels(isa: str) -> None:
+    files = [str(HERE / name) for name in ("kernels", "test_views.py", "test_guard_pages.py")]
+    run = run_in(isa, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files)
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    # The right kernels have been tested.
+    assert run_in(isa, "-c", "from fastcnn import _native; print(_native.isa())").stdout.strip() == isa
+
+
+def test_baseline_is_always_there() -> None:
+    assert fastcnn.isas(), "no instruction set at all"
+    assert _native.isa() in fastcnn.isas()
+    assert len(set(fastcnn.isas())) == len(fastcnn.isas())
+
+
+def test_unknown_isa_is_refused_by_name() -> None:
+    run = run_in("sse9", "-c", "import fastcnn")
+    assert run.returncode == 1, "an unknown FASTCNN_ISA went through"
+    assert "FASTCNN_ISA" in run.stderr
+    assert "sse9" in run.stderr
+    assert all(isa in run.stderr for isa in fastcnn.isas()), "the message does not say what is wanted"
