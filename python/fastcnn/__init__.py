@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolutional networks on their own C++ kernels, with Keras's names.
+
+`Sequential`, `layers`, `optimizers`, `losses`, `metrics`, `callbacks` and `datasets` train and run models;
+`ops` has each kernel as a function on arrays. Modules that a model does not need are imported when they are
+first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fastcnn import callbacks, initializers, layers, losses, metrics, optimizers, utils
+from fastcnn._native import get_num_threads, isas, set_num_threads
+from fastcnn.errors import (
+    ArgumentError,
+    DeviceError,
+    DTypeError,
+    FormatError,
+    OutOfMemoryError,
+    ShapeError,
+)
+from fastcnn.layers import Input
+from fastcnn.models import Sequential
+
+if TYPE_CHECKING:
+    from fastcnn import activations, datasets, io, math, models, ops, visualize
+    from fastcnn.io import load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentError",
+    "DTypeError",
+    "DeviceError",
+    "FormatError",
+    "Input",
+    "OutOfMemoryError",
+    "Sequential",
+    "ShapeError",
+    "activations",
+    "callbacks",
+    "datasets",
+    "get_num_threads",
+    "initializers",
+    "io",
+    "isas",
+    "layers",
+    "load_model",
+    "losses",
+    "math",
+    "metrics",
+    "models",
+    "ops",
+    "optimizers",
+    "set_num_threads",
+    "utils",
+    "visualize",
+]
+
+_LATE = ("activations", "datasets", "io", "math", "ops", "visualize")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return importlib.import_module(f"fastcnn.{name}")
+    if name == "load_model":
+        from fastcnn.io import load_model
+
+        return load_model
+    raise AttributeError(f"module 'fastcnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

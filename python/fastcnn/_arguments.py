@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings arguments into the one form that the native module reads: numbers, pairs, padding, names, arrays.
+
+What can be told from one argument alone is told here, at the caller's own line; whatever needs shapes or data
+(a kernel larger than its input, a label out of range) is for the native validator to say. ``where`` opens
+each message: ``"Conv2D 'conv2d': kernel_size"``, ``"fit: x"``.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from fastcnn.errors import ArgumentError, DTypeError, ShapeError
+
+T = TypeVar("T")
+Pair: TypeAlias = tuple[int, int]
+Padding: TypeAlias = str | int | Pair | tuple[Pair, Pair]
+
+
+def choose(name: object, table: Mapping[str, T], where: str) -> T:
+    """``table[name]``, or an error that names the nearest key."""
+    if isinstance(name, str) and name in table:
+        return table[name]
+    hint = ""
+    if isinstance(name, str):
+        import difflib  # only now: it costs 3 ms
+
+        near = difflib.get_close_matches(name.lower(), table, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+    wanted = [key for key in table if key.islower()] or list(table)  # not both spellings of each name
+    raise ArgumentError(f"{where}: unknown {name!r}, wanted one of {', '.join(map(repr, wanted))}{hint}")
+
+
+def integer(value: object, where: str, least: int | None = None) -> int:
+    """A whole number of any integer type, at least ``least``."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise DTypeError(f"{where}: {value!r} came, wanted an integer") from None
+    if least is not None and number < least:
+        raise ArgumentError(f"{where}: {number} came, wanted {least} or more")
+    return number
+
+
+def real(value: object, where: str, least: float = -math.inf, below: float = math.inf) -> float:
+    """A finite real number of any type but str, with ``least <= number < below``."""
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise DTypeError(f"{where}: {value!r} came, wanted a number") from None
+    if not (math.isfinite(number) and least <= number < below):
+        bounds = [f"of {least:g} or more"] * (least > -math.inf) + [f"below {below:g}"] * (below < math.inf)
+        raise ArgumentError(
+            f"{where}: {number:g} came, wanted a finite number {' and '.join(bounds)}".rstrip()
+        )
+    return number
+
+
+def flag(value: object, where: str) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise DTypeError(f"{where}: {value!r} came, wanted True or False")
+    return bool(value)
+
+
+def shape(value: object, where: str) -> tuple[int, ...]:
+    """A sequence of sizes, each 1 or more."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise DTypeError(f"{where}: {value!r} came, wanted a sequence of integers")
+    sizes = tuple(integer(size, f"{where}: {value!r}") for size in value)
+    if any(size < 1 for size in sizes):
+        raise ShapeError(f"{where}: {sizes} came, wanted sizes of 1 or more")
+    return sizes
+
+
+def pair(value: object, where: str, least: int) -> Pair:
+    """``n`` or ``(height, width)``."""
+    return _both(value, lambda one: integer(one, where, least), where)
+
+
+def padding(value: object, where: str) -> str | tuple[Pair, Pair]:
+    """``"valid"``, ``"same"``, ``p``, ``(h, w)`` or ``((top, bottom), (left, right))``."""
+    if isinstance(value, str):
+        return choose(value.lower(), {"valid": "valid", "same": "same"}, where)
+    return _both(value, lambda one: pair(one, where, 0), where)
+
+
+def _both(value: object, convert: Callable[[object], T], where: str) -> tuple[T, T]:
+    if not isinstance(value, (tuple, list)):
+        return convert(value), convert(value)
+    if len(value) != 2:
+        raise ArgumentError(f"{where}: {value!r} came, wanted one or two entries")
+    return convert(value[0]), convert(value[1])
+
+
+def array(value: object, where: str) -> np.ndarray[Any, Any]:
+    """Anything array-like whose first axis counts samples; never a copy of what is an array already."""
+    try:
+        converted = np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(f"{where}: the rows differ in length: {error}") from None
+    if converted.ndim == 0:
+        raise ShapeError(
+            f"{where}: {type(value).__name__} came, wanted an array whose first axis counts samples"
+        )
+    return converted
+
+
+def match_rank(value: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Keras's courtesy: a last axis of 1 may be missing or too many. ``shape`` is that of one sample."""
+    rank = 1 + len(shape)
+    if value.ndim == rank - 1 and shape[-1:] == (1,):
+        return value[..., np.newaxis]
+    if value.ndim == rank + 1 and value.shape[-1] == 1:
+        return value[..., 0]
+    return value

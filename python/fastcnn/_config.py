@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects that a configuration of plain values describes: layers, initializers, optimizers, losses, metrics.
+
+``{"class_name": ..., "config": {...}}`` holds the constructor's arguments. Classes are found by name in
+closed tables, so a file can name nothing that is not in the package.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+from fastcnn._arguments import choose
+from fastcnn.errors import ArgumentError, DTypeError
+
+C = TypeVar("C", bound="Configurable")
+
+
+class Configurable:
+    """An object made again by ``type(self)(**config)``."""
+
+    _fields: ClassVar[tuple[str, ...]] = ()  # the constructor's arguments, each an attribute of the same name
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as plain values."""
+        return {field: _plain(getattr(self, field)) for field in self._fields}
+
+    @classmethod
+    def from_config(cls: type[C], config: Mapping[str, Any]) -> C:
+        """Make an object from what `get_config` gave.
+
+        Raises
+        ------
+        ArgumentError, DTypeError
+            An argument is missing, unknown or wrong.
+        """
+        try:
+            return cls(**config)
+        except DTypeError:
+            raise
+        except TypeError as error:
+            raise ArgumentError(f"{cls.__name__}: {error}") from None
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{field}={getattr(self, field)!r}" for field in self._fields)
+        return f"{type(self).__name__}({arguments})"
+
+
+def serialize(value: Configurable) -> dict[str, Any]:
+    """``{"class_name", "config"}``."""
+    return {"class_name": type(value).__name__, "config": value.get_config()}
+
+
+def deserialize(description: object, classes: Mapping[str, type[C]], where: str) -> C:
+    """The object that `serialize` described, its class out of ``classes``."""
+    if not isinstance(description, Mapping) or set(description) != {"class_name", "config"}:
+        raise ArgumentError(f"{where}: {description!r} came, wanted a class_name and a config")
+    if not isinstance(description["config"], Mapping):
+        raise ArgumentError(f"{where}: config is {description['config']!r}, wanted a dict")
+    return choose(description["class_name"], classes, where).from_config(description["config"])
+
+
+def named(*classes: type[C], **aliases: type[C]) -> dict[str, type[C]]:
+    """A table of classes by snake-case name, class name and alias."""
+    snakes = {snake_case(each.__name__): each for each in classes}
+    return snakes | aliases | {each.__name__: each for each in classes}
+
+
+def resolve(value: object, base: type[C], classes: Mapping[str, type[C]], where: str) -> C:
+    """An object from itself, from its name or from its description."""
+    if isinstance(value, base):
+        return value
+    if isinstance(value, Mapping):
+        return deserialize(value, classes, where)
+    return choose(value, classes, where)()
+
+
+def snake_case(name: str) -> str:
+    """Keras's: ``MaxPooling2D`` is ``max_pooling2d``, ``ReLU`` is ``re_lu``."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Configurable):
+        return serialize(value)
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,559 @@
+# SPDX-License-Identifier: Apache-2.0
+"""compile, fit, evaluate, predict: Keras's surface over native sessions.
+
+A session is bound to its arrays once and then runs batches for a slice of time a call, outside the
+interpreter's lock. Between two calls weights stand at a finished step: there signals, callbacks and the
+progress line get their turn. Models inherit this.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+
+import numpy as np
+
+from fastcnn import _native, _random, losses, metrics, optimizers
+from fastcnn._arguments import array, flag, integer, match_rank, real
+from fastcnn._config import serialize
+from fastcnn._progress import Progress
+from fastcnn.callbacks import Callback, CallbackList, History
+from fastcnn.errors import ArgumentError, ShapeError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastcnn._network import Network
+    from fastcnn.models import Sequential
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Callbacks: TypeAlias = Iterable[Callback] | Callback | None
+Score: TypeAlias = float | list[float]
+
+SLICE = (
+    0.05  # seconds of a native call: the longest that Ctrl-C and the progress line wait, but for one batch
+)
+_PHASES = {"train": "train", "evaluate": "test", "predict": "predict"}  # session mode -> name in callbacks
+
+
+class Settings(NamedTuple):
+    """What compile was told."""
+
+    optimizer: optimizers.Optimizer
+    loss: losses.Loss
+    metric: metrics.Metric | None
+    device: str
+    precision: str
+    math: str
+
+    def apply(self, native: _native.Model) -> None:
+        """Compile the native model."""
+        accuracy = None if self.metric is None else self.metric.native
+        native.compile(
+            self.optimizer.native(), self.loss.native(), accuracy, self.device, self.precision, self.math
+        )
+
+
+class Trainer(abc.ABC):
+    """A model that can be trained.
+
+    Attributes
+    ----------
+    history
+        What the last `fit` returned, or would have: it is readable after an interruption.
+    stop_training
+        Set it to True in a callback to end `fit`.
+    """
+
+    name: str
+
+    def __init__(self) -> None:
+        self._settings: Settings | None = None
+        self._permutations = 0  # drawn so far
+        self.history: History | None = None
+        self.stop_training = False
+
+    # What the model provides
+
+    @abc.abstractmethod
+    def _bind(self, shape: tuple[int, ...] | None = None) -> Network:
+        """The network, built for samples of ``shape`` if it is not built yet."""
+
+    @abc.abstractmethod
+    def _binding(self) -> contextlib.AbstractContextManager[None]:
+        """Undoes a `_bind` within it if what follows raises."""
+
+    @property
+    @abc.abstractmethod
+    def built(self) -> bool:
+        """Whether shapes are bound and weights exist."""
+
+    # Settings
+
+    def compile(
+        self,
+        optimizer: str | optimizers.Optimizer,
+        loss: str | losses.Loss,
+        metrics: Iterable[str | metrics.Metric] | str | metrics.Metric | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "float32",
+        math: str = "default",
+    ) -> None:
+        """Say how to train. Optimizer state starts anew.
+
+        Parameters
+        ----------
+        optimizer
+            "sgd", "adam", or an object of `fastcnn.optimizers`.
+        loss
+            "sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error" ("mse"), or an
+            object of `fastcnn.losses`.
+        metrics
+            None, or a list of one of "accuracy" ("acc"; its kind follows from the targets),
+            "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy", or an object of
+            `fastcnn.metrics`.
+        device
+            "auto" or "cpu".
+        precision
+            "float32".
+        math
+            "default", "strict" (direct kernels only) or "fast".
+
+        Raises
+        ------
+        ArgumentError
+            A name is unknown; the message says the nearest.
+        DeviceError
+            The device cannot be used; the message says what is missing.
+
+        Examples
+        --------
+        >>> from fastcnn import Sequential, layers
+        >>> model = Sequential([layers.Dense(10, activation="softmax", input_shape=(784,))])
+        >>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        >>> model.metrics_names
+        ['loss', 'accuracy']
+        """
+        settings = Settings(
+            optimizers.get(optimizer), losses.get(loss), _get_metric(metrics), device, precision, math
+        )
+        # Names, device and precision are judged now even if the network has no shapes yet.
+        settings.apply(self._bind().native if self.built else _smallest_model())
+        self._settings = settings
+
+    @property
+    def optimizer(self) -> optimizers.Optimizer:
+        """The optimizer; its ``learning_rate`` may be assigned."""
+        return self._compiled("optimizer").optimizer
+
+    @property
+    def loss(self) -> losses.Loss:
+        """The loss."""
+        return self._compiled("loss").loss
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of what `evaluate` returns, in its order."""
+        metric = self._compiled("metrics_names").metric
+        return ["loss"] if metric is None else ["loss", metric.name]
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """What `compile` was told, as plain values; None before."""
+        settings = self._settings
+        if settings is None:
+            return None
+        return {
+            "optimizer": serialize(settings.optimizer),
+            "loss": serialize(settings.loss),
+            "metrics": [] if settings.metric is None else [serialize(settings.metric)],
+            "device": settings.device,
+            "precision": settings.precision,
+            "math": settings.math,
+        }
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compile as `get_compile_config` says."""
+        self.compile(**config)
+
+    def _compiled(self, where: str) -> Settings:
+        if self._settings is None:
+            raise ArgumentError(
+                f"{where}: the model {self.name!r} is not compiled; call compile(optimizer, loss) first"
+            )
+        return self._settings
+
+    # Training
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        batch_size: int | None = 32,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Callbacks = None,
+        validation_split: float = 0.0,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        shuffle: bool = True,
+        *,
+        initial_epoch: int = 0,
+    ) -> History:
+        """Train for a number of epochs.
+
+        Each epoch runs over all samples once, in a new random order that follows from the model's seed and
+        the number of orders drawn before: training twice for one epoch is training once for two, and a saved
+        model goes on where it was. Ctrl-C ends it within half a second with the weights at a finished step.
+
+        Parameters
+        ----------
+        x
+            Samples, any real dtype (cast to float32 as they are read, never scaled), ``[N, ...]``; a missing
+            last axis of 1 is added. A model without an `Input` takes its shape from here.
+        y
+            Labels ``[N]`` or ``[N, 1]`` for a sparse loss; else of the predictions' shape.
+        batch_size
+            Samples a step; the last batch may be short. None means 32.
+        epochs
+            The number of the last epoch: with ``initial_epoch=2`` and ``epochs=5`` three are run.
+        verbose
+            0: silent; 1 or "auto": the progress line, live on a terminal and one line an epoch elsewhere;
+            2: one line an epoch without a bar.
+        callbacks
+            A list of `fastcnn.callbacks.Callback`.
+        validation_split
+            Share of the samples, the last ones before any shuffling, that is evaluated and not trained on; in
+            [0, 1).
+        validation_data
+            ``(x, y)`` to evaluate after each epoch; takes the place of ``validation_split``.
+        shuffle
+            Whether to draw an order, or go through the samples as they stand.
+        initial_epoch
+            The number of the first epoch, for those who go on.
+
+        Returns
+        -------
+        History
+            ``history.history["loss"]`` and the like hold one number an epoch, means over its samples.
+
+        Raises
+        ------
+        ArgumentError, ShapeError, DTypeError
+            The model is not compiled, or data or arguments do not fit; nothing has changed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastcnn import Sequential, layers, optimizers, utils
+        >>> utils.set_random_seed(1)
+        >>> x = np.linspace(-1, 1, 64)[:, None]
+        >>> model = Sequential([layers.Dense(1)])
+        >>> model.compile(optimizers.SGD(0.1), "mse")
+        >>> history = model.fit(x, 2 * x + 1, epochs=60, verbose=0)
+        >>> history.history["loss"][-1] < 0.01
+        True
+        """
+        self._compiled("fit")
+        first = integer(initial_epoch, "fit: initial_epoch", least=0)
+        epochs = integer(epochs, "fit: epochs", least=0)
+        shuffle = flag(shuffle, "fit: shuffle")
+        progress = Progress(verbose, "fit")
+        train_data, held_out = _split(x, y, validation_split, validation_data)
+        with self._binding():
+            train = self._session("train", "fit", train_data, batch_size)
+            test = self._session("evaluate", "fit: validation", held_out, batch_size) if held_out else None
+
+        calls = self._callbacks(callbacks, {"verbose": verbose, "epochs": epochs, "steps": train.batches})
+        self.history = History()
+        self.stop_training = False
+        logs: dict[str, float] = {}
+        calls.call("on_train_begin")
+        with contextlib.closing(progress):
+            for epoch in range(first, epochs):
+                calls.call("on_epoch_begin", epoch)
+                progress.header(epoch, epochs)
+                progress.begin(train.batches)
+                order = self._next_order(len(train_data.x)) if shuffle else None
+                logs = self._run(train, "train", calls, progress.update, order)
+                if test:
+                    calls.call("on_test_begin")
+                    results = self._run(test, "evaluate", calls)
+                    calls.call("on_test_end", results)
+                    logs |= {f"val_{key}": value for key, value in results.items()}
+                progress.end(logs)
+                calls.call("on_epoch_end", epoch, logs)
+                self.history.on_epoch_end(epoch, logs)
+                if self.stop_training:
+                    break
+        calls.call("on_train_end", logs)
+        return self.history
+
+    def train_on_batch(self, x: ArrayLike, y: ArrayLike) -> Score:
+        """One step on one batch.
+
+        Parameters
+        ----------
+        x, y
+            As in `fit`; all samples form the batch.
+
+        Returns
+        -------
+        The batch's loss before the step, or ``[loss, metric]`` if a metric was compiled.
+
+        Raises
+        ------
+        ArgumentError, ShapeError, DTypeError
+            As in `fit`.
+
+        Examples
+        --------
+        >>> from fastcnn import Sequential, layers
+        >>> model = Sequential([layers.Dense(1, kernel_initializer="zeros")])
+        >>> model.compile("sgd", "mse")
+        >>> model.train_on_batch([[1.0]], [[3.0]])
+        9.0
+        """
+        return self._score(self._on_batch("train", "train_on_batch", x, y))
+
+    # Inference
+
+    def evaluate(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        batch_size: int | None = 32,
+        verbose: int | str = "auto",
+        *,
+        callbacks: Callbacks = None,
+        return_dict: bool = False,
+    ) -> Score | dict[str, float]:
+        """Loss and metric over all samples, without training.
+
+        Parameters
+        ----------
+        x, y, batch_size, verbose, callbacks
+            As in `fit`.
+        return_dict
+            Whether to return ``{"loss": ..., "accuracy": ...}``.
+
+        Returns
+        -------
+        The mean loss, or ``[loss, metric]`` if a metric was compiled (`metrics_names` says which).
+
+        Raises
+        ------
+        ArgumentError, ShapeError, DTypeError
+            As in `fit`.
+
+        Examples
+        --------
+        >>> from fastcnn import Sequential, layers
+        >>> model = Sequential([layers.Dense(1, kernel_initializer="zeros")])
+        >>> model.compile("sgd", "mse")
+        >>> model.evaluate([[1.0], [2.0]], [[1.0], [3.0]], verbose=0)
+        5.0
+        """
+        self._compiled("evaluate")
+        progress = Progress(verbose, "evaluate")
+        with self._binding():
+            session = self._session("evaluate", "evaluate", _pair_up(x, y, "evaluate"), batch_size)
+        logs = self._run_all(session, "evaluate", callbacks, progress)
+        return logs if return_dict else self._score(logs)
+
+    def test_on_batch(self, x: ArrayLike, y: ArrayLike) -> Score:
+        """`evaluate` on one batch, in one native call.
+
+        Examples
+        --------
+        >>> from fastcnn import Sequential, layers
+        >>> model = Sequential([layers.Dense(1, kernel_initializer="zeros")])
+        >>> model.compile("sgd", "mse")
+        >>> model.test_on_batch([[1.0], [2.0]], [[1.0], [3.0]])
+        5.0
+        """
+        return self._score(self._on_batch("evaluate", "test_on_batch", x, y))
+
+    def predict(
+        self,
+        x: ArrayLike,
+        batch_size: int | None = 32,
+        verbose: int | str = "auto",
+        *,
+        callbacks: Callbacks = None,
+    ) -> Array:
+        """The model's outputs. Any number of threads may call this on one model.
+
+        Parameters
+        ----------
+        x, batch_size, verbose, callbacks
+            As in `fit`.
+
+        Returns
+        -------
+        Float32 ``[N, ...]``.
+
+        Raises
+        ------
+        ArgumentError, ShapeError, DTypeError
+            The samples do not fit; nothing has changed.
+
+        Examples
+        --------
+        >>> from fastcnn import Sequential, layers
+        >>> model = Sequential([layers.Dense(1, kernel_initializer="ones", input_shape=(2,))])
+        >>> model.predict([[1, 2], [3, 4]], verbose=0).tolist()
+        [[3.0], [7.0]]
+        """
+        progress = Progress(verbose, "predict")
+        samples = array(x, "predict: x")
+        with self._binding():
+            out = np.empty((len(samples), *self._bind(samples.shape[1:]).output_shape), np.float32)
+            session = self._session("predict", "predict", Data(samples), batch_size, out)
+        self._run_all(session, "predict", callbacks, progress)
+        return out
+
+    def predict_on_batch(self, x: ArrayLike) -> Array:
+        """`predict` on one batch, in one native call.
+
+        Examples
+        --------
+        >>> from fastcnn import Sequential, layers
+        >>> Sequential([layers.ReLU(input_shape=(1,))]).predict_on_batch([[-1], [4]]).tolist()
+        [[0.0], [4.0]]
+        """
+        samples = array(x, "predict_on_batch: x")
+        with self._binding():
+            out = np.empty((len(samples), *self._bind(samples.shape[1:]).output_shape), np.float32)
+            session = self._session("predict", "predict_on_batch", Data(samples), max(1, len(samples)), out)
+        session.run(None, 0, math.inf)
+        return out
+
+    # Within
+
+    def _session(
+        self, mode: str, where: str, data: Data, batch_size: int | None, out: Array | None = None
+    ) -> _native.Session:
+        size = 32 if batch_size is None else integer(batch_size, f"{where}: batch_size", least=1)
+        network = self._bind(data.x.shape[1:])
+        y = data.y
+        if y is not None and not self._compiled(where).loss.sparse:
+            y = match_rank(y, network.output_shape)
+        return network.native.session(mode, match_rank(data.x, network.input_shape), y, out, size)
+
+    def _run_all(
+        self, session: _native.Session, mode: str, callbacks: Callbacks, progress: Progress
+    ) -> dict[str, float]:
+        """One pass with its own hooks and line."""
+        phase = _PHASES[mode]
+        calls = self._callbacks(callbacks, {"verbose": progress.verbose, "steps": session.batches})
+        calls.call(f"on_{phase}_begin")
+        with contextlib.closing(progress):
+            progress.begin(session.batches)
+            logs = self._run(session, mode, calls, progress.update)
+            progress.end(logs)
+        calls.call(f"on_{phase}_end", logs)
+        return logs
+
+    def _run(
+        self,
+        session: _native.Session,
+        mode: str,
+        calls: CallbackList,
+        show: Callable[[int, Mapping[str, float]], None] = lambda done, logs: None,
+        order: Array | None = None,
+    ) -> dict[str, float]:
+        """All batches of a session, a slice a time; the means over them."""
+        phase = _PHASES[mode]
+        training = mode == "train"
+        by_batch = calls.want_batches(phase)
+        session.reset()
+        logs: dict[str, float] = {}
+        done, total = 0, session.batches
+        while done < total and not (training and self.stop_training):
+            if by_batch:
+                calls.call(f"on_{phase}_batch_begin", done)
+            if training:
+                self._bind().native.learning_rate = self.optimizer.learning_rate
+            done = session.run(order, done, 0.0 if by_batch else SLICE)
+            logs = {} if mode == "predict" else self._means(session.totals())
+            if by_batch:
+                calls.call(f"on_{phase}_batch_end", done - 1, logs)
+            show(done, logs)
+        return logs
+
+    def _on_batch(self, mode: str, where: str, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
+        self._compiled(where)
+        data = _pair_up(x, y, where)
+        with self._binding():
+            session = self._session(mode, where, data, max(1, len(data.x)))
+        if mode == "train":
+            self._bind().native.learning_rate = self.optimizer.learning_rate
+        session.run(None, 0, math.inf)
+        return self._means(session.totals())
+
+    def _means(self, totals: Mapping[str, float]) -> dict[str, float]:
+        sums = (totals["loss"], totals["correct"])
+        return {
+            name: total / totals["samples"] for name, total in zip(self.metrics_names, sums, strict=False)
+        }
+
+    def _score(self, logs: Mapping[str, float]) -> Score:
+        values = [logs[name] for name in self.metrics_names]
+        return values if len(values) > 1 else values[0]
+
+    def _callbacks(self, callbacks: Callbacks, params: Mapping[str, Any]) -> CallbackList:
+        return CallbackList(callbacks, cast("Sequential", self), params)
+
+    def _next_order(self, count: int) -> Array:
+        order = _random.order(self._bind().native.seed, self._permutations, count)
+        self._permutations += 1
+        return order
+
+
+class Data(NamedTuple):
+    """Samples and their targets; a prediction has none."""
+
+    x: Array
+    y: Array | None = None
+
+    def part(self, begin: int, end: int) -> Data:
+        """Samples ``begin`` to ``end``, as views."""
+        return Data(self.x[begin:end], None if self.y is None else self.y[begin:end])
+
+
+def _pair_up(x: object, y: object, where: str) -> Data:
+    return Data(array(x, f"{where}: x"), array(y, f"{where}: y"))
+
+
+def _split(x: object, y: object, share: float, held_out: object) -> tuple[Data, Data | None]:
+    """Training and validation data, both of them views."""
+    share = real(share, "fit: validation_split", least=0, below=1)
+    data = _pair_up(x, y, "fit")
+    if held_out is not None:
+        if not isinstance(held_out, (tuple, list)) or len(held_out) != 2:
+            raise ArgumentError("fit: validation_data: wanted a pair (x, y)")
+        return data, _pair_up(held_out[0], held_out[1], "fit: validation_data")
+    if not share:
+        return data, None
+    count = len(data.x)
+    if data.y is not None and len(data.y) != count:
+        raise ShapeError(f"fit: y: {len(data.y)} targets came for {count} samples")
+    kept = math.floor(count * (1 - share))
+    if not 0 < kept < count:
+        raise ArgumentError(f"fit: validation_split: {share:g} of {count} samples leaves one side empty")
+    return data.part(0, kept), data.part(kept, count)
+
+
+def _smallest_model() -> _native.Model:
+    return _native.Model(
+        [
+            {"op": "input", "name": "input", "inputs": [], "shape": (1,)},
+            {"op": "dense", "name": "dense", "inputs": [0], "units": 1, "use_bias": False},
+        ]
+    )
+
+
+_get_metric = metrics.get  # compile's argument hides the module

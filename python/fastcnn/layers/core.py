@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Input, dense, dropout, flatten and rescaling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastcnn import _arguments
+from fastcnn._arguments import integer, real
+from fastcnn.layers.base import ACTIVATIONS, Layer, Node, WeightedLayer
+
+
+class InputLayer(Layer):
+    """The shape of one sample. `Input` makes it.
+
+    Parameters
+    ----------
+    shape
+        Sizes without the batch: ``(28, 28, 1)``, ``(784,)``.
+    """
+
+    _fields = ("shape",)
+
+    def __init__(self, shape: Sequence[int], *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.shape = _arguments.shape(shape, self._where("shape"))
+
+    def nodes(self) -> list[Node]:
+        """One operator."""
+        return [{"op": "input", "shape": self.shape}]
+
+
+def Input(shape: Sequence[int], *, name: str | None = None) -> InputLayer:
+    """Open a model with the shape of one sample.
+
+    Parameters
+    ----------
+    shape
+        Sizes without the batch, all known.
+    name
+        The input's name.
+
+    Raises
+    ------
+    DTypeError
+        A size is not an integer.
+    ShapeError
+        A size is 0 or negative.
+
+    Examples
+    --------
+    >>> from fastcnn import Input, Sequential, layers
+    >>> Sequential([Input(shape=(28, 28, 1)), layers.Flatten()]).output_shape
+    (None, 784)
+    """
+    return InputLayer(shape, name=name)
+
+
+class Dense(WeightedLayer):
+    """Fully connected: ``y[..., k] = activation(sum_c x[..., c] * kernel[c, k] + bias[k])``.
+
+    Parameters
+    ----------
+    units
+        Outputs ``K``.
+    activation
+        None, "relu", "sigmoid", "tanh", "softmax", "linear", or a function of `fastcnn.activations`.
+    use_bias
+        Whether to add ``bias``.
+    kernel_initializer, bias_initializer
+        What ``kernel [C, K]`` and ``bias [K]`` start from; a name or an object of `fastcnn.initializers`.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        ``units`` is not a positive integer, or a name is unknown.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> model = Sequential([layers.Dense(10, activation="sigmoid", input_shape=(784,))])
+    >>> [weights.shape for weights in model.get_weights()]
+    [(784, 10), (10,)]
+    """
+
+    _fields = ("units", *WeightedLayer._fields)
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.units = integer(units, self._where("units"), least=1)
+        self._set_weighted(activation, use_bias, kernel_initializer, bias_initializer)
+
+    def nodes(self) -> list[Node]:
+        """The product, then the activation."""
+        return [
+            {"op": "dense", "units": self.units, "use_bias": self.use_bias},
+            *ACTIVATIONS[self.activation],
+        ]
+
+
+class Dropout(Layer):
+    """In training, set a share of the elements to 0 and divide the others by ``1 - rate``; else do nothing.
+
+    N. Srivastava et al., JMLR 15, 2014. The masks follow from the model's seed and its step alone: the same
+    on every device and for any number of threads.
+
+    Parameters
+    ----------
+    rate
+        Share of elements to drop, in [0, 1).
+
+    Raises
+    ------
+    ArgumentError
+        ``rate`` lies outside [0, 1).
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> Sequential([layers.Dropout(0.5, input_shape=(2,))]).predict([[1, 2]], verbose=0).tolist()
+    [[1.0, 2.0]]
+    """
+
+    _fields = ("rate",)
+
+    def __init__(
+        self, rate: float, *, name: str | None = None, input_shape: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.rate = real(rate, self._where("rate"), least=0, below=1)
+
+    def nodes(self) -> list[Node]:
+        """One operator."""
+        return [{"op": "dropout", "rate": self.rate}]
+
+
+class Flatten(Layer):
+    """Make one axis of all but the batch: ``[N, H, W, C]`` becomes ``[N, H * W * C]``; nothing is moved.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> Sequential([layers.Flatten(input_shape=(4, 4, 3))]).output_shape
+    (None, 48)
+    """
+
+    def nodes(self) -> list[Node]:
+        """One operator."""
+        return [{"op": "flatten"}]
+
+
+class Rescaling(Layer):
+    """``x * scale + offset``. As the first layer it is part of reading the batch and costs nothing.
+
+    Parameters
+    ----------
+    scale, offset
+        Finite numbers; ``Rescaling(1 / 255)`` brings 8-bit pixels to [0, 1].
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> model = Sequential([layers.Rescaling(1 / 4, offset=-1, input_shape=(2,))])
+    >>> model.predict([[0, 8]], verbose=0).tolist()
+    [[-1.0, 1.0]]
+    """
+
+    _fields = ("scale", "offset")
+
+    def __init__(
+        self,
+        scale: float,
+        offset: float = 0.0,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.scale = real(scale, self._where("scale"))
+        self.offset = real(offset, self._where("offset"))
+
+    def nodes(self) -> list[Node]:
+        """One operator."""
+        return [{"op": "rescaling", "scale": self.scale, "offset": self.offset}]
