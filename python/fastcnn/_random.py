@@ -2,22 +2,24 @@
 """Host-side random numbers: seeds, initial weights, permutations. Counter-based: a position is a number.
 
 One global sequence of seeds, set by `utils.set_random_seed`, gives each model its own when it is made; all
-else follows from that seed and a count. Dropout draws natively from the same seed.
+else follows from that seed and a count. Dropout draws natively from the same seed. ``numpy.random`` is a slow
+import, so nothing here touches it before a number is wanted.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-Generator: TypeAlias = np.random.Generator
+if TYPE_CHECKING:
+    Generator: TypeAlias = np.random.Generator
 
 _WEIGHTS, _ORDER = 1, 2  # in the counter's last word, so that the streams never meet
 
 _lock = threading.Lock()
-_seeds = np.random.default_rng()
+_seeds: Generator | None = None
 
 
 def set_seed(seed: int) -> None:
@@ -29,7 +31,10 @@ def set_seed(seed: int) -> None:
 
 def next_seed() -> int:
     """The next seed, 63 bits."""
+    global _seeds
     with _lock:
+        if _seeds is None:
+            _seeds = np.random.default_rng()
         return int(_seeds.integers(2**63))
 
 
@@ -49,6 +54,6 @@ def order(seed: int, index: int, count: int) -> np.ndarray[Any, np.dtype[np.int6
 
 
 def _stream(purpose: int, seed: int, index: int) -> Generator:
-    words = {word: np.array(values, np.uint64) for word, values in
-             {"counter": (0, 0, 0, purpose), "key": (seed, index)}.items()}  # fmt: skip
-    return np.random.Generator(np.random.Philox(**words))
+    counter = np.array([0, 0, 0, purpose], np.uint64)
+    key = np.array([seed % 2**64, index], np.uint64)
+    return np.random.Generator(np.random.Philox(counter=counter, key=key))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import numpy as np
@@ -43,6 +42,8 @@ def set_random_seed(seed: int) -> None:
     value = integer(seed, "set_random_seed: seed", least=0)
     if value >= 2**32:
         raise ArgumentError(f"set_random_seed: seed: {value} came, wanted less than 2^32")
+    import random  # only now, as numpy.random below: both are slow imports
+
     random.seed(value)
     np.random.seed(value)  # noqa: NPY002 - the caller's own code may draw from it
     _random.set_seed(value)
