@@ -95,6 +95,12 @@ FASTCNN_INLINE Vec sqrt(Vec a) {
 // max(a, 0) with NaN kept: relu(NaN) = NaN.
 FASTCNN_INLINE Vec relu(Vec a) { return a < Vec{} ? Vec{} : a; }
 
+// Hides a value's origin from the optimiser, which would emit a second copy of a loop for steps that happen to be 1.
+FASTCNN_INLINE int64_t opaque(int64_t x) {
+  __asm__("" : "+r"(x));
+  return x;
+}
+
 // Sum of the lanes, always in the order of a binary tree over halves.
 FASTCNN_INLINE float lane_sum(Vec v) {
   for (int half = kLanes / 2; half; half /= 2)
