@@ -17,10 +17,12 @@ check() {
     echo "$compiler: skipped, not on this machine"
     return
   fi
-  cmake -S . -B "$build" -DFASTCNN_KERNELS_ONLY=ON -DCMAKE_CXX_COMPILER="$compiler" "$@" >"$scratch/log" || { cat "$scratch/log"; return 1; }
-  cmake --build "$build" --parallel 2 >"$scratch/log" || { cat "$scratch/log"; return 1; }
+  {
+    cmake -S . -B "$build" -DFASTCNN_KERNELS_ONLY=ON -DCMAKE_CXX_COMPILER="$compiler" "$@" &&
+      cmake --build "$build" --parallel 2
+  } >"$scratch/log" 2>&1 || { cat "$scratch/log"; return 1; }
   python3 scripts/check_isa_objects.py "$build"
-  echo "$compiler: ok"
+  echo "$compiler: ok, $(grep -c 'warning:' "$scratch/log" || true) warnings"
 }
 
 check clang++

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from check_isa_objects import isa_objects, run
 
-# Accesses allowed. Files that are not named here are only reported: a polynomial that reloads a constant loses little.
+# Accesses allowed. Other files are only reported: a polynomial that reloads a constant loses little.
 BUDGET = {"tile": 0, "depthwise": 0}
 
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
