@@ -335,6 +335,24 @@ def test_a_reader_that_goes_away(run_folder: pathlib.Path) -> None:
     assert (result.returncode, result.stderr) == (1, b"")
 
 
+def test_odd_standard_streams(tmp_path: pathlib.Path) -> None:
+    train = ["train", "--limit=20", "--epochs=1", "--model=lenet", f"--out={tmp_path}"]
+
+    def shell(redirection: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = f'exec "$@" {redirection}'
+        arguments = ["sh", "-c", command, "sh", *COMMAND, *train]
+        return subprocess.run(arguments, env=os.environ | environment, capture_output=True, text=True)
+
+    closed = shell(">&-")
+    assert (closed.returncode, closed.stderr) == (0, "")
+    full = shell(">/dev/full")
+    assert full.returncode == 1
+    assert full.stderr == "fastcnn: error: [Errno 28] No space left on device\n"
+    ascii_only = shell("", PYTHONIOENCODING="ascii")
+    assert (ascii_only.returncode, ascii_only.stderr) == (0, "")
+    assert "test accuracy" in ascii_only.stdout
+
+
 @pytest.mark.full
 def test_the_default_network_reaches_99_percent(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]

@@ -8,6 +8,8 @@ stdout holds one JSON object and nothing else.
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -55,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0
     """
     options = _parser().parse_args(arguments)
+    _prepare_output()
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -62,13 +65,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("fastcnn: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader has gone: nothing more can be said, and the flush at exit must not try to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader has gone: nothing more can be said
         return 1
     except _FAILURES as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _drop_output()
         print(f"fastcnn: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
         return 1
     return code
+
+
+def _prepare_output() -> None:
+    """A closed stdout takes everything, and a terminal without Unicode shows ``?`` for what it lacks."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (it lives as long as the process)
+    elif isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _drop_output() -> None:
+    """What is still in the buffer goes nowhere, so that the flush at exit does not fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -71,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _text(facts: dict[str, Any]) -> str:
-    forced = " (FASTCNN_ISA is set)" if os.environ.get("FASTCNN_ISA") else ""
+    wanted = os.environ.get("FASTCNN_ISA")
+    forced = f" (FASTCNN_ISA={wanted})" if wanted else ""
     kernels = facts["kernels"]
     rows = {
         "instruction set": f"{facts['isa']}{forced}, of {', '.join(facts['isas'])}",
