@@ -325,6 +325,7 @@ def test_interrupted(tmp_path: pathlib.Path) -> None:
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
     assert error == "fastcnn: interrupted\n"
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_reader_that_goes_away(run_folder: pathlib.Path) -> None:

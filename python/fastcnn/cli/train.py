@@ -8,6 +8,7 @@ at the end.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import time
 from pathlib import Path
@@ -65,14 +66,21 @@ def add_command(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, test, report."""
+    """Make the run's folder, so that one that cannot be written costs no training; then train."""
+    folder = options.out / (options.name or time.strftime(f"{options.model}-%Y%m%d-%H%M%S"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return _train(options, folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # it stays if anything is in it
+        raise
+
+
+def _train(options: argparse.Namespace, folder: Path) -> int:
     from fastcnn import utils
     from fastcnn.cli.networks import NETWORKS
     from fastcnn.datasets import mnist
-
-    # Before the training, so that a folder that cannot be written costs no time.
-    folder = options.out / (options.name or time.strftime(f"{options.model}-%Y%m%d-%H%M%S"))
-    folder.mkdir(parents=True, exist_ok=True)
 
     utils.set_random_seed(options.seed)
     (x, y), (x_test, y_test) = mnist.load_data()
