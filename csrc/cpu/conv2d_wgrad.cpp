@@ -21,7 +21,7 @@ struct Wgrad {
   Conv2dShape shape;
   int64_t in_g, out_g, panel, panels;  // channels of a group; columns of a panel, panels of a group
   int64_t columns;                     // of x with its zeros
-  int64_t strips, strip_width;         // strips of the channels of a group; floats of a pixel in a strip
+  int64_t strips;                      // of the channels of a group
   int64_t tile_rows;                   // rows of tiles: of one strip and tap, or of a filter row when merged
   int32_t merged;                      // s and c are one run of contiguous floats
   int32_t filter_rows;                 // of one tile: 1, or all three of a 3 x 3 filter of one channel
@@ -31,7 +31,9 @@ struct Wgrad {
   int64_t rows_in;                           // input rows of a block
 };
 
-constexpr int64_t kBlockPixels = 224;
+// A panel of as many pixels takes 28 KB, more than half of L1; as much of x as a block reads should stay in
+// L2.
+constexpr int64_t kBlockPixels = 224, kBlockFloats = 128 << 10;
 
 Wgrad plan(const Conv2dShape& v) {
   const TileKernels& kernel = *kernels().tile;
@@ -45,12 +47,13 @@ Wgrad plan(const Conv2dShape& v) {
   d.merged = v.dilation_w == 1 && d.in_g <= most_rows / 2;
   d.strips = d.merged ? 1 : ceil_div(d.in_g, most_rows);
   d.tile_rows = d.merged ? v.s * d.in_g : ceil_div(d.in_g, d.strips);
-  d.strip_width = d.merged ? d.in_g : round_up(d.tile_rows, kernel.lanes);
   d.filter_rows = d.merged && d.tile_rows == 3 && v.r * 3 <= most_rows ? static_cast<int32_t>(v.r) : 1;
 
   const int64_t pixels = v.p * v.q;
-  d.block_images = std::max<int64_t>(1, std::min(v.n, kBlockPixels / pixels));
-  d.bands = pixels <= kBlockPixels ? 1 : ceil_div(v.p, std::max<int64_t>(1, kBlockPixels / v.q));
+  const int64_t most =
+      std::max<int64_t>(1, std::min(kBlockPixels, kBlockFloats / (v.c * v.stride_h * v.stride_w)));
+  d.block_images = std::max<int64_t>(1, std::min(v.n, most / pixels));
+  d.bands = pixels <= most ? 1 : ceil_div(v.p, std::max<int64_t>(1, most / v.q));
   d.block_rows = ceil_div(v.p, d.bands);
   d.bands = ceil_div(v.p, d.block_rows);
   d.blocks = ceil_div(v.n, d.block_images) * d.bands;
@@ -60,9 +63,14 @@ Wgrad plan(const Conv2dShape& v) {
   const int64_t wanted = tasks_for(conv_flops(v)), dw = v.r * v.s * d.in_g * v.k;
   const int64_t worth = std::max(v.n * pixels / 2048, int64_t{64 << 10} / dw);
   const int64_t fit = std::max<int64_t>(1, (int64_t{32} << 20) / (4 * dw));
-  d.panel_parts = std::min(v.groups * d.panels, wanted);
+  // What is read of x should meet nine panels or taps.
+  d.panel_parts = std::min(v.groups * d.panels, ceil_div(wanted, 2));
+  if (v.groups == 1) d.panel_parts = std::min(d.panel_parts, std::max<int64_t>(1, d.panels * v.r * v.s / 9));
   d.chunks = std::max<int64_t>(1, std::min({ceil_div(wanted, d.panel_parts), d.blocks, worth, fit}));
-  d.strip_parts = std::min(d.strips, std::max<int64_t>(1, wanted / 2 / (d.panel_parts * d.chunks)));
+  // A copied panel of dy should meet eight strips or taps.
+  const int64_t most_strips = std::max<int64_t>(1, d.strips * v.r * v.s / 8);
+  d.strip_parts =
+      std::min({d.strips, most_strips, std::max<int64_t>(1, wanted / (d.panel_parts * d.chunks))});
   return d;
 }
 
@@ -70,8 +78,8 @@ int64_t dw_floats(const Wgrad& d) { return d.shape.r * d.shape.s * d.in_g * d.sh
 int64_t panel_floats(const Wgrad& d) { return d.block_images * d.block_rows * d.shape.q * d.panel; }
 int64_t most_panels(const Wgrad& d) { return ceil_div(d.shape.groups * d.panels, d.panel_parts); }
 size_t panel_bytes(const Wgrad& d) { return float_bytes(most_panels(d) * panel_floats(d)); }
-size_t strip_bytes(const Wgrad& d) {
-  return float_bytes(d.block_images * d.rows_in * d.columns * d.strip_width);
+size_t copy_bytes(const Wgrad& d) {
+  return d.merged ? float_bytes(d.block_images * d.rows_in * d.columns * d.in_g) : 0;
 }
 
 // Output rows [p, p + rows) of images [n, n + images), and whether they are the first of their sum.
@@ -90,60 +98,85 @@ void copy_dy(const Wgrad& d, const Block& at, const float* dy, int64_t panel, fl
                          out + m * at.rows * v.q * d.panel);
 }
 
-// Input row h of the block lies at row h - (p stride - pad) of the strip. Rows beyond the input are zero
-// where a tile spans filter rows, and never read where it does not.
-void copy_x(const Wgrad& d, const Block& at, const float* x, int64_t group, int64_t strip, float* out) {
+// x as tiles read it: image m of the block and its row h at data + m image + (h - top) row, where top is the
+// first input row that the block can read; pixels lie `pixel` floats apart.
+struct View {
+  const float* data;
+  int64_t image, row, pixel;
+  int64_t left;  // columns of zeros before the first
+};
+
+// Few channels: a copy of one group of them, with its zeros. Rows beyond the input are zero where a tile
+// spans filter rows and never read where it does not.
+View copy_x(const Wgrad& d, const Block& at, const float* x, int64_t group, float* out) {
   const Conv2dShape& v = d.shape;
-  const int64_t first = d.merged ? 0 : strip * d.tile_rows,
-                count = d.merged ? d.in_g : std::min(d.tile_rows, d.in_g - first);
-  const int64_t top = at.p * v.stride_h - v.pad_top, width = d.strip_width;
-  const int64_t end = top + (at.rows - 1) * v.stride_h + (v.r - 1) * v.dilation_h + 1;
+  const int64_t top = at.p * v.stride_h - v.pad_top, width = d.in_g, row = d.columns * width;
   const int64_t inside = std::min(v.w, d.columns - v.pad_left);  // columns of x that any tap reads
   for (int64_t m = 0; m < at.images; ++m)
-    for (int64_t h = top; h < end; ++h) {
-      float* to = out + (m * d.rows_in + h - top) * d.columns * width;
+    for (int64_t i = 0; i < (at.rows - 1) * v.stride_h + (v.r - 1) * v.dilation_h + 1; ++i) {
+      float* const to = out + (m * d.rows_in + i) * row;
+      const int64_t h = top + i;
       if (h < 0 || h >= v.h) {
-        if (d.filter_rows > 1) std::fill(to, to + d.columns * width, 0.0f);
+        if (d.filter_rows > 1) std::fill(to, to + row, 0.0f);
         continue;
       }
-      const float* from = x + ((at.n + m) * v.h + h) * v.w * v.c + group * d.in_g + first;
-      std::fill(to, to + v.pad_left * width, 0.0f);
+      const float* from = x + ((at.n + m) * v.h + h) * v.w * v.c + group * width;
       float* const middle = to + v.pad_left * width;
-      if (v.groups == 1 && d.merged)
-        std::copy(from, from + inside * v.c, middle);
+      std::fill(to, middle, 0.0f);
+      if (v.groups == 1)
+        std::copy(from, from + inside * width, middle);
       else
-        kernels().tile->pack({from, v.c, 1, inside, static_cast<int32_t>(count), static_cast<int32_t>(width)},
+        kernels().tile->pack({from, v.c, 1, inside, static_cast<int32_t>(width), static_cast<int32_t>(width)},
                              middle);
-      std::fill(middle + inside * width, to + d.columns * width, 0.0f);
+      std::fill(middle + inside * width, to + row, 0.0f);
     }
+  return {out, d.rows_in * row, row, width, v.pad_left};
+}
+
+// Many channels: read in place.
+View view_x(const Wgrad& d, const Block& at, const float* x, int64_t group) {
+  const Conv2dShape& v = d.shape;
+  const int64_t row = v.w * v.c;
+  return {x + (at.n * v.h + at.p * v.stride_h - v.pad_top) * row + group * d.in_g, v.h * row, row, v.c, 0};
+}
+
+// Outputs i in [within.begin, within.end) whose input i stride + offset lies in [0, inputs); at least an
+// empty range.
+Range outputs_inside(Range within, int64_t stride, int64_t offset, int64_t inputs) {
+  const int64_t begin = std::max(within.begin, offset < 0 ? ceil_div(-offset, stride) : 0);
+  const int64_t end = std::min(within.end, offset < inputs ? (inputs - 1 - offset) / stride + 1 : 0);
+  return begin < end ? Range{begin, end} : Range{within.begin, within.begin};
 }
 
 // One strip of x times one panel of dy, for every tap of the filter.
-void run_tiles(const Wgrad& d, const Block& at, const float* x, const float* dy, int64_t strip, int64_t panel,
+void run_tiles(const Wgrad& d, const Block& at, const View& x, const float* dy, int64_t strip, int64_t panel,
                float* dw) {
   const Conv2dShape& v = d.shape;
   const int64_t column = panel / d.panels * d.out_g + panel % d.panels * d.panel;
   const int cols = static_cast<int>(std::min(d.panel, d.out_g - panel % d.panels * d.panel));
-  const int64_t row = d.columns * d.strip_width, first = d.merged ? 0 : strip * d.tile_rows;
+  const int64_t first = d.merged ? 0 : strip * d.tile_rows;
   const int64_t rows = d.merged ? d.tile_rows * d.filter_rows : std::min(d.tile_rows, d.in_g - first);
+  const Range all_p = {at.p, at.p + at.rows}, all_q = {0, v.q};
   Tile t = {};
-  t.taps_h = at.images, t.a_h = d.rows_in * row, t.b_h = at.rows * v.q * d.panel;
-  t.a_w = v.stride_h * row, t.b_w = v.q * d.panel;
-  t.depth = v.q, t.a_step = v.stride_w * d.strip_width, t.b_step = d.panel;
-  t.a_row = 1, t.a_group = d.filter_rows > 1 ? v.dilation_h * row : 3;
+  t.taps_h = at.images, t.a_h = x.image, t.b_h = at.rows * v.q * d.panel;
+  t.a_w = v.stride_h * x.row, t.b_w = v.q * d.panel;
+  t.a_step = v.stride_w * x.pixel, t.b_step = d.panel;
+  t.a_row = 1, t.a_group = d.filter_rows > 1 ? v.dilation_h * x.row : 3;
   t.y_row = v.k, t.accumulate = !at.first;
   for (int64_t r = 0; r < v.r; r += d.filter_rows) {
-    // Output rows whose input row lies inside: 0 <= p stride + r dilation - pad < h.
-    const int64_t offset = r * v.dilation_h - v.pad_top;
-    int64_t low = offset < 0 ? ceil_div(-offset, v.stride_h) : 0;
-    int64_t high = offset < v.h ? (v.h - 1 - offset) / v.stride_h + 1 : 0;
-    low = d.filter_rows > 1 ? at.p : std::max(low, at.p);
-    high = d.filter_rows > 1 ? at.p + at.rows : std::min(high, at.p + at.rows);
-    t.taps_w = std::max<int64_t>(0, high - low);
-    if (!t.taps_w) low = at.p;
+    const Range p =
+        d.filter_rows > 1 ? all_p : outputs_inside(all_p, v.stride_h, r * v.dilation_h - v.pad_top, v.h);
+    t.taps_w = p.end - p.begin;
     for (int64_t s = 0; s < (d.merged ? 1 : v.s); ++s) {
-      t.a = x + ((low - at.p) * v.stride_h + r * v.dilation_h) * row + s * v.dilation_w * d.strip_width;
-      t.b = dy + (low - at.p) * t.b_w;
+      const Range q =
+          d.merged ? all_q : outputs_inside(all_q, v.stride_w, s * v.dilation_w - v.pad_left, v.w);
+      t.depth = q.end - q.begin;
+      t.a = x.data, t.b = dy;
+      if (t.taps_w && t.depth) {
+        t.a += ((p.begin - at.p) * v.stride_h + r * v.dilation_h) * x.row +
+               (q.begin * v.stride_w + s * v.dilation_w - v.pad_left + x.left) * x.pixel + first;
+        t.b += (p.begin - at.p) * t.b_w + q.begin * d.panel;
+      }
       t.y = dw + ((r * v.s + s) * d.in_g + first) * v.k + column;
       kernels().tile->strip(t, rows, cols, kernels().tile->max_rows[1]);
     }
@@ -160,8 +193,8 @@ void run(const Wgrad& d, const float* x, const float* dy, float* dw, Context& co
     const Range blocks = part_of(d.blocks, d.chunks, chunk);
     const Range panels = part_of(v.groups * d.panels, d.panel_parts, task / d.strip_parts % d.panel_parts);
     const Range strips = part_of(d.strips, d.strip_parts, task % d.strip_parts);
-    float* const panel_copy = static_cast<float*>(me.scratch(panel_bytes(d) + strip_bytes(d)));
-    float* const strip_copy = panel_copy + panel_bytes(d) / sizeof(float);
+    float* const panel_copy = static_cast<float*>(me.scratch(panel_bytes(d) + copy_bytes(d)));
+    float* const x_copy = panel_copy + panel_bytes(d) / sizeof(float);
     for (int64_t b = blocks.begin; b < blocks.end; ++b) {
       Block at = {b / d.bands * d.block_images, 0, b % d.bands * d.block_rows, 0, b == blocks.begin};
       at.images = std::min(d.block_images, v.n - at.n), at.rows = std::min(d.block_rows, v.p - at.p);
@@ -169,12 +202,11 @@ void run(const Wgrad& d, const float* x, const float* dy, float* dw, Context& co
         copy_dy(d, at, dy, i, panel_copy + (i - panels.begin) * panel_floats(d));
       for (int64_t begin = panels.begin; begin < panels.end;) {
         const int64_t group = begin / d.panels, end = std::min(panels.end, (group + 1) * d.panels);
-        for (int64_t s = strips.begin; s < strips.end; ++s) {
-          copy_x(d, at, x, group, s, strip_copy);
+        const View view = d.merged ? copy_x(d, at, x, group, x_copy) : view_x(d, at, x, group);
+        for (int64_t s = strips.begin; s < strips.end; ++s)
           for (int64_t i = begin; i < end; ++i)
-            run_tiles(d, at, strip_copy, panel_copy + (i - panels.begin) * panel_floats(d), s, i,
+            run_tiles(d, at, view, panel_copy + (i - panels.begin) * panel_floats(d), s, i,
                       partial + chunk * size);
-        }
         begin = end;
       }
     }
@@ -191,7 +223,7 @@ void prepare_conv2d_wgrad_direct(Prepared* p) {
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
   p->parallel = p->flops > kParallelFlops;
   p->workspace_bytes = d.chunks > 1 ? float_bytes(d.chunks * dw_floats(d)) : 0;
-  p->scratch_bytes = panel_bytes(d) + strip_bytes(d);
+  p->scratch_bytes = panel_bytes(d) + copy_bytes(d);
 }
 void run_conv2d_wgrad_direct(const Prepared& p, const Operands& x, Context& context) {
   run(state<Wgrad>(p), input(x, 0), input(x, 1), output(x, 0), context);
