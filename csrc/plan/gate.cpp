@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <set>
+#include <utility>
 
 namespace fastcnn {
 namespace {
@@ -45,23 +46,22 @@ Gate::~Gate() {
 // The old state is left behind: its mutex may be locked by a thread that does not exist here.
 void Gate::reset() { state_ = new State; }
 
-void Gate::State::become_writer(std::unique_lock<std::mutex>& held) {
-  ++waiting_writers;
-  changed.wait(held, [this] { return !writer && readers == 0; });
-  --waiting_writers;
-  writer = true;
-}
-
 void Gate::lock() {
   std::unique_lock<std::mutex> held(state_->mutex);
-  state_->become_writer(held);
+  ++state_->waiting_writers;
+  state_->changed.wait(held, [this] { return !state_->writer && state_->readers == 0; });
+  --state_->waiting_writers;
+  state_->writer = true;
 }
 
-bool Gate::try_lock() {
-  std::unique_lock<std::mutex> held(state_->mutex);
-  if (state_->writer || state_->waiting_writers) return false;
-  state_->become_writer(held);
-  return true;
+bool Gate::claim() {
+  std::lock_guard<std::mutex> held(state_->mutex);
+  return !std::exchange(state_->claimed, true);
+}
+
+void Gate::give_up_claim() {
+  std::lock_guard<std::mutex> held(state_->mutex);
+  state_->claimed = false;
 }
 
 void Gate::unlock() {

@@ -17,11 +17,13 @@ class Gate {
   Gate& operator=(const Gate&) = delete;
 
   void lock();
-  // Waits for readers, but not for another writer: false if there is one, at work or waiting.
-  bool try_lock();
   void unlock();
   void lock_shared();
   void unlock_shared();
+  // For a writer whose kind does not wait for each other: false if one of them is at work or waits for the
+  // lock.
+  bool claim();
+  void give_up_claim();
   // A short lock for whatever else belongs to the model.
   std::mutex& mutex() { return state_->mutex; }
 
@@ -30,12 +32,10 @@ class Gate {
 
  private:
   struct State {
-    void become_writer(std::unique_lock<std::mutex>& held);
-
     std::mutex mutex;
     std::condition_variable changed;
     int readers = 0, waiting_writers = 0;
-    bool writer = false;
+    bool writer = false, claimed = false;
   };
   State* state_;
 };

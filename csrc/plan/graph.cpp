@@ -52,19 +52,25 @@ const char* layer_class(Op op) {
 
 struct Position {
   int layer;
-  Op op;  // that names the layer's class
+  Op op;           // that names the layer's class
+  bool continues;  // the layer of the node before: its activation
 };
+
+bool is_activation(Op op) {
+  return op == Op::k_relu || op == Op::k_sigmoid || op == Op::k_tanh || op == Op::k_softmax;
+}
 
 // Layer and class of each node; the input is not counted.
 std::vector<Position> positions(const std::vector<Layer>& layers) {
   std::vector<Position> result;
   int next = 0;
   for (size_t i = 0; i < layers.size(); ++i) {
-    const bool same = i > 0 && layers[i].name == layers[i - 1].name && layers[i - 1].op != Op::k_input;
-    if (same)
-      result.push_back(result.back());
+    const bool continues = i > 0 && layers[i].name == layers[i - 1].name && layers[i - 1].op != Op::k_input &&
+                           is_activation(layers[i].op);
+    if (continues)
+      result.push_back({result.back().layer, result.back().op, true});
     else
-      result.push_back({layers[i].op == Op::k_input ? 0 : next++, layers[i].op});
+      result.push_back({layers[i].op == Op::k_input ? 0 : next++, layers[i].op, false});
   }
   return result;
 }
@@ -109,9 +115,7 @@ class GraphBuilder {
   void check_name(int i) {
     const std::string& name = layers_[i].name;
     if (name.empty()) fail(Code::kArgument, "%s: the name is empty", labels_[i].c_str());
-    const bool continues =
-        i > 0 && positions_[i].layer == positions_[i - 1].layer && name == layers_[i - 1].name;
-    if (!names_.insert(name).second && !continues)
+    if (!names_.insert(name).second && !positions_[i].continues)
       fail(Code::kArgument, "%s: the name is used by two layers, wanted a name of its own",
            labels_[i].c_str());
   }

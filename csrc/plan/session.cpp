@@ -29,6 +29,19 @@ std::string wanted_shape(const std::vector<int64_t>& sample) {
   return text + "]";
 }
 
+// Training steps of two threads would mix: the second is refused.
+class TrainingClaim {
+ public:
+  explicit TrainingClaim(Gate& gate) : gate_(gate) {
+    if (!gate.claim()) throw std::runtime_error("train: model busy: another thread trains it");
+  }
+  ~TrainingClaim() { gate_.give_up_claim(); }
+  TrainingClaim(const TrainingClaim&) = delete;
+
+ private:
+  Gate& gate_;
+};
+
 // The batches of one call of run(), by one member of the team after the other in step.
 struct Loop {
   Model& model;
@@ -183,8 +196,8 @@ int64_t Session::run(const int64_t* order, int64_t begin, double seconds) {
     ~Running() { flag = false; }
   } running{running_};
   if (args_.mode == Mode::kTrain) {
-    std::unique_lock<Gate> held(model_->gate(), std::try_to_lock);
-    if (!held) throw std::runtime_error("train: model busy: another thread trains it or sets its weights");
+    const TrainingClaim claim(model_->gate());
+    std::unique_lock<Gate> held(model_->gate());
     return run_batches(order, begin, seconds);
   }
   std::shared_lock<Gate> held(model_->gate());
@@ -205,7 +218,7 @@ int64_t Session::run_batches(const int64_t* order, int64_t begin, double seconds
   memories[Memory::kInput] = const_cast<char*>(args_.x.data);
   memories[Memory::kTarget] = const_cast<char*>(args_.y.data);
   memories[Memory::kOutput] = reinterpret_cast<char*>(out_);
-  const double limit = std::min(std::max(seconds, 0.0), 1e6);
+  const double limit = seconds > 0 ? std::min(seconds, 1e6) : 0;
   const size_t scratch = std::max(
       {full.scratch_bytes, tail.scratch_bytes, full_.input.scratch_bytes, full_.target.scratch_bytes});
   Loop loop{*model_,

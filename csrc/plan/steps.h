@@ -50,7 +50,7 @@ struct PlannedStep {
   Ref workspace;
   Feed feed = Feed::kNone;
   std::string name;    // of the layer, or of what belongs to none
-  double seconds = 0;  // the shortest measured; 0 before
+  double seconds = 0;  // summed over the timed runs of the list
 };
 
 struct StepList {
@@ -61,6 +61,7 @@ struct StepList {
   bool parallel = false;     // worth a team
   Ref result;                // LossResult; none in predict
   double flops = 0;
+  int64_t timed = 0;  // runs whose steps were timed
 };
 
 }  // namespace fastcnn
