@@ -471,12 +471,13 @@ class Trainer(abc.ABC):
         by_batch = calls.want_batches(phase)
         session.reset()
         logs: dict[str, float] = {}
+        rate: float | None = None
         done, total = 0, session.batches
         while done < total and not (training and self.stop_training):
             if by_batch:
                 calls.call(f"on_{phase}_batch_begin", done)
-            if training:
-                self._bind().native.learning_rate = self.optimizer.learning_rate
+            if training and rate != self.optimizer.learning_rate:
+                rate = self._bind().native.learning_rate = self.optimizer.learning_rate
             done = session.run(order, done, 0.0 if by_batch else SLICE)
             logs = {} if mode == "predict" else self._means(session.totals())
             if by_batch:

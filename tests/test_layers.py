@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers, initializers, optimizers, losses, metrics: names, configurations, weights, and what they refuse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import fastcnn
+import numpy as np
+import pytest
+from fastcnn import (
+    ArgumentError,
+    DTypeError,
+    Input,
+    Sequential,
+    ShapeError,
+    activations,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    utils,
+)
+
+ALL_LAYERS: list[layers.Layer] = [
+    layers.InputLayer((8, 8, 4)),
+    layers.Conv2D(6, (3, 5), 2, ((1, 0), (2, 1)), dilation_rate=(1, 2), groups=2, use_bias=False),
+    layers.Conv2D(6, 3, activation="relu", kernel_initializer="he_normal", bias_initializer="ones"),
+    layers.Dense(
+        7, "tanh", kernel_initializer=initializers.VarianceScaling(2.0, "fan_out", "uniform", seed=3)
+    ),
+    layers.MaxPooling2D(3, 2, "same"),
+    layers.AveragePooling2D((2, 1), padding=(1, 0), ceil_mode=True),
+    layers.SumPooling2D(),
+    layers.Flatten(),
+    layers.Dropout(0.25),
+    layers.Activation("sigmoid"),
+    layers.ReLU(),
+    layers.Softmax(),
+    layers.Rescaling(1 / 255, offset=-0.5),
+]
+
+
+@pytest.fixture(autouse=True)
+def fresh_names() -> None:
+    utils.clear_session()
+
+
+@pytest.mark.parametrize("layer", ALL_LAYERS, ids=lambda layer: type(layer).__name__)
+def test_a_configuration_makes_the_same_layer(layer: layers.Layer) -> None:
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    assert again.nodes() == layer.nodes()
+
+
+def test_every_layer_can_be_named_in_a_configuration() -> None:
+    assert {type(layer) for layer in ALL_LAYERS} == set(layers.CLASSES.values())
+
+
+def test_names_are_those_of_keras() -> None:
+    made = [
+        layers.Conv2D(1, 1), layers.Conv2D(1, 1), layers.MaxPool2D(), layers.AvgPool2D(), layers.SumPool2D(),
+        layers.ReLU(), layers.Dense(1), layers.InputLayer((1,)), layers.Conv2D(1, 1, name="mine"),
+        layers.Conv2D(1, 1),
+    ]  # fmt: skip
+    assert [layer.name for layer in made] == [
+        "conv2d", "conv2d_1", "max_pooling2d", "average_pooling2d", "sum_pooling2d",
+        "re_lu", "dense", "input_layer", "mine", "conv2d_2",
+    ]  # fmt: skip
+    assert [Sequential().name, Sequential().name] == ["sequential", "sequential_1"]
+
+
+@pytest.mark.parametrize(
+    ("given", "settled"),
+    [
+        ("SAME", "same"),
+        (1, ((1, 1), (1, 1))),
+        ((1, 2), ((1, 1), (2, 2))),
+        ([[1, 0], [2, 1]], ((1, 0), (2, 1))),
+        ((1, (2, 0)), ((1, 1), (2, 0))),
+    ],
+)
+def test_padding(given: Any, settled: Any) -> None:
+    assert layers.Conv2D(1, 3, padding=given).padding == settled
+
+
+@pytest.mark.parametrize(
+    ("padding", "shape"),
+    [("valid", (3, 2)), ("same", (4, 4)), (2, (5, 4)), ((1, 0), (4, 2)), (((0, 1), (2, 3)), (4, 5))],
+)
+def test_shapes_follow_from_padding(padding: Any, shape: tuple[int, int]) -> None:
+    model = Sequential([Input((8, 7, 2)), layers.Conv2D(3, (3, 4), 2, padding)])
+    assert model.output_shape == (None, *shape, 3)
+
+
+def test_integers_of_any_type_are_taken() -> None:
+    layer = layers.Conv2D(np.int64(4), np.uint8(3), strides=[np.int32(2), 1])
+    assert type(layer.filters) is int
+    assert (layer.kernel_size, layer.strides) == ((3, 3), (2, 1))
+
+
+def test_strides_of_a_pool_follow_its_window() -> None:
+    assert layers.MaxPooling2D((3, 2)).strides == (3, 2)
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "softmax", "linear"])
+def test_an_activation_is_a_name_or_a_function(name: str, rng: np.random.Generator) -> None:
+    function: Callable[[Any], Any] = getattr(activations, name)
+    assert layers.Dense(2, function).get_config()["activation"] == name
+    x = rng.standard_normal((5, 4)).astype(np.float32)
+    model = Sequential([layers.Activation(name, input_shape=(4,))])
+    np.testing.assert_allclose(model.predict(x, verbose=0), function(x), rtol=1e-6)
+
+
+def test_an_activation_of_a_layer_equals_one_after_it(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((3, 4))
+    fused = Sequential([layers.Dense(5, "relu", input_shape=(4,))])
+    apart = Sequential([layers.Dense(5, input_shape=(4,)), layers.ReLU()])
+    apart.set_weights(fused.get_weights())
+    np.testing.assert_array_equal(apart.predict(x, verbose=0), fused.predict(x, verbose=0))
+
+
+def test_weights_of_a_layer(rng: np.random.Generator) -> None:
+    model = Sequential([Input((6, 6, 4)), layers.Conv2D(8, 3, groups=2), layers.Flatten(), layers.Dense(3)])
+    conv, flatten, dense = model.layers
+    assert [w.shape for w in conv.get_weights()] == [(3, 3, 2, 8), (8,)]
+    assert [w.shape for w in dense.get_weights()] == [(128, 3), (3,)]
+    assert flatten.get_weights() == []
+    assert [layer.count_params() for layer in model.layers] == [152, 0, 387]
+
+    kernel, bias = rng.standard_normal((3, 3, 2, 8)), np.arange(8)
+    before = dense.get_weights()
+    conv.set_weights([kernel, bias])
+    np.testing.assert_array_equal(conv.get_weights()[0], kernel.astype(np.float32))
+    np.testing.assert_array_equal(model.get_weights()[1], bias)
+    np.testing.assert_array_equal(dense.get_weights()[0], before[0])
+
+
+def test_weights_of_the_wrong_count_or_shape() -> None:
+    model = Sequential([layers.Dense(3, input_shape=(2,), name="head")])
+    before = model.get_weights()
+    layer = model.layers[0]
+    with pytest.raises(ArgumentError, match="Dense 'head': set_weights: 1 arrays came, wanted 2"):
+        layer.set_weights([np.zeros((2, 3))])
+    with pytest.raises(ShapeError, match=r"head/kernel"):
+        layer.set_weights([np.ones((3, 2)), np.ones(3)])
+    with pytest.raises(DTypeError, match=r"head/bias"):
+        layer.set_weights([np.ones((2, 3)), np.array(["a", "b", "c"])])
+    for now, then in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_a_layer_without_a_model_has_no_weights() -> None:
+    with pytest.raises(ArgumentError, match="stands in no model"):
+        layers.Dense(3, name="alone").get_weights()
+
+
+BAD_LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: layers.Conv2D(0, 3), ArgumentError, r"Conv2D 'conv2d': filters: 0 came, wanted 1 or more"),
+    (lambda: layers.Conv2D(4.5, 3), DTypeError, r"filters: 4.5 came, wanted an integer"),
+    (lambda: layers.Conv2D(4, (3, 0)), ArgumentError, r"kernel_size: 0"),
+    (lambda: layers.Conv2D(4, (3, 3, 3)), ArgumentError, r"kernel_size: \(3, 3, 3\)"),
+    (lambda: layers.Conv2D(4, 3, 0), ArgumentError, r"strides: 0"),
+    (lambda: layers.Conv2D(4, 3, -1), ArgumentError, r"strides: -1"),
+    (lambda: layers.Conv2D(4, 3, dilation_rate=0), ArgumentError, r"dilation_rate: 0"),
+    (lambda: layers.Conv2D(4, 3, groups=0), ArgumentError, r"groups: 0"),
+    (lambda: layers.Conv2D(4, 3, padding=-1), ArgumentError, r"padding: -1"),
+    (lambda: layers.Conv2D(4, 3, padding=((0, 1), (-2, 0))), ArgumentError, r"padding: -2"),
+    (lambda: layers.Conv2D(4, 3, padding="sane"), ArgumentError, r"'sane'.*did you mean 'same'"),
+    (lambda: layers.Conv2D(4, 3, activation="rely"), ArgumentError, r"activation: .*did you mean 'relu'"),
+    (lambda: layers.Conv2D(4, 3, activation=np.tanh), ArgumentError, r"activation"),
+    (
+        lambda: layers.Conv2D(4, 3, kernel_initializer="glorot"),
+        ArgumentError,
+        r"kernel_initializer.*'glorot_",
+    ),
+    (lambda: layers.Conv2D(4, 3, use_bias="no"), DTypeError, r"use_bias"),
+    (lambda: layers.Dense(-1), ArgumentError, r"Dense 'dense': units: -1"),
+    (lambda: layers.Dense("10"), DTypeError, r"units: '10'"),
+    (lambda: layers.Dense(1, name=""), ArgumentError, r"name"),
+    (lambda: layers.Dense(1, name="a/b"), ArgumentError, r"name: 'a/b'"),
+    (lambda: layers.Dense(1, name=3), DTypeError, r"name: 3"),
+    (lambda: layers.Dropout(1), ArgumentError, r"Dropout 'dropout': rate: 1 came.*of 0 or more and below 1"),
+    (lambda: layers.Dropout(-0.1), ArgumentError, r"rate: -0.1"),
+    (lambda: layers.Dropout(math.nan), ArgumentError, r"rate: nan"),
+    (lambda: layers.Dropout("half"), DTypeError, r"rate: 'half'"),
+    (lambda: layers.MaxPooling2D(0), ArgumentError, r"pool_size: 0"),
+    (lambda: layers.MaxPooling2D(2, 0), ArgumentError, r"strides: 0"),
+    (lambda: layers.MaxPooling2D(2, ceil_mode=1), DTypeError, r"ceil_mode"),
+    (lambda: layers.Rescaling(math.inf), ArgumentError, r"scale: inf"),
+    (lambda: layers.Activation("gelu"), ArgumentError, r"'gelu'"),
+    (lambda: Input(28), DTypeError, r"shape: 28"),
+    (lambda: Input((28, None)), DTypeError, r"shape: \(28, None\)"),
+    (lambda: Input((28, 0)), ShapeError, r"shape: \(28, 0\)"),
+    (lambda: layers.Dense.from_config({"units": 3, "colour": 1}), ArgumentError, r"Dense: .*colour"),
+    (lambda: layers.Dense.from_config({}), ArgumentError, r"Dense: .*units"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"), BAD_LAYERS, ids=lambda value: getattr(value, "pattern", None)
+)
+def test_bad_layers(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+BAD_STACKS: list[tuple[Callable[[], list[layers.Layer]], type[Exception], str]] = [
+    (lambda: [layers.Conv2D(4, 9)], ShapeError, r"conv2d"),
+    (lambda: [layers.Conv2D(4, 3, groups=2)], ArgumentError, r"conv2d.*groups"),
+    (
+        lambda: [layers.Conv2D(3, 3), layers.MaxPooling2D(3, padding=3)],
+        ArgumentError,
+        r"max_pooling2d.*padding",
+    ),
+    (lambda: [layers.Flatten(), layers.Conv2D(3, 3)], ShapeError, r"conv2d"),
+    (lambda: [layers.Flatten(name="a"), layers.Dense(3, name="a")], ArgumentError, r"name 'a' is taken"),
+    (lambda: [layers.Dense(2**31 - 1), layers.Dense(2**31 - 1)], ShapeError, r"dense.*2\*\*60"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "message"), BAD_STACKS)
+def test_layers_that_do_not_fit(
+    make: Callable[[], list[layers.Layer]], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Sequential([Input((8, 8, 3)), *make()])
+
+
+# Initializers
+
+SHAPE = (3, 3, 16, 32)
+FAN_IN, FAN_OUT = 9 * 16, 9 * 32
+
+
+@pytest.mark.parametrize(
+    ("name", "variance"),
+    [
+        ("glorot_uniform", 2 / (FAN_IN + FAN_OUT)),
+        ("glorot_normal", 2 / (FAN_IN + FAN_OUT)),
+        ("he_uniform", 2 / FAN_IN),
+        ("he_normal", 2 / FAN_IN),
+        ("lecun_uniform", 1 / FAN_IN),
+        ("lecun_normal", 1 / FAN_IN),
+        ("random_normal", 0.05**2),
+        ("random_uniform", 0.05**2 / 3),
+        ("truncated_normal", 0.05**2 * 0.87962566103423978**2),
+    ],
+)
+def test_variance(name: str, variance: float, rng: np.random.Generator) -> None:
+    weights = initializers.get(name)(SHAPE, rng=rng)
+    assert weights.dtype == np.float32
+    # Mean and variance of 4,608 draws, to six standard deviations; a normal's fourth moment is the largest.
+    count = weights.size
+    assert abs(weights.mean()) < 6 * math.sqrt(variance / count)
+    assert abs(weights.var() / variance - 1) < 6 * math.sqrt(2 / count)
+
+
+@pytest.mark.parametrize("name", ["truncated_normal", "glorot_normal", "he_normal"])
+def test_a_cut_normal_is_cut(name: str, rng: np.random.Generator) -> None:
+    weights = initializers.get(name)(SHAPE, rng=rng)
+    assert np.abs(weights).max() <= 2.05 / 0.87 * weights.std()
+
+
+def test_constants() -> None:
+    assert not initializers.get("zeros")((2, 3)).any()
+    assert (initializers.Ones()((2, 3)) == 1).all()
+    assert (initializers.Constant(0.5)((4,)) == 0.5).all()
+
+
+def test_an_initializer_with_a_seed_repeats_itself() -> None:
+    fixed = initializers.HeNormal(seed=7)
+    np.testing.assert_array_equal(fixed(SHAPE), initializers.HeNormal(seed=7)(SHAPE))
+    free = initializers.HeNormal()
+    assert (free(SHAPE) != free(SHAPE)).any()
+    model = Sequential([layers.Dense(4, kernel_initializer=initializers.HeNormal(seed=7), input_shape=(9,))])
+    np.testing.assert_array_equal(model.get_weights()[0], fixed((9, 4)))
+
+
+# Optimizers, losses, metrics
+
+BAD_SETTINGS: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: optimizers.SGD(-0.1), ArgumentError, r"SGD: learning_rate: -0.1"),
+    (lambda: optimizers.Adam(math.nan), ArgumentError, r"Adam: learning_rate: nan"),
+    (lambda: optimizers.Adam(math.inf), ArgumentError, r"learning_rate: inf"),
+    (lambda: optimizers.Adam("0.1"), DTypeError, r"learning_rate: '0.1'"),
+    (lambda: optimizers.SGD(momentum=1.5), ArgumentError, r"momentum: 1.5"),
+    (lambda: optimizers.Adam(beta_1=1), ArgumentError, r"beta_1: 1"),
+    (lambda: optimizers.Adam(epsilon=-1), ArgumentError, r"epsilon: -1"),
+    (lambda: optimizers.get("adan"), ArgumentError, r"optimizer: .*did you mean 'adam'"),
+    (lambda: optimizers.get(3), ArgumentError, r"optimizer: unknown 3"),
+    (
+        lambda: losses.get("categorical_crossentropi"),
+        ArgumentError,
+        r"did you mean 'categorical_crossentropy'",
+    ),
+    (lambda: losses.MeanSquaredError().from_config({"a": 1}), ArgumentError, r"MeanSquaredError"),
+    (lambda: losses.SparseCategoricalCrossentropy(from_logits=1), DTypeError, r"from_logits"),
+    (lambda: metrics.get(["accurate"]), ArgumentError, r"metrics: .*did you mean 'accuracy'"),
+    (lambda: metrics.get(["accuracy", "acc"]), ArgumentError, r"wanted one metric at most"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "message"), BAD_SETTINGS)
+def test_bad_settings(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_learning_rate_can_be_assigned() -> None:
+    adam = optimizers.Adam()
+    adam.learning_rate = 0.5
+    assert adam.get_config()["learning_rate"] == 0.5
+    with pytest.raises(ArgumentError, match="learning_rate: -1"):
+        adam.learning_rate = -1
+    assert adam.learning_rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [("adam", optimizers.Adam), ("Adam", optimizers.Adam), ("sgd", optimizers.SGD), ("SGD", optimizers.SGD)],
+)
+def test_optimizers_by_name(value: str, kind: type[Any]) -> None:
+    assert type(optimizers.get(value)) is kind
+
+
+@pytest.mark.parametrize("name", ["mse", "mean_squared_error", "MeanSquaredError"])
+def test_losses_by_name(name: str) -> None:
+    assert type(losses.get(name)) is losses.MeanSquaredError
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "native"),
+    [
+        (["accuracy"], "accuracy", "auto"),
+        ("acc", "acc", "auto"),
+        (["binary_accuracy"], "binary_accuracy", "binary"),
+        ([metrics.CategoricalAccuracy()], "categorical_accuracy", "categorical"),
+        ([metrics.SparseCategoricalAccuracy("hits")], "hits", "sparse"),
+    ],
+)
+def test_metrics(given: Any, name: str, native: str) -> None:
+    metric = metrics.get(given)
+    assert metric is not None
+    assert (metric.name, metric.native) == (name, native)
+
+
+# Utilities
+
+
+def test_to_categorical() -> None:
+    np.testing.assert_array_equal(utils.to_categorical([[1], [0]], 3), [[0, 1, 0], [1, 0, 0]])
+    assert utils.to_categorical(np.zeros((4, 5), np.uint8)).shape == (4, 5, 1)
+    for labels, error in (
+        ([3], ArgumentError),
+        ([-1], ArgumentError),
+        ([0.5], ArgumentError),
+        (["a"], DTypeError),
+    ):
+        with pytest.raises(error, match="to_categorical: x"):
+            utils.to_categorical(labels, 3)
+
+
+@pytest.mark.parametrize(("seed", "error"), [(-1, ArgumentError), (2**32, ArgumentError), (1.5, DTypeError)])
+def test_bad_seeds(seed: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="set_random_seed: seed"):
+        utils.set_random_seed(seed)
+
+
+def test_what_the_package_names_exists() -> None:
+    assert sorted(fastcnn.__all__) == sorted(set(fastcnn.__all__))
+    for name in fastcnn.__all__:
+        assert getattr(fastcnn, name) is not None
+    assert set(fastcnn.__all__) <= set(dir(fastcnn))
+    with pytest.raises(AttributeError, match="colour"):
+        fastcnn.colour  # noqa: B018
