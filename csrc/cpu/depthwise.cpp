@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Depthwise convolution (one input channel per group) in channels-last, all three passes, any stride,
-// dilation and padding:
+// Convolution with few channels to a group, channels-last, all three passes, any stride, dilation and
+// padding: depthwise (one channel, any multiplier) and groups of G = 2, 4 or 8 inputs and as many outputs.
 //
-//   y[n,p,q,k] = sum over r,s of x[n, p stride + r dilation - pad, ..., k / M] w[r,s,0,k], M outputs per
-//   channel
+//   y[n,p,q,k] = sum over r,s,g of x[n, p stride + r dilation - pad, ..., first channel of k's group + g]
+//   w[r,s,g,k]
 //
-// Memory is the roof, so nothing is padded or packed: border pixels have their own short sums. With M > 1 a
-// row of x is first repeated M times per channel, and dgrad sums runs of M at the end; in between all is the
-// M = 1 case of K channels.
+// Memory is the roof of depthwise layers, so nothing is padded or packed: border pixels have their own short
+// sums. With a multiplier M > 1 rows of x are first repeated M times per channel, and dgrad sums runs of M at
+// the end; in between all is the M = 1 case of K channels. dgrad of groups takes weights whose G x G blocks
+// are transposed.
 #include "kernels/depthwise.h"
 
 #include "blocking.h"
@@ -17,7 +18,12 @@ namespace cpu {
 namespace {
 
 int64_t multiplier(const Conv2dShape& v) { return v.k / v.c; }
-bool supports(const Conv2dShape& v) { return v.groups == v.c && v.c > 1; }
+int64_t group_of(const Conv2dShape& v) { return v.c / v.groups; }
+bool supports(const Conv2dShape& v) {
+  const int64_t g = group_of(v);
+  if (v.groups == 1) return false;
+  return g == 1 || (v.k == v.c && (g == 2 || g == 4 || g == 8) && g <= kernels().depthwise->most_group);
+}
 
 // The blocking, from the shape alone. A task is a band of output rows of one image; of all three passes
 // `bands` counts them.
@@ -77,7 +83,8 @@ void run_columns(const Conv2dShape& v, const Axis& w, int64_t in_w, const Depthw
   for (int64_t i = 0; i < w.outputs;) {
     DepthwiseRow t = row;
     const Range taps = taps_inside(w, i, in_w);
-    t.x_w = w.spread * v.k, t.x_q = w.step * v.k, t.w_w = w.filter_step * v.k, t.y_q = w.step_out * v.k;
+    t.x_w = w.spread * v.k, t.x_q = w.step * v.k, t.w_w = w.filter_step * t.group * v.k,
+    t.y_q = w.step_out * v.k;
     t.taps_w = taps.end - taps.begin, t.outputs = 1;
     if (t.taps_w && t.taps_w == w.taps) {
       const int64_t most = in_w - 1 - w.first - (w.taps - 1) * w.spread;  // of i step
@@ -85,7 +92,7 @@ void run_columns(const Conv2dShape& v, const Axis& w, int64_t in_w, const Depthw
     }
     if (t.taps_h && t.taps_w) {
       t.x += (i * w.step + w.first + taps.begin * w.spread) * v.k;
-      t.w += (w.filter + taps.begin * w.filter_step) * v.k;
+      t.w += (w.filter + taps.begin * w.filter_step) * t.group * v.k;
     }
     const int64_t out = (w.first_out + i * w.step_out) * v.k;
     t.y += out;
@@ -104,11 +111,12 @@ void run_output_row(const Conv2dShape& v, bool dgrad, int64_t out_row, const Row
   const int64_t i = dgrad ? out_row / v.stride_h : out_row;
   const Range taps = taps_inside(h, i, in_h);
   t.taps_h = taps.end - taps.begin;
-  t.x_h = h.spread * in_w * v.k, t.w_h = h.filter_step * v.s * v.k;
+  t.group = static_cast<int32_t>(group_of(v)), t.w_g = v.k;
+  t.x_h = h.spread * in_w * v.k, t.w_h = h.filter_step * v.s * t.group * v.k;
   t.x = x.data, t.w = w;
   if (t.taps_h) {
     t.x += (i * h.step + h.first + taps.begin * h.spread - x.first) * in_w * v.k;
-    t.w += (h.filter + taps.begin * h.filter_step) * v.s * v.k;
+    t.w += (h.filter + taps.begin * h.filter_step) * v.s * t.group * v.k;
   }
   for (int64_t phase = 0; phase < phases; ++phase)
     run_columns(v, axis_of(width_of(v), dgrad, phase), in_w, t);
@@ -130,9 +138,23 @@ void run_fprop(const Conv2dShape& v, const Depthwise& d, const Arguments& to, Co
   });
 }
 
+// w [R][S][G][K] with every G x G block transposed.
+void transpose_groups(const Conv2dShape& v, const float* w, float* out) {
+  const int64_t g = group_of(v);
+  for (int64_t tap = 0; tap < v.r * v.s; ++tap, w += g * v.k)
+    for (int64_t i = 0; i < g; ++i)
+      for (int64_t k = 0; k < v.k; ++k) *out++ = w[k % g * v.k + k / g * g + i];
+}
+
 void run_dgrad(const Conv2dShape& v, const Depthwise& d, const Arguments& to, Context& context) {
   Member& me = *context.member;
   const int64_t times = multiplier(v);
+  const float* w = to.w;
+  if (group_of(v) > 1) {
+    float* const transposed = static_cast<float*>(context.workspace);
+    parallel_for(me, 1, [&](int64_t) { transpose_groups(v, to.w, transposed); });
+    w = transposed;
+  }
   parallel_for(me, v.n * d.bands, [&](int64_t task) {
     const int64_t n = task / d.bands;
     const Range out = part_of(v.h, d.bands, task % d.bands);
@@ -145,7 +167,7 @@ void run_dgrad(const Conv2dShape& v, const Depthwise& d, const Arguments& to, Co
       t.channels = v.k;
       t.y = times > 1 ? scratch : to.y + row;
       t.mask = times > 1 ? nullptr : mask;
-      run_output_row(v, true, h, dy, t, to.w);
+      run_output_row(v, true, h, dy, t, w);
       if (times > 1) kernels().depthwise->sum_runs(scratch, v.w * v.c, times, mask, to.y + row);
     }
   });
@@ -182,30 +204,30 @@ void add_products(const Conv2dShape& v, const Rows& x, const float* dy, Range p,
   DepthwiseSums t = {};
   const int64_t row = v.w * v.k;
   t.x_h = v.dilation_h * row, t.x_w = v.dilation_w * v.k, t.x_p = v.stride_h * row, t.x_q = v.stride_w * v.k;
-  t.dy_p = v.q * v.k, t.dy_q = v.k, t.dw_h = v.s * v.k, t.dw_w = v.k;
+  t.dy_p = v.q * v.k, t.dy_q = v.k, t.group = static_cast<int32_t>(group_of(v));
+  t.dw_h = v.s * t.group * v.k, t.dw_w = t.group * v.k, t.dw_g = v.k;
+  const DepthwiseTaps most = kernels().depthwise->most_taps(t.group);
   t.channels = v.k;
   const AxisShape height = height_of(v), width = width_of(v);
-  for (int64_t r0 = 0; r0 < v.r; r0 += kDepthwiseTapsH)
-    for (int64_t s0 = 0; s0 < v.s; s0 += kDepthwiseTapsW)
-      for_taps(height, {r0, std::min(v.r, r0 + kDepthwiseTapsH)}, p,
-               [&](int64_t r, int64_t taps_h, Range rows) {
-                 for_taps(width, {s0, std::min(v.s, s0 + kDepthwiseTapsW)}, {0, v.q},
-                          [&](int64_t s, int64_t taps_w, Range cols) {
-                            t.taps_h = static_cast<int32_t>(taps_h), t.taps_w = static_cast<int32_t>(taps_w);
-                            t.rows = rows.end - rows.begin, t.cols = cols.end - cols.begin;
-                            t.x = x.data +
-                                  (rows.begin * v.stride_h + r * v.dilation_h - v.pad_top - x.first) * row +
-                                  (cols.begin * v.stride_w + s * v.dilation_w - v.pad_left) * v.k;
-                            t.dy = dy + (rows.begin * v.q + cols.begin) * v.k;
-                            t.dw = dw + (r * v.s + s) * v.k;
-                            kernels().depthwise->sums(t);
-                          });
-               });
+  for (int64_t r0 = 0; r0 < v.r; r0 += most.h)
+    for (int64_t s0 = 0; s0 < v.s; s0 += most.w)
+      for_taps(height, {r0, std::min(v.r, r0 + most.h)}, p, [&](int64_t r, int64_t taps_h, Range rows) {
+        for_taps(width, {s0, std::min(v.s, s0 + most.w)}, {0, v.q},
+                 [&](int64_t s, int64_t taps_w, Range cols) {
+                   t.taps_h = static_cast<int32_t>(taps_h), t.taps_w = static_cast<int32_t>(taps_w);
+                   t.rows = rows.end - rows.begin, t.cols = cols.end - cols.begin;
+                   t.x = x.data + (rows.begin * v.stride_h + r * v.dilation_h - v.pad_top - x.first) * row +
+                         (cols.begin * v.stride_w + s * v.dilation_w - v.pad_left) * v.k;
+                   t.dy = dy + (rows.begin * v.q + cols.begin) * v.k;
+                   t.dw = dw + (r * v.s + s) * t.dw_w;
+                   kernels().depthwise->sums(t);
+                 });
+      });
 }
 
 void run_wgrad(const Conv2dShape& v, const Depthwise& d, const Arguments& to, Context& context) {
   Member& me = *context.member;
-  const int64_t size = v.r * v.s * v.k;
+  const int64_t size = v.r * v.s * group_of(v) * v.k;
   float* const partial = d.chunks > 1 ? static_cast<float*>(context.workspace) : to.y;
   parallel_for(me, d.chunks, [&](int64_t chunk) {
     float* const dw = partial + chunk * size;
@@ -240,7 +262,9 @@ void run_conv2d_fprop_depthwise(const Prepared& p, const Operands& x, Context& c
 
 bool supports_conv2d_dgrad_depthwise(const OpDescriptor& op) { return supports(op.conv2d_dgrad); }
 void prepare_conv2d_dgrad_depthwise(Prepared* p) {
-  prepare(p, p->op.conv2d_dgrad, p->op.conv2d_dgrad.h, true);
+  const Conv2dShape& v = p->op.conv2d_dgrad;
+  prepare(p, v, v.h, true);
+  if (group_of(v) > 1) p->workspace_bytes = float_bytes(v.r * v.s * group_of(v) * v.k);
 }
 void run_conv2d_dgrad_depthwise(const Prepared& p, const Operands& x, Context& context) {
   const float* mask = p.op.epilogue.relu_mask ? input(x, 2) : nullptr;
@@ -253,7 +277,7 @@ void prepare_conv2d_wgrad_depthwise(Prepared* p) {
   const Conv2dShape& v = p->op.conv2d_wgrad;
   prepare(p, v, v.p, false);
   Depthwise& d = state<Depthwise>(p);
-  const int64_t size = v.r * v.s * v.k;
+  const int64_t size = v.r * v.s * group_of(v) * v.k;
   // A partial sum is added to the others at the cost of reading it: it should have met ten times as much
   // input.
   d.chunks = std::min({kTasks, v.n * d.bands, static_cast<int64_t>(p->bytes) / (40 * size)});

@@ -12,23 +12,62 @@ namespace FASTCNN_ISA_NS {
 namespace {
 
 constexpr int kOutputs = 8;
+constexpr int kMostGroup = kLanes < 8 ? kLanes : 8;
 
 template <bool Whole>
 FASTCNN_INLINE Vec read(const float* p, int n) {
   return Whole ? load(p) : load_n(p, n);
 }
 
-template <int NQ, bool Whole>
+// acc[i] += the products of all channels of the groups, from channel Lane on.
+template <int Group, int Lane, int NQ, bool Whole>
+FASTCNN_INLINE void multiply(Vec (&acc)[NQ], const Vec (&x)[NQ], const float* w, int64_t w_g, int n) {
+  if constexpr (Lane < Group) {
+    const Vec weight = read<Whole>(w + Lane * w_g, n);
+    FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = fma(spread<Group, Lane>(x[i]), weight, acc[i]);
+    multiply<Group, Lane + 1, NQ, Whole>(acc, x, w, w_g, n);
+  }
+}
+
+// Outputs one input apart share their inputs: each vector of x, and its permutations, serves all TW taps of a
+// filter row.
+template <int Group, int Lane, int TW, int NQ>
+FASTCNN_INLINE void slide(Vec (&acc)[NQ], const Vec (&w)[TW][Group], Vec x, int j) {
+  if constexpr (Lane < Group) {
+    const Vec one = spread<Group, Lane>(x);
+    FASTCNN_UNROLL for (int t = 0; t < TW; ++t) if (j >= t && j - t < NQ) acc[j - t] =
+        fma(one, w[t][Lane], acc[j - t]);
+    slide<Group, Lane + 1, TW, NQ>(acc, w, x, j);
+  }
+}
+
+// TW > 0: exactly so many taps, and x_w = x_q.
+template <int Group, int TW, int NQ, bool Whole>
+FASTCNN_INLINE void sum_taps(Vec (&acc)[NQ], const DepthwiseRow& d, int64_t c, int n) {
+  const int64_t x_q = opaque(d.x_q);
+  for (int64_t h = 0; h < d.taps_h; ++h) {
+    const float *x = d.x + h * d.x_h + c, *w = d.w + h * d.w_h + c;
+    if constexpr (TW > 0) {
+      Vec weights[TW][Group];
+      FASTCNN_UNROLL for (int t = 0; t < TW; ++t) FASTCNN_UNROLL for (int g = 0; g < Group; ++g)
+          weights[t][g] = read<Whole>(w + t * d.w_w + g * d.w_g, n);
+      FASTCNN_UNROLL for (int j = 0; j < NQ + TW - 1; ++j, x += x_q)
+          slide<Group, 0, TW, NQ>(acc, weights, read<Whole>(x, n), j);
+    } else {
+      for (int64_t t = 0; t < d.taps_w; ++t, x += d.x_w, w += d.w_w) {
+        Vec v[NQ];
+        FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) v[i] = read<Whole>(x + i * x_q, n);
+        multiply<Group, 0, NQ, Whole>(acc, v, w, d.w_g, n);
+      }
+    }
+  }
+}
+
+template <int Group, int TW, int NQ, bool Whole>
 FASTCNN_INLINE void row_tile(const DepthwiseRow& d, int64_t c, int n) {
   Vec acc[NQ];
   FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = Vec{};
-  const int64_t x_q = d.x_q;
-  for (int64_t h = 0; h < d.taps_h; ++h)
-    for (int64_t w = 0; w < d.taps_w; ++w) {
-      const Vec weight = read<Whole>(d.w + h * d.w_h + w * d.w_w + c, n);
-      const float* x = d.x + h * d.x_h + w * d.x_w + c;
-      FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = fma(read<Whole>(x + i * x_q, n), weight, acc[i]);
-    }
+  sum_taps<Group, TW, NQ, Whole>(acc, d, c, n);
   if (d.bias) {
     const Vec bias = read<Whole>(d.bias + c, n);
     FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = acc[i] + bias;
@@ -46,18 +85,19 @@ FASTCNN_INLINE void row_tile(const DepthwiseRow& d, int64_t c, int n) {
   }
 }
 
-template <int NQ>
+template <int Group, int TW, int NQ>
 void row_outputs(const DepthwiseRow& d) {
   int64_t c = 0;
-  for (; c + kLanes <= d.channels; c += kLanes) row_tile<NQ, true>(d, c, kLanes);
-  if (c < d.channels) row_tile<NQ, false>(d, c, static_cast<int>(d.channels - c));
+  for (; c + kLanes <= d.channels; c += kLanes) row_tile<Group, TW, NQ, true>(d, c, kLanes);
+  if (c < d.channels) row_tile<Group, TW, NQ, false>(d, c, static_cast<int>(d.channels - c));
 }
 
-void row(const DepthwiseRow& whole) {
-  static constexpr void (*kTiles[])(const DepthwiseRow&) = {row_outputs<1>, row_outputs<2>, row_outputs<3>,
-                                                            row_outputs<4>, row_outputs<5>, row_outputs<6>,
-                                                            row_outputs<7>, row_outputs<8>};
-  DepthwiseRow d = whole;
+template <int Group, int TW>
+void row_of(DepthwiseRow d) {
+  static constexpr void (*kTiles[])(const DepthwiseRow&) = {
+      row_outputs<Group, TW, 1>, row_outputs<Group, TW, 2>, row_outputs<Group, TW, 3>,
+      row_outputs<Group, TW, 4>, row_outputs<Group, TW, 5>, row_outputs<Group, TW, 6>,
+      row_outputs<Group, TW, 7>, row_outputs<Group, TW, 8>};
   for (int64_t left = (d.outputs + kOutputs - 1) / kOutputs, outputs = d.outputs; left > 0; --left) {
     const int64_t n = (outputs + left - 1) / left;
     kTiles[n - 1](d);
@@ -68,12 +108,38 @@ void row(const DepthwiseRow& whole) {
   }
 }
 
-template <int TH, int TW, bool Whole>
+void row(const DepthwiseRow& d) {
+  const int64_t sliding = d.x_w == d.x_q ? d.taps_w : 0;
+  if (d.group == 1) return sliding == 3 ? row_of<1, 3>(d) : sliding == 5 ? row_of<1, 5>(d) : row_of<1, 0>(d);
+  if (d.group == 2) return row_of<2, 0>(d);
+  if constexpr (kMostGroup >= 8)
+    if (d.group == 8) return row_of<8, 0>(d);
+  return sliding == 3 ? row_of<4, 3>(d) : row_of<4, 0>(d);
+}
+
+// Group * TH * TW sums, a vector of dy and one of x fit the registers.
+constexpr DepthwiseTaps taps_of(int group) {
+  return group == 1 ? DepthwiseTaps{3, 5}
+                    : DepthwiseTaps{1, group == 2                       ? 5
+                                       : group == 4 || kRegisters == 32 ? 3
+                                                                        : 1};
+}
+
+template <int Group, int Lane, int TW>
+FASTCNN_INLINE void add_products(Vec (&acc)[TW][Group], int w, Vec x, Vec dy) {
+  if constexpr (Lane < Group) {
+    acc[w][Lane] = fma(spread<Group, Lane>(x), dy, acc[w][Lane]);
+    add_products<Group, Lane + 1, TW>(acc, w, x, dy);
+  }
+}
+
+template <int Group, int TH, int TW, bool Whole>
 FASTCNN_INLINE void sums_tile(const DepthwiseSums& d, int64_t c, int n) {
-  Vec acc[TH][TW];
+  Vec acc[TH][TW][Group];
   float* const dw = d.dw + c;
-  FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w) acc[h][w] =
-      read<Whole>(dw + h * d.dw_h + w * d.dw_w, n);
+  FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w)
+      FASTCNN_UNROLL for (int g = 0; g < Group; ++g) acc[h][w][g] =
+          read<Whole>(dw + h * d.dw_h + w * d.dw_w + g * d.dw_g, n);
   const int64_t x_w = opaque(d.x_w), x_q = opaque(d.x_q), dy_q = opaque(d.dy_q);
   for (int64_t p = 0; p < d.rows; ++p) {
     const float* dy = d.dy + p * d.dy_p + c;
@@ -81,38 +147,49 @@ FASTCNN_INLINE void sums_tile(const DepthwiseSums& d, int64_t c, int n) {
     FASTCNN_UNROLL for (int h = 0; h < TH; ++h) x[h] = d.x + h * d.x_h + p * d.x_p + c;
     for (int64_t q = d.cols; q > 0; --q) {
       const Vec g = read<Whole>(dy, n);
-      FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w) acc[h][w] =
-          fma(read<Whole>(x[h] + w * x_w, n), g, acc[h][w]);
+      FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w)
+          add_products<Group, 0, TW>(acc[h], w, read<Whole>(x[h] + w * x_w, n), g);
       dy += dy_q;
       FASTCNN_UNROLL for (int h = 0; h < TH; ++h) x[h] += x_q;
     }
   }
-  FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w) {
-    float* y = dw + h * d.dw_h + w * d.dw_w;
+  FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w)
+      FASTCNN_UNROLL for (int g = 0; g < Group; ++g) {
+    float* y = dw + h * d.dw_h + w * d.dw_w + g * d.dw_g;
     if (Whole)
-      store(y, acc[h][w]);
+      store(y, acc[h][w][g]);
     else
-      store_n(y, acc[h][w], n);
+      store_n(y, acc[h][w][g], n);
   }
 }
 
-template <int TH, int TW>
+template <int Group, int TH, int TW>
 void sums_taps(const DepthwiseSums& d) {
+  constexpr int kTh = TH < taps_of(Group).h ? TH : taps_of(Group).h,
+                kTw = TW < taps_of(Group).w ? TW : taps_of(Group).w;
   int64_t c = 0;
-  for (; c + kLanes <= d.channels; c += kLanes) sums_tile<TH, TW, true>(d, c, kLanes);
-  if (c < d.channels) sums_tile<TH, TW, false>(d, c, static_cast<int>(d.channels - c));
+  for (; c + kLanes <= d.channels; c += kLanes) sums_tile<Group, kTh, kTw, true>(d, c, kLanes);
+  if (c < d.channels) sums_tile<Group, kTh, kTw, false>(d, c, static_cast<int>(d.channels - c));
+}
+
+template <int Group, int TH>
+void sums_rows(const DepthwiseSums& d) {
+  static constexpr void (*kTiles[])(const DepthwiseSums&) = {sums_taps<Group, TH, 1>, sums_taps<Group, TH, 2>,
+                                                             sums_taps<Group, TH, 3>, sums_taps<Group, TH, 4>,
+                                                             sums_taps<Group, TH, 5>};
+  kTiles[d.taps_w - 1](d);
 }
 
 void sums(const DepthwiseSums& d) {
-#define FASTCNN_SUMS(h)                                                                 \
-  {                                                                                     \
-    sums_taps<h, 1>, sums_taps<h, 2>, sums_taps<h, 3>, sums_taps<h, 4>, sums_taps<h, 5> \
-  }
-  static constexpr void (*kTiles[kDepthwiseTapsH][kDepthwiseTapsW])(const DepthwiseSums&) = {
-      FASTCNN_SUMS(1), FASTCNN_SUMS(2), FASTCNN_SUMS(3)};
-#undef FASTCNN_SUMS
-  kTiles[d.taps_h - 1][d.taps_w - 1](d);
+  if (d.group == 1)
+    return d.taps_h == 1 ? sums_rows<1, 1>(d) : d.taps_h == 2 ? sums_rows<1, 2>(d) : sums_rows<1, 3>(d);
+  if (d.group == 2) return sums_rows<2, 1>(d);
+  if constexpr (kMostGroup >= 8)
+    if (d.group == 8) return sums_rows<8, 1>(d);
+  sums_rows<4, 1>(d);
 }
+
+DepthwiseTaps most_taps(int group) { return taps_of(group); }
 
 void repeat(const float* x, int64_t count, int64_t times, float* y) {
   for (int64_t i = 0; i < count; ++i)
@@ -130,7 +207,7 @@ void sum_runs(const float* x, int64_t count, int64_t times, const float* mask, f
 }  // namespace
 
 extern const DepthwiseKernels depthwise_kernels;
-const DepthwiseKernels depthwise_kernels = {row, sums, repeat, sum_runs};
+const DepthwiseKernels depthwise_kernels = {kMostGroup, most_taps, row, sums, repeat, sum_runs};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The vector vocabulary: the only file of cpu/ that knows instruction sets. Compiled once per ISA.
-// Arithmetic, comparison and selection are the compiler's own on vector types (a + b, a > b ? a : b, __builtin_convertvector);
-// here stands what they cannot say. A fused multiply-add is written as fma(); -ffp-contract=off keeps others apart, so
-// an expression has the same bits wherever it is compiled for the same ISA.
+// Arithmetic, comparison and selection are the compiler's own on vector types (a + b, a > b ? a : b,
+// __builtin_convertvector); here stands what they cannot say. A fused multiply-add is written as fma();
+// -ffp-contract=off keeps others apart, so an expression has the same bits wherever it is compiled for the
+// same ISA.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +36,8 @@ constexpr int kLanes = 4, kRegisters = 16;
 #endif
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
-typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));  // also the type of a comparison: -1 or 0 in each lane
+typedef int32_t IVec
+    __attribute__((vector_size(kLanes * 4)));  // also the type of a comparison: -1 or 0 in each lane
 typedef uint32_t UVec __attribute__((vector_size(kLanes * 4)));
 
 FASTCNN_INLINE Vec load(const float* p) {
@@ -55,7 +57,8 @@ FASTCNN_INLINE IVec iota() {
   return v;
 }
 
-// The first n lanes, 0 <= n <= kLanes; the others are read as 0 and not written. No byte beyond them is touched.
+// The first n lanes, 0 <= n <= kLanes; the others are read as 0 and not written. No byte beyond them is
+// touched.
 #if defined(__AVX512F__)
 FASTCNN_INLINE __mmask16 first_lanes(int n) { return (__mmask16)((1u << n) - 1); }
 FASTCNN_INLINE Vec load_n(const float* p, int n) { return (Vec)_mm512_maskz_loadu_ps(first_lanes(n), p); }
@@ -78,7 +81,9 @@ FASTCNN_INLINE void store_n(float* p, Vec v, int n) {
   for (int i = 0; i < n; ++i) p[i] = v[i];
 }
 #if defined(__aarch64__)
-FASTCNN_INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+FASTCNN_INLINE Vec fma(Vec a, Vec b, Vec c) {
+  return (Vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
 FASTCNN_INLINE Vec sqrt(Vec a) { return (Vec)vsqrtq_f32((float32x4_t)a); }
 #elif defined(__x86_64__)
 FASTCNN_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
@@ -95,7 +100,26 @@ FASTCNN_INLINE Vec sqrt(Vec a) {
 // max(a, 0) with NaN kept: relu(NaN) = NaN.
 FASTCNN_INLINE Vec relu(Vec a) { return a < Vec{} ? Vec{} : a; }
 
-// Hides a value's origin from the optimiser, which would emit a second copy of a loop for steps that happen to be 1.
+// Lane i of the result is lane i / Group * Group + Lane of v: one channel of each group of neighbouring
+// lanes.
+template <int Group, int Lane>
+FASTCNN_INLINE Vec spread(Vec v) {
+#define FASTCNN_FROM(i) ((i) / Group * Group + Lane)
+#define FASTCNN_FROM_4(i) FASTCNN_FROM(i), FASTCNN_FROM(i + 1), FASTCNN_FROM(i + 2), FASTCNN_FROM(i + 3)
+#if defined(__AVX512F__)
+  return __builtin_shufflevector(v, v, FASTCNN_FROM_4(0), FASTCNN_FROM_4(4), FASTCNN_FROM_4(8),
+                                 FASTCNN_FROM_4(12));
+#elif defined(__AVX2__)
+  return __builtin_shufflevector(v, v, FASTCNN_FROM_4(0), FASTCNN_FROM_4(4));
+#else
+  return __builtin_shufflevector(v, v, FASTCNN_FROM_4(0));
+#endif
+#undef FASTCNN_FROM_4
+#undef FASTCNN_FROM
+}
+
+// Hides a value's origin from the optimiser, which would emit a second copy of a loop for steps that happen
+// to be 1.
 FASTCNN_INLINE int64_t opaque(int64_t x) {
   __asm__("" : "+r"(x));
   return x;
