@@ -4,8 +4,9 @@
 Run it with ``python examples/article.py``: five epochs, the test accuracy, and ``confusion_matrix.png``.
 """
 
-import fastcnn
 import numpy as np
+
+import fastcnn
 from fastcnn import Sequential, datasets, layers, visualize
 
 (x_train, y_train), (x_test, y_test) = datasets.mnist.load_data()

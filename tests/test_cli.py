@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fastcnn import cli
 from fastcnn.datasets import mnist
 

@@ -11,6 +11,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+
 from fastcnn.datasets import idx, mnist
 from fastcnn.errors import FormatError
 

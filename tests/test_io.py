@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fastcnn.errors import ArgumentError, DTypeError, FormatError
 from fastcnn.io import read_safetensors, write_safetensors
 from fastcnn.io.atomic import atomic_write

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fastcnn import Sequential, layers, load_model
 from fastcnn.errors import ArgumentError, FormatError
 from fastcnn.io import read_safetensors, write_safetensors

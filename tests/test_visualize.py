@@ -9,9 +9,10 @@ import sys
 import threading
 from typing import Any
 
-import fastcnn.math
 import numpy as np
 import pytest
+
+import fastcnn.math
 from fastcnn import visualize
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 

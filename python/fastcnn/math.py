@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from fastcnn.errors import ArgumentError, DTypeError, OutOfMemoryError, ShapeError
 
 _MAX_CLASSES = 1 << 16  # beyond it these are hardly class numbers; the matrix would take 32 GiB

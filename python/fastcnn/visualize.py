@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:

@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from fastcnn import Sequential
 from fastcnn.cli import images
 from fastcnn.cli import options as opt
 from fastcnn.cli.report import json_text, matrix_text
-
-if TYPE_CHECKING:
-    from fastcnn import Sequential
+from fastcnn.datasets import mnist
+from fastcnn.math import confusion_matrix
 
 
 def add_command(commands: Any) -> None:
@@ -32,8 +32,6 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Load, test, report."""
-    from fastcnn.datasets import mnist
-
     model = images.load_model(options.model)
     x, y = (array[: options.limit] for array in mnist.load_data()[1])
     result = test(model, images.reshape(x, model, "MNIST"), y)
@@ -68,12 +66,10 @@ class Result(NamedTuple):
 
 def test(model: Sequential, x: images.Array, y: images.Array) -> Result:
     """Loss and confusion matrix of a compiled classifier of digits."""
-    from fastcnn import math as counting
-
     outputs = model.predict(x, verbose=0)
     if outputs.ndim != 2 or outputs.shape[1] != 10:
         raise opt.Failure(
             f"the model gives {outputs.shape[1:]} for an image, wanted (10,): one value a digit"
         )
     scores = cast("dict[str, float]", model.evaluate(x, y, verbose=0, return_dict=True))
-    return Result(scores["loss"], counting.confusion_matrix(y, outputs.argmax(axis=1), num_classes=10))
+    return Result(scores["loss"], confusion_matrix(y, outputs.argmax(axis=1), num_classes=10))

@@ -4,26 +4,24 @@
 from __future__ import annotations
 
 import math
+import tokenize
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from fastcnn import Sequential, io
 from fastcnn.cli.options import Failure
+from fastcnn.datasets import idx
 from fastcnn.errors import FormatError, ShapeError
-
-if TYPE_CHECKING:
-    from fastcnn import Sequential
 
 Array = npt.NDArray[Any]
 
 
 def load_model(path: str) -> Sequential:
     """The model of a file, or of a folder that ``fastcnn train`` wrote."""
-    from fastcnn.io import load_model
-
-    return load_model(Path(path, "model.safetensors") if Path(path).is_dir() else path)
+    return io.load_model(Path(path, "model.safetensors") if Path(path).is_dir() else path)
 
 
 def reshape(images: Array, model: Sequential, source: str) -> Array:
@@ -46,8 +44,6 @@ def read(path: str, model: Sequential, invert: bool) -> Array:
     if head == b"\x93NUMPY":
         return _stack(_read_npy(path), model, path)
     if head[:2] in (b"\0\0", b"\x1f\x8b"):  # IDX, or gzip
-        from fastcnn.datasets import idx
-
         return _stack(idx.load(path), model, path)
     return reshape(_read_picture(path, model, invert)[None], model, path)
 
@@ -59,8 +55,6 @@ def _stack(array: Array, model: Sequential, path: str) -> Array:
 
 
 def _read_npy(path: str) -> Array:
-    import tokenize
-
     try:
         # Mapped: the size that the header declares is compared with the file's before anything is allocated.
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+import fastcnn
+from fastcnn import _native
 from fastcnn.cli import options as opt
 from fastcnn.cli.report import json_text
 
@@ -31,15 +33,11 @@ def add_command(commands: Any) -> None:
 
 def version() -> str:
     """Of the package."""
-    import fastcnn
-
     return fastcnn.__version__
 
 
 def host() -> dict[str, Any]:
     """What computation here depends on."""
-    from fastcnn import _native
-
     sources = _native.thread_sources()
     limits = {name: sources[name] or None for name in ("omp_num_threads", "affinity", "cgroup_quota")}
     threads = sources["threads"]
@@ -56,8 +54,6 @@ def host() -> dict[str, Any]:
 
 def run(options: argparse.Namespace) -> int:
     """Ask, print."""
-    from fastcnn import _native
-
     kernels = _native.kernels()
     facts = {
         "version": version(),

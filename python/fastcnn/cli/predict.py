@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastcnn import Sequential
 from fastcnn.cli import images
 from fastcnn.cli import options as opt
 from fastcnn.cli.report import bar, json_text
+from fastcnn.datasets import mnist
 
 _TEST_IMAGES = 10_000
 
@@ -66,8 +68,6 @@ def run(options: argparse.Namespace) -> int:
         sources += [_Source(name, None) for name in names]
         batches.append(batch)
     if options.index:
-        from fastcnn.datasets import mnist
-
         x, y = mnist.load_data()[1]
         sources += [_Source(f"MNIST test image {number}", int(y[number])) for number in options.index]
         batches.append(images.reshape(x[options.index], model, "MNIST"))
@@ -88,6 +88,6 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(model: Any, batch: images.Array) -> images.Array:
+def _rows(model: Sequential, batch: images.Array) -> images.Array:
     outputs: images.Array = model.predict(batch, verbose=0)
     return outputs.reshape(len(batch), -1)

@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
+
 from fastcnn.errors import FormatError
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from fastcnn.datasets import idx
 
 _FOLDER = pathlib.Path(__file__).parent / "data" / "mnist"

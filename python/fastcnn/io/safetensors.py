@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from fastcnn.errors import ArgumentError, DTypeError, FormatError
 from fastcnn.io.atomic import atomic_write
 
