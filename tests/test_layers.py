@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import fastcnn
 import numpy as np
 import pytest
+
+import fastcnn
 from fastcnn import (
     ArgumentError,
     DTypeError,

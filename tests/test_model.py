@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fastcnn import ArgumentError, DTypeError, Input, Sequential, ShapeError, layers, utils
 
 

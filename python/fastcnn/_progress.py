@@ -35,8 +35,8 @@ class Progress:
         if verbose not in _MODES:
             raise ArgumentError(f'{where}: verbose: {verbose!r} came, wanted 0, 1, 2 or "auto"')
         self.verbose = _MODES[verbose]
-        self._stream: TextIO = sys.stdout
-        self._live = self.verbose == 1 and self._stream.isatty()
+        self._stream: TextIO | None = sys.stdout  # None in a program without streams; print then does nothing
+        self._live = self.verbose == 1 and self._stream is not None and self._stream.isatty()
         self._painted_length = 0
 
     def header(self, epoch: int, epochs: int) -> None:

@@ -260,13 +260,14 @@ class Trainer(abc.ABC):
         first = integer(initial_epoch, "fit: initial_epoch", least=0)
         epochs = integer(epochs, "fit: epochs", least=0)
         shuffle = flag(shuffle, "fit: shuffle")
+        calls = CallbackList(callbacks)
         progress = Progress(verbose, "fit")
         train_data, held_out = _split(x, y, validation_split, validation_data)
         with self._binding():
             train = self._session("train", "fit", train_data, batch_size)
             test = self._session("evaluate", "fit: validation", held_out, batch_size) if held_out else None
 
-        calls = self._callbacks(callbacks, {"verbose": verbose, "epochs": epochs, "steps": train.batches})
+        self._start(calls, {"verbose": verbose, "epochs": epochs, "steps": train.batches})
         self.history = History()
         self.stop_training = False
         logs: dict[str, float] = {}
@@ -357,10 +358,11 @@ class Trainer(abc.ABC):
         5.0
         """
         self._compiled("evaluate")
+        calls = CallbackList(callbacks)
         progress = Progress(verbose, "evaluate")
         with self._binding():
             session = self._session("evaluate", "evaluate", _pair_up(x, y, "evaluate"), batch_size)
-        logs = self._run_all(session, "evaluate", callbacks, progress)
+        logs = self._run_all(session, "evaluate", calls, progress)
         return logs if return_dict else self._score(logs)
 
     def test_on_batch(self, x: ArrayLike, y: ArrayLike) -> Score:
@@ -407,12 +409,13 @@ class Trainer(abc.ABC):
         >>> model.predict([[1, 2], [3, 4]], verbose=0).tolist()
         [[3.0], [7.0]]
         """
+        calls = CallbackList(callbacks)
         progress = Progress(verbose, "predict")
         samples = array(x, "predict: x")
         with self._binding():
             out = np.empty((len(samples), *self._bind(samples.shape[1:]).output_shape), np.float32)
             session = self._session("predict", "predict", Data(samples), batch_size, out)
-        self._run_all(session, "predict", callbacks, progress)
+        self._run_all(session, "predict", calls, progress)
         return out
 
     def predict_on_batch(self, x: ArrayLike) -> Array:
@@ -444,11 +447,11 @@ class Trainer(abc.ABC):
         return network.native.session(mode, match_rank(data.x, network.input_shape), y, out, size)
 
     def _run_all(
-        self, session: _native.Session, mode: str, callbacks: Callbacks, progress: Progress
+        self, session: _native.Session, mode: str, calls: CallbackList, progress: Progress
     ) -> dict[str, float]:
         """One pass with its own hooks and line."""
         phase = _PHASES[mode]
-        calls = self._callbacks(callbacks, {"verbose": progress.verbose, "steps": session.batches})
+        self._start(calls, {"verbose": progress.verbose, "steps": session.batches})
         calls.call(f"on_{phase}_begin")
         with contextlib.closing(progress):
             progress.begin(session.batches)
@@ -505,8 +508,8 @@ class Trainer(abc.ABC):
         values = [logs[name] for name in self.metrics_names]
         return values if len(values) > 1 else values[0]
 
-    def _callbacks(self, callbacks: Callbacks, params: Mapping[str, Any]) -> CallbackList:
-        return CallbackList(callbacks, cast("Sequential", self), params)
+    def _start(self, calls: CallbackList, params: Mapping[str, Any]) -> None:
+        calls.start(cast("Sequential", self), params)
 
     def _next_order(self, count: int) -> Array:
         order = _random.order(self._bind().native.seed, self._permutations, count)

@@ -132,10 +132,11 @@ class History(Callback):
 class CallbackList:
     """Several callbacks called as one, in order. Internal to the training loop."""
 
-    def __init__(
-        self, callbacks: Iterable[Callback] | Callback | None, model: Sequential, params: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, callbacks: Iterable[Callback] | Callback | None) -> None:
         self._callbacks = _as_list(callbacks)
+
+    def start(self, model: Sequential, params: Mapping[str, Any]) -> None:
+        """Tell each what runs."""
         for callback in self._callbacks:
             callback.set_params(dict(params))
             callback.set_model(model)
