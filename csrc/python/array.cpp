@@ -219,6 +219,7 @@ py::array output(const char* op, py::handle out, const std::vector<int64_t>& sha
   const char *begin, *end, *first, *last;
   extent(v, &begin, &end);
   for (const ArrayView* input : inputs) {
+    if (!input) continue;
     extent(*input, &first, &last);
     if (first < end && begin < last)
       fail(Code::kArgument, "%s: out overlaps %s in memory, wanted an array of its own", op, input->argument);

@@ -98,20 +98,23 @@ void activate(int activation, float* y, int64_t rows, int64_t cols) {
   run(op, {{y}, {y}});
 }
 
-struct Bias {
-  ArrayView view;
-  py::array keep;
-  const float* data = nullptr;
-
-  Bias(const char* op, py::handle value, int64_t length) {
-    if (value.is_none()) return;
-    view = float_view(op, "bias", value, 1);
-    if (view.shape[0] != length)
+// An optional [K] vector. get() copies a strided one, so it is not called before everything is validated.
+class Bias {
+ public:
+  Bias(const char* op, py::handle value, int64_t length) : given_(!value.is_none()) {
+    if (!given_) return;
+    view_ = float_view(op, "bias", value, 1);
+    if (view_.shape[0] != length)
       fail(Code::kShape, "%s: bias has shape %s, wanted [%lld], one value for each output channel", op,
-           ShapeText(view.shape, 1).text, static_cast<long long>(length));
+           ShapeText(view_.shape, 1).text, static_cast<long long>(length));
   }
-  // Not before everything is validated.
-  const float* get() { return view.owner ? dense(view, &keep) : nullptr; }
+  const ArrayView* view() const { return given_ ? &view_ : nullptr; }
+  const float* get() { return given_ ? dense(view_, &keep_) : nullptr; }
+
+ private:
+  bool given_;
+  ArrayView view_{};
+  py::array keep_;
 };
 
 Window conv_window(const char* op, py::handle strides, py::handle padding_value, py::handle dilation_rate,
@@ -136,7 +139,7 @@ py::array conv2d(py::handle x, py::handle kernel, py::handle bias, py::handle st
   const Conv2dShape& shape = step.conv2d_fprop = conv2d_shape(op, xv.shape, wv.shape, window);
   Bias b(op, bias, shape.k);
   const int64_t y_shape[4] = {shape.n, shape.p, shape.q, shape.k};
-  ImageOutput y(op, out, first, y_shape, b.view.owner ? Inputs{&xv, &wv, &b.view} : Inputs{&xv, &wv});
+  ImageOutput y(op, out, first, y_shape, {&xv, &wv, b.view()});
 
   py::array keep_x, keep_w;
   const float* b_data = b.get();
@@ -268,8 +271,7 @@ py::array gemm(py::handle a, py::handle b, py::handle transpose_a, py::handle tr
   const int64_t y_shape[2] = {shape.m, shape.n};
   element_count(op, "the output", y_shape, 2);
   Bias bias_view(op, bias, shape.n);
-  py::array y = output(op, out, {shape.m, shape.n},
-                       bias_view.view.owner ? Inputs{&av, &bv, &bias_view.view} : Inputs{&av, &bv});
+  py::array y = output(op, out, {shape.m, shape.n}, {&av, &bv, bias_view.view()});
   py::array keep_a, keep_b;
   const float* bias_data = bias_view.get();
   step.epilogue.bias = bias_data != nullptr;
