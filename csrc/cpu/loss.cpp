@@ -19,16 +19,9 @@ LossKernel loss_kernel(const LossShape& s) {
   return s.from_logits ? k.categorical_from_logits : k.categorical_from_probabilities;
 }
 
-// The first of the greatest; a NaN is greater than every number.
-int64_t argmax(const float* x, int64_t count) {
-  int64_t best = 0;
-  for (int64_t i = 1; i < count; ++i)
-    if (x[i] > x[best] || (x[i] != x[i] && x[best] == x[best])) best = i;
-  return best;
-}
-
 bool is_correct(const LossShape& s, const LossRows& a, int64_t row) {
   const float* x = a.x + row * s.cols;
+  const auto argmax = kernels().softmax->argmax;
   switch (s.accuracy) {
     case Accuracy::kSparse:
       return argmax(x, s.cols) == a.labels[row];

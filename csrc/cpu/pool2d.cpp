@@ -19,11 +19,14 @@ bool windows_touch_image(const Pool2dShape& s) {
 
 bool windows_overlap(const Pool2dShape& s) { return s.stride_h < s.r || s.stride_w < s.s; }
 
-// What the backward pass fixes when it is prepared: rows of dx, or of windows where they do not overlap, per
-// task.
+// What the backward pass fixes when it is prepared.
 struct Bands {
-  int64_t rows;
+  int64_t rows;  // of dx, or of windows where they do not overlap, per task
+  int32_t stream;
 };
+
+// From here on dx is written past the caches: the next step would find little of it there.
+constexpr double kStreamBytes = 16 << 20;
 
 // Rows of windows that reach into a band of dx, at most.
 int64_t windows_over(const Pool2dShape& s, int64_t band) {
@@ -36,19 +39,22 @@ void prepare_fwd(Prepared* p, const Pool2dShape& s) {
   set_cost(p, outputs * s.r * s.s, 4 * (inputs + outputs));
 }
 
-// arrays: how many of the input's size are moved.
-void prepare_bwd(Prepared* p, const Pool2dShape& s, int arrays) {
+// arrays: how many of the input's size are moved. scratch: overlapping windows need some.
+void prepare_bwd(Prepared* p, const Pool2dShape& s, int arrays, bool scratch) {
   const double inputs = double(s.n) * s.h * s.w * s.c, outputs = double(s.n) * s.p * s.q * s.c;
   set_cost(p, outputs * s.r * s.s, 4 * (arrays * inputs + outputs));
-  int64_t rows = rows_per_chunk(s.w * s.c);
-  if (windows_overlap(s)) {
-    // Windows across the edge of a band are read by both sides: bands well above a window's height, and even.
-    rows = rows < 4 * s.r ? 4 * s.r : rows;
-    rows = rows < s.h ? ceil_div(s.h, ceil_div(s.h, rows)) : s.h;
-  } else {
-    rows = rows_per_chunk(s.stride_h * s.w * s.c);
+  Bands& bands = state<Bands>(p);
+  bands.stream = 4 * inputs >= kStreamBytes;
+  if (!windows_overlap(s)) {
+    bands.rows = rows_per_chunk(s.stride_h * s.w * s.c);
+    return;
   }
-  state<Bands>(p).rows = rows;
+  // Windows across the edge of a band are worked out on both sides: bands well above a window's height, and
+  // even.
+  int64_t rows = rows_per_chunk(s.w * s.c);
+  rows = rows < 4 * s.r ? 4 * s.r : rows;
+  bands.rows = rows < s.h ? ceil_div(s.h, ceil_div(s.h, rows)) : s.h;
+  if (scratch) p->scratch_bytes = sizeof(float) * windows_over(s, bands.rows) * s.q * s.c;
 }
 
 using Forward = void (*)(const Pool2dFwd&, int64_t begin, int64_t end);
@@ -63,28 +69,26 @@ struct Backward {
   void (*overlapping)(const Pool2dBwd&, const Pool2dBand&);
 };
 
-void run_bwd(const Prepared& p, const Backward& f, const Pool2dBwd& pool, Context& context) {
-  const Pool2dShape& s = *pool.shape;
-  const int64_t rows = state<Bands>(p).rows;
+void run_bwd(const Prepared& p, const Pool2dShape& s, const Backward& f, bool average,
+             const Operands& operands, Context& context) {
+  const Bands& bands = state<Bands>(p);
+  const Pool2dBwd pool = {&s,      input(operands, 0),      input(operands, 1), output(operands, 0),
+                          average, p.op.epilogue.relu_mask, bands.stream};
   if (!windows_overlap(s)) {
-    for_each_chunk(context, s.n * s.p, rows, [&](int64_t begin, int64_t end) { f.apart(pool, begin, end); });
+    for_each_chunk(context, s.n * s.p, bands.rows,
+                   [&](int64_t begin, int64_t end) { f.apart(pool, begin, end); });
     return;
   }
-  Pool2dBwd mine = pool;
-  mine.means = pool.average ? static_cast<float*>(context.member->scratch(p.scratch_bytes)) : nullptr;
-  const int64_t bands = ceil_div(s.h, rows);
-  parallel_for(*context.member, s.n * bands, [&](int64_t task) {
-    const int64_t n = task / bands, begin = task % bands * rows;
-    f.overlapping(mine, {n, begin, begin + rows < s.h ? begin + rows : s.h});
+  float* scratch = p.scratch_bytes ? static_cast<float*>(context.member->scratch(p.scratch_bytes)) : nullptr;
+  const int64_t count = ceil_div(s.h, bands.rows);
+  parallel_for(*context.member, s.n * count, [&](int64_t task) {
+    const int64_t n = task / count, begin = task % count * bands.rows, end = begin + bands.rows;
+    f.overlapping(pool, {n, begin, end < s.h ? end : s.h, scratch});
   });
 }
 
-void run_sum_bwd(const Prepared& p, const Pool2dShape& s, bool average, const Operands& operands,
-                 Context& context) {
-  const Pool2dBwd pool = {&s,      input(operands, 0),     input(operands, 1), output(operands, 0), nullptr,
-                          average, p.op.epilogue.relu_mask};
-  run_bwd(p, {kernels().pool2d->sum_bwd_apart, kernels().pool2d->sum_bwd}, pool, context);
-}
+Backward max_bwd() { return {kernels().pool2d->max_bwd_apart, kernels().pool2d->max_bwd}; }
+Backward sum_bwd() { return {kernels().pool2d->sum_bwd_apart, kernels().pool2d->sum_bwd}; }
 
 }  // namespace
 
@@ -103,17 +107,12 @@ void prepare_max_pool2d_fwd_direct(Prepared* p) { prepare_fwd(p, p->op.max_pool2
 void prepare_average_pool2d_fwd_direct(Prepared* p) { prepare_fwd(p, p->op.average_pool2d_fwd); }
 void prepare_sum_pool2d_fwd_direct(Prepared* p) { prepare_fwd(p, p->op.sum_pool2d_fwd); }
 
-void prepare_max_pool2d_bwd_direct(Prepared* p) { prepare_bwd(p, p->op.max_pool2d_bwd, 2); }
-
+void prepare_max_pool2d_bwd_direct(Prepared* p) { prepare_bwd(p, p->op.max_pool2d_bwd, 2, true); }
 void prepare_average_pool2d_bwd_direct(Prepared* p) {
-  const Pool2dShape& s = p->op.average_pool2d_bwd;
-  prepare_bwd(p, s, 1 + p->op.epilogue.relu_mask);
-  if (windows_overlap(s))
-    p->scratch_bytes = sizeof(float) * windows_over(s, state<Bands>(p).rows) * s.q * s.c;
+  prepare_bwd(p, p->op.average_pool2d_bwd, 1 + p->op.epilogue.relu_mask, true);
 }
-
 void prepare_sum_pool2d_bwd_direct(Prepared* p) {
-  prepare_bwd(p, p->op.sum_pool2d_bwd, 1 + p->op.epilogue.relu_mask);
+  prepare_bwd(p, p->op.sum_pool2d_bwd, 1 + p->op.epilogue.relu_mask, false);
 }
 
 void run_max_pool2d_fwd_direct(const Prepared& p, const Operands& operands, Context& context) {
@@ -132,18 +131,15 @@ void run_sum_pool2d_fwd_direct(const Prepared& p, const Operands& operands, Cont
 }
 
 void run_max_pool2d_bwd_direct(const Prepared& p, const Operands& operands, Context& context) {
-  const Pool2dShape& s = p.op.max_pool2d_bwd;
-  const Pool2dBwd pool = {&s,    input(operands, 0),     input(operands, 1), output(operands, 0), nullptr,
-                          false, p.op.epilogue.relu_mask};
-  run_bwd(p, {kernels().pool2d->max_bwd_apart, kernels().pool2d->max_bwd}, pool, context);
+  run_bwd(p, p.op.max_pool2d_bwd, max_bwd(), false, operands, context);
 }
 
 void run_average_pool2d_bwd_direct(const Prepared& p, const Operands& operands, Context& context) {
-  run_sum_bwd(p, p.op.average_pool2d_bwd, true, operands, context);
+  run_bwd(p, p.op.average_pool2d_bwd, sum_bwd(), true, operands, context);
 }
 
 void run_sum_pool2d_bwd_direct(const Prepared& p, const Operands& operands, Context& context) {
-  run_sum_bwd(p, p.op.sum_pool2d_bwd, false, operands, context);
+  run_bwd(p, p.op.sum_pool2d_bwd, sum_bwd(), false, operands, context);
 }
 
 }  // namespace cpu

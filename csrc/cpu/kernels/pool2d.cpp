@@ -6,6 +6,7 @@
 #include "pool2d.h"
 
 #include "blocks.h"
+#include "vec_math.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -98,67 +99,91 @@ struct Sum {
   FASTCNN_INLINE Vec finish(Vec sum, const Mean& mean) { return mean(sum); }
 };
 
+// One window of x or dx: its first pixel and as many channels from there; its own place in y or dy.
+struct Window {
+  int64_t pixel, output, channels;
+};
+
+// f(size, window) for the windows of row `row` of the N P rows.
+template <class F>
+FASTCNN_INLINE void for_each_window_of_row(const Pool2dShape& s, Span inner, int64_t row, F f) {
+  const int64_t n = row / s.p;
+  const Span rows = window_rows(s, row - n * s.p);
+  for_each_window(s, inner, rows.end - rows.begin,
+                  [&](auto size, int64_t q, int64_t w, int64_t channels) FASTCNN_INLINED {
+                    f(size,
+                      Window{((n * s.h + rows.begin) * s.w + w) * s.c, (row * s.q + q) * s.c, channels});
+                  });
+}
+
 template <class Op>
-void fwd(const Pool2dFwd& a, int64_t begin, int64_t end) {
-  const Pool2dShape& s = *a.shape;
+void fwd(const Pool2dFwd& args, int64_t begin, int64_t end) {
+  const Pool2dFwd a = args;
+  const Pool2dShape s = *a.shape;
   const Span inner = inner_windows(s);
   const int64_t pitch = s.w * s.c;
-  for (int64_t row = begin; row < end; ++row) {
-    const int64_t n = row / s.p, p = row - n * s.p;
-    const Span rows = window_rows(s, p);
-    const float* x_row = a.x + (n * s.h + rows.begin) * pitch;
-    float* y_row = a.y + row * s.q * s.c;
-    for_each_window(s, inner, rows.end - rows.begin,
-                    [&](auto size, int64_t q, int64_t w, int64_t channels) FASTCNN_INLINED {
-                      const float* x = x_row + w * s.c;
-                      float* y = y_row + q * s.c;
-                      const Mean mean(a.average ? size.rows * size.cols : 1);
-                      for_each_block<4>(channels, [&](auto block, int64_t c) FASTCNN_INLINED {
-                        constexpr int kVectors = block.kVectors;
-                        Vec result[kVectors];
-                        for (int v = 0; v < kVectors; ++v) result[v] = block.get(x + c + v * kLanes);
-                        size.for_each_pixel([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
-                          if (position == 0) return;
-                          const float* pixel = x + r * pitch + col * s.c + c;
-                          for (int v = 0; v < kVectors; ++v)
-                            result[v] = Op::join(result[v], block.get(pixel + v * kLanes));
-                        });
-                        for (int v = 0; v < kVectors; ++v)
-                          block.put(y + c + v * kLanes, Op::finish(result[v], mean));
-                      });
-                    });
-  }
+  const auto reduce = [&](auto size, const Window& window) FASTCNN_INLINED {
+    const Mean mean(a.average ? size.rows * size.cols : 1);
+    for_each_block<4>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+      constexpr int kVectors = block.kVectors;
+      const float* x = a.x + window.pixel + c;
+      Vec result[kVectors];
+      for (int v = 0; v < kVectors; ++v) result[v] = block.get(x + v * kLanes);
+      size.for_each_pixel([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
+        if (position == 0) return;
+        const float* pixel = x + r * pitch + col * s.c;
+        for (int v = 0; v < kVectors; ++v) result[v] = Op::join(result[v], block.get(pixel + v * kLanes));
+      });
+      float* y = a.y + window.output + c;
+      for (int v = 0; v < kVectors; ++v) block.put(y + v * kLanes, Op::finish(result[v], mean));
+    });
+  };
+  for (int64_t row = begin; row < end; ++row) for_each_window_of_row(s, inner, row, reduce);
 }
 
 template <int kVectors>
 struct Best {
   Vec value[kVectors];
-  IVec place[kVectors];
+  IVec position[kVectors];
 };
 
+// The greatest of each channel of a window and where it stands.
 template <class Size, class Block>
-FASTCNN_INLINE auto find_best(Size size, Block block, const float* x, int64_t pitch, int64_t pixel_pitch) {
+FASTCNN_INLINE auto find_best(const Pool2dShape& s, Size size, Block block, const float* x) {
   Best<Block::kVectors> best;
-  for (int v = 0; v < Block::kVectors; ++v) best.value[v] = block.get(x + v * kLanes), best.place[v] = IVec{};
+  for (int v = 0; v < Block::kVectors; ++v)
+    best.value[v] = block.get(x + v * kLanes), best.position[v] = IVec{};
   size.for_each_pixel([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
     if (position == 0) return;
-    const float* pixel = x + r * pitch + col * pixel_pitch;
+    const float* pixel = x + (r * s.w + col) * s.c;
     for (int v = 0; v < Block::kVectors; ++v) {
       const Vec value = block.get(pixel + v * kLanes), old = best.value[v];
-      const IVec take = (value > old) | ((value != value) & (old == old));
-      best.value[v] = take ? value : old;
-      best.place[v] = take ? IVec{} + position : best.place[v];
+      const IVec keep = (value <= old) | (old != old);
+      best.value[v] = keep ? old : value;
+      best.position[v] = keep ? best.position[v] : IVec{} + position;
     }
   });
   return best;
 }
 
-// The gradient at the maxima: no ReLU lets it through where the maximum is not positive.
-template <class Block>
-FASTCNN_INLINE Vec masked(Block block, const float* dy, Vec best, int32_t relu_mask) {
-  const Vec g = block.get(dy);
-  return relu_mask ? (best <= Vec{} ? Vec{} : g) : g;
-}
+// Stores to dx, past the caches where it is large and its vectors are aligned.
+struct Output {
+  bool streams;
+  explicit Output(const Pool2dBwd& a)
+      : streams(a.stream && (uintptr_t)a.dx % sizeof(Vec) == 0 && a.shape->c % kLanes == 0) {}
+  template <int kCount>
+  FASTCNN_INLINED void put(Whole<kCount>, float* p, Vec v) const {
+    if (streams) {
+      stream(p, v);
+    } else {
+      store(p, v);
+    }
+  }
+  FASTCNN_INLINED void put(Part part, float* p, Vec v) const { part.put(p, v); }
+  FASTCNN_INLINED void end() const {
+    if (streams) end_stream();
+  }
+};
 
 FASTCNN_INLINE void set_zero(float* p, int64_t count) {
   if (count > 0) memset(p, 0, (size_t)count * sizeof *p);
@@ -177,60 +202,58 @@ void zero_gaps(const Pool2dShape& s, int64_t p, float* image) {
   }
 }
 
-void max_bwd_apart(const Pool2dBwd& a, int64_t begin, int64_t end) {
-  const Pool2dShape& s = *a.shape;
+// f(size, window) writes the pixels of a window.
+template <class F>
+FASTCNN_INLINE void write_windows(const Pool2dBwd& a, const Pool2dShape& s, Span range, F f) {
   const Span inner = inner_windows(s);
-  const int64_t pitch = s.w * s.c;
-  for (int64_t row = begin; row < end; ++row) {
-    const int64_t n = row / s.p, p = row - n * s.p;
-    const Span rows = window_rows(s, p);
-    const int64_t origin = (n * s.h + rows.begin) * pitch;
-    for_each_window(s, inner, rows.end - rows.begin,
-                    [&](auto size, int64_t q, int64_t w, int64_t channels) FASTCNN_INLINED {
-                      const float* dy = a.dy + (row * s.q + q) * s.c;
-                      const float* x = a.x + origin + w * s.c;
-                      float* dx = a.dx + origin + w * s.c;
-                      for_each_block<4>(channels, [&](auto block, int64_t c) FASTCNN_INLINED {
-                        const auto best = find_best(size, block, x + c, pitch, s.c);
-                        for (int v = 0; v < block.kVectors; ++v) {
-                          const int64_t at = c + v * kLanes;
-                          const Vec g = masked(block, dy + at, best.value[v], a.relu_mask);
-                          size.for_each_pixel([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
-                            block.put(dx + r * pitch + col * s.c + at, best.place[v] == position ? g : Vec{});
-                          });
-                        }
-                      });
-                    });
-    zero_gaps(s, p, a.dx + n * s.h * pitch);
+  for (int64_t row = range.begin; row < range.end; ++row) {
+    for_each_window_of_row(s, inner, row, f);
+    zero_gaps(s, row % s.p, a.dx + row / s.p * s.h * s.w * s.c);
   }
 }
 
-void sum_bwd_apart(const Pool2dBwd& a, int64_t begin, int64_t end) {
-  const Pool2dShape& s = *a.shape;
-  const Span inner = inner_windows(s);
-  const int64_t pitch = s.w * s.c;
-  for (int64_t row = begin; row < end; ++row) {
-    const int64_t n = row / s.p, p = row - n * s.p;
-    const Span rows = window_rows(s, p);
-    const int64_t origin = (n * s.h + rows.begin) * pitch;
-    for_each_window(s, inner, rows.end - rows.begin,
-                    [&](auto size, int64_t q, int64_t w, int64_t channels) FASTCNN_INLINED {
-                      const float* dy = a.dy + (row * s.q + q) * s.c;
-                      const int64_t corner = origin + w * s.c;
-                      const Mean mean(a.average ? size.rows * size.cols : 1);
-                      for_each_block<4>(channels, [&](auto block, int64_t c) FASTCNN_INLINED {
-                        for (int v = 0; v < block.kVectors; ++v) {
-                          const Vec g = mean(block.get(dy + c + v * kLanes));
-                          size.for_each_pixel([&](int64_t r, int64_t col, int) FASTCNN_INLINED {
-                            const int64_t at = corner + r * pitch + col * s.c + c + v * kLanes;
-                            block.put(a.dx + at,
-                                      a.relu_mask ? (block.get(a.x + at) <= Vec{} ? Vec{} : g) : g);
-                          });
-                        }
-                      });
-                    });
-    zero_gaps(s, p, a.dx + n * s.h * pitch);
-  }
+void max_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
+  const Pool2dBwd a = args;
+  const Pool2dShape s = *a.shape;
+  const Output output(a);
+  write_windows(a, s, {begin, end}, [&](auto size, const Window& window) FASTCNN_INLINED {
+    for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+      constexpr int kVectors = block.kVectors;
+      const auto best = find_best(s, size, block, a.x + window.pixel + c);
+      Vec g[kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        g[v] = block.get(a.dy + window.output + c + v * kLanes);
+        if (a.relu_mask) g[v] = best.value[v] <= Vec{} ? Vec{} : g[v];
+      }
+      size.for_each_pixel([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
+        float* pixel = a.dx + window.pixel + (r * s.w + col) * s.c + c;
+        for (int v = 0; v < kVectors; ++v)
+          output.put(block, pixel + v * kLanes, best.position[v] == position ? g[v] : Vec{});
+      });
+    });
+  });
+  output.end();
+}
+
+void sum_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
+  const Pool2dBwd a = args;
+  const Pool2dShape s = *a.shape;
+  const Output output(a);
+  write_windows(a, s, {begin, end}, [&](auto size, const Window& window) FASTCNN_INLINED {
+    const Mean mean(a.average ? size.rows * size.cols : 1);
+    for_each_block<4>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+      constexpr int kVectors = block.kVectors;
+      Vec g[kVectors];
+      for (int v = 0; v < kVectors; ++v) g[v] = mean(block.get(a.dy + window.output + c + v * kLanes));
+      size.for_each_pixel([&](int64_t r, int64_t col, int) FASTCNN_INLINED {
+        for (int v = 0; v < kVectors; ++v) {
+          const int64_t at = window.pixel + (r * s.w + col) * s.c + c + v * kLanes;
+          output.put(block, a.dx + at, a.relu_mask ? (block.get(a.x + at) <= Vec{} ? Vec{} : g[v]) : g[v]);
+        }
+      });
+    });
+  });
+  output.end();
 }
 
 // The p whose windows reach into rows [begin, end).
@@ -239,87 +262,90 @@ FASTCNN_INLINE Span windows_over_rows(const Pool2dShape& s, int64_t begin, int64
   return {above < 0 ? 0 : above / s.stride_h + 1, smaller((end - 1 + s.pad_top) / s.stride_h + 1, s.p)};
 }
 
-void max_bwd(const Pool2dBwd& a, const Pool2dBand& band) {
-  const Pool2dShape& s = *a.shape;
-  const Span inner = inner_windows(s);
-  const int64_t pitch = s.w * s.c;
-  set_zero(a.dx + (band.n * s.h + band.h_begin) * pitch, (band.h_end - band.h_begin) * pitch);
-  const Span over = windows_over_rows(s, band.h_begin, band.h_end);
-  for (int64_t p = over.begin; p < over.end; ++p) {
-    const Span rows = window_rows(s, p);
-    // The maximum is that of the whole window; the band takes its own part.
-    const int64_t r_begin = larger(band.h_begin - rows.begin, 0),
-                  r_end = smaller(band.h_end, rows.end) - rows.begin;
-    const int64_t origin = (band.n * s.h + rows.begin) * pitch;
-    for_each_window(s, inner, rows.end - rows.begin,
-                    [&](auto size, int64_t q, int64_t w, int64_t channels) FASTCNN_INLINED {
-                      const float* dy = a.dy + ((band.n * s.p + p) * s.q + q) * s.c;
-                      const float* x = a.x + origin + w * s.c;
-                      float* dx = a.dx + origin + w * s.c;
-                      for_each_block<4>(channels, [&](auto block, int64_t c) FASTCNN_INLINED {
-                        const auto best = find_best(size, block, x + c, pitch, s.c);
-                        for (int v = 0; v < block.kVectors; ++v) {
-                          const int64_t at = c + v * kLanes;
-                          const Vec g = masked(block, dy + at, best.value[v], a.relu_mask);
-                          size.for_each_pixel([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
-                            if (r < r_begin || r >= r_end) return;
-                            float* pixel = dx + r * pitch + col * s.c + at;
-                            block.put(pixel, block.get(pixel) + (best.place[v] == position ? g : Vec{}));
-                          });
-                        }
-                      });
-                    });
+// dx[h,w] += f(block, i, position) over the windows that hold pixel (h, w) of the band; i is the offset of
+// the window's channels from the first row of windows of `over`, and position that of the pixel in the
+// window.
+template <class F>
+FASTCNN_INLINE void gather_windows(const Pool2dBwd& a, const Pool2dShape& s, const Pool2dBand& band,
+                                   Span over, F f) {
+  const Output output(a);
+  Span ps = {over.begin, over.begin};
+  for (int64_t h = band.h_begin; h < band.h_end; ++h) {
+    while (ps.begin < s.p && window_rows(s, ps.begin).end <= h) ++ps.begin;
+    while (ps.end < s.p && window_rows(s, ps.end).begin <= h) ++ps.end;
+    Span qs = {0, 0};
+    for (int64_t w = 0; w < s.w; ++w) {
+      while (qs.begin < s.q && window_cols(s, qs.begin).end <= w) ++qs.begin;
+      while (qs.end < s.q && window_cols(s, qs.end).begin <= w) ++qs.end;
+      const int64_t pixel = ((band.n * s.h + h) * s.w + w) * s.c;
+      for_each_block<4>(s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
+        constexpr int kVectors = block.kVectors;
+        Vec sum[kVectors] = {};
+        for (int64_t p = ps.begin; p < ps.end; ++p) {
+          const int64_t r = h - window_rows(s, p).begin;
+          for (int64_t q = qs.begin; q < qs.end; ++q) {
+            const Span cols = window_cols(s, q);
+            const int position = (int)(r * (cols.end - cols.begin) + w - cols.begin);
+            for (int v = 0; v < kVectors; ++v)
+              sum[v] += f(block, ((p - over.begin) * s.q + q) * s.c + c + v * kLanes, position);
+          }
+        }
+        for (int v = 0; v < kVectors; ++v) {
+          const int64_t at = pixel + c + v * kLanes;
+          output.put(block, a.dx + at,
+                     a.relu_mask ? (block.get(a.x + at) <= Vec{} ? Vec{} : sum[v]) : sum[v]);
+        }
+      });
+    }
   }
+  output.end();
 }
 
-// dy / window size for the rows of windows [over.begin, over.end), into a.means.
-void write_means(const Pool2dBwd& a, int64_t n, Span over) {
+void max_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
+  const Pool2dBwd a = args;
+  const Pool2dBand band = piece;
+  const Pool2dShape s = *a.shape;
+  const Span inner = inner_windows(s), over = windows_over_rows(s, band.h_begin, band.h_end);
+  const int64_t first_row = band.n * s.p + over.begin, first = first_row * s.q * s.c;
+  for (int64_t row = first_row; row < band.n * s.p + over.end; ++row) {
+    for_each_window_of_row(s, inner, row, [&](auto size, const Window& window) FASTCNN_INLINED {
+      for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+        const auto best = find_best(s, size, block, a.x + window.pixel + c);
+        float* to = band.scratch + window.output - first + c;
+        for (int v = 0; v < block.kVectors; ++v) block.put(to + v * kLanes, bits_to_vec(best.position[v]));
+      });
+    });
+  }
+  gather_windows(a, s, band, over, [&](auto block, int64_t i, int position) FASTCNN_INLINED {
+    return vec_to_bits(block.get(band.scratch + i)) == position ? block.get(a.dy + first + i) : Vec{};
+  });
+}
+
+// dy / window size for the rows of windows that reach into the band.
+void write_means(const Pool2dBwd& a, const Pool2dBand& band, Span over) {
   const Pool2dShape& s = *a.shape;
-  const float* from = a.dy + (n * s.p + over.begin) * s.q * s.c;
-  float* to = a.means;
+  const float* from = a.dy + (band.n * s.p + over.begin) * s.q * s.c;
+  float* to = band.scratch;
   for (int64_t p = over.begin; p < over.end; ++p) {
     const Span rows = window_rows(s, p);
     for (int64_t q = 0; q < s.q; ++q, from += s.c, to += s.c) {
       const Span cols = window_cols(s, q);
       const Mean mean((rows.end - rows.begin) * (cols.end - cols.begin));
-      for_each_block<4>(s.c, [&](auto block, int64_t c) {
-        for (int v = 0; v < block.kVectors; ++v)
-          block.put(to + c + v * kLanes, mean(block.get(from + c + v * kLanes)));
-      });
+      for_each_vector(
+          s.c, [&](auto block, int64_t c) FASTCNN_INLINED { block.put(to + c, mean(block.get(from + c))); });
     }
   }
 }
 
-void sum_bwd(const Pool2dBwd& a, const Pool2dBand& band) {
-  const Pool2dShape& s = *a.shape;
+void sum_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
+  const Pool2dBwd a = args;
+  const Pool2dBand band = piece;
+  const Pool2dShape s = *a.shape;
   const Span over = windows_over_rows(s, band.h_begin, band.h_end);
-  if (a.average) write_means(a, band.n, over);
-  const int64_t row_pitch = s.q * s.c;
-  const float* dy =
-      a.average ? a.means : a.dy + (band.n * s.p + over.begin) * row_pitch;  // of row over.begin
-  Span ps = {over.begin, over.begin};
-  for (int64_t h = band.h_begin; h < band.h_end; ++h) {
-    while (ps.begin < s.p && ps.begin * s.stride_h - s.pad_top + s.r <= h) ++ps.begin;
-    while (ps.end < s.p && ps.end * s.stride_h - s.pad_top <= h) ++ps.end;
-    Span qs = {0, 0};
-    for (int64_t w = 0; w < s.w; ++w) {
-      while (qs.begin < s.q && qs.begin * s.stride_w - s.pad_left + s.s <= w) ++qs.begin;
-      while (qs.end < s.q && qs.end * s.stride_w - s.pad_left <= w) ++qs.end;
-      const int64_t pixel = ((band.n * s.h + h) * s.w + w) * s.c;
-      for_each_block<4>(s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
-        constexpr int kVectors = block.kVectors;
-        Vec sum[kVectors] = {};
-        for (int64_t p = ps.begin; p < ps.end; ++p)
-          for (int64_t q = qs.begin; q < qs.end; ++q)
-            for (int v = 0; v < kVectors; ++v)
-              sum[v] += block.get(dy + (p - over.begin) * row_pitch + q * s.c + c + v * kLanes);
-        for (int v = 0; v < kVectors; ++v) {
-          const int64_t at = pixel + c + v * kLanes;
-          block.put(a.dx + at, a.relu_mask ? (block.get(a.x + at) <= Vec{} ? Vec{} : sum[v]) : sum[v]);
-        }
-      });
-    }
-  }
+  if (a.average) write_means(a, band, over);
+  const float* dy = a.average ? band.scratch : a.dy + (band.n * s.p + over.begin) * s.q * s.c;
+  gather_windows(a, s, band, over,
+                 [&](auto block, int64_t i, int) FASTCNN_INLINED { return block.get(dy + i); });
 }
 
 }  // namespace

@@ -18,15 +18,15 @@ struct Pool2dBwd {
   const float* dy;  // [N,P,Q,C]
   const float* x;   // [N,H,W,C]: what max pooling read; of the others the ReLU mask, or null
   float* dx;        // [N,H,W,C]
-  float* means;  // scratch of sum_bwd when average: dy / window size, a [Q,C] row for each p that reaches the
-                 // band
   int32_t average;
   int32_t relu_mask;  // dx = 0 where x <= 0
+  int32_t stream;     // dx is larger than the caches
 };
 
-// Rows of dx of one image.
+// Rows of dx of one image, and scratch for the rows of windows that reach into them: a [Q,C] row for each.
 struct Pool2dBand {
   int64_t n, h_begin, h_end;
+  float* scratch;
 };
 
 struct Pool2dKernels {
@@ -37,7 +37,7 @@ struct Pool2dKernels {
   // gaps after them.
   void (*max_bwd_apart)(const Pool2dBwd&, int64_t begin, int64_t end);
   void (*sum_bwd_apart)(const Pool2dBwd&, int64_t begin, int64_t end);
-  // Any windows: a band of dx takes from all windows that reach into it, in their order.
+  // Any windows: each pixel of a band of dx takes from the windows that hold it, in their order.
   void (*max_bwd)(const Pool2dBwd&, const Pool2dBand&);
   void (*sum_bwd)(const Pool2dBwd&, const Pool2dBand&);
 };

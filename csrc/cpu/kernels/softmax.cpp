@@ -148,6 +148,20 @@ double mean_squared_error(const LossRows& a) {
   return loss;
 }
 
+int64_t argmax(const float* x, int64_t count) {
+  IVec nans = {};
+  for_each_vector(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    const Vec v = block.get(x + i);
+    nans |= v != v;
+  });
+  bool any = false;
+  for (int lane = 0; lane < kLanes; ++lane) any |= nans[lane] != 0;
+  const float highest = row_max(x, count);
+  int64_t i = 0;
+  while (any ? x[i] == x[i] : x[i] != highest) ++i;
+  return i;
+}
+
 }  // namespace
 
 extern const SoftmaxKernels softmax_kernels;
@@ -157,7 +171,8 @@ const SoftmaxKernels softmax_kernels = {fwd,
                                         from_probabilities<OneHot>,
                                         from_logits<Dense>,
                                         from_probabilities<Dense>,
-                                        mean_squared_error};
+                                        mean_squared_error,
+                                        argmax};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

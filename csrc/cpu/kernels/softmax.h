@@ -24,6 +24,8 @@ struct SoftmaxKernels {
   LossKernel sparse_from_logits, sparse_from_probabilities;
   LossKernel categorical_from_logits, categorical_from_probabilities;
   LossKernel mean_squared_error;
+  // The first of the greatest; a NaN is greater than every number.
+  int64_t (*argmax)(const float* x, int64_t count);
 };
 
 }  // namespace cpu

@@ -118,6 +118,24 @@ FASTCNN_INLINE UVec products_of_pairs(UVec a, UVec b) {
 FASTCNN_INLINE UVec reverse_fours(UVec a) { return UVec{a[3], a[2], a[1], a[0]}; }
 #endif
 
+// store() past the caches, for outputs that no cache holds: they are not read first, which saves a third of
+// the traffic. p is aligned to a whole vector. A thread calls end_stream() before others may read what it
+// wrote.
+#if defined(__AVX512F__)
+FASTCNN_INLINE void stream(float* p, Vec v) { _mm512_stream_ps(p, (__m512)v); }
+#elif defined(__AVX2__)
+FASTCNN_INLINE void stream(float* p, Vec v) { _mm256_stream_ps(p, (__m256)v); }
+#elif defined(__x86_64__)
+FASTCNN_INLINE void stream(float* p, Vec v) { _mm_stream_ps(p, (__m128)v); }
+#else
+FASTCNN_INLINE void stream(float* p, Vec v) { store(p, v); }
+#endif
+#if defined(__x86_64__)
+FASTCNN_INLINE void end_stream() { _mm_sfence(); }
+#else
+FASTCNN_INLINE void end_stream() {}
+#endif
+
 }  // namespace
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu
