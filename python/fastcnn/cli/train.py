@@ -90,9 +90,6 @@ class _LinearDecay(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self.model.optimizer.learning_rate = self._first * (1 - epoch / self.params["epochs"])
 
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        self.model.optimizer.learning_rate = self._first
-
 
 def _train(options: argparse.Namespace, folder: Path) -> int:
     utils.set_random_seed(options.seed)
