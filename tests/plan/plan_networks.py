@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fastcnn import _native
 from fastcnn.testing.fill import F32, poisoned
-from numpy.typing import NDArray
 
 Node = dict[str, Any]
 
@@ -20,7 +21,7 @@ CATEGORICAL: Node = {"name": "categorical_crossentropy", "from_logits": False}
 SQUARED: Node = {"name": "mean_squared_error", "from_logits": False}
 
 
-def conv2d(filters: int, size: int = 3, **attributes: Any) -> Node:
+def conv2d(filters: Any, size: int = 3, **attributes: Any) -> Node:
     node = {
         "op": "conv2d",
         "filters": filters,

@@ -8,11 +8,8 @@ import threading
 import time
 from typing import Any
 
-import fastcnn
 import numpy as np
 import pytest
-from fastcnn import ops
-from fastcnn.testing.compare import assert_same_bits
 from plan_networks import (
     ADAM,
     CATEGORICAL,
@@ -34,6 +31,10 @@ from plan_networks import (
     run,
     train,
 )
+
+import fastcnn
+from fastcnn import ops
+from fastcnn.testing.compare import assert_same_bits
 
 
 def cnn() -> list[Node]:
@@ -116,8 +117,20 @@ def test_views(rng: np.random.Generator) -> None:
     misaligned[...] = x
     wide = np.zeros((24, 56, 28, 2), np.uint8)
     wide[:, ::2, :, 1:] = x
-    views = [x[::-1][::-1], np.asfortranarray(x), misaligned, wide[:, ::2, :, 1:], x.astype(np.float64)]
-    labels = [y.astype(np.float32), y.reshape(-1, 1), y[::-1][::-1], y.astype(np.uint8), y.astype(np.float16)]
+    views: list[Any] = [
+        x[::-1][::-1],
+        np.asfortranarray(x),
+        misaligned,
+        wide[:, ::2, :, 1:],
+        x.astype(np.float64),
+    ]
+    labels: list[Any] = [
+        y.astype(np.float32),
+        y.reshape(-1, 1),
+        y[::-1][::-1],
+        y.astype(np.uint8),
+        y.astype(np.float16),
+    ]
     wanted = build(lenet())
     train(wanted, x, y, 10)
     for view, label in zip(views, labels, strict=True):

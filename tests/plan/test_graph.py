@@ -6,8 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fastcnn import _native
-from fastcnn.errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from plan_networks import (
     ADAM,
     SGD,
@@ -24,6 +22,9 @@ from plan_networks import (
     pool,
     rescaling,
 )
+
+from fastcnn import _native
+from fastcnn.errors import ArgumentError, DeviceError, DTypeError, ShapeError
 
 IMAGE = (8, 9, 4)
 

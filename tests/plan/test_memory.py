@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from fastcnn import _native
 
 Tensor = tuple[int, int, int]

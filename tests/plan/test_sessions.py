@@ -7,10 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastcnn import _native
-from fastcnn.errors import ArgumentError, DTypeError, OutOfMemoryError, ShapeError
-from fastcnn.testing import reference
-from fastcnn.testing.compare import UNIT
 from plan_networks import (
     ADAM,
     CATEGORICAL,
@@ -33,6 +29,11 @@ from plan_networks import (
     run,
     train,
 )
+
+from fastcnn import _native
+from fastcnn.errors import ArgumentError, DTypeError, OutOfMemoryError, ShapeError
+from fastcnn.testing import reference
+from fastcnn.testing.compare import UNIT
 
 COUNT = 40
 
