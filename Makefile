@@ -65,18 +65,21 @@ clean:
 	$*/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	@touch $@
 
+$(VENV)/.build: pyproject.toml $(VENV)/.pip
+	$(BIN)/python -m pip install --quiet --group build
+	@touch $@
+
 # One wheel for both environments: what is tested is what is installed.
 wheel: build/.wheel
 
-build/.wheel: $(VENV)/.pip $(SOURCES)
+build/.wheel: $(VENV)/.build $(SOURCES)
 	@rm -rf build/dist
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/dist .
+	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/dist .
 	@touch $@
 
-$(VENV)/.installed: $(if $(wildcard $(VENV)/.editable),$(SOURCES),build/.wheel)
+$(VENV)/.installed: $(if $(wildcard $(VENV)/.editable),$(VENV)/.build $(SOURCES),build/.wheel)
 	@$(BIN)/python -m pip uninstall --quiet --yes fastcnn 2>/dev/null
 ifneq ($(wildcard $(VENV)/.editable),)
-	$(BIN)/python -m pip install --quiet "scikit-build-core>=0.11" "pybind11>=3.0" cmake ninja
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[plot]"
 else
 	$(BIN)/python -m pip install --quiet "$$(ls build/dist/*.whl)[plot]"
