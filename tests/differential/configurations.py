@@ -89,6 +89,8 @@ def _rows(dice: random.Random) -> RowsCase:
 def _spoil(sound: Configuration, dice: random.Random) -> Configuration:
     case = sound.case
     if isinstance(case, ConvCase):
+        # PyTorch knows "same" without strides alone.
+        case = replace(case, padding="valid") if case.padding == "same" else case
         ways: dict[str, ConvCase | PoolCase | GemmCase] = {
             "stride 0": replace(case, strides=(case.strides[0], 0)),
             "stride negative": replace(case, strides=(-1, case.strides[1])),
@@ -107,7 +109,8 @@ def _spoil(sound: Configuration, dice: random.Random) -> Configuration:
             "window 0": replace(case, pool_size=(0, 1), padding=0),
             "padding negative": replace(case, padding=(-1, 0)),
             "padding as large as the window": replace(case, padding=case.pool_size),
-            "window too large": replace(case, pool_size=(case.h + 1, 1), padding=0),
+            # PyTorch takes one such window with ceil_mode, clipped.
+            "window too large": replace(case, pool_size=(case.h + 1, 1), padding=0, ceil_mode=False),
         }
     elif isinstance(case, GemmCase):
         ways = {"inner sizes differ": case, "bias too long": case, "vector for a matrix": case}

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fastcnn import Input, Sequential, datasets, layers, losses, optimizers
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
 BATCH, STEPS = 32, 10
+# The losses begin at 2.3; what is seen is 4e-7.
+TOLERANCE = 1e-5
 
 OPTIMIZERS: dict[str, tuple[Any, Any]] = {
     "sgd": (lambda: optimizers.SGD(0.05), lambda p: torch.optim.SGD(p, 0.05)),
@@ -23,7 +26,11 @@ OPTIMIZERS: dict[str, tuple[Any, Any]] = {
         lambda: optimizers.SGD(0.01, momentum=0.9, nesterov=True),
         lambda p: torch.optim.SGD(p, 0.01, 0.9, nesterov=True),
     ),
-    "adam": (lambda: optimizers.Adam(0.001), lambda p: torch.optim.Adam(p, 0.001, eps=1e-7)),
+    # Keras adds epsilon before the bias correction, PyTorch after it: equal when it is next to nothing.
+    "adam": (
+        lambda: optimizers.Adam(0.001, epsilon=1e-10),
+        lambda p: torch.optim.Adam(p, 0.001, eps=1e-10),
+    ),
 }
 
 
@@ -92,4 +99,4 @@ def test_first_ten_losses(optimizer: str) -> None:
         loss.backward()
         update.step()
         got = float(model.train_on_batch(x[batch], y[batch]))
-        assert abs(got - loss.item()) <= 1e-4, f"step {begin // BATCH}: {got}, PyTorch {loss.item()}"
+        assert abs(got - loss.item()) <= TOLERANCE, f"step {begin // BATCH}: {got}, PyTorch {loss.item()}"
