@@ -6,9 +6,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-import fastcnn
 import numpy as np
 import pytest
+
+import fastcnn
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from fastcnn.testing import cases
 from fastcnn.testing.calls import Call, conv_calls, gemm_call, pool_calls, rows_calls
 from fastcnn.testing.compare import assert_same_bits

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from fastcnn.testing import cases
 from fastcnn.testing import reference as ref
-from numpy.typing import NDArray
 
 Real = NDArray[np.float64]
 

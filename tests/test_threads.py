@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import threading
 
-import fastcnn
 import numpy as np
 import pytest
+
+import fastcnn
 from fastcnn.testing import cases
 from fastcnn.testing.calls import Call, conv_calls, gemm_call, pool_calls, rows_calls
 from fastcnn.testing.check import run_poisoned

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from fastcnn.testing import cases
 from fastcnn.testing.calls import Call, conv_calls, gemm_call, pool_calls, rows_calls
 from fastcnn.testing.compare import assert_same_bits
-from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 

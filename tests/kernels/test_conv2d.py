@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from fastcnn import ops
 from fastcnn.testing import cases
 from fastcnn.testing.calls import Call, conv_calls

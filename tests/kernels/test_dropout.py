@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from fastcnn.testing import cases
 from fastcnn.testing import reference as ref
 from fastcnn.testing.compare import assert_exact, assert_same_bits

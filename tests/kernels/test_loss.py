@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from fastcnn.testing import cases
 from fastcnn.testing import reference as ref
 from fastcnn.testing.compare import LOG_ULPS, UNIT, assert_within, crossentropy_bound, gamma, softmax_bound
 from fastcnn.testing.fill import reals
 from fastcnn.testing.network import SGD, Chain, dense
-from numpy.typing import NDArray
 
 Real = NDArray[np.float64]
 

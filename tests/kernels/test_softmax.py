@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from fastcnn import ops
 from fastcnn.testing import cases
 from fastcnn.testing.calls import Call, rows_calls
