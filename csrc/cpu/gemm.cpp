@@ -15,6 +15,7 @@ namespace {
 struct Gemm {
   int64_t panel, panels, packed_from;  // panels from `packed_from` on are packed
   int64_t row_blocks, col_parts, slice;
+  int32_t copy_a;
 };
 
 constexpr int64_t kBlockRows = 112;  // times a slice: 450 KB of a, in L2
@@ -36,15 +37,24 @@ Gemm plan(const GemmShape& v) {
   d.slice = few_rows && large && !v.transpose_b ? 16 : kSlice;
 
   const int64_t wanted = tasks_for(2.0 * v.m * v.n * v.k);
+  const int64_t tile = kernel.max_rows[vectors], tiles = ceil_div(v.m, tile);
   d.row_blocks = ceil_div(v.m, kBlockRows);
+  // A transposed a is read a few floats of each row at a time: copied where that would miss cache, once for
+  // many panels.
+  d.copy_a = v.transpose_a && v.m * v.k > 64 << 10 && d.panels >= 4;
+  if (d.copy_a) d.row_blocks = std::max(d.row_blocks, std::min(wanted, ceil_div(tiles, 2)));
   d.col_parts = std::min(d.panels, ceil_div(wanted, d.row_blocks));
-  const int64_t tiles = ceil_div(v.m, kernel.max_rows[vectors]);
   d.row_blocks = std::max(d.row_blocks, std::min(tiles, ceil_div(wanted, d.col_parts)));
   return d;
 }
 
 size_t packed_bytes(const GemmShape& v, const Gemm& d) {
   return float_bytes((d.panels - d.packed_from) * v.k * d.panel);
+}
+
+// Floats of a step of k in the copy of a block of a.
+int64_t copy_width(const GemmShape& v, const Gemm& d) {
+  return round_up(ceil_div(v.m, d.row_blocks), kernels().tile->lanes);
 }
 
 }  // namespace
@@ -58,6 +68,7 @@ void prepare_gemm_tiled(Prepared* p) {
   p->bytes = 4.0 * (1.0 * v.m * v.k + 1.0 * v.k * v.n + 1.0 * v.m * v.n);
   p->parallel = p->flops >= kParallelFlops || p->bytes >= 4 * kParallelBytes;
   p->workspace_bytes = packed_bytes(v, d);
+  if (d.copy_a) p->scratch_bytes = float_bytes(std::min(v.k, d.slice) * copy_width(v, d));
 }
 
 void run_gemm_tiled(const Prepared& p, const Operands& x, Context& context) {
@@ -87,14 +98,21 @@ void run_gemm_tiled(const Prepared& p, const Operands& x, Context& context) {
   parallel_for(me, d.row_blocks * d.col_parts, [&](int64_t task) {
     const Range rows = part_of(v.m, d.row_blocks, task / d.col_parts);
     const Range panels = part_of(d.panels, d.col_parts, task % d.col_parts);
+    const int32_t count = static_cast<int32_t>(rows.end - rows.begin);
+    const int64_t a_step = v.transpose_a ? v.m : 1, width = copy_width(v, d);
+    float* const copy = static_cast<float*>(me.scratch(p.scratch_bytes));
     Tile t = {};
     t.taps_h = t.taps_w = 1;
-    t.a_row = v.transpose_a ? 1 : v.k, t.a_group = 3 * t.a_row, t.a_step = v.transpose_a ? v.m : 1;
+    t.a_row = v.transpose_a ? 1 : v.k, t.a_group = 3 * t.a_row, t.a_step = d.copy_a ? width : a_step;
     t.y_row = v.n;
     for (int64_t k = 0; k < v.k; k += d.slice) {
       const bool last = k + d.slice >= v.k;
       t.depth = std::min(d.slice, v.k - k);
-      t.a = a + rows.begin * t.a_row + k * t.a_step;
+      t.a = a + rows.begin * t.a_row + k * a_step;
+      if (d.copy_a) {
+        kernel.pack({t.a, a_step, 1, t.depth, count, static_cast<int32_t>(width)}, copy);
+        t.a = copy;
+      }
       t.accumulate = k > 0;
       t.relu = last && e.activation == Activation::kRelu;
       for (int64_t i = panels.begin; i < panels.end; ++i) {
@@ -102,10 +120,10 @@ void run_gemm_tiled(const Prepared& p, const Operands& x, Context& context) {
         const bool in_place = i < d.packed_from;
         t.b = in_place ? b + k * v.n + column : packed + ((i - d.packed_from) * v.k + k) * d.panel;
         t.b_step = in_place ? v.n : d.panel;
-        t.y = y + rows.begin * v.n + column;
         t.bias = last && bias ? bias + column : nullptr;
         t.mask = last && mask ? mask + rows.begin * v.n + column : nullptr;
-        kernel.strip(t, rows.end - rows.begin, cols_of(i), kernel.max_rows[1]);
+        t.y = y + rows.begin * v.n + column;
+        kernel.strip(t, count, cols_of(i), kernel.max_rows[1]);
       }
     }
   });

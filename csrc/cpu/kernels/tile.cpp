@@ -111,28 +111,49 @@ void strip(const Tile& t, int64_t rows, int cols, int most) {
     strip_of<4>(t, rows, tail, most);
 }
 
-void pack(const Panel& p, float* out) {
+void pack_rows(const Panel& p, float* out) {
   const int whole = p.cols / kLanes * kLanes, tail = p.cols - whole;
-  if (p.b_col == 1) {
-    for (int64_t k = 0; k < p.depth; ++k, out += p.width) {
-      const float* b = p.b + k * p.b_step;
-      int j = 0;
-      for (; j < whole; j += kLanes) store(out + j, load(b + j));
-      if (tail) {
-        const Vec last = load_n(b + j, tail);
-        if (j + kLanes <= p.width)
-          store(out + j, last);
-        else
-          store_n(out + j, last, tail);
-        j += kLanes;
-      }
-      for (; j < p.width; j += kLanes) store(out + j, Vec{});
+  for (int64_t k = 0; k < p.depth; ++k, out += p.width) {
+    const float* b = p.b + k * p.b_step;
+    int j = 0;
+    for (; j < whole; j += kLanes) store(out + j, load(b + j));
+    if (tail) {
+      const Vec last = load_n(b + j, tail);
+      if (j + kLanes <= p.width)
+        store(out + j, last);
+      else
+        store_n(out + j, last, tail);
+      j += kLanes;
     }
-    return;
+    for (; j < p.width; j += kLanes) store(out + j, Vec{});
   }
-  for (int j = 0; j < p.width; ++j)
-    for (int64_t k = 0; k < p.depth; ++k)
-      out[k * p.width + j] = j < p.cols ? p.b[k * p.b_step + j * p.b_col] : 0;
+}
+
+// Squares of kLanes columns, each contiguous in b, by as many steps.
+void pack_columns(const Panel& p, float* out) {
+  for (int j = 0; j < p.width; j += kLanes) {
+    const int cols = p.cols - j < kLanes ? p.cols - j : kLanes;
+    for (int64_t k = 0; k < p.depth; k += kLanes) {
+      const float* b = p.b + j * p.b_col + k;
+      const int steps = p.depth - k < kLanes ? static_cast<int>(p.depth - k) : kLanes;
+      Vec v[kLanes];
+      if (cols == kLanes && steps == kLanes) {
+        FASTCNN_UNROLL for (int i = 0; i < kLanes; ++i) v[i] = load(b + i * p.b_col);
+      } else {
+        FASTCNN_UNROLL for (int i = 0; i < kLanes; ++i) v[i] =
+            i < cols ? load_n(b + i * p.b_col, steps) : Vec{};
+      }
+      transpose(v);
+      FASTCNN_UNROLL for (int i = 0; i < kLanes; ++i) if (i < steps) store(out + (k + i) * p.width + j, v[i]);
+    }
+  }
+}
+
+void pack(const Panel& p, float* out) {
+  if (p.b_col == 1)
+    pack_rows(p, out);
+  else
+    pack_columns(p, out);
 }
 
 void sum_parts(const float* x, int64_t parts, int64_t stride, int64_t count, float* y) {

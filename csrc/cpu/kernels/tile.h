@@ -29,8 +29,8 @@ struct Tile {
   int32_t relu;
 };
 
-// out[k][j] = b[k * b_step + j * b_col], j < cols; zero for cols <= j < width. width is cols or a multiple of
-// the lanes.
+// out[k][j] = b[k * b_step + j * b_col], j < cols; zero for cols <= j < width. One of the steps is 1. width
+// is a multiple of the lanes; with b_col = 1 it may also be cols.
 struct Panel {
   const float* b;
   int64_t b_step, b_col, depth;

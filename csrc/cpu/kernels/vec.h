@@ -118,6 +118,36 @@ FASTCNN_INLINE Vec spread(Vec v) {
 #undef FASTCNN_FROM
 }
 
+// a0 b0 a1 b1 ... of the lower (or upper) halves of a and b.
+template <bool Upper>
+FASTCNN_INLINE Vec interleave(Vec a, Vec b) {
+#define FASTCNN_PAIR(i) (Upper * kLanes / 2 + i), (Upper * kLanes / 2 + i + kLanes)
+#define FASTCNN_PAIRS(i) FASTCNN_PAIR(i), FASTCNN_PAIR(i + 1)
+#if defined(__AVX512F__)
+  return __builtin_shufflevector(a, b, FASTCNN_PAIRS(0), FASTCNN_PAIRS(2), FASTCNN_PAIRS(4),
+                                 FASTCNN_PAIRS(6));
+#elif defined(__AVX2__)
+  return __builtin_shufflevector(a, b, FASTCNN_PAIRS(0), FASTCNN_PAIRS(2));
+#else
+  return __builtin_shufflevector(a, b, FASTCNN_PAIRS(0));
+#endif
+#undef FASTCNN_PAIRS
+#undef FASTCNN_PAIR
+}
+
+// Lane i of v[j] and lane j of v[i] change places. Each round interleaves the lower half of the vectors with
+// the upper one, which rotates the bits of (vector, lane) by one place.
+FASTCNN_INLINE void transpose(Vec (&v)[kLanes]) {
+  FASTCNN_UNROLL for (int round = 1; round < kLanes; round *= 2) {
+    Vec u[kLanes];
+    FASTCNN_UNROLL for (int i = 0; i < kLanes / 2; ++i) {
+      u[2 * i] = interleave<false>(v[i], v[i + kLanes / 2]);
+      u[2 * i + 1] = interleave<true>(v[i], v[i + kLanes / 2]);
+    }
+    FASTCNN_UNROLL for (int i = 0; i < kLanes; ++i) v[i] = u[i];
+  }
+}
+
 // Hides a value's origin from the optimiser, which would emit a second copy of a loop for steps that happen
 // to be 1.
 FASTCNN_INLINE int64_t opaque(int64_t x) {
