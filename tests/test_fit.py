@@ -149,7 +149,7 @@ def test_the_kind_of_accuracy_follows_from_the_targets() -> None:
     model = line(metrics=["accuracy"])
     model.build((None, 1))
     model.set_weights([[[1.0]], [0.0]])
-    assert model.evaluate([[0.9], [0.2], [0.7]], [1, 0, 0], verbose=0)[1] == pytest.approx(2 / 3)  # type: ignore[index]
+    assert model.evaluate([[0.9], [0.2], [0.7]], [1, 0, 0], verbose=0)[1] == pytest.approx(2 / 3)
 
 
 def test_lists_are_data() -> None:
@@ -164,7 +164,7 @@ def test_one_seed_one_history(data: Data) -> None:
     assert first.fit(*data, epochs=3, verbose=0).history != second.fit(*data, epochs=3, verbose=0).history
     utils.set_random_seed(1)
     again = classifier()
-    assert again.fit(*data, epochs=3, verbose=0).history == first.history.history  # type: ignore[union-attr]
+    assert again.fit(*data, epochs=3, verbose=0).history == first.history.history
     assert equal(again.get_weights(), first.get_weights())
 
 
@@ -187,7 +187,7 @@ def test_every_epoch_has_its_own_order(data: Data) -> None:
     class First(Callback):
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
             if batch == 0:
-                seen.append(logs["loss"])  # type: ignore[index]
+                seen.append(logs["loss"])
 
     model.fit(*data, epochs=3, verbose=0, callbacks=First())
     assert len(set(seen)) == 3
@@ -214,7 +214,7 @@ def test_validation_split_takes_the_last_samples_before_shuffling(data: Data) ->
     utils.set_random_seed(1)
     given = classifier()
     given.fit(x[:150], y[:150], epochs=2, validation_data=(x[150:], y[150:]), verbose=0)
-    assert given.history.history == history.history  # type: ignore[union-attr]
+    assert given.history.history == history.history
     assert split.evaluate(x[150:], y[150:], verbose=0) == [
         history.history[key][-1] for key in ("val_loss", "val_accuracy")
     ]
@@ -281,7 +281,7 @@ def test_hooks_of_batches_change_no_bit(data: Data) -> None:
 def test_a_callback_may_stop_and_add_to_the_logs(data: Data) -> None:
     class Stop(Callback):
         def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-            logs["rate"] = self.model.optimizer.learning_rate  # type: ignore[index]
+            logs["rate"] = self.model.optimizer.learning_rate
             self.model.stop_training = epoch == 1
 
     model = classifier()

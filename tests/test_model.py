@@ -204,13 +204,13 @@ def test_layers_are_found_by_name_and_index() -> None:
         model.get_layer("conv2")
     for arguments in ({}, {"name": "dense", "index": 1}, {"index": 9}):
         with pytest.raises(ArgumentError, match="get_layer"):
-            model.get_layer(**arguments)  # type: ignore[arg-type]
+            model.get_layer(**arguments)
 
 
 def test_what_cannot_be_stacked() -> None:
     model = small_cnn()
     with pytest.raises(DTypeError, match="wanted a layer"):
-        model.add("dense")  # type: ignore[arg-type]
+        model.add("dense")
     with pytest.raises(ArgumentError, match="already stands in the model 'sequential'"):
         Sequential([model.layers[-1]])
     with pytest.raises(ArgumentError, match="an Input must stand first"):
