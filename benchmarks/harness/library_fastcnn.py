@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fastcnn itself, through its public functions: `ops` as a plain call and with `out=`, training through `fit`
+and step by step through `train_on_batch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastcnn
+from fastcnn import _native, layers, losses, ops, optimizers
+
+from . import networks
+from .library import LOSSES, Job
+from .tasks import ConvTask, GemmTask, PoolTask, Task, TrainTask
+
+
+class FastcnnLibrary:
+    native = _native
+
+    def version(self) -> str:
+        return f"fastcnn {fastcnn.__version__}"
+
+    def build(self, task: Task, setting: str) -> Job:
+        if isinstance(task, TrainTask):
+            return _train(task, setting)
+        if isinstance(task, ConvTask):
+            call = _conv(task)
+        elif isinstance(task, PoolTask):
+            call = _pool(task)
+        else:
+            call = _gemm(task)
+        if setting == "out":
+            out = call(out=None)
+            return Job(lambda: call(out=out), lambda: out)
+        return Job(lambda: call(out=None), lambda: call(out=None))
+
+    def context(self, task: Task) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def release(self) -> None:
+        pass
+
+
+def load(threads: int) -> FastcnnLibrary:
+    fastcnn.set_num_threads(threads)
+    return FastcnnLibrary()
+
+
+def _conv(task: ConvTask) -> Callable[..., NDArray[np.float32]]:
+    options: dict[str, Any] = {
+        "strides": task.stride,
+        "padding": task.pad,
+        "dilation_rate": task.dilation,
+        "groups": task.groups,
+    }
+    if task.direction == "fprop":
+        x, kernel = task.x(), task.kernel()
+        return lambda out: ops.conv2d(x, kernel, **options, out=out)
+    if task.direction == "dgrad":
+        dy, kernel = task.dy(), task.kernel()
+        return lambda out: ops.conv2d_dgrad(dy, kernel, task.x_shape, **options, out=out)
+    x, dy = task.x(), task.dy()
+    return lambda out: ops.conv2d_wgrad(x, dy, (task.r, task.s), **options, out=out)
+
+
+def _pool(task: PoolTask) -> Callable[..., NDArray[np.float32]]:
+    geometry = (task.window, task.stride, task.pad)
+    x, dy = task.x(), task.dy()
+    if task.direction == "fwd":
+        forward = {"max": ops.max_pool2d, "average": ops.average_pool2d, "sum": ops.sum_pool2d}[task.kind]
+        return lambda out: forward(x, *geometry, out=out)
+    if task.kind == "max":
+        return lambda out: ops.max_pool2d_bwd(dy, x, *geometry, out=out)
+    backward = {"average": ops.average_pool2d_bwd, "sum": ops.sum_pool2d_bwd}[task.kind]
+    return lambda out: backward(dy, task.x_shape, *geometry, out=out)
+
+
+def _gemm(task: GemmTask) -> Callable[..., NDArray[np.float32]]:
+    a, b = task.a(), task.b()
+    return lambda out: ops.gemm(a, b, transpose_a=task.transpose_a, transpose_b=task.transpose_b, out=out)
+
+
+def _layer(layer: networks.Layer) -> layers.Layer:
+    if isinstance(layer, networks.Conv):
+        padding = "same" if layer.pad else "valid"
+        return layers.Conv2D(layer.filters, layer.size, padding=padding, activation="relu")
+    if isinstance(layer, networks.Pool):
+        return layers.MaxPooling2D(2)
+    if isinstance(layer, networks.Flatten):
+        return layers.Flatten()
+    if isinstance(layer, networks.Dropout):
+        return layers.Dropout(layer.rate)
+    return layers.Dense(layer.units, activation="relu" if layer.relu else None)
+
+
+def _model(network: networks.Network, optimizer: str) -> fastcnn.Sequential:
+    model = fastcnn.Sequential([fastcnn.Input(network.input_shape), *map(_layer, network.layers)])
+    rate = networks.LEARNING_RATE[optimizer]
+    model.compile(
+        optimizer=optimizers.SGD(rate, momentum=networks.MOMENTUM)
+        if optimizer == "sgd"
+        else optimizers.Adam(rate, epsilon=networks.ADAM_EPSILON),
+        loss=losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    model.set_weights(network.weights())
+    return model
+
+
+def _train(task: TrainTask, setting: str) -> Job:
+    network = networks.NETWORKS[task.network]
+    x, y = network.data(task.images)
+    model = _model(network, task.optimizer)
+    starts = range(0, task.images, task.batch)
+    rng = np.random.default_rng(0)
+
+    def fit() -> None:
+        model.fit(x, y, batch_size=task.batch, epochs=1, verbose=0)
+
+    def by_batch() -> None:
+        order = rng.permutation(task.images)
+        for start in starts:
+            batch = order[start : start + task.batch]
+            model.train_on_batch(x[batch], y[batch])
+
+    def first_losses() -> NDArray[np.float32]:
+        fresh = _model(network.without_dropout(), task.optimizer)
+        batches = [slice(start, start + task.batch) for start in starts[:LOSSES]]
+        return np.array([fresh.train_on_batch(x[batch], y[batch]) for batch in batches], np.float32)
+
+    return Job(fit if setting == "fit" else by_batch, first_losses, warmups=1)

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PyTorch as a peer: eager and compiled, NCHW and channels-last ("eager nchw", "compile nhwc", ...).
+
+Operators run in inference mode on tensors that ask for no gradient; data and weight gradients are timed apart
+through convolution_backward's output mask. Training is the loop a good user writes: data in memory, a
+permutation per epoch, batches gathered by index, fused optimizer, gradients set to None, losses added up on
+the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from . import networks
+from .library import LOSSES, Job
+from .tasks import ConvTask, GemmTask, PoolTask, Task, TrainTask
+
+_FORMATS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
+
+
+class TorchLibrary:
+    native = None
+
+    def version(self) -> str:
+        return f"PyTorch {torch.__version__}"
+
+    def build(self, task: Task, setting: str) -> Job:
+        mode, _, layout = setting.partition(" ")
+        compiled = mode == "compile"
+        if isinstance(task, ConvTask):
+            return _conv(task, compiled, _FORMATS[layout])
+        if isinstance(task, PoolTask):
+            return _pool(task, compiled, _FORMATS[layout])
+        if isinstance(task, GemmTask):
+            return _gemm(task, mode)
+        return _train(task, compiled, _FORMATS[layout or "nchw"])
+
+    def context(self, task: Task) -> AbstractContextManager[Any]:
+        return nullcontext() if isinstance(task, TrainTask) else torch.inference_mode()
+
+    def release(self) -> None:
+        torch._dynamo.reset()
+
+
+def load(threads: int) -> TorchLibrary:
+    torch.set_num_threads(threads)
+    return TorchLibrary()
+
+
+def _images(array: NDArray[np.float32], layout: torch.memory_format) -> torch.Tensor:
+    return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+
+
+def _filters(array: NDArray[np.float32], layout: torch.memory_format) -> torch.Tensor:
+    return torch.from_numpy(array).permute(3, 2, 0, 1).contiguous(memory_format=layout)
+
+
+def _job(
+    function: Callable[..., torch.Tensor], arguments: tuple[Any, ...], axes: tuple[int, ...], compiled: bool
+) -> Job:
+    call = torch.compile(function, dynamic=False) if compiled else function
+    return Job(lambda: call(*arguments), lambda: call(*arguments).permute(axes).contiguous().numpy())
+
+
+def _conv(task: ConvTask, compiled: bool, layout: torch.memory_format) -> Job:
+    stride, pad, dilation = ([value, value] for value in (task.stride, task.pad, task.dilation))
+    x, w = _images(task.x(), layout), _filters(task.kernel(), layout)
+    if task.direction == "fprop":
+
+        def fprop(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+            return functional.conv2d(x, w, None, stride, pad, dilation, task.groups)
+
+        return _job(fprop, (x, w), (0, 2, 3, 1), compiled)
+    mask = [task.direction == "dgrad", task.direction == "wgrad", False]
+
+    def backward(dy: torch.Tensor, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        gradients = torch.ops.aten.convolution_backward(
+            dy, x, w, None, stride, pad, dilation, False, [0, 0], task.groups, mask
+        )
+        gradient: torch.Tensor = gradients[mask.index(True)]
+        return gradient
+
+    axes = (0, 2, 3, 1) if mask[0] else (2, 3, 1, 0)
+    return _job(backward, (_images(task.dy(), layout), x, w), axes, compiled)
+
+
+def _pool(task: PoolTask, compiled: bool, layout: torch.memory_format) -> Job:
+    x, dy = _images(task.x(), layout), _images(task.dy(), layout)
+    window, stride, pad = ([value, value] for value in (task.window, task.stride, task.pad))
+    divisor = 1 if task.kind == "sum" else None
+    axes = (0, 2, 3, 1)
+    if task.direction == "fwd":
+        if task.kind == "max":
+            return _job(lambda x: functional.max_pool2d(x, window, stride, pad), (x,), axes, compiled)
+
+        def average(x: torch.Tensor) -> torch.Tensor:
+            return functional.avg_pool2d(x, window, stride, pad, False, False, divisor)
+
+        return _job(average, (x,), axes, compiled)
+    if task.kind == "max":
+        _, indices = functional.max_pool2d_with_indices(x, window, stride, pad)
+
+        def max_bwd(dy: torch.Tensor, x: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+            dx: torch.Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+                dy, x, window, stride, pad, [1, 1], False, indices
+            )
+            return dx
+
+        return _job(max_bwd, (dy, x, indices), axes, compiled)
+
+    def average_bwd(dy: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        dx: torch.Tensor = torch.ops.aten.avg_pool2d_backward(
+            dy, x, window, stride, pad, False, False, divisor
+        )
+        return dx
+
+    return _job(average_bwd, (dy, x), axes, compiled)
+
+
+def _gemm(task: GemmTask, mode: str) -> Job:
+    a, b = torch.from_numpy(task.a()), torch.from_numpy(task.b())
+    a, b = a.T if task.transpose_a else a, b.T if task.transpose_b else b
+    if mode == "out":
+        out = torch.empty(task.m, task.n)
+        return Job(lambda: torch.mm(a, b, out=out), lambda: out.numpy())
+    return _job(torch.mm, (a, b), (0, 1), compiled=mode == "compile")
+
+
+def _module(network: networks.Network) -> torch.nn.Sequential:
+    """The network with its first weights; a dense kernel after images has its rows in the order C,H,W."""
+    modules: list[torch.nn.Module] = []
+    weights = iter(network.weights())
+    shape = network.input_shape
+    images: tuple[int, ...] = ()  # what the next dense layer's input was before it was flattened
+    for layer in network.layers:
+        if isinstance(layer, networks.Conv):
+            conv = torch.nn.Conv2d(shape[2], layer.filters, layer.size, padding=layer.pad)
+            _assign(conv, next(weights).transpose(3, 2, 0, 1), next(weights))
+            modules += [conv, torch.nn.ReLU()]
+        elif isinstance(layer, networks.Pool):
+            modules.append(torch.nn.MaxPool2d(2))
+        elif isinstance(layer, networks.Flatten):
+            images = shape
+            modules.append(torch.nn.Flatten())
+        elif isinstance(layer, networks.Dropout):
+            modules.append(torch.nn.Dropout(layer.rate))
+        else:
+            kernel = next(weights)
+            if images:
+                kernel = kernel.reshape(*images, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
+                images = ()
+            dense = torch.nn.Linear(shape[0], layer.units)
+            _assign(dense, kernel.T, next(weights))
+            modules += [dense, torch.nn.ReLU()] if layer.relu else [dense]
+        shape = networks.output_shape(layer, shape)
+    return torch.nn.Sequential(*modules)
+
+
+def _assign(
+    module: torch.nn.Conv2d | torch.nn.Linear, weight: NDArray[np.float32], bias: NDArray[np.float32]
+) -> None:
+    with torch.no_grad():
+        module.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
+        if module.bias is not None:
+            module.bias.copy_(torch.from_numpy(bias))
+
+
+class _Trainer:
+    """A module, its optimizer, and one step of training."""
+
+    def __init__(
+        self, network: networks.Network, optimizer: str, compiled: bool, layout: torch.memory_format
+    ) -> None:
+        module = _module(network).to(memory_format=layout)  # type: ignore[call-overload]
+        parameters, rate = list(module.parameters()), networks.LEARNING_RATE[optimizer]
+        self.optimizer: torch.optim.Optimizer
+        if optimizer == "sgd":
+            self.optimizer = torch.optim.SGD(parameters, rate, momentum=networks.MOMENTUM, fused=True)
+        else:
+            self.optimizer = torch.optim.Adam(parameters, rate, eps=networks.ADAM_EPSILON, fused=True)
+
+        def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return functional.cross_entropy(module(x), y)
+
+        self.loss = torch.compile(loss, dynamic=False) if compiled else loss
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(x, y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach()
+
+
+def _train(task: TrainTask, compiled: bool, layout: torch.memory_format) -> Job:
+    network = networks.NETWORKS[task.network]
+    images, labels = network.data(task.images)
+    x = _images(images, layout) if images.ndim == 4 else torch.from_numpy(images)
+    y = torch.from_numpy(labels)
+    trainer = _Trainer(network, task.optimizer, compiled, layout)
+
+    def epoch() -> float:
+        total = torch.zeros(())
+        order = torch.randperm(task.images)
+        for start in range(0, task.images, task.batch):
+            batch = order[start : start + task.batch]
+            total += trainer.step(x[batch], y[batch])
+        return float(total)
+
+    def losses() -> NDArray[np.float32]:
+        fresh = _Trainer(network.without_dropout(), task.optimizer, compiled, layout)
+        batches = [slice(i, i + task.batch) for i in range(0, LOSSES * task.batch, task.batch)]
+        return np.array([fresh.step(x[batch], y[batch]) for batch in batches], np.float32)
+
+    return Job(epoch, losses, warmups=1)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pooling forward and backward beside PyTorch: `python benchmarks/pool.py --help`.
+
+GB/s count input plus output (backward the two gradients), whatever else a library reads: for max-pooling
+PyTorch reads the indices that its forward pass has kept, fastcnn's function finds them again in the input.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from harness import program
+from harness.report import Measure
+from harness.session import Contender, Pace
+from harness.tasks import PoolTask
+
+CASES = {
+    # kind, n, c, h, w, window, stride, pad
+    "max2x2": ("max", 16, 64, 112, 112, 2, 2, 0),
+    "max3x3s2": ("max", 16, 64, 112, 112, 3, 2, 1),
+    "average2x2": ("average", 16, 64, 112, 112, 2, 2, 0),
+    "sum2x2": ("sum", 16, 64, 112, 112, 2, 2, 0),
+    "lenet_max2x2": ("max", 128, 6, 28, 28, 2, 2, 0),
+    "mnist_max2x2": ("max", 128, 32, 26, 26, 2, 2, 0),
+    "global7x7": ("average", 16, 512, 7, 7, 7, 7, 0),
+}
+CONTENDERS = [
+    Contender("fastcnn", "call"),
+    Contender("fastcnn", "out", judged=False),  # the peer has no such argument
+    *(Contender("torch", f"{mode} {layout}") for mode in ("eager", "compile") for layout in ("nchw", "nhwc")),
+]
+
+
+def main(arguments: list[str]) -> int:
+    options = program.parser(str(__doc__), Pace(rounds=9, seconds=0.04)).parse_args(arguments)
+    suite = program.Suite(
+        title="pool",
+        measure=Measure("GB/s", lambda task: 1e-9 * task.bytes),
+        tasks=[
+            PoolTask(name, *sizes, direction) for name, sizes in CASES.items() for direction in ("fwd", "bwd")
+        ],
+        quick=["lenet_max2x2 fwd", "lenet_max2x2 bwd"],
+        contenders=lambda _: CONTENDERS,
+        floor=lambda _: 0.0,
+    )
+    return program.run(suite, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

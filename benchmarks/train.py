@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training step of small networks beside PyTorch: `python benchmarks/train.py --help`.
+
+A call is an epoch over data in memory, shuffled: of fastcnn `fit` (and, shown beside it, a loop of
+`train_on_batch`), of PyTorch the plain loop. Both start from the same weights, and their first losses must
+agree before anything is timed (without dropout, whose masks each draws for itself).
+"""
+
+from __future__ import annotations
+
+import sys
+
+from harness import program
+from harness.report import Measure
+from harness.session import Contender, Pace
+from harness.tasks import TrainTask
+
+OPTIMIZERS = ("sgd", "adam")
+EPOCHS = {
+    # batch sizes, images in an epoch: long enough to time, and for a call's own cost to be that of real use
+    "dense": ((32,), 19_200),
+    "lenet5": ((32, 128), 6_400),
+    "mnist_cnn": ((32, 128), 2_560),
+}
+FLOORS = {"dense": 3.0, "lenet5": 1.5, "mnist_cnn": 1.3}
+QUICK_IMAGES = 640
+FASTCNN = [Contender("fastcnn", "fit"), Contender("fastcnn", "train_on_batch", judged=False)]
+LAYOUTS = {"dense": ("",), "lenet5": (" nchw", " nhwc"), "mnist_cnn": (" nchw", " nhwc")}
+
+
+def contenders(task: TrainTask) -> list[Contender]:
+    return FASTCNN + [
+        Contender("torch", m + layout) for m in ("eager", "compile") for layout in LAYOUTS[task.network]
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    options = program.parser(str(__doc__), Pace(rounds=9, seconds=0.2)).parse_args(arguments)
+    suite = program.Suite(
+        title="train",
+        measure=Measure("images/s", lambda task: float(task.images)),
+        tasks=[
+            TrainTask(network, batch, optimizer, QUICK_IMAGES if options.quick else images)
+            for network, (batches, images) in EPOCHS.items()
+            for batch in batches
+            for optimizer in OPTIMIZERS
+        ],
+        quick=["dense batch 32 adam", "lenet5 batch 32 sgd"],
+        contenders=contenders,
+        floor=lambda task: FLOORS[task.network],
+    )
+    return program.run(suite, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
