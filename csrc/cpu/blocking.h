@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "axis.h"
 #include "chunks.h"
+#include "correlation.h"
 #include "kernels.h"
 #include "kernels/elementwise.h"
 #include "kernels/tile.h"

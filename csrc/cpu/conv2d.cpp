@@ -10,7 +10,6 @@
 // of register tiles (kernels/tile.h). Rows beyond the input are clipped from the sum; columns beyond it are
 // zeros of a padded copy. Weights are packed to panels [taps][channels][lanes], in the order of ascending
 // input offset.
-#include "axis.h"
 #include "blocking.h"
 
 namespace fastcnn {
@@ -19,46 +18,18 @@ namespace {
 
 enum class Input : int32_t { kBorrowed, kPaddedWhole, kPaddedBand };
 
-// The blocking, from the shape alone.
-struct Direct {
-  AxisShape height, width;
-  int64_t n, in_h, in_w, in_c, out_h, out_w, out_c, groups, in_g, out_g;  // in_g, out_g: channels of a group
-  int64_t filter_w, weight_tap, weight_in, weight_out;  // steps of w: per tap, input and output channel
-  int64_t phases_h, phases_w, rows;                     // rows: of the longest phase
-  int64_t low_h, high_h;                                // smallest and largest offset of any tap from i step
-  int64_t step_h, pad_left, columns;                    // columns of the input with its zeros
-  int64_t panel, panels, panel_floats;                  // columns of a panel, panels of a group
-  int64_t bands, images,
-      parts;               // a task: a band of rows of one image, or some whole images; a part of all panels
-  int32_t dgrad, merged;   // merged: the taps of a filter row and the channels are one contiguous run
-  int32_t private_panels;  // each task packs the panels it needs; it holds all pixels
-  Input input;
-  int32_t most_rows;
+// The blocking, from the shape alone. A task is a band of rows of one image, or some whole images, times a
+// part of all panels; with private panels it is one panel, which it packs itself, and all pixels.
+struct Direct : Correlation {
+  int64_t pad_left, columns;            // columns of the input with its zeros
+  int64_t panel, panels, panel_floats;  // columns of a panel, panels of a group
+  int64_t bands, images, parts;
   int64_t band_rows_in;  // rows of a padded band
+  int32_t merged;        // the taps of a filter row and the channels are one contiguous run
+  int32_t private_panels;
+  int32_t most_rows;
+  Input input;
 };
-
-Axis axis_h(const Direct& d, int64_t phase) { return axis_of(d.height, d.dgrad, phase); }
-Axis axis_w(const Direct& d, int64_t phase) { return axis_of(d.width, d.dgrad, phase); }
-
-struct Extent {
-  int64_t low, high, outputs;
-};
-
-template <class AxisOf>
-Extent extent(int64_t phases, AxisOf axis_of) {
-  Extent e = {0, 0, 0};
-  bool any = false;
-  for (int64_t i = 0; i < phases; ++i) {
-    const Axis a = axis_of(i);
-    e.outputs = std::max(e.outputs, a.outputs);
-    if (!a.taps) continue;
-    const int64_t high = a.first + (a.taps - 1) * a.spread;
-    e.low = any ? std::min(e.low, a.first) : a.first;
-    e.high = any ? std::max(e.high, high) : high;
-    any = true;
-  }
-  return e;
-}
 
 // A padded band and the panel that it meets stay in half an L2 cache of 1 MB.
 constexpr int64_t kBandBytes = 256 << 10;
@@ -66,29 +37,10 @@ constexpr int64_t kBandBytes = 256 << 10;
 Direct plan(const Conv2dShape& v, bool dgrad) {
   const TileKernels& kernel = *kernels().tile;
   Direct d = {};
-  d.dgrad = dgrad;
-  d.height = height_of(v), d.width = width_of(v);
-  d.n = v.n, d.groups = v.groups, d.filter_w = v.s;
-  const int64_t c = v.c / v.groups, k = v.k / v.groups;
-  d.weight_tap = c * v.k;
-  if (dgrad) {
-    d.in_h = v.p, d.in_w = v.q, d.in_c = v.k, d.out_h = v.h, d.out_w = v.w, d.out_c = v.c, d.in_g = k,
-    d.out_g = c;
-    d.weight_in = 1, d.weight_out = v.k;
-    d.phases_h = std::min(v.stride_h, v.h), d.phases_w = std::min(v.stride_w, v.w), d.step_h = 1;
-  } else {
-    d.in_h = v.h, d.in_w = v.w, d.in_c = v.c, d.out_h = v.p, d.out_w = v.q, d.out_c = v.k, d.in_g = c,
-    d.out_g = k;
-    d.weight_in = v.k, d.weight_out = 1;
-    d.phases_h = d.phases_w = 1, d.step_h = v.stride_h;
-  }
-  const Extent h = extent(d.phases_h, [&](int64_t i) { return axis_h(d, i); });
-  const Extent w = extent(d.phases_w, [&](int64_t i) { return axis_w(d, i); });
+  static_cast<Correlation&>(d) = correlation(v, dgrad);
   const Axis first_w = axis_w(d, 0);
-  d.rows = h.outputs, d.low_h = h.low, d.high_h = h.high;
-  d.pad_left = std::max<int64_t>(0, -w.low);
-  const int64_t pad_right = std::max<int64_t>(0, (w.outputs - 1) * first_w.step + w.high - (d.in_w - 1));
-  d.columns = d.pad_left + d.in_w + pad_right;
+  d.pad_left = std::max<int64_t>(0, -d.low_w);
+  d.columns = d.pad_left + std::max(d.in_w, (d.cols - 1) * d.step_w + d.high_w + 1);
   d.merged = v.groups == 1 && first_w.spread == 1;
 
   d.most_rows = kernel.max_rows[1];
@@ -127,7 +79,7 @@ Direct plan(const Conv2dShape& v, bool dgrad) {
     if (d.input != Input::kPaddedBand) d.parts = std::min(all_panels, ceil_div(wanted, tasks));
   }
   const int64_t band = ceil_div(d.rows, d.bands);
-  d.band_rows_in = std::min(d.in_h, (band - 1) * d.step_h + d.high_h - d.low_h + 1);
+  d.band_rows_in = most_rows_met(d, band);
   return d;
 }
 
@@ -260,8 +212,7 @@ void run(const Direct& d, const float* x, const float* w, const Arguments& to, C
     const int64_t band = task / d.parts % d.bands, n = task / d.parts / d.bands * d.images;
     const int64_t images = std::min(d.images, d.n - n);
     const Range rows = part_of(d.rows, d.bands, band);
-    const Range in = {std::max<int64_t>(0, rows.begin * d.step_h + d.low_h),
-                      std::min(d.in_h, (rows.end - 1) * d.step_h + d.high_h + 1)};
+    const Range in = rows_met(d, rows);
     View view = {x + n * d.in_h * d.in_w * d.in_c, d.in_h * d.in_w * d.in_c, d.in_w * d.in_c, 0};
     float* const scratch = static_cast<float*>(me.scratch(scratch_bytes(d)));
     float* const band_copy = scratch + panel_bytes(d) / sizeof(float);

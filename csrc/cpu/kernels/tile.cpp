@@ -156,6 +156,23 @@ void pack(const Panel& p, float* out) {
     pack_columns(p, out);
 }
 
+void interleave_channels(const Interleave& p) {
+  for (int64_t i = 0; i < p.count; i += kLanes) {
+    Vec v[kLanes];
+    FASTCNN_UNROLL for (int j = 0; j < kLanes; ++j) {
+      v[j] = j < p.channels ? load(p.x + j * p.x_row + i) : Vec{};
+      if (p.bias && j < p.channels) v[j] = v[j] + broadcast(p.bias[j]);
+      if (p.relu) v[j] = relu(v[j]);
+    }
+    transpose(v);
+    FASTCNN_UNROLL for (int j = 0; j < kLanes; ++j) if (i + j < p.count) {
+      const int64_t at = (i + j) * p.y_step;
+      if (p.mask) v[j] = load_n(p.mask + at, p.channels) <= Vec{} ? Vec{} : v[j];
+      store_n(p.y + at, v[j], p.channels);
+    }
+  }
+}
+
 void sum_parts(const float* x, int64_t parts, int64_t stride, int64_t count, float* y) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
@@ -191,6 +208,7 @@ const TileKernels tile_kernels = {kLanes,
                                   {0, most_rows(1), most_rows(2), most_rows(3), most_rows(4)},
                                   strip,
                                   pack,
+                                  interleave_channels,
                                   sum_parts,
                                   multiply_add};
 

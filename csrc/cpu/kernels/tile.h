@@ -37,6 +37,16 @@ struct Panel {
   int32_t cols, width;
 };
 
+// y[i * y_step + j] = epilogue(x[j * x_row + i]), i < count, j < channels <= lanes; whole vectors of x are
+// read.
+struct Interleave {
+  const float* x;
+  float* y;
+  const float *bias, *mask;  // as in Tile
+  int64_t x_row, y_step, count;
+  int32_t channels, relu;
+};
+
 constexpr int kMaxVectors = 4;
 
 struct TileKernels {
@@ -47,6 +57,7 @@ struct TileKernels {
   // tile only of evenly spaced rows); cols <= kMaxVectors * lanes.
   void (*strip)(const Tile&, int64_t rows, int cols, int most);
   void (*pack)(const Panel&, float* out);  // [depth][width]
+  void (*interleave_channels)(const Interleave&);
   // y[i] = sum of the `parts` arrays x + p * stride, in order.
   void (*sum_parts)(const float* x, int64_t parts, int64_t stride, int64_t count, float* y);
   // Independent multiply-adds in registers, the processor's peak; returns how many floating-point operations
