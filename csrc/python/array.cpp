@@ -47,6 +47,19 @@ void extent(const ArrayView& v, const char** first, const char** last) {
   *last += v.owner.itemsize();
 }
 
+py::array allocate(const char* op, const std::string& what, const std::vector<int64_t>& shape) {
+  try {
+    return py::array_t<float>(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+  } catch (const py::error_already_set& error) {
+    if (!error.matches(PyExc_MemoryError)) throw;
+  } catch (const std::bad_alloc&) {
+  }
+  const int rank = static_cast<int>(shape.size());
+  fail(Code::kMemory, "%s: %s of shape %s needs %lld bytes, which were refused", op, what.c_str(),
+       ShapeText(shape.data(), rank).text,
+       static_cast<long long>(element_count(op, what.c_str(), shape.data(), rank)) * 4);
+}
+
 }  // namespace
 
 std::string type_name(py::handle value) { return Py_TYPE(value.ptr())->tp_name; }
@@ -140,7 +153,7 @@ ArrayView view(const char* op, const char* argument, py::handle value) {
   if (py::hasattr(value, "mask") && py::hasattr(value, "fill_value"))
     fail(Code::kDType, "%s: %s is a masked array, whose mask would be ignored; pass %s.filled(value)", op,
          argument, argument);
-  ArrayView v{py::array::ensure(value), argument, nullptr, DType::kF32, 0, {}, {}};
+  ArrayView v{py::array::ensure(value), op, argument, nullptr, DType::kF32, 0, {}, {}};
   if (!v.owner) {
     PyErr_Clear();
     wrong_type(op, argument, value, "a NumPy array");
@@ -177,7 +190,8 @@ const float* dense(const ArrayView& v, py::array* keep) {
   }
   if (in_place) return reinterpret_cast<const float*>(v.data);
 
-  *keep = py::array_t<float>(std::vector<py::ssize_t>(v.shape, v.shape + v.rank));
+  *keep = allocate(v.op, std::string("a dense copy of ") + v.argument,
+                   std::vector<int64_t>(v.shape, v.shape + v.rank));
   OpDescriptor op = make_op(Step::k_gather);
   GatherShape& shape = op.gather;
   shape.n = v.shape[0], shape.sample_stride = v.strides[0], shape.rank = v.rank - 1;
@@ -195,16 +209,7 @@ py::array output(const char* op, py::handle out, const std::vector<int64_t>& sha
                  std::initializer_list<const ArrayView*> inputs) {
   const int rank = static_cast<int>(shape.size());
   const ShapeText wanted(shape.data(), rank);
-  if (out.is_none()) {
-    try {
-      return py::array_t<float>(std::vector<py::ssize_t>(shape.begin(), shape.end()));
-    } catch (const py::error_already_set& error) {
-      if (!error.matches(PyExc_MemoryError)) throw;
-    } catch (const std::bad_alloc&) {
-    }
-    fail(Code::kMemory, "%s: the output of shape %s needs %lld bytes, which were refused", op, wanted.text,
-         static_cast<long long>(element_count(op, "the output", shape.data(), rank)) * 4);
-  }
+  if (out.is_none()) return allocate(op, "the output", shape);
   if (!py::isinstance<py::array>(out)) wrong_type(op, "out", out, "a NumPy array or None");
   const ArrayView v = view(op, "out", out);
   if (v.dtype != DType::kF32)

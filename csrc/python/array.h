@@ -19,7 +19,7 @@ namespace py = pybind11;
 // A borrowed array of any real dtype in native byte order, of any strides.
 struct ArrayView {
   py::array owner;
-  const char* argument;
+  const char *op, *argument;  // for messages
   const char* data;
   DType dtype;
   int rank;
