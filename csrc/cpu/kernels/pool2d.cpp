@@ -91,7 +91,7 @@ struct Mean {
 };
 
 struct Max {
-  FASTCNN_INLINE Vec join(Vec best, Vec v) { return (v > best) | (v != v) ? v : best; }
+  FASTCNN_INLINE Vec join(Vec best, Vec v) { return ((v > best) | (v != v)) ? v : best; }
   FASTCNN_INLINE Vec finish(Vec best, const Mean&) { return best; }
 };
 struct Sum {

@@ -125,7 +125,7 @@ double from_probabilities(const LossRows& a) {
     if (!a.dx) continue;
     for_each_vector(a.cols, [&](auto block, int64_t j) FASTCNN_INLINED {
       const Vec q = block.get(x + j) / sum, t = target.get(block, j);
-      const Vec g = (q < low) | (q > high) ? Vec{} : t / q;
+      const Vec g = ((q < low) | (q > high)) ? Vec{} : t / q;
       block.put(a.dx + r * a.cols + j, (total - g) / sum * a.scale);
     });
   }

@@ -80,8 +80,8 @@ FASTCNN_INLINE Vec tanh(Vec x) {
   const Vec small = fma(polynomial(z, {-5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f,
                                        1.33314422036e-1f, -3.33332819422e-1f}),
                         z * x, x);
-  const Vec large = copy_sign(1.0f - 2.0f / (exp(a + a) + 1.0f), x);
-  return a < 0.625f ? small : large;
+  const Vec large = 1.0f - 2.0f / (exp(a + a) + 1.0f);
+  return copy_sign(a < 0.625f ? small : large, x);  // of -0 too
 }
 
 // 2.5 ulp. exp() of -|x| alone: 1 / (1 + exp(-x)) would lose every digit where exp(-x) overflows.
