@@ -21,7 +21,7 @@ from fastcnn import cli
 from fastcnn.datasets import mnist
 
 COMMAND = [sys.executable, "-m", "fastcnn.cli"]
-SMALL = ["--limit", "600", "--epochs", "2"]
+SMALL = ["--limit=600", "--epochs=2", "--batch-size=32"]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ def cnn() -> Sequential:
             layers.Conv2D(64, 3, activation="relu"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
-            layers.Dropout(0.5),
+            layers.Dropout(0.25),
             layers.Dense(10, activation="softmax"),
         ]
     )
