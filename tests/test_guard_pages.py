@@ -51,5 +51,5 @@ ctypes.string_at(a.ctypes.data + (a.nbytes if sys.argv[1] == "end" else -1), 1)
         run = subprocess.run(
             [sys.executable, "-c", program, side], capture_output=True, text=True, timeout=60
         )
-        assert run.stdout == "inside\n"
+        assert run.stdout == "inside\n", run.stderr
         assert run.returncode < 0, f"at its {side} the fence let a read through"

@@ -15,7 +15,7 @@ from fastcnn.testing.check import check_bound, check_exact
 from fastcnn.testing.compare import assert_exact, assert_same_bits
 from fastcnn.testing.fill import integers, poisoned, reals
 
-CALLS = [call for case in cases.CONV for call in conv_calls(case)]
+CALLS = [call for case in (*cases.CONV, *cases.CONV_PARALLEL) for call in conv_calls(case)]
 LONG = [call for case in cases.CONV_FULL for call in conv_calls(case)]
 
 # One of each family of kernels: direct, first layer, strided, pointwise, dilated, depthwise, grouped.

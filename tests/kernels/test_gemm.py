@@ -13,15 +13,16 @@ from fastcnn.testing.check import check_bound, check_exact
 from fastcnn.testing.compare import assert_exact, assert_same_bits
 from fastcnn.testing.fill import integers, reals
 
+QUICK = (*cases.GEMM, *cases.GEMM_PARALLEL)
 SOME = (cases.GemmCase(5, 7, 3), cases.GemmCase(33, 65, 17, transpose_a=True), cases.GemmCase(16, 31, 64))
 
 
-@pytest.mark.parametrize("case", cases.GEMM, ids=str)
+@pytest.mark.parametrize("case", QUICK, ids=str)
 def test_exact_on_integers(case: cases.GemmCase, rng: np.random.Generator) -> None:
     check_exact(gemm_call(case), rng)
 
 
-@pytest.mark.parametrize("case", cases.GEMM, ids=str)
+@pytest.mark.parametrize("case", QUICK, ids=str)
 def test_reals_within_bound(case: cases.GemmCase, rng: np.random.Generator) -> None:
     check_bound(gemm_call(case), rng)
 

@@ -14,7 +14,9 @@ from fastcnn.testing.compare import assert_same_bits
 from fastcnn.testing.fill import reals
 
 OP = "max_pool2d"
-CALLS = [call for case in cases.POOL for call in pool_calls(case) if call.op.startswith(OP)]
+CASES = (*cases.POOL, *cases.POOL_PARALLEL)
+CALLS = [call for case in CASES for call in pool_calls(case) if call.op.startswith(OP)]
+LARGE = [call for case in cases.POOL_FULL for call in pool_calls(case) if call.op.startswith(OP)]
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
@@ -25,6 +27,12 @@ def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
 def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
+    check_bound(call, rng)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("call", LARGE, ids=str)
+def test_reals_within_bound_large(call: Call, rng: np.random.Generator) -> None:
     check_bound(call, rng)
 
 

@@ -9,175 +9,34 @@ layers of known networks, and are what a benchmark times.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from fastcnn.testing.reference.geometry import Padding, output_size, resolve_padding
+from fastcnn.testing.case import ConvCase, GemmCase, PoolCase, RowsCase
+
+__all__ = [
+    "CHANNELS",
+    "CONV",
+    "CONV_FULL",
+    "CONV_PARALLEL",
+    "CONV_SUITE",
+    "GEMM",
+    "GEMM_FULL",
+    "GEMM_PARALLEL",
+    "GEMM_SUITE",
+    "OPERATORS",
+    "POOL",
+    "POOL_FULL",
+    "POOL_PARALLEL",
+    "POOL_SUITE",
+    "ROWS",
+    "ConvCase",
+    "GemmCase",
+    "PoolCase",
+    "RowsCase",
+]
 
 # Tile widths in use are 1, 16, 32, 48, 64 and 128: these stand on both sides of them.
 CHANNELS = (1, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 128, 130)
-
-
-@dataclass(frozen=True)
-class ConvCase:
-    """One convolution: x [n,h,w,c], kernel [r,s,c/groups,k]."""
-
-    n: int
-    h: int
-    w: int
-    c: int
-    k: int
-    r: int = 3
-    s: int = 3
-    strides: tuple[int, int] = (1, 1)
-    padding: Padding = "valid"
-    dilation_rate: tuple[int, int] = (1, 1)
-    groups: int = 1
-    name: str = ""
-
-    @property
-    def x_shape(self) -> tuple[int, int, int, int]:
-        return self.n, self.h, self.w, self.c
-
-    @property
-    def kernel_shape(self) -> tuple[int, int, int, int]:
-        return self.r, self.s, self.c // self.groups, self.k
-
-    @property
-    def y_shape(self) -> tuple[int, int, int, int]:
-        pads = resolve_padding(
-            self.padding, (self.h, self.w), (self.r, self.s), self.strides, self.dilation_rate
-        )
-        p = output_size(
-            self.h, self.r, self.strides[0], pads.top, pads.bottom, dilation=self.dilation_rate[0]
-        )
-        q = output_size(
-            self.w, self.s, self.strides[1], pads.left, pads.right, dilation=self.dilation_rate[1]
-        )
-        return self.n, p, q, self.k
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The keyword arguments of ``ops.conv2d`` and of its two gradients."""
-        return {
-            "strides": self.strides,
-            "padding": self.padding,
-            "dilation_rate": self.dilation_rate,
-            "groups": self.groups,
-        }
-
-    @property
-    def flops(self) -> int:
-        """Of the definition, for each of the three passes: 2 N K P Q C/groups R S."""
-        n, p, q, k = self.y_shape
-        return 2 * n * p * q * k * (self.c // self.groups) * self.r * self.s
-
-    def __str__(self) -> str:
-        return self.name or (
-            f"n{self.n}h{self.h}w{self.w}c{self.c}-k{self.k}r{self.r}s{self.s}-st{_spell(self.strides)}"
-            f"-p{_spell(self.padding)}-d{_spell(self.dilation_rate)}-g{self.groups}"
-        )
-
-
-@dataclass(frozen=True)
-class PoolCase:
-    """One pool over x [n,h,w,c]."""
-
-    n: int
-    h: int
-    w: int
-    c: int
-    pool_size: tuple[int, int] = (2, 2)
-    strides: tuple[int, int] | None = None
-    padding: Padding = "valid"
-    ceil_mode: bool = False
-    name: str = ""
-
-    @property
-    def x_shape(self) -> tuple[int, int, int, int]:
-        return self.n, self.h, self.w, self.c
-
-    @property
-    def y_shape(self) -> tuple[int, int, int, int]:
-        strides = self.pool_size if self.strides is None else self.strides
-        pads = resolve_padding(self.padding, (self.h, self.w), self.pool_size, strides)
-        ceil = self.ceil_mode
-        p = output_size(self.h, self.pool_size[0], strides[0], pads.top, pads.bottom, ceil_mode=ceil)
-        q = output_size(self.w, self.pool_size[1], strides[1], pads.left, pads.right, ceil_mode=ceil)
-        return self.n, p, q, self.c
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The arguments of ``ops.*_pool2d`` and of its gradient."""
-        return {
-            "pool_size": self.pool_size,
-            "strides": self.strides,
-            "padding": self.padding,
-            "ceil_mode": self.ceil_mode,
-        }
-
-    @property
-    def bytes(self) -> int:
-        """Read and written by a forward pass that touches everything once."""
-        n, p, q, c = self.y_shape
-        return 4 * (self.n * self.h * self.w * self.c + n * p * q * c)
-
-    def __str__(self) -> str:
-        strides = "" if self.strides is None else f"-st{_spell(self.strides)}"
-        return self.name or (
-            f"n{self.n}h{self.h}w{self.w}c{self.c}-{_spell(self.pool_size)}{strides}-p{_spell(self.padding)}"
-            f"{'-ceil' if self.ceil_mode else ''}"
-        )
-
-
-@dataclass(frozen=True)
-class GemmCase:
-    """y [m,n] = op(a) op(b), a sum of k products each."""
-
-    m: int
-    n: int
-    k: int
-    transpose_a: bool = False
-    transpose_b: bool = False
-    name: str = ""
-
-    @property
-    def a_shape(self) -> tuple[int, int]:
-        return (self.k, self.m) if self.transpose_a else (self.m, self.k)
-
-    @property
-    def b_shape(self) -> tuple[int, int]:
-        return (self.n, self.k) if self.transpose_b else (self.k, self.n)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return {"transpose_a": self.transpose_a, "transpose_b": self.transpose_b}
-
-    @property
-    def flops(self) -> int:
-        return 2 * self.m * self.n * self.k
-
-    def __str__(self) -> str:
-        flags = ("-ta" if self.transpose_a else "") + ("-tb" if self.transpose_b else "")
-        return self.name or f"{self.m}x{self.n}x{self.k}{flags}"
-
-
-@dataclass(frozen=True)
-class RowsCase:
-    """A [rows, cols] array of an element-wise operator, of softmax or of a loss."""
-
-    rows: int
-    cols: int
-
-    def __str__(self) -> str:
-        return f"{self.rows}x{self.cols}"
-
-
-def _spell(value: Padding) -> str:
-    """(1, 2) as "1,2" and ((1, 2), (0, 1)) as "1,2,0,1"."""
-    if isinstance(value, tuple):
-        return ",".join(_spell(item) for item in value)
-    return str(value)
 
 
 def _conv_channels() -> Iterator[ConvCase]:
@@ -238,13 +97,38 @@ _CONV_GEOMETRY = (
     ConvCase(1, 7, 7, 65, 65, groups=65, r=5, s=5, padding="same"),
 )
 
-CONV: tuple[ConvCase, ...] = (*_CONV_GEOMETRY, *_conv_channels())
+# Where a kernel changes its blocking or its algorithm.
+_CONV_BLOCKING = (
+    # Weights larger than the image.
+    ConvCase(1, 7, 7, 64, 300, padding=1),
+    ConvCase(1, 7, 7, 300, 64, padding=1),
+    ConvCase(2, 6, 6, 40, 260, strides=(2, 2), padding=1),
+    # Few channels in many groups.
+    ConvCase(1, 6, 7, 16, 16, groups=8, padding="same"),
+    ConvCase(2, 5, 9, 48, 48, groups=12, padding="same"),
+    ConvCase(1, 9, 8, 72, 72, groups=9, strides=(2, 1), padding=1),
+    ConvCase(1, 5, 6, 48, 48, groups=16, padding="same"),
+    ConvCase(1, 6, 7, 16, 32, groups=8, dilation_rate=(1, 2), padding=2),
+    # Few channels on long rows.
+    ConvCase(1, 5, 37, 3, 1, padding="same"),
+    ConvCase(2, 9, 50, 2, 4, padding=1),
+    ConvCase(1, 8, 66, 5, 7, strides=(2, 1), padding=2),
+    ConvCase(2, 12, 40, 3, 24, r=5, s=5, padding=2),
+    ConvCase(1, 11, 45, 1, 6, strides=(1, 2), padding=1),
+    ConvCase(1, 7, 70, 2, 3, dilation_rate=(2, 3), padding=(1, 4)),
+    # Many small images, and a tall one.
+    ConvCase(17, 6, 5, 3, 16, padding="same"),
+    ConvCase(16, 5, 9, 16, 4, padding=1),
+    ConvCase(1, 120, 9, 8, 16, padding=1),
+)
+
+CONV: tuple[ConvCase, ...] = (*_CONV_GEOMETRY, *_CONV_BLOCKING, *_conv_channels())
 
 # Every pair of channel counts, and long reductions: too many for each run.
 CONV_FULL: tuple[ConvCase, ...] = (
     *(ConvCase(1, 5, 6, c, k, padding="same") for c in CHANNELS for k in CHANNELS),
     *(ConvCase(1, 4, 7, c, k, r=1, s=1, strides=(1, 2)) for c in CHANNELS for k in CHANNELS),
-    *(replace(case, n=n) for case in _CONV_GEOMETRY for n in (1, 4, 17)),
+    *(replace(case, n=n) for case in (*_CONV_GEOMETRY, *_CONV_BLOCKING) for n in (1, 4, 17)),
     ConvCase(32, 28, 28, 1, 6, r=5, s=5, padding=2),
     ConvCase(32, 14, 14, 6, 16, r=5, s=5),
     ConvCase(16, 28, 28, 1, 32, padding="same"),
@@ -285,6 +169,16 @@ POOL: tuple[PoolCase, ...] = (
     PoolCase(2, 5, 7, 3, pool_size=(2, 2), strides=(4, 4), ceil_mode=True),
     PoolCase(1, 9, 9, 2, pool_size=(7, 7), strides=(2, 2), padding=3),
     PoolCase(1, 17, 17, 2, pool_size=(16, 17)),
+    # Tall: worked on in bands.
+    PoolCase(1, 200, 16, 32, pool_size=(3, 3), strides=(1, 1), padding="same"),
+    PoolCase(1, 131, 20, 16, pool_size=(3, 2), strides=(2, 1), padding=(1, 0), ceil_mode=True),
+)
+
+# Larger than the caches.
+POOL_FULL: tuple[PoolCase, ...] = (
+    PoolCase(1, 260, 256, 64),
+    PoolCase(2, 150, 220, 66, pool_size=(3, 3), strides=(2, 2), padding=1),
+    PoolCase(1, 257, 257, 65, pool_size=(2, 2), strides=(3, 3), ceil_mode=True),
 )
 
 POOL_PARALLEL: tuple[PoolCase, ...] = (
@@ -313,6 +207,9 @@ GEMM: tuple[GemmCase, ...] = (
     *(GemmCase(9, n, 6) for n in CHANNELS),
     *(GemmCase(13, 18, k) for k in (1, 2, 3, 4, 5, 8, 31, 255, 256, 257, 513)),
     *_transposed((1, 1, 1), (5, 7, 3), (17, 33, 65), (1, 10, 784), (784, 10, 5)),
+    # Where the blocking changes: few rows and a large b, a large a transposed, more than one slice of k.
+    *_transposed((5, 300, 1000), (200, 140, 400), (70, 40, 1100)),
+    GemmCase(70, 300, 1000),
 )
 
 GEMM_FULL: tuple[GemmCase, ...] = (

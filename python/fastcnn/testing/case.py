@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One case of an operator: its sizes and options, the shapes that follow from them, its cost, its name.
+
+Layouts are those of ``fastcnn.ops``. A case prints as a short text, which names a test or a row of a
+benchmark.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastcnn.testing.reference.geometry import Padding, output_size, resolve_padding
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    """One convolution: x [n,h,w,c], kernel [r,s,c/groups,k]."""
+
+    n: int
+    h: int
+    w: int
+    c: int
+    k: int
+    r: int = 3
+    s: int = 3
+    strides: tuple[int, int] = (1, 1)
+    padding: Padding = "valid"
+    dilation_rate: tuple[int, int] = (1, 1)
+    groups: int = 1
+    name: str = ""
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        return self.n, self.h, self.w, self.c
+
+    @property
+    def kernel_shape(self) -> tuple[int, int, int, int]:
+        return self.r, self.s, self.c // self.groups, self.k
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        pads = resolve_padding(
+            self.padding, (self.h, self.w), (self.r, self.s), self.strides, self.dilation_rate
+        )
+        p = output_size(
+            self.h, self.r, self.strides[0], pads.top, pads.bottom, dilation=self.dilation_rate[0]
+        )
+        q = output_size(
+            self.w, self.s, self.strides[1], pads.left, pads.right, dilation=self.dilation_rate[1]
+        )
+        return self.n, p, q, self.k
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of ``ops.conv2d`` and of its two gradients."""
+        return {
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation_rate": self.dilation_rate,
+            "groups": self.groups,
+        }
+
+    @property
+    def flops(self) -> int:
+        """Of the definition, for each of the three passes: 2 N K P Q C/groups R S."""
+        n, p, q, k = self.y_shape
+        return 2 * n * p * q * k * (self.c // self.groups) * self.r * self.s
+
+    def __str__(self) -> str:
+        return self.name or (
+            f"n{self.n}h{self.h}w{self.w}c{self.c}-k{self.k}r{self.r}s{self.s}-st{_spell(self.strides)}"
+            f"-p{_spell(self.padding)}-d{_spell(self.dilation_rate)}-g{self.groups}"
+        )
+
+
+@dataclass(frozen=True)
+class PoolCase:
+    """One pool over x [n,h,w,c]."""
+
+    n: int
+    h: int
+    w: int
+    c: int
+    pool_size: tuple[int, int] = (2, 2)
+    strides: tuple[int, int] | None = None
+    padding: Padding = "valid"
+    ceil_mode: bool = False
+    name: str = ""
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        return self.n, self.h, self.w, self.c
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        strides = self.pool_size if self.strides is None else self.strides
+        pads = resolve_padding(self.padding, (self.h, self.w), self.pool_size, strides)
+        ceil = self.ceil_mode
+        p = output_size(self.h, self.pool_size[0], strides[0], pads.top, pads.bottom, ceil_mode=ceil)
+        q = output_size(self.w, self.pool_size[1], strides[1], pads.left, pads.right, ceil_mode=ceil)
+        return self.n, p, q, self.c
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of ``ops.*_pool2d`` and of its gradient."""
+        return {
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "ceil_mode": self.ceil_mode,
+        }
+
+    @property
+    def bytes(self) -> int:
+        """Read and written by a forward pass that touches everything once."""
+        n, p, q, c = self.y_shape
+        return 4 * (self.n * self.h * self.w * self.c + n * p * q * c)
+
+    def __str__(self) -> str:
+        strides = "" if self.strides is None else f"-st{_spell(self.strides)}"
+        return self.name or (
+            f"n{self.n}h{self.h}w{self.w}c{self.c}-{_spell(self.pool_size)}{strides}-p{_spell(self.padding)}"
+            f"{'-ceil' if self.ceil_mode else ''}"
+        )
+
+
+@dataclass(frozen=True)
+class GemmCase:
+    """y [m,n] = op(a) op(b), a sum of k products each."""
+
+    m: int
+    n: int
+    k: int
+    transpose_a: bool = False
+    transpose_b: bool = False
+    name: str = ""
+
+    @property
+    def a_shape(self) -> tuple[int, int]:
+        return (self.k, self.m) if self.transpose_a else (self.m, self.k)
+
+    @property
+    def b_shape(self) -> tuple[int, int]:
+        return (self.n, self.k) if self.transpose_b else (self.k, self.n)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"transpose_a": self.transpose_a, "transpose_b": self.transpose_b}
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.m * self.n * self.k
+
+    def __str__(self) -> str:
+        flags = ("-ta" if self.transpose_a else "") + ("-tb" if self.transpose_b else "")
+        return self.name or f"{self.m}x{self.n}x{self.k}{flags}"
+
+
+@dataclass(frozen=True)
+class RowsCase:
+    """A [rows, cols] array of an element-wise operator, of softmax or of a loss."""
+
+    rows: int
+    cols: int
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.cols}"
+
+
+def _spell(value: Padding) -> str:
+    """(1, 2) as "1,2" and ((1, 2), (0, 1)) as "1,2,0,1"."""
+    if isinstance(value, tuple):
+        return ",".join(_spell(item) for item in value)
+    return str(value)
