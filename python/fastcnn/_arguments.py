@@ -18,6 +18,7 @@ import numpy as np
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 
 T = TypeVar("T")
+Array: TypeAlias = np.ndarray[Any, Any]
 Pair: TypeAlias = tuple[int, int]
 Padding: TypeAlias = str | int | Pair | tuple[Pair, Pair]
 
@@ -100,7 +101,7 @@ def _both(value: object, convert: Callable[[object], T], where: str) -> tuple[T,
     return convert(value[0]), convert(value[1])
 
 
-def array(value: object, where: str) -> np.ndarray[Any, Any]:
+def array(value: object, where: str) -> Array:
     """Anything array-like whose first axis counts samples; never a copy of what is an array already."""
     try:
         converted = np.asarray(value)
@@ -113,7 +114,7 @@ def array(value: object, where: str) -> np.ndarray[Any, Any]:
     return converted
 
 
-def match_rank(value: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+def match_rank(value: Array, shape: tuple[int, ...]) -> Array:
     """Keras's courtesy: a last axis of 1 may be missing or too many. ``shape`` is that of one sample."""
     rank = 1 + len(shape)
     if value.ndim == rank - 1 and shape[-1:] == (1,):

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fastcnn import _native, _random
+from fastcnn._arguments import Array
 from fastcnn._summary import Row
 from fastcnn.errors import ArgumentError
 from fastcnn.layers import InputLayer, Layer
 
-Array: TypeAlias = np.ndarray[Any, Any]
 Shape: TypeAlias = tuple[int, ...]
 Carried: TypeAlias = Mapping[Layer, Sequence[Array]]
 

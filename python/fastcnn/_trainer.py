@@ -1,63 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""compile, fit, evaluate, predict: Keras's surface over native sessions.
-
-A session is bound to its arrays once and then runs batches for a slice of time a call, outside the
-interpreter's lock. Between two calls weights stand at a finished step: there signals, callbacks and the
-progress line get their turn. Models inherit this.
-"""
+"""compile, fit, evaluate, predict: Keras's surface over `Runner`. Models inherit it."""
 
 from __future__ import annotations
 
-import abc
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fastcnn import _native, _random, losses, metrics, optimizers
-from fastcnn._arguments import array, flag, integer, match_rank, real
-from fastcnn._config import serialize
+from fastcnn import losses, metrics, optimizers
+from fastcnn._arguments import Array, array, flag, integer
+from fastcnn._data import Data, pair_up, split
 from fastcnn._progress import Progress
+from fastcnn._runner import Runner, Score
+from fastcnn._settings import Settings
 from fastcnn.callbacks import Callback, CallbackList, History
-from fastcnn.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from fastcnn._network import Network
-    from fastcnn.models import Sequential
-
-Array: TypeAlias = np.ndarray[Any, Any]
 Callbacks: TypeAlias = Iterable[Callback] | Callback | None
-Score: TypeAlias = float | list[float]
-
-SLICE = (
-    0.05  # seconds of a native call: the longest that Ctrl-C and the progress line wait, but for one batch
-)
-_PHASES = {"train": "train", "evaluate": "test", "predict": "predict"}  # session mode -> name in callbacks
 
 
-class Settings(NamedTuple):
-    """What compile was told."""
-
-    optimizer: optimizers.Optimizer
-    loss: losses.Loss
-    metric: metrics.Metric | None
-    device: str
-    precision: str
-    math: str
-
-    def apply(self, native: _native.Model) -> None:
-        """Compile the native model."""
-        accuracy = None if self.metric is None else self.metric.native
-        native.compile(
-            self.optimizer.native(), self.loss.native(), accuracy, self.device, self.precision, self.math
-        )
-
-
-class Trainer(abc.ABC):
+class Trainer(Runner):
     """A model that can be trained.
 
     Attributes
@@ -67,29 +34,6 @@ class Trainer(abc.ABC):
     stop_training
         Set it to True in a callback to end `fit`.
     """
-
-    name: str
-
-    def __init__(self) -> None:
-        self._settings: Settings | None = None
-        self._permutations = 0  # drawn so far
-        self.history: History | None = None
-        self.stop_training = False
-
-    # What the model provides
-
-    @abc.abstractmethod
-    def _bind(self, shape: tuple[int, ...] | None = None) -> Network:
-        """The network, built for samples of ``shape`` if it is not built yet."""
-
-    @abc.abstractmethod
-    def _binding(self) -> contextlib.AbstractContextManager[None]:
-        """Undoes a `_bind` within it if what follows raises."""
-
-    @property
-    @abc.abstractmethod
-    def built(self) -> bool:
-        """Whether shapes are bound and weights exist."""
 
     # Settings
 
@@ -141,8 +85,10 @@ class Trainer(abc.ABC):
         settings = Settings(
             optimizers.get(optimizer), losses.get(loss), _get_metric(metrics), device, precision, math
         )
-        # Names, device and precision are judged now even if the network has no shapes yet.
-        settings.apply(self._bind().native if self.built else _smallest_model())
+        if self.built:
+            settings.apply(self._bind().native)
+        else:
+            settings.check()
         self._settings = settings
 
     @property
@@ -158,33 +104,15 @@ class Trainer(abc.ABC):
     @property
     def metrics_names(self) -> list[str]:
         """Names of what `evaluate` returns, in its order."""
-        metric = self._compiled("metrics_names").metric
-        return ["loss"] if metric is None else ["loss", metric.name]
+        return self._compiled("metrics_names").names
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """What `compile` was told, as plain values; None before."""
-        settings = self._settings
-        if settings is None:
-            return None
-        return {
-            "optimizer": serialize(settings.optimizer),
-            "loss": serialize(settings.loss),
-            "metrics": [] if settings.metric is None else [serialize(settings.metric)],
-            "device": settings.device,
-            "precision": settings.precision,
-            "math": settings.math,
-        }
+        return None if self._settings is None else self._settings.get_config()
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compile as `get_compile_config` says."""
         self.compile(**config)
-
-    def _compiled(self, where: str) -> Settings:
-        if self._settings is None:
-            raise ArgumentError(
-                f"{where}: the model {self.name!r} is not compiled; call compile(optimizer, loss) first"
-            )
-        return self._settings
 
     # Training
 
@@ -262,7 +190,7 @@ class Trainer(abc.ABC):
         shuffle = flag(shuffle, "fit: shuffle")
         calls = CallbackList(callbacks)
         progress = Progress(verbose, "fit")
-        train_data, held_out = _split(x, y, validation_split, validation_data)
+        train_data, held_out = split(x, y, validation_split, validation_data)
         with self._binding():
             train = self._session("train", "fit", train_data, batch_size)
             test = self._session("evaluate", "fit: validation", held_out, batch_size) if held_out else None
@@ -361,7 +289,7 @@ class Trainer(abc.ABC):
         calls = CallbackList(callbacks)
         progress = Progress(verbose, "evaluate")
         with self._binding():
-            session = self._session("evaluate", "evaluate", _pair_up(x, y, "evaluate"), batch_size)
+            session = self._session("evaluate", "evaluate", pair_up(x, y, "evaluate"), batch_size)
         logs = self._run_all(session, "evaluate", calls, progress)
         return logs if return_dict else self._score(logs)
 
@@ -433,131 +361,6 @@ class Trainer(abc.ABC):
             session = self._session("predict", "predict_on_batch", Data(samples), max(1, len(samples)), out)
         session.run(None, 0, math.inf)
         return out
-
-    # Within
-
-    def _session(
-        self, mode: str, where: str, data: Data, batch_size: int | None, out: Array | None = None
-    ) -> _native.Session:
-        size = 32 if batch_size is None else integer(batch_size, f"{where}: batch_size", least=1)
-        network = self._bind(data.x.shape[1:])
-        y = data.y
-        if y is not None and not self._compiled(where).loss.sparse:
-            y = match_rank(y, network.output_shape)
-        return network.native.session(mode, match_rank(data.x, network.input_shape), y, out, size)
-
-    def _run_all(
-        self, session: _native.Session, mode: str, calls: CallbackList, progress: Progress
-    ) -> dict[str, float]:
-        """One pass with its own hooks and line."""
-        phase = _PHASES[mode]
-        self._start(calls, {"verbose": progress.verbose, "steps": session.batches})
-        calls.call(f"on_{phase}_begin")
-        with contextlib.closing(progress):
-            progress.begin(session.batches)
-            logs = self._run(session, mode, calls, progress.update)
-            progress.end(logs)
-        calls.call(f"on_{phase}_end", logs)
-        return logs
-
-    def _run(
-        self,
-        session: _native.Session,
-        mode: str,
-        calls: CallbackList,
-        show: Callable[[int, Mapping[str, float]], None] = lambda done, logs: None,
-        order: Array | None = None,
-    ) -> dict[str, float]:
-        """All batches of a session, a slice a time; the means over them."""
-        phase = _PHASES[mode]
-        training = mode == "train"
-        by_batch = calls.want_batches(phase)
-        session.reset()
-        logs: dict[str, float] = {}
-        rate: float | None = None
-        done, total = 0, session.batches
-        while done < total and not (training and self.stop_training):
-            if by_batch:
-                calls.call(f"on_{phase}_batch_begin", done)
-            if training and rate != self.optimizer.learning_rate:
-                rate = self._bind().native.learning_rate = self.optimizer.learning_rate
-            done = session.run(order, done, 0.0 if by_batch else SLICE)
-            logs = {} if mode == "predict" else self._means(session.totals())
-            if by_batch:
-                calls.call(f"on_{phase}_batch_end", done - 1, logs)
-            show(done, logs)
-        return logs
-
-    def _on_batch(self, mode: str, where: str, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
-        self._compiled(where)
-        data = _pair_up(x, y, where)
-        with self._binding():
-            session = self._session(mode, where, data, max(1, len(data.x)))
-        if mode == "train":
-            self._bind().native.learning_rate = self.optimizer.learning_rate
-        session.run(None, 0, math.inf)
-        return self._means(session.totals())
-
-    def _means(self, totals: Mapping[str, float]) -> dict[str, float]:
-        sums = (totals["loss"], totals["correct"])
-        return {
-            name: total / totals["samples"] for name, total in zip(self.metrics_names, sums, strict=False)
-        }
-
-    def _score(self, logs: Mapping[str, float]) -> Score:
-        values = [logs[name] for name in self.metrics_names]
-        return values if len(values) > 1 else values[0]
-
-    def _start(self, calls: CallbackList, params: Mapping[str, Any]) -> None:
-        calls.start(cast("Sequential", self), params)
-
-    def _next_order(self, count: int) -> Array:
-        order = _random.order(self._bind().native.seed, self._permutations, count)
-        self._permutations += 1
-        return order
-
-
-class Data(NamedTuple):
-    """Samples and their targets; a prediction has none."""
-
-    x: Array
-    y: Array | None = None
-
-    def part(self, begin: int, end: int) -> Data:
-        """Samples ``begin`` to ``end``, as views."""
-        return Data(self.x[begin:end], None if self.y is None else self.y[begin:end])
-
-
-def _pair_up(x: object, y: object, where: str) -> Data:
-    return Data(array(x, f"{where}: x"), array(y, f"{where}: y"))
-
-
-def _split(x: object, y: object, share: float, held_out: object) -> tuple[Data, Data | None]:
-    """Training and validation data, both of them views."""
-    share = real(share, "fit: validation_split", least=0, below=1)
-    data = _pair_up(x, y, "fit")
-    if held_out is not None:
-        if not isinstance(held_out, (tuple, list)) or len(held_out) != 2:
-            raise ArgumentError("fit: validation_data: wanted a pair (x, y)")
-        return data, _pair_up(held_out[0], held_out[1], "fit: validation_data")
-    if not share:
-        return data, None
-    count = len(data.x)
-    if data.y is not None and len(data.y) != count:
-        raise ShapeError(f"fit: y: {len(data.y)} targets came for {count} samples")
-    kept = math.floor(count * (1 - share))
-    if not 0 < kept < count:
-        raise ArgumentError(f"fit: validation_split: {share:g} of {count} samples leaves one side empty")
-    return data.part(0, kept), data.part(kept, count)
-
-
-def _smallest_model() -> _native.Model:
-    return _native.Model(
-        [
-            {"op": "input", "name": "input", "inputs": [], "shape": (1,)},
-            {"op": "dense", "name": "dense", "inputs": [0], "units": 1, "use_bias": False},
-        ]
-    )
 
 
 _get_metric = metrics.get  # compile's argument hides the module

@@ -14,9 +14,6 @@ __all__ = ["CategoricalCrossentropy", "Loss", "MeanSquaredError", "SparseCategor
 class Loss(Configurable):
     """Base of all losses."""
 
-    sparse = False
-    """Whether targets are class numbers; else they have the shape of the predictions."""
-
     def native(self) -> dict[str, Any]:
         """The description that the native module reads."""
         return {"name": snake_case(type(self).__name__), "from_logits": False, **self.get_config()}
@@ -44,8 +41,6 @@ class SparseCategoricalCrossentropy(_Crossentropy):
     >>> losses.SparseCategoricalCrossentropy(from_logits=True)
     SparseCategoricalCrossentropy(from_logits=True)
     """
-
-    sparse = True
 
 
 class CategoricalCrossentropy(_Crossentropy):

@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcnn import _names, _random
-from fastcnn._arguments import choose, integer
+from fastcnn._arguments import Array, choose, integer
 from fastcnn._arguments import shape as as_shape
 from fastcnn._config import deserialize, serialize
 from fastcnn._network import Carried, Network, Shape
 from fastcnn._summary import Row, render
-from fastcnn._trainer import Array, Trainer
+from fastcnn._trainer import Trainer
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 from fastcnn.layers import CLASSES, InputLayer, Layer
 
 if TYPE_CHECKING:
+    from fastcnn.io import load_model
     from fastcnn.io.safetensors import Path
 
-__all__ = ["Sequential"]
+__all__ = ["Sequential", "load_model"]
 
 
 class Sequential(Trainer):
@@ -376,3 +377,11 @@ class Sequential(Trainer):
 
 
 _PERMUTATIONS = "permutations"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_model":  # late, since files are a slow import
+        from fastcnn.io import load_model
+
+        return load_model
+    raise AttributeError(f"module 'fastcnn.models' has no attribute {name!r}")

@@ -14,7 +14,7 @@ from fastcnn._config import Configurable
 from fastcnn.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from fastcnn._network import Array
+    from fastcnn._arguments import Array
     from fastcnn.models import Sequential
 
 Node: TypeAlias = dict[str, Any]

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Native sessions, run to their end: the machinery below fit, evaluate and predict.
+
+A session is bound to its arrays once and then runs batches for a slice of time a call, outside the
+interpreter's lock. Between two calls weights stand at a finished step: there signals, callbacks and the
+progress line get their turn.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from fastcnn import _native, _random
+from fastcnn._arguments import Array, integer, match_rank
+from fastcnn._data import Data, pair_up
+from fastcnn._progress import Progress
+from fastcnn._settings import Settings
+from fastcnn.callbacks import CallbackList, History
+from fastcnn.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastcnn._network import Network
+    from fastcnn.models import Sequential
+
+Score: TypeAlias = float | list[float]
+
+SLICE = 0.05  # seconds of a native call; Ctrl-C and the progress line wait so long, or for one batch
+_PHASES = {"train": "train", "evaluate": "test", "predict": "predict"}  # session mode -> name in callbacks
+
+
+class Runner(abc.ABC):
+    """What a model is compiled for, and the running of its sessions; `Trainer` adds what users call."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self._settings: Settings | None = None
+        self._permutations = 0  # drawn so far
+        self.history: History | None = None
+        self.stop_training = False
+
+    @abc.abstractmethod
+    def _bind(self, shape: tuple[int, ...] | None = None) -> Network:
+        """The network, built for samples of ``shape`` if it is not built yet."""
+
+    @abc.abstractmethod
+    def _binding(self) -> contextlib.AbstractContextManager[None]:
+        """Undoes a `_bind` within it if what follows raises."""
+
+    @property
+    @abc.abstractmethod
+    def built(self) -> bool:
+        """Whether shapes are bound and weights exist."""
+
+    def _compiled(self, where: str) -> Settings:
+        if self._settings is None:
+            raise ArgumentError(
+                f"{where}: the model {self.name!r} is not compiled; call compile(optimizer, loss) first"
+            )
+        return self._settings
+
+    def _session(
+        self, mode: str, where: str, data: Data, batch_size: int | None, out: Array | None = None
+    ) -> _native.Session:
+        size = 32 if batch_size is None else integer(batch_size, f"{where}: batch_size", least=1)
+        network = self._bind(data.x.shape[1:])
+        return network.native.session(mode, match_rank(data.x, network.input_shape), data.y, out, size)
+
+    def _run_all(
+        self, session: _native.Session, mode: str, calls: CallbackList, progress: Progress
+    ) -> dict[str, float]:
+        """One pass with its own hooks and line."""
+        phase = _PHASES[mode]
+        self._start(calls, {"verbose": progress.verbose, "steps": session.batches})
+        calls.call(f"on_{phase}_begin")
+        with contextlib.closing(progress):
+            progress.begin(session.batches)
+            logs = self._run(session, mode, calls, progress.update)
+            progress.end(logs)
+        calls.call(f"on_{phase}_end", logs)
+        return logs
+
+    def _run(
+        self,
+        session: _native.Session,
+        mode: str,
+        calls: CallbackList,
+        show: Callable[[int, Mapping[str, float]], None] = lambda done, logs: None,
+        order: Array | None = None,
+    ) -> dict[str, float]:
+        """All batches of a session, a slice a time; the means over them."""
+        phase = _PHASES[mode]
+        training = mode == "train"
+        by_batch = calls.want_batches(phase)
+        session.reset()
+        logs: dict[str, float] = {}
+        rate: float | None = None
+        done, total = 0, session.batches
+        while done < total and not (training and self.stop_training):
+            if by_batch:
+                calls.call(f"on_{phase}_batch_begin", done)
+            if training and rate != self._learning_rate():
+                rate = self._bind().native.learning_rate = self._learning_rate()
+            done = session.run(order, done, 0.0 if by_batch else SLICE)
+            logs = {} if mode == "predict" else self._means(session.totals())
+            if by_batch:
+                calls.call(f"on_{phase}_batch_end", done - 1, logs)
+            show(done, logs)
+        return logs
+
+    def _on_batch(self, mode: str, where: str, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
+        self._compiled(where)
+        data = pair_up(x, y, where)
+        with self._binding():
+            session = self._session(mode, where, data, max(1, len(data.x)))
+        if mode == "train":
+            self._bind().native.learning_rate = self._learning_rate()
+        session.run(None, 0, math.inf)
+        return self._means(session.totals())
+
+    def _means(self, totals: Mapping[str, float]) -> dict[str, float]:
+        sums = (totals["loss"], totals["correct"])
+        names = self._compiled("logs").names
+        return {name: total / totals["samples"] for name, total in zip(names, sums, strict=False)}
+
+    def _score(self, logs: Mapping[str, float]) -> Score:
+        values = [logs[name] for name in self._compiled("logs").names]
+        return values if len(values) > 1 else values[0]
+
+    def _learning_rate(self) -> float:
+        return self._compiled("learning_rate").optimizer.learning_rate
+
+    def _start(self, calls: CallbackList, params: Mapping[str, Any]) -> None:
+        calls.start(cast("Sequential", self), params)
+
+    def _next_order(self, count: int) -> Array:
+        order = _random.order(self._bind().native.seed, self._permutations, count)
+        self._permutations += 1
+        return order
