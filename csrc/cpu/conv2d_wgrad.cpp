@@ -35,10 +35,41 @@ struct Wgrad {
 // L2.
 constexpr int64_t kBlockPixels = 224, kBlockFloats = 128 << 10;
 
-Wgrad plan(const Conv2dShape& v) {
+// Splits the work into at least 16 tasks, if it is large enough, with the least memory traffic: every part of
+// the panels reads x, every part of the strips reads dy, and a partial sum is written, read and added.
+void choose_parts(Wgrad* d) {
+  const Conv2dShape& v = d->shape;
+  const double x = 1.0 * v.n * v.h * v.w * v.c, dy = 1.0 * v.n * v.p * v.q * v.k,
+               dw = 1.0 * v.r * v.s * d->in_g * v.k;
+  const int64_t wanted = std::min<int64_t>(16, tasks_for(conv_flops(v)));
+  const int64_t most_chunks =
+      std::max<int64_t>(1, std::min(d->blocks, static_cast<int64_t>((8 << 20) / dw)));  // 32 MB
+  int64_t most_tasks = 0;
+  double least = 0;
+  for (int64_t p = 1; p <= std::min(wanted, v.groups * d->panels); ++p)
+    for (int64_t s = 1; s <= std::min(wanted, d->strips); ++s) {
+      const int64_t c = std::min(most_chunks, ceil_div(wanted, p * s)), tasks = std::min(wanted, c * p * s);
+      const double traffic = p * x + s * dy + (c > 1 ? 3 * c * dw : 0);
+      if (tasks < most_tasks || (tasks == most_tasks && traffic >= least)) continue;
+      most_tasks = tasks, least = traffic;
+      d->panel_parts = p, d->strip_parts = s, d->chunks = c;
+    }
+}
+
+// A 1x1 convolution that keeps the size is one long column of pixels.
+Conv2dShape flattened(Conv2dShape v) {
+  if (v.r * v.s * v.stride_h * v.stride_w > 1 || v.p != v.h || v.q != v.w || v.pad_top || v.pad_left)
+    return v;
+  v.h = v.p = v.n * v.h * v.w;
+  v.w = v.q = v.n = 1;
+  return v;
+}
+
+Wgrad plan(const Conv2dShape& original) {
   const TileKernels& kernel = *kernels().tile;
   Wgrad d = {};
-  d.shape = v;
+  d.shape = flattened(original);
+  const Conv2dShape& v = d.shape;
   d.in_g = v.c / v.groups, d.out_g = v.k / v.groups;
   d.panel = kernel.lanes * std::min<int64_t>(kernel.vectors, ceil_div(d.out_g, kernel.lanes));
   d.panels = ceil_div(d.out_g, d.panel);
@@ -59,18 +90,7 @@ Wgrad plan(const Conv2dShape& v) {
   d.blocks = ceil_div(v.n, d.block_images) * d.bands;
   d.rows_in = (d.block_rows - 1) * v.stride_h + (v.r - 1) * v.dilation_h + 1;
 
-  // Partial sums cost memory traffic: only as many as the pixels pay for, or as stay in cache.
-  const int64_t wanted = tasks_for(conv_flops(v)), dw = v.r * v.s * d.in_g * v.k;
-  const int64_t worth = std::max(v.n * pixels / 2048, int64_t{64 << 10} / dw);
-  const int64_t fit = std::max<int64_t>(1, (int64_t{32} << 20) / (4 * dw));
-  // What is read of x should meet nine panels or taps.
-  d.panel_parts = std::min(v.groups * d.panels, ceil_div(wanted, 2));
-  if (v.groups == 1) d.panel_parts = std::min(d.panel_parts, std::max<int64_t>(1, d.panels * v.r * v.s / 9));
-  d.chunks = std::max<int64_t>(1, std::min({ceil_div(wanted, d.panel_parts), d.blocks, worth, fit}));
-  // A copied panel of dy should meet eight strips or taps.
-  const int64_t most_strips = std::max<int64_t>(1, d.strips * v.r * v.s / 8);
-  d.strip_parts =
-      std::min({d.strips, most_strips, std::max<int64_t>(1, wanted / (d.panel_parts * d.chunks))});
+  choose_parts(&d);
   return d;
 }
 
@@ -88,14 +108,21 @@ struct Block {
   bool first;
 };
 
-void copy_dy(const Wgrad& d, const Block& at, const float* dy, int64_t panel, float* out) {
+// All panels of a run of pixels before the next: memory is read in order.
+void copy_dy(const Wgrad& d, const Block& at, const float* dy, Range panels, float* out) {
   const Conv2dShape& v = d.shape;
-  const int64_t column = panel / d.panels * d.out_g + panel % d.panels * d.panel;
-  const int32_t cols = static_cast<int32_t>(std::min(d.panel, d.out_g - panel % d.panels * d.panel));
+  constexpr int64_t kRun = 16;
+  const int64_t pixels = at.rows * v.q;
   for (int64_t m = 0; m < at.images; ++m)
-    kernels().tile->pack({dy + ((at.n + m) * v.p + at.p) * v.q * v.k + column, v.k, 1, at.rows * v.q, cols,
-                          static_cast<int32_t>(d.panel)},
-                         out + m * at.rows * v.q * d.panel);
+    for (int64_t q = 0; q < pixels; q += kRun)
+      for (int64_t i = panels.begin; i < panels.end; ++i) {
+        const int64_t first = i % d.panels * d.panel;
+        const float* from = dy + (((at.n + m) * v.p + at.p) * v.q + q) * v.k + i / d.panels * d.out_g + first;
+        kernels().tile->pack(
+            {from, v.k, 1, std::min(kRun, pixels - q),
+             static_cast<int32_t>(std::min(d.panel, d.out_g - first)), static_cast<int32_t>(d.panel)},
+            out + (i - panels.begin) * panel_floats(d) + (m * pixels + q) * d.panel);
+      }
 }
 
 // x as tiles read it: image m of the block and its row h at data + m image + (h - top) row, where top is the
@@ -133,10 +160,19 @@ View copy_x(const Wgrad& d, const Block& at, const float* x, int64_t group, floa
   return {out, d.rows_in * row, row, width, v.pad_left};
 }
 
-// Many channels: read in place.
-View view_x(const Wgrad& d, const Block& at, const float* x, int64_t group) {
+// Many channels: read in place, after its lines were asked for in the order of memory (up to 6 % faster).
+View view_x(const Wgrad& d, const Block& at, const float* x, int64_t group, Range strips) {
   const Conv2dShape& v = d.shape;
   const int64_t row = v.w * v.c;
+  const int64_t begin = strips.begin * d.tile_rows, end = std::min(d.in_g, strips.end * d.tile_rows);
+  const Range h = {
+      std::max<int64_t>(0, at.p * v.stride_h - v.pad_top),
+      std::min(v.h, (at.p + at.rows - 1) * v.stride_h - v.pad_top + (v.r - 1) * v.dilation_h + 1)};
+  for (int64_t m = 0; m < at.images; ++m)
+    for (int64_t i = h.begin * v.w; i < h.end * v.w; ++i) {
+      const float* pixel = x + ((at.n + m) * v.h * v.w + i) * v.c + group * d.in_g;
+      for (int64_t c = begin; c < end; c += 16) __builtin_prefetch(pixel + c, 0, 2);
+    }
   return {x + (at.n * v.h + at.p * v.stride_h - v.pad_top) * row + group * d.in_g, v.h * row, row, v.c, 0};
 }
 
@@ -159,23 +195,25 @@ void run_tiles(const Wgrad& d, const Block& at, const View& x, const float* dy, 
   const Range all_p = {at.p, at.p + at.rows}, all_q = {0, v.q};
   Tile t = {};
   t.taps_h = at.images, t.a_h = x.image, t.b_h = at.rows * v.q * d.panel;
-  t.a_w = v.stride_h * x.row, t.b_w = v.q * d.panel;
-  t.a_step = v.stride_w * x.pixel, t.b_step = d.panel;
   t.a_row = 1, t.a_group = d.filter_rows > 1 ? v.dilation_h * x.row : 3;
   t.y_row = v.k, t.accumulate = !at.first;
   for (int64_t r = 0; r < v.r; r += d.filter_rows) {
     const Range p =
         d.filter_rows > 1 ? all_p : outputs_inside(all_p, v.stride_h, r * v.dilation_h - v.pad_top, v.h);
-    t.taps_w = p.end - p.begin;
     for (int64_t s = 0; s < (d.merged ? 1 : v.s); ++s) {
       const Range q =
           d.merged ? all_q : outputs_inside(all_q, v.stride_w, s * v.dilation_w - v.pad_left, v.w);
-      t.depth = q.end - q.begin;
+      t.taps_w = p.end - p.begin, t.a_w = v.stride_h * x.row, t.b_w = v.q * d.panel;
+      t.depth = q.end - q.begin, t.a_step = v.stride_w * x.pixel, t.b_step = d.panel;
       t.a = x.data, t.b = dy;
       if (t.taps_w && t.depth) {
         t.a += ((p.begin - at.p) * v.stride_h + r * v.dilation_h) * x.row +
                (q.begin * v.stride_w + s * v.dilation_w - v.pad_left + x.left) * x.pixel + first;
-        t.b += (p.begin - at.p) * t.b_w + q.begin * d.panel;
+        t.b += (p.begin - at.p) * t.b_w + q.begin * t.b_step;
+      }
+      if (t.depth == 1) {  // one column: the innermost loop runs down
+        t.depth = t.taps_w, t.a_step = t.a_w, t.b_step = t.b_w;
+        t.taps_w = 1;
       }
       t.y = dw + ((r * v.s + s) * d.in_g + first) * v.k + column;
       kernels().tile->strip(t, rows, cols, kernels().tile->max_rows[1]);
@@ -198,11 +236,10 @@ void run(const Wgrad& d, const float* x, const float* dy, float* dw, Context& co
     for (int64_t b = blocks.begin; b < blocks.end; ++b) {
       Block at = {b / d.bands * d.block_images, 0, b % d.bands * d.block_rows, 0, b == blocks.begin};
       at.images = std::min(d.block_images, v.n - at.n), at.rows = std::min(d.block_rows, v.p - at.p);
-      for (int64_t i = panels.begin; i < panels.end; ++i)
-        copy_dy(d, at, dy, i, panel_copy + (i - panels.begin) * panel_floats(d));
+      copy_dy(d, at, dy, panels, panel_copy);
       for (int64_t begin = panels.begin; begin < panels.end;) {
         const int64_t group = begin / d.panels, end = std::min(panels.end, (group + 1) * d.panels);
-        const View view = d.merged ? copy_x(d, at, x, group, x_copy) : view_x(d, at, x, group);
+        const View view = d.merged ? copy_x(d, at, x, group, x_copy) : view_x(d, at, x, group, strips);
         for (int64_t s = strips.begin; s < strips.end; ++s)
           for (int64_t i = begin; i < end; ++i)
             run_tiles(d, at, view, panel_copy + (i - panels.begin) * panel_floats(d), s, i,
