@@ -114,6 +114,9 @@ def test_build() -> None:
     model.build((None, 3))
     with pytest.raises(ShapeError, match="build"):
         model.build((None, 4))
+    for shape, error in ((5, DTypeError), ((None, 2.5), DTypeError), ((None, 0), ShapeError)):
+        with pytest.raises(error, match="build: input_shape"):
+            Sequential([layers.Dense(2)]).build(shape)
 
 
 def test_one_seed_one_model() -> None:
@@ -140,6 +143,8 @@ def test_set_weights_is_all_or_nothing() -> None:
     ):
         with pytest.raises(error):
             model.set_weights([weights[0] + 1, *weights[1:]])
+    with pytest.raises(DTypeError, match="wanted a list of arrays"):
+        model.set_weights(5)
     assert equal(model.get_weights(), before)
     before[0][:] = 0  # a copy
     assert model.get_weights()[0].any()
@@ -211,6 +216,8 @@ def test_what_cannot_be_stacked() -> None:
     model = small_cnn()
     with pytest.raises(DTypeError, match="wanted a layer"):
         model.add("dense")
+    with pytest.raises(DTypeError, match="wanted a list of layers"):
+        Sequential(3)
     with pytest.raises(ArgumentError, match="already stands in the model 'sequential'"):
         Sequential([model.layers[-1]])
     with pytest.raises(ArgumentError, match="an Input must stand first"):

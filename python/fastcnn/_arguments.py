@@ -71,11 +71,16 @@ def flag(value: object, where: str) -> bool:
     return bool(value)
 
 
+def listed(value: object, where: str, what: str) -> list[Any]:
+    """The items of a sequence."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise DTypeError(f"{where}: {value!r} came, wanted a list of {what}")
+    return list(value)
+
+
 def shape(value: object, where: str) -> tuple[int, ...]:
     """A sequence of sizes, each 1 or more."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise DTypeError(f"{where}: {value!r} came, wanted a sequence of integers")
-    sizes = tuple(integer(size, f"{where}: {value!r}") for size in value)
+    sizes = tuple(integer(size, f"{where}: {value!r}") for size in listed(value, where, "integers"))
     if any(size < 1 for size in sizes):
         raise ShapeError(f"{where}: {sizes} came, wanted sizes of 1 or more")
     return sizes

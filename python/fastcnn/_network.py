@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fastcnn import _native, _random
-from fastcnn._arguments import Array
+from fastcnn._arguments import Array, listed
 from fastcnn._summary import Row
 from fastcnn.errors import ArgumentError
 from fastcnn.layers import InputLayer, Layer
@@ -85,13 +85,11 @@ class Network:
 
     def set_weights(self, weights: Iterable[Any], layer: Layer) -> None:
         """Replace the weights of one layer."""
-        given = list(weights)
+        where = f"{type(layer).__name__} {layer.name!r}: set_weights"
+        given = listed(weights, where, "arrays")
         indices = self.of(layer)
         if len(given) != len(indices):
-            raise ArgumentError(
-                f"{type(layer).__name__} {layer.name!r}: set_weights: {len(given)} arrays came, "
-                f"wanted {len(indices)}"
-            )
+            raise ArgumentError(f"{where}: {len(given)} arrays came, wanted {len(indices)}")
         everything = self.native.get_parameters()
         for index, value in zip(indices, given, strict=True):
             everything[index] = np.asarray(value)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fastcnn._arguments import listed
 from fastcnn.errors import DTypeError
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class CallbackList:
 def _as_list(callbacks: Iterable[Callback] | Callback | None) -> list[Callback]:
     if callbacks is None:
         return []
-    found = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+    found = [callbacks] if isinstance(callbacks, Callback) else listed(callbacks, "callbacks", "callbacks")
     for callback in found:
         if not isinstance(callback, Callback):
             raise DTypeError(f"callbacks: {callback!r} came, wanted objects of fastcnn.callbacks.Callback")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcnn import _names, _random
-from fastcnn._arguments import Array, choose, integer
+from fastcnn._arguments import Array, choose, integer, listed
 from fastcnn._arguments import shape as as_shape
 from fastcnn._config import deserialize, serialize
 from fastcnn._network import Carried, Network, Shape
@@ -72,7 +72,8 @@ class Sequential(Trainer):
         self._carried: Carried = {}  # weights that outlive a change of the stack
         self._seed = _random.next_seed()
         self._lock = threading.RLock()
-        for layer in [layers] if isinstance(layers, Layer) else layers or []:
+        stack = [layers] if isinstance(layers, Layer) else layers
+        for layer in listed(stack, self._where, "layers") if stack is not None else []:
             self.add(layer)
         if self._shape is not None and self.layers:
             self._bind()  # so that a layer that does not fit is told of here
@@ -182,7 +183,8 @@ class Sequential(Trainer):
         if input_shape is None:
             self._bind()
             return
-        shape = as_shape(tuple(input_shape)[1:], f"{self._where}: build: input_shape")
+        where = f"{self._where}: build: input_shape"
+        shape = as_shape(listed(input_shape, where, "integers")[1:], where)
         if self._shape not in (None, shape):
             raise ShapeError(f"{self._where}: build: {shape} came, the model has {self._shape}")
         with self._binding():
@@ -246,7 +248,8 @@ class Sequential(Trainer):
         ArgumentError, ShapeError, DTypeError
             The weights do not fit; nothing has changed.
         """
-        self._bind().native.set_parameters([np.asarray(value) for value in weights])
+        arrays = [np.asarray(value) for value in listed(weights, f"{self._where}: set_weights", "arrays")]
+        self._bind().native.set_parameters(arrays)
 
     def get_layer_weights(self, layer: Layer) -> list[Array]:
         """What ``layer.get_weights()`` returns."""
