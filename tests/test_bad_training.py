@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""fit and compile refuse what is wrong by name and leave the model, its history and the data as they were.
+"""fit and compile refuse what is wrong by name and leave the model, its history and the data as they were."""
 
 from __future__ import annotations
 
