@@ -78,6 +78,9 @@ class Sequential(Trainer):
         if self._shape is not None and self.layers:
             self._bind()  # so that a layer that does not fit is told of here
 
+    def __repr__(self) -> str:
+        return f"<Sequential name={self.name}, built={self.built}>"
+
     @property
     def _where(self) -> str:
         return f"Sequential {self.name!r}"
@@ -201,6 +204,9 @@ class Sequential(Trainer):
         return None, *self._bind().output_shape
 
     def _bind(self, shape: Shape | None = None) -> Network:
+        network = self._network
+        if network is not None:  # without the lock, which a forked child might find taken
+            return network
         with self._lock:
             if self._network is None:
                 shape = self._shape or shape
