@@ -116,6 +116,8 @@ FASTCNN_INLINE void for_each_window_of_row(const Pool2dShape& s, Span inner, int
                   });
 }
 
+// The entry points copy their arguments: a store may alias the caller's struct, and then every size and
+// pointer is read again after each vector (2.4 times as slow for a 7x7 maximum backward).
 template <class Op>
 void fwd(const Pool2dFwd& args, int64_t begin, int64_t end) {
   const Pool2dFwd a = args;

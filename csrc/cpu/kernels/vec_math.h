@@ -3,7 +3,7 @@
 // those of Cephes (S. Moshier, single precision). Each function names its largest error against double
 // precision in units of the last place, on every 97th float, with and without fused arithmetic. NaN stays
 // NaN; infinities are exact; no function reads or changes the floating-point environment. Last, the two
-// integer operations that Philox needs.
+// integer operations that Philox needs, and stores past the caches.
 #pragma once
 #include "vec.h"
 
