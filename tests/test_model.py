@@ -51,10 +51,13 @@ def test_add_makes_the_same_model() -> None:
 
 def test_weights_stay_when_the_stack_changes() -> None:
     model = Sequential([layers.Dense(5, input_shape=(4,)), layers.Dense(3)])
+    model.set_weights([weights + 1 for weights in model.get_weights()])
     first, second = (layer.get_weights() for layer in model.layers)
     popped = model.pop()
     assert model.output_shape == (None, 5)
     model.add(layers.Dense(7))
+    with pytest.raises(ShapeError):
+        model.predict(np.zeros((1, 9)), verbose=0)
     assert equal(model.layers[0].get_weights(), first)
     assert model.layers[1].get_weights()[0].shape == (5, 7)
     other = Sequential([Input((5,)), popped])

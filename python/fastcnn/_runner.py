@@ -51,7 +51,7 @@ class Runner(abc.ABC):
 
     @abc.abstractmethod
     def _binding(self) -> contextlib.AbstractContextManager[None]:
-        """Undoes a `_bind` within it if what follows raises."""
+        """Lets go of a shape that was bound within it if what follows raises."""
 
     @property
     @abc.abstractmethod

@@ -224,12 +224,12 @@ class Sequential(Trainer):
 
     @contextlib.contextmanager
     def _binding(self) -> Iterator[None]:
-        network, shape = self._network, self._shape
+        bound = self._shape is not None
         try:
             yield
         except BaseException:
-            if network is None:
-                self._network, self._shape = None, shape
+            if not bound:
+                self._network = self._shape = None
             raise
 
     # Weights and state
