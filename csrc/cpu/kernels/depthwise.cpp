@@ -23,9 +23,9 @@ FASTCNN_INLINE Vec read(const float* p, int n) {
 template <int Group, int Lane, int NQ, bool Whole>
 FASTCNN_INLINE void multiply(Vec (&acc)[NQ], const Vec (&x)[NQ], const float* w, int64_t w_g, int n) {
   if constexpr (Lane < Group) {
-    const Vec weight = read<Whole>(w + Lane * w_g, n);
+    const Vec weight = read<Whole>(w, n);
     FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = fma(spread<Group, Lane>(x[i]), weight, acc[i]);
-    multiply<Group, Lane + 1, NQ, Whole>(acc, x, w, w_g, n);
+    multiply<Group, Lane + 1, NQ, Whole>(acc, x, w + w_g, w_g, n);
   }
 }
 
@@ -44,20 +44,24 @@ FASTCNN_INLINE void slide(Vec (&acc)[NQ], const Vec (&w)[TW][Group], Vec x, int 
 // TW > 0: exactly so many taps, and x_w = x_q.
 template <int Group, int TW, int NQ, bool Whole>
 FASTCNN_INLINE void sum_taps(Vec (&acc)[NQ], const DepthwiseRow& d, int64_t c, int n) {
-  const int64_t x_q = opaque(d.x_q);
-  for (int64_t h = 0; h < d.taps_h; ++h) {
-    const float *x = d.x + h * d.x_h + c, *w = d.w + h * d.w_h + c;
+  const int64_t x_q = opaque(d.x_q), w_w = opaque(d.w_w), w_g = opaque(d.w_g);
+  const float *x_row = d.x + c, *w_row = d.w + c;
+  for (int64_t h = d.taps_h; h > 0; --h, x_row += d.x_h, w_row += d.w_h) {
+    const float *x = x_row, *w = w_row;
     if constexpr (TW > 0) {
       Vec weights[TW][Group];
-      FASTCNN_UNROLL for (int t = 0; t < TW; ++t) FASTCNN_UNROLL for (int g = 0; g < Group; ++g)
-          weights[t][g] = read<Whole>(w + t * d.w_w + g * d.w_g, n);
+      FASTCNN_UNROLL for (int t = 0; t < TW; ++t, w = opaque(w + w_w)) {
+        const float* p = w;
+        FASTCNN_UNROLL for (int g = 0; g < Group; ++g, p += w_g) weights[t][g] = read<Whole>(p, n);
+      }
       FASTCNN_UNROLL for (int j = 0; j < NQ + TW - 1; ++j, x += x_q)
           slide<Group, 0, TW, NQ>(acc, weights, read<Whole>(x, n), j);
     } else {
-      for (int64_t t = 0; t < d.taps_w; ++t, x += d.x_w, w += d.w_w) {
+      for (int64_t t = 0; t < d.taps_w; ++t, x += d.x_w, w += w_w) {
         Vec v[NQ];
-        FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) v[i] = read<Whole>(x + i * x_q, n);
-        multiply<Group, 0, NQ, Whole>(acc, v, w, d.w_g, n);
+        const float* p = x;
+        FASTCNN_UNROLL for (int i = 0; i < NQ; ++i, p += x_q) v[i] = read<Whole>(p, n);
+        multiply<Group, 0, NQ, Whole>(acc, v, w, w_g, n);
       }
     }
   }
@@ -119,10 +123,8 @@ void row(const DepthwiseRow& d) {
 
 // Group * TH * TW sums, a vector of dy and one of x fit the registers.
 constexpr DepthwiseTaps taps_of(int group) {
-  return group == 1 ? DepthwiseTaps{3, 5}
-                    : DepthwiseTaps{1, group == 2                       ? 5
-                                       : group == 4 || kRegisters == 32 ? 3
-                                                                        : 1};
+  if (group == 1) return {3, 5};
+  return {1, group == 2 ? 5 : group == 4 ? 3 : kRegisters / 16};
 }
 
 template <int Group, int Lane, int TW>

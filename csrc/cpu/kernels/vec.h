@@ -150,7 +150,8 @@ FASTCNN_INLINE void transpose(Vec (&v)[kLanes]) {
 
 // Hides a value's origin from the optimiser, which would emit a second copy of a loop for steps that happen
 // to be 1.
-FASTCNN_INLINE int64_t opaque(int64_t x) {
+template <class T>
+FASTCNN_INLINE T opaque(T x) {
   __asm__("" : "+r"(x));
   return x;
 }
