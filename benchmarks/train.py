@@ -18,9 +18,9 @@ from harness.tasks import TrainTask
 OPTIMIZERS = ("sgd", "adam")
 EPOCHS = {
     # batch sizes, images in an epoch: long enough to time, and for a call's own cost to be that of real use
-    "dense": ((32,), 19_200),
-    "lenet5": ((32, 128), 6_400),
-    "mnist_cnn": ((32, 128), 2_560),
+    "dense": ((32,), 9_600),
+    "lenet5": ((32, 128), 3_200),
+    "mnist_cnn": ((32, 128), 1_280),
 }
 FLOORS = {"dense": 3.0, "lenet5": 1.5, "mnist_cnn": 1.3}
 QUICK_IMAGES = 640

@@ -191,6 +191,12 @@ class _Trainer:
 
         self.loss = torch.compile(loss, dynamic=False) if compiled else loss
 
+    def scale_epsilon(self, count: int) -> None:
+        """Make Adam's step number `count` that of Keras, which adds epsilon before it corrects the bias."""
+        if isinstance(self.optimizer, torch.optim.Adam):
+            for group in self.optimizer.param_groups:
+                group["eps"] = networks.ADAM_EPSILON / (1.0 - group["betas"][1] ** count) ** 0.5
+
     def step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(x, y)
@@ -217,6 +223,10 @@ def _train(task: TrainTask, compiled: bool, layout: torch.memory_format) -> Job:
     def losses() -> NDArray[np.float32]:
         fresh = _Trainer(network.without_dropout(), task.optimizer, compiled, layout)
         batches = [slice(i, i + task.batch) for i in range(0, LOSSES * task.batch, task.batch)]
-        return np.array([fresh.step(x[batch], y[batch]) for batch in batches], np.float32)
+        values: list[torch.Tensor] = []
+        for count, batch in enumerate(batches, 1):
+            fresh.scale_epsilon(count)
+            values.append(fresh.step(x[batch], y[batch]))
+        return np.array(values, np.float32)
 
     return Job(epoch, losses, warmups=1)
