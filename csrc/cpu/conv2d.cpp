@@ -2,8 +2,9 @@
 // Direct convolution, channels-last: fprop, and dgrad as the same sum over dy.
 //
 //   fprop  y [n,p,q,k] = sum over r,s,c of x [n, p stride + r dilation - pad, ..., c] w[r,s,c,k]
-//   dgrad  dx[n,h,w,c] = sum over r,s,k of dy[n, (h + pad - r dilation) / stride, ..., k] w[r,s,c,k], where
-//   that divides
+//   dgrad  dx[n,h,w,c] = sum over r,s,k of dy[n, (h + pad - r dilation) / stride, ..., k] w[r,s,c,k],
+//
+// where the division leaves no remainder.
 //
 // A strided dgrad falls apart into stride_h x stride_w phases of dx, each an ordinary convolution of dy with
 // every stride-th tap, stored every stride-th pixel. An output row of one panel of output channels is a strip

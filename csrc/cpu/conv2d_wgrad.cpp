@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weight gradient of the convolution, channels-last:
 //
-//   dw[r,s,c,k] = sum over n,p,q of x[n, p stride + r dilation - pad, q stride + s dilation - pad, c]
-//   dy[n,p,q,k]
+//   dw[r,s,c,k] = sum over n,p,q of dy[n,p,q,k] x[n, p stride + r dilation - pad, ..., c]
 //
-// Register tiles (kernels/tile.h) of input channels x output channels, the sum running over output pixels. A
-// block of pixels is copied first so that everything a tile reads is contiguous and stays in L1: dy in panels
-// [pixels][lanes], x in strips of as many channels as a tile has rows, with zeros for the columns beyond the
-// input (rows are clipped from the sum). With few channels a strip holds all of them, and the rows of a tile
-// are the taps s and channels c of a filter row. Pixels are split by shape alone into partial sums, added in
-// order at the end.
+// Register tiles (kernels/tile.h) of input channels x output channels, the sum running over output pixels,
+// block by block. dy of a block is copied to panels [pixels][lanes] that stay in L1 while all taps and
+// channels of x meet them. x is read in place and its borders clipped from the sums: a tile needs one or two
+// lines of it per step, which L2 delivers in time (copying strips of x as well cost a fifth of the time of a
+// 64-channel layer). With few channels x is copied with its zeros, and the rows of a tile are the taps s and
+// channels c of a filter row. Pixels are split by shape alone into partial sums, added in order at the end.
 #include "blocking.h"
 
 namespace fastcnn {

@@ -46,30 +46,44 @@ FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t) {
 template <int MR, int NV>
 void tile(const Tile& t, int tail) {
   Vec acc[MR][NV];
-  FASTCNN_UNROLL for (int i = 0; i < MR; ++i) FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = Vec{};
+  FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+    FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = Vec{};
+  }
   multiply<MR, NV>(acc, t);
   const auto read = [tail](const float* p, int j) {
     return j < NV - 1 || tail == kLanes ? load(p + j * kLanes) : load_n(p + j * kLanes, tail);
   };
-  if (t.bias) FASTCNN_UNROLL for (int j = 0; j < NV; ++j) {
+  if (t.bias) {
+    FASTCNN_UNROLL for (int j = 0; j < NV; ++j) {
       const Vec bias = read(t.bias, j);
       FASTCNN_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = acc[i][j] + bias;
     }
-  if (t.accumulate)
-    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
-        acc[i][j] + read(t.y + i * t.y_row, j);
-  if (t.relu)
-    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
-        relu(acc[i][j]);
-  if (t.mask)
-    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
-        read(t.mask + i * t.y_row, j) <= Vec{} ? Vec{} : acc[i][j];
-  FASTCNN_UNROLL for (int i = 0; i < MR; ++i) FASTCNN_UNROLL for (int j = 0; j < NV; ++j) {
-    float* p = t.y + i * t.y_row + j * kLanes;
-    if (j < NV - 1 || tail == kLanes)
-      store(p, acc[i][j]);
-    else
-      store_n(p, acc[i][j], tail);
+  }
+  if (t.accumulate) {
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+      FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] + read(t.y + i * t.y_row, j);
+    }
+  }
+  if (t.relu) {
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+      FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = relu(acc[i][j]);
+    }
+  }
+  if (t.mask) {
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+      FASTCNN_UNROLL for (int j = 0; j < NV; ++j) {
+        acc[i][j] = read(t.mask + i * t.y_row, j) <= Vec{} ? Vec{} : acc[i][j];
+      }
+    }
+  }
+  FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+    FASTCNN_UNROLL for (int j = 0; j < NV; ++j) {
+      float* p = t.y + i * t.y_row + j * kLanes;
+      if (j < NV - 1 || tail == kLanes)
+        store(p, acc[i][j]);
+      else
+        store_n(p, acc[i][j], tail);
+    }
   }
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The register tile that every matrix kernel of the CPU is made of (convolution, its gradients, GEMM):
 //
-//   y[i][j] = epilogue( sum over h < taps_h, w < taps_w, k < depth of
-//                       a[h a_h + w a_w + i / 3 a_group + i % 3 a_row + k a_step] * b[h b_h + w b_w + k
-//                       b_step + j] )
+//   y[i][j] = epilogue(sum over h < taps_h, w < taps_w, k < depth of a[A] b[B])
+//   A = h a_h + w a_w + i / 3 a_group + i % 3 a_row + k a_step
+//   B = h b_h + w b_w + j + k b_step
 //
 // Rows come in threes: evenly spaced rows have a_group = 3 a_row; three taps of three filter rows fit as
 // well. A row of the tile broadcasts scalars of a; columns are the lanes of a few vectors. Strides, dilation,
