@@ -143,7 +143,7 @@ CONV_FULL: tuple[ConvCase, ...] = (
 CONV_PARALLEL: tuple[ConvCase, ...] = (
     ConvCase(8, 28, 28, 1, 6, r=5, s=5, padding=2),
     ConvCase(16, 14, 14, 6, 16, r=5, s=5),
-    ConvCase(7, 28, 28, 32, 33, padding="same"),
+    ConvCase(3, 28, 28, 32, 33, padding="same"),
     ConvCase(1, 14, 15, 65, 96, padding="same", strides=(2, 2)),
     ConvCase(5, 19, 21, 48, 48, groups=48, padding="same"),
     ConvCase(3, 17, 16, 64, 64, groups=4, padding=1, dilation_rate=(2, 2)),
