@@ -34,6 +34,8 @@ struct Wgrad {
 // L2.
 constexpr int64_t kBlockPixels = 224, kBlockFloats = 128 << 10;
 
+int64_t panel_floats(const Wgrad& d) { return d.block_images * d.block_rows * d.shape.q * d.panel; }
+
 // Splits the work into at least 16 tasks, if it is large enough, with the least memory traffic: every part of
 // the panels reads x, every part of the strips reads dy, and a partial sum is written, read and added.
 void choose_parts(Wgrad* d) {
@@ -45,7 +47,10 @@ void choose_parts(Wgrad* d) {
       std::max<int64_t>(1, std::min(d->blocks, static_cast<int64_t>((8 << 20) / dw)));  // 32 MB
   int64_t most_tasks = 0;
   double least = 0;
-  for (int64_t p = 1; p <= std::min(wanted, v.groups * d->panels); ++p)
+  // The copied panels of a part stay in L2.
+  const int64_t all_panels = v.groups * d->panels;
+  const int64_t least_parts = std::min(all_panels, ceil_div(all_panels * panel_floats(*d), 256 << 10));
+  for (int64_t p = least_parts; p <= std::max(least_parts, std::min(wanted, all_panels)); ++p)
     for (int64_t s = 1; s <= std::min(wanted, d->strips); ++s) {
       const int64_t c = std::min(most_chunks, ceil_div(wanted, p * s)), tasks = std::min(wanted, c * p * s);
       const double traffic = p * x + s * dy + (c > 1 ? 3 * c * dw : 0);
@@ -94,7 +99,6 @@ Wgrad plan(const Conv2dShape& original) {
 }
 
 int64_t dw_floats(const Wgrad& d) { return d.shape.r * d.shape.s * d.in_g * d.shape.k; }
-int64_t panel_floats(const Wgrad& d) { return d.block_images * d.block_rows * d.shape.q * d.panel; }
 int64_t most_panels(const Wgrad& d) { return ceil_div(d.shape.groups * d.panels, d.panel_parts); }
 size_t panel_bytes(const Wgrad& d) { return float_bytes(most_panels(d) * panel_floats(d)); }
 size_t copy_bytes(const Wgrad& d) {
