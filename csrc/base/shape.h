@@ -87,7 +87,8 @@ struct OptimizerShape {
   Optimizer optimizer;
   float momentum;
   int32_t nesterov;
-  float beta_1, beta_2, epsilon;
+  float epsilon;
+  double beta_1, beta_2;  // 1 - beta is what the formula needs: in float32 it would be off by 1e-5 of itself
 };
 
 // What changes from step to step and is not data: read by kernels, on a GPU from device memory.

@@ -18,7 +18,7 @@ int slots(const OptimizerShape& s) { return s.optimizer == Optimizer::kAdam ? 2 
 // Keras's rate of step t = 1, 2, ..., with both bias corrections; in double, since 1 - beta^t cancels.
 float adam_rate(const OptimizerShape& s, const RunScalars& scalars) {
   const double t = double(scalars.step + 1);
-  const double first = 1.0 - std::pow(double(s.beta_1), t), second = 1.0 - std::pow(double(s.beta_2), t);
+  const double first = 1.0 - std::pow(s.beta_1, t), second = 1.0 - std::pow(s.beta_2, t);
   return float(double(scalars.learning_rate) * std::sqrt(second) / first);
 }
 
@@ -53,8 +53,8 @@ void run_optimizer_flat(const Prepared& p, const Operands& operands, Context& co
     run.count = end - begin;
     run.rate = rate;
     run.momentum = s.momentum;
-    run.one_minus_beta_1 = float(1.0 - double(s.beta_1));
-    run.one_minus_beta_2 = float(1.0 - double(s.beta_2));
+    run.one_minus_beta_1 = float(1.0 - s.beta_1);
+    run.one_minus_beta_2 = float(1.0 - s.beta_2);
     run.epsilon = s.epsilon;
     f(run);
   });

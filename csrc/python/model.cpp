@@ -18,19 +18,17 @@ namespace {
 
 OptimizerShape read_optimizer(const py::dict& from) {
   const char* op = "optimizer";
-  const auto real = [&](const char* key) {
-    return static_cast<float>(real_number(op, key, required(op, from, key)));
-  };
+  const auto real = [&](const char* key) { return real_number(op, key, required(op, from, key)); };
   OptimizerShape shape{};
   if (choice(op, "name", required(op, from, "name"), {"sgd", "adam"}) == 0) {
     shape.optimizer = Optimizer::kSgd;
-    shape.momentum = real("momentum");
+    shape.momentum = static_cast<float>(real("momentum"));
     shape.nesterov = truth(op, "nesterov", required(op, from, "nesterov"));
   } else {
     shape.optimizer = Optimizer::kAdam;
     shape.beta_1 = real("beta_1");
     shape.beta_2 = real("beta_2");
-    shape.epsilon = real("epsilon");
+    shape.epsilon = static_cast<float>(real("epsilon"));
   }
   return shape;
 }

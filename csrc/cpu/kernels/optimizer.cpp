@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // One step of an optimizer on parameters p with gradient g; Keras's formulas, each operation rounded as
-// there:
-//   SGD        p -= rate g            momentum  v = momentum v - rate g, p += v            Nesterov  p +=
-//   momentum v - rate g Adam       m += (g - m) (1 - beta_1), v += (g g - v) (1 - beta_2), p -= m rate /
-//   (sqrt(v) + epsilon)
+// there.
+//
+//   SGD       p -= rate g
+//   momentum  v = momentum v - rate g, p += v
+//   Nesterov  v = momentum v - rate g, p += momentum v - rate g
+//   Adam      m += (g - m) (1 - beta_1), v += (g g - v) (1 - beta_2), p -= m rate / (sqrt(v) + epsilon)
+//
 // Called by cpu/optimizer.cpp with pieces of the flat arrays of a model.
 #include "optimizer.h"
 
