@@ -18,7 +18,7 @@ from pathlib import Path
 from check_isa_objects import isa_objects, run
 
 # Accesses allowed. Other files are only reported: a polynomial that reloads a constant loses little.
-# Those of depthwise, from GCC 12, are in variants for narrow groups: sums_taps<8, 1, 3>, row_outputs<4, 3, 3>.
+# Those of depthwise (GCC 12) are in variants for narrow groups: sums_taps<8, 1, 3>, row_outputs<4, 3, 3>.
 BUDGET = {"tile": 0, "depthwise": 14}
 
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
