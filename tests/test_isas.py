@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fastcnn
 import pytest
+
+import fastcnn
 from fastcnn import _native
 
 HERE = Path(__file__).parent
@@ -19,12 +20,16 @@ OTHERS = [isa for isa in fastcnn.isas() if isa != _native.isa()]
 def run_in(isa: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "FASTCNN_ISA": isa}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, env=environment, cwd=HERE.parent, capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        command, env=environment, cwd=HERE.parent, capture_output=True, text=True, timeout=600
+    )
 
 
 @pytest.mark.parametrize("isa", OTHERS)
 def test_kernels(isa: str) -> None:
-    files = [str(HERE / name) for name in ("kernels", "test_views.py", "test_guard_pages.py", "test_threads.py")]
+    files = [
+        str(HERE / name) for name in ("kernels", "test_views.py", "test_guard_pages.py", "test_threads.py")
+    ]
     options = ("-q", "--tb=short", "-p", "no:cacheprovider", "-k", "not lenet")
     run = run_in(isa, "-m", "pytest", *options, *files)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]

@@ -9,16 +9,41 @@ from numpy.typing import NDArray
 _Array = NDArray[np.float32]
 
 def conv2d(
-    x: Any, kernel: Any, bias: Any, strides: Any, padding: Any, dilation_rate: Any, groups: Any, activation: Any,
-    data_format: Any, math: Any, out: Any,
+    x: Any,
+    kernel: Any,
+    bias: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    groups: Any,
+    activation: Any,
+    data_format: Any,
+    math: Any,
+    out: Any,
 ) -> _Array: ...
 def conv2d_dgrad(
-    dy: Any, kernel: Any, input_shape: Any, strides: Any, padding: Any, dilation_rate: Any, groups: Any,
-    data_format: Any, math: Any, out: Any,
+    dy: Any,
+    kernel: Any,
+    input_shape: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    groups: Any,
+    data_format: Any,
+    math: Any,
+    out: Any,
 ) -> _Array: ...
 def conv2d_wgrad(
-    x: Any, dy: Any, kernel_size: Any, strides: Any, padding: Any, dilation_rate: Any, groups: Any,
-    data_format: Any, math: Any, out: Any,
+    x: Any,
+    dy: Any,
+    kernel_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    groups: Any,
+    data_format: Any,
+    math: Any,
+    out: Any,
 ) -> _Array: ...
 def max_pool2d(
     x: Any, pool_size: Any, strides: Any, padding: Any, ceil_mode: Any, data_format: Any, out: Any
@@ -33,10 +58,24 @@ def max_pool2d_bwd(
     dy: Any, x: Any, pool_size: Any, strides: Any, padding: Any, ceil_mode: Any, data_format: Any, out: Any
 ) -> _Array: ...
 def average_pool2d_bwd(
-    dy: Any, input_shape: Any, pool_size: Any, strides: Any, padding: Any, ceil_mode: Any, data_format: Any, out: Any
+    dy: Any,
+    input_shape: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
 ) -> _Array: ...
 def sum_pool2d_bwd(
-    dy: Any, input_shape: Any, pool_size: Any, strides: Any, padding: Any, ceil_mode: Any, data_format: Any, out: Any
+    dy: Any,
+    input_shape: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
 ) -> _Array: ...
 def gemm(
     a: Any, b: Any, transpose_a: Any, transpose_b: Any, bias: Any, activation: Any, out: Any
@@ -70,7 +109,13 @@ class Model:
     def get_parameters(self) -> list[_Array]: ...
     def set_parameters(self, weights: Any) -> None: ...
     def compile(
-        self, optimizer: dict[str, Any], loss: dict[str, Any], accuracy: Any, device: Any, precision: Any, math: Any
+        self,
+        optimizer: dict[str, Any],
+        loss: dict[str, Any],
+        accuracy: Any,
+        device: Any,
+        precision: Any,
+        math: Any,
     ) -> None: ...
     learning_rate: float
     step: int

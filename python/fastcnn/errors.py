@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exceptions of fastcnn.
 
-Each inherits the builtin that fits, so ordinary ``except ValueError`` works. A message names the operator or the
-layer, the argument, what came and what was wanted. If a call raises, nothing that the caller owns has changed.
-The extension raises these same classes.
+Each inherits the builtin that fits, so ordinary ``except ValueError`` works. A message names the operator or
+the layer, the argument, what came and what was wanted. If a call raises, nothing that the caller owns has
+changed. The extension raises these same classes.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every kernel as a function on NumPy arrays, forward and backward.
 
-Names, argument names, defaults and layouts are Keras 3's: images are channels-last ``[N, H, W, C]``, convolution kernels
-``[R, S, C / groups, K]``. What Keras lacks is added in its style: integer and asymmetric padding, sum pooling, the
-backward passes.
+Names, argument names, defaults and layouts are Keras 3's: images are channels-last ``[N, H, W, C]``,
+convolution kernels ``[R, S, C / groups, K]``. What Keras lacks is added in its style: integer and
+asymmetric padding, sum pooling, the backward passes.
 
-All functions share these rules. Arrays are float32, of any strides (views are accepted); another dtype raises
-`fastcnn.DTypeError`. ``out`` is an array of exactly the result's shape, C-contiguous, writable and apart from every
-input; it is what is returned. Everything is checked before anything is written: `fastcnn.ShapeError` and
-`fastcnn.ArgumentError` name the argument, what came and what was wanted. Results have the same bits for any number of
-threads.
+All functions share these rules. Arrays are float32, of any strides (views are accepted); another dtype
+raises `fastcnn.DTypeError`. ``out`` is an array of exactly the result's shape, C-contiguous, writable and
+apart from every input; it is what is returned. Everything is checked before anything is written:
+`fastcnn.ShapeError` and `fastcnn.ArgumentError` name the argument, what came and what was wanted. Results
+have the same bits for any number of threads.
 
-``padding`` is ``"valid"`` (none), ``"same"`` (the output has ``ceil(size / stride)`` pixels; the odd one goes to the
-bottom and right), ``p``, ``(h, w)``, or ``((top, bottom), (left, right))``. ``data_format="channels_first"`` accepts and
-returns ``[N, C, H, W]``, converted at the edge.
+``padding`` is ``"valid"`` (none), ``"same"`` (the output has ``ceil(size / stride)`` pixels; the odd one
+goes to the bottom and right), ``p``, ``(h, w)``, or ``((top, bottom), (left, right))``.
+``data_format="channels_first"`` accepts and returns ``[N, C, H, W]``, converted at the edge.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def conv2d(
 ) -> Array:
     """Convolve images with a bank of filters (cross-correlation, as every framework means it).
 
-    ``y[n,p,q,k] = activation(bias[k] + sum_{r,s,c} x[n, p*stride + r*dilation - top, q*stride + s*dilation - left, c]
-    * kernel[r,s,c,k])``, with zeros outside the image.
+    ``y[n,p,q,k] = activation(bias[k] + sum_{r,s,c} kernel[r,s,c,k]
+    * x[n, p*stride + r*dilation - top, q*stride + s*dilation - left, c])``, with zeros outside the image.
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ def conv2d_dgrad(
 ) -> Array:
     """Gradient of `conv2d` with respect to its input.
 
-    ``dx[n,h,w,c] = sum dy[n,p,q,k] * kernel[r,s,c,k]`` over the ``(p, r)`` with ``h = p*stride + r*dilation - top`` and
-    likewise ``(q, s)``. Pixels that no window reads get 0.
+    ``dx[n,h,w,c] = sum dy[n,p,q,k] * kernel[r,s,c,k]`` over the ``(p, r)`` with
+    ``h = p*stride + r*dilation - top`` and likewise ``(q, s)``. Pixels that no window reads get 0.
 
     Parameters
     ----------
@@ -150,7 +150,8 @@ def conv2d_dgrad(
     --------
     >>> import numpy as np
     >>> from fastcnn import ops
-    >>> ops.conv2d_dgrad(np.ones((1, 2, 2, 1), np.float32), np.ones((2, 2, 1, 1), np.float32), (1, 3, 3, 1))[0, :, :, 0]
+    >>> dy, kernel = np.ones((1, 2, 2, 1), np.float32), np.ones((2, 2, 1, 1), np.float32)
+    >>> ops.conv2d_dgrad(dy, kernel, (1, 3, 3, 1))[0, :, :, 0]
     array([[1., 2., 1.],
            [2., 4., 2.],
            [1., 2., 1.]], dtype=float32)
@@ -175,7 +176,8 @@ def conv2d_wgrad(
 ) -> Array:
     """Gradient of `conv2d` with respect to its kernel.
 
-    ``dw[r,s,c,k] = sum_{n,p,q} x[n, p*stride + r*dilation - top, q*stride + s*dilation - left, c] * dy[n,p,q,k]``
+    ``dw[r,s,c,k] = sum_{n,p,q} dy[n,p,q,k]
+    * x[n, p*stride + r*dilation - top, q*stride + s*dilation - left, c]``
 
     Parameters
     ----------
@@ -216,9 +218,9 @@ def max_pool2d(
     data_format: str = "channels_last",
     out: Array | None = None,
 ) -> Array:
-    """Largest value of each window: ``y[n,p,q,c] = max_{r,s} x[n, p*stride + r - top, q*stride + s - left, c]``.
+    """Largest value of each window.
 
-    Padding never wins; NaN always does.
+    ``y[n,p,q,c] = max_{r,s} x[n, p*stride + r - top, q*stride + s - left, c]``. Padding never wins; NaN always does.
 
     Parameters
     ----------
@@ -309,7 +311,9 @@ def max_pool2d_bwd(
     data_format: str = "channels_last",
     out: Array | None = None,
 ) -> Array:
-    """Gradient of `max_pool2d`: each ``dy`` goes to the first largest pixel of its window (a NaN counts as largest).
+    """Gradient of `max_pool2d`: each ``dy`` goes to the first largest pixel of its window.
+
+    A NaN counts as largest.
 
     Parameters
     ----------
@@ -386,7 +390,9 @@ def sum_pool2d_bwd(
     data_format: str = "channels_last",
     out: Array | None = None,
 ) -> Array:
-    """Gradient of `sum_pool2d`: each ``dy`` goes to every pixel of its window. Parameters as in `average_pool2d_bwd`.
+    """Gradient of `sum_pool2d`: each ``dy`` goes to every pixel of its window.
+
+    Parameters are those of `average_pool2d_bwd`.
 
     Examples
     --------
