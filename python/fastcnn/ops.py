@@ -220,7 +220,8 @@ def max_pool2d(
 ) -> Array:
     """Largest value of each window.
 
-    ``y[n,p,q,c] = max_{r,s} x[n, p*stride + r - top, q*stride + s - left, c]``. Padding never wins; NaN always does.
+    ``y[n,p,q,c] = max_{r,s} x[n, p*stride + r - top, q*stride + s - left, c]``. Padding never wins; NaN
+    always does.
 
     Parameters
     ----------
