@@ -125,24 +125,22 @@ std::string table(const std::vector<Row>& rows) {
 }  // namespace
 
 std::string Plan::describe(int64_t n) {
-  const StepList& steps = list(n);
+  const StepList& steps = this->steps(n);
   static const char* const modes[] = {"train", "evaluate", "predict"};
   std::vector<Row> rows = {{"step", "layer", "kernel", "shapes", "MFLOP", "kB", "output at", "us"}};
-  const double to_us = 1e6 / static_cast<double>(std::max<int64_t>(steps.timed, 1));
-  const auto us = [&](double seconds) {
-    return steps.timed ? print("%.1f", seconds * to_us) : std::string("-");
+  const auto us = [&steps](double seconds) {
+    return steps.seconds > 0 ? print("%.1f", seconds * 1e6) : std::string("-");
   };
-  double bytes = 0, seconds = 0;
+  double bytes = 0;
   for (const PlannedStep& step : steps.steps) {
     const Prepared& p = step.prepared;
     rows.push_back({std::to_string(rows.size() - 1), step.name, p.kernel,
                     shapes_text(p.op) + epilogue_text(p.op.epilogue), print("%.3f", p.flops * 1e-6),
                     print("%.1f", p.bytes * 1e-3), offset_text(step.out[0]), us(step.seconds)});
     bytes += p.bytes;
-    seconds += step.seconds;
   }
-  rows.push_back(
-      {"", "", "", "", print("%.3f", steps.flops * 1e-6), print("%.1f", bytes * 1e-3), "", us(seconds)});
+  rows.push_back({"", "", "", "", print("%.3f", steps.flops * 1e-6), print("%.1f", bytes * 1e-3), "",
+                  us(steps.seconds)});
   return print("%s, batch of %lld: %zu steps, arena of %zu bytes, %s\n", modes[static_cast<int>(mode_)],
                ll(n), steps.steps.size(), steps.arena_bytes,
                steps.parallel ? "on all threads" : "on one thread") +

@@ -2,7 +2,8 @@
 // The backward half of a training step: one rule grad_<operator> for each row of FASTCNN_OPERATORS. A rule is
 // given the gradient of its node's output and adds the steps that write the gradients of the parameters and,
 // where a parameter lies before it, of the input. An operator without a rule does not link.
-// Every value has one reader: no operator joins two branches yet, and build_graph() refuses one that leads nowhere.
+// Every value has one reader: no operator joins two branches yet, and build_graph() refuses one that leads
+// nowhere.
 #include "builder.h"
 
 namespace fastcnn {

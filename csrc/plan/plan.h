@@ -18,12 +18,14 @@ class Plan {
 
   Mode mode() const { return mode_; }
   char* arena() const { return arena_.data(); }
-  // Built on first use, which may move the arena; the two asked for last stay valid.
+  // Built on first use, with room for it in the arena, which may move; the two asked for last stay valid.
   StepList& list(int64_t n);
-  // A table of the steps: row, shapes, FLOPs, bytes, place in the arena, time when it has run.
+  // A table of the steps: row, shapes, FLOPs, bytes, place in the arena, the times of its fastest run.
   std::string describe(int64_t n);
 
  private:
+  StepList& steps(int64_t n);
+
   const Graph& graph_;
   const Backend& backend_;
   const Recipe& recipe_;
@@ -37,7 +39,9 @@ struct Feeds {
   Prepared input, target;
 };
 
-// One batch, by one member of a team. The steps' times are taken if `timed`, by member 0.
+// One batch, by one member of a team. Steps with too little work for two are run by member 0 while the others
+// wait for the next large one: results are visible to all after a barrier. Member 0 takes the steps' times if
+// `timed`.
 struct ListRun {
   const Backend& backend;
   StepList& list;

@@ -42,42 +42,45 @@ class TrainingClaim {
   Gate& gate_;
 };
 
-// The batches of one call of run(), by one member of the team after the other in step.
-struct Loop {
-  Model& model;
-  const SessionArguments& args;
+}  // namespace
+
+// The batches of one call of run(), by all members of a team in step.
+struct Session::Loop {
+  Session& session;
   StepList &full, &tail;
-  const Feeds &full_feeds, &tail_feeds;
-  Memories memories;  // of sample 0
+  const Memories memories;  // of sample 0
   const int64_t* order;
-  int64_t next, batches;
-  Clock::time_point deadline;
-  Totals &totals, &last;
-  size_t scratch_bytes;
-  bool stop = false, refused = false;
+  const int64_t begin;
+  const Clock::time_point deadline;
+  size_t scratch_bytes = 0;
+
+  int64_t next = 0;
+  bool stop[2] = {};  // after an even batch, after an odd one
+  bool refused = false;
 
   void operator()(Member& me) {
     if (!me.reserve(scratch_bytes)) {
       if (me.index == 0) refused = true;
       return;
     }
-    for (int64_t i = next;; ++i) {
-      const bool short_batch = i == batches - 1;
+    Model& model = *session.model_;
+    for (int64_t i = begin;; ++i) {
+      const bool short_batch = i == session.batches() - 1;
       StepList& list = short_batch ? tail : full;
+      const Feeds& feeds = short_batch ? session.tail_ : session.full_;
       const Memories now = memories_of(i);
-      // The first runs and then a few are timed: reading the clock between steps costs a small network a
-      // percent.
+      // Not all: reading the clock between steps costs a small network a percent.
       const bool timed = i < 8 || i % 64 == 0;
-      run_list({model.backend(), list, short_batch ? tail_feeds : full_feeds, now, timed}, me,
-               model.run_scalars());
+      run_list({model.backend(), list, feeds, now, timed}, me, model.run_scalars());
       if (me.index == 0) finish(i, list, now);
       me.barrier();
-      // Not written again before all have passed the barriers of another batch.
-      if (stop) return;
+      // Written again two batches later: by then all have passed the barrier of the next.
+      if (stop[i % 2]) return;
     }
   }
 
   Memories memories_of(int64_t batch) const {
+    const SessionArguments& args = session.args_;
     const int64_t first = batch * args.batch_size;
     Memories m = memories;
     if (order) {
@@ -86,27 +89,26 @@ struct Loop {
       m[Memory::kInput] += first * args.x.strides[0];
       if (args.has_target) m[Memory::kTarget] += first * args.y.strides[0];
     }
-    if (m[Memory::kOutput])
-      m[Memory::kOutput] += first * model.graph().output().count * static_cast<int64_t>(sizeof(float));
+    if (session.out_)
+      m[Memory::kOutput] +=
+          first * session.model_->graph().output().count * static_cast<int64_t>(sizeof(float));
     return m;
   }
 
   // By member 0 alone, in the order of the batches.
   void finish(int64_t batch, const StepList& list, const Memories& now) {
     if (const auto* result = static_cast<const LossResult*>(now.at(list.result))) {
-      const Node& output = model.graph().output();
-      last = {result->loss, result->correct, list.n * (output.count / output.shape.back())};
-      totals.loss += last.loss;
-      totals.correct += last.correct;
-      totals.predictions += last.predictions;
+      const Node& output = session.model_->graph().output();
+      session.last_ = {result->loss, result->correct, list.n * (output.count / output.shape.back())};
+      session.totals_.loss += session.last_.loss;
+      session.totals_.correct += session.last_.correct;
+      session.totals_.predictions += session.last_.predictions;
     }
-    if (args.mode == Mode::kTrain) model.count_step();
+    if (session.args_.mode == Mode::kTrain) session.model_->count_step();
     next = batch + 1;
-    stop = next == batches || Clock::now() >= deadline;
+    stop[batch % 2] = next == session.batches() || Clock::now() >= deadline;
   }
 };
-
-}  // namespace
 
 Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments)
     : model_(std::move(model)), args_(arguments) {
@@ -218,28 +220,16 @@ int64_t Session::run_batches(const int64_t* order, int64_t begin, double seconds
   memories[Memory::kInput] = const_cast<char*>(args_.x.data);
   memories[Memory::kTarget] = const_cast<char*>(args_.y.data);
   memories[Memory::kOutput] = reinterpret_cast<char*>(out_);
-  const double limit = seconds > 0 ? std::min(seconds, 1e6) : 0;
-  const size_t scratch = std::max(
+  const std::chrono::duration<double> limit(seconds > 0 ? std::min(seconds, 1e6) : 0.0);
+  Loop loop{
+      *this, full, tail, memories, order, begin, start + std::chrono::duration_cast<Clock::duration>(limit)};
+  loop.scratch_bytes = std::max(
       {full.scratch_bytes, tail.scratch_bytes, full_.input.scratch_bytes, full_.target.scratch_bytes});
-  Loop loop{*model_,
-            args_,
-            full,
-            tail,
-            full_,
-            tail_,
-            memories,
-            order,
-            begin,
-            batches(),
-            start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(limit)),
-            totals_,
-            last_,
-            scratch};
   const bool parallel = (begin < batches() - 1 ? full : tail).parallel;
   run_team(parallel ? threads() : 1, [&loop](Member& me) { loop(me); });
   if (loop.refused)
     fail(Code::kMemory, "%s: a scratch buffer of %zu bytes for each thread was refused", name_of(args_.mode),
-         scratch);
+         loop.scratch_bytes);
   return loop.next;
 }
 

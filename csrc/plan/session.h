@@ -43,6 +43,8 @@ class Session {
   void reset() { totals_ = last_ = Totals(); }
 
  private:
+  struct Loop;
+
   void check_input() const;
   void check_target() const;
   Feeds feeds_for(int64_t n) const;

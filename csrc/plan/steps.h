@@ -49,8 +49,8 @@ struct PlannedStep {
   Ref in[kMaxInputs], out[kMaxOutputs];
   Ref workspace;
   Feed feed = Feed::kNone;
-  std::string name;    // of the layer, or of what belongs to none
-  double seconds = 0;  // summed over the timed runs of the list
+  std::string name;                // of the layer, or of what belongs to none
+  double latest = 0, seconds = 0;  // of the latest timed run, of the fastest
 };
 
 struct StepList {
@@ -61,7 +61,7 @@ struct StepList {
   bool parallel = false;     // worth a team
   Ref result;                // LossResult; none in predict
   double flops = 0;
-  int64_t timed = 0;  // runs whose steps were timed
+  double seconds = 0;  // the fastest timed run; 0 before
 };
 
 }  // namespace fastcnn

@@ -73,6 +73,20 @@ def test_threads(nodes: Any, threads: int) -> None:
     assert trained(nodes(), threads, 6, 16) == trained(nodes(), 1, 6, 16)
 
 
+@pytest.mark.usefixtures("keep_threads")
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_a_team_whose_last_batch_is_for_one(threads: int, rng: np.random.Generator) -> None:
+    """A last batch of one sample has no step for two threads; the others of the team wait it out."""
+    x, y = digits(rng, 65)
+    models = [build(lenet()), build(lenet())]
+    for model, count in zip(models, (1, threads), strict=True):
+        fastcnn.set_num_threads(count)
+        session = model.session("train", x, y, None, 32)
+        for _ in range(20):
+            run(session, seconds=0.0 if count > 3 else 1.0)
+    assert bits(models[0]) == bits(models[1])
+
+
 @pytest.mark.full
 @pytest.mark.usefixtures("keep_threads")
 @pytest.mark.parametrize("batch_size", [32, 128])

@@ -204,3 +204,10 @@ def test_describe() -> None:
     assert text.count("conv2d_dgrad") == 1  # the first layer's input needs no gradient
     assert "dropout" in text
     assert "dropout" not in model.describe("predict", 32)
+
+
+def test_describe_takes_no_memory() -> None:
+    text = build(lenet()).describe("predict", 10**9)
+    assert "batch of 1000000000" in text
+    with pytest.raises(ShapeError, match=r"exceeds 2\*\*60"):
+        build(lenet()).describe("predict", 2**60)
