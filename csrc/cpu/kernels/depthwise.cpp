@@ -11,7 +11,8 @@ namespace cpu {
 namespace FASTCNN_ISA_NS {
 namespace {
 
-constexpr int kOutputs = 8;
+// Outputs of a tile; with 12 weights of a filter row in registers, an eighth would spill.
+constexpr int most_outputs(int group) { return group == 4 ? 7 : 8; }
 constexpr int kMostGroup = kLanes < 8 ? kLanes : 8;
 
 template <bool Whole>
@@ -99,10 +100,12 @@ void row_outputs(const DepthwiseRow& d) {
 template <int Group, int TW>
 void row_of(DepthwiseRow d) {
   static constexpr void (*kTiles[])(const DepthwiseRow&) = {
-      row_outputs<Group, TW, 1>, row_outputs<Group, TW, 2>, row_outputs<Group, TW, 3>,
-      row_outputs<Group, TW, 4>, row_outputs<Group, TW, 5>, row_outputs<Group, TW, 6>,
-      row_outputs<Group, TW, 7>, row_outputs<Group, TW, 8>};
-  for (int64_t left = (d.outputs + kOutputs - 1) / kOutputs, outputs = d.outputs; left > 0; --left) {
+      row_outputs<Group, TW, 1>, row_outputs<Group, TW, 2>,
+      row_outputs<Group, TW, 3>, row_outputs<Group, TW, 4>,
+      row_outputs<Group, TW, 5>, row_outputs<Group, TW, 6>,
+      row_outputs<Group, TW, 7>, row_outputs<Group, TW, most_outputs(Group)>};
+  for (int64_t left = (d.outputs + most_outputs(Group) - 1) / most_outputs(Group), outputs = d.outputs;
+       left > 0; --left) {
     const int64_t n = (outputs + left - 1) / left;
     kTiles[n - 1](d);
     d.x += n * d.x_q;
