@@ -44,6 +44,21 @@ def equal_states(a: Sequential, b: Sequential) -> bool:
     return left.keys() == right.keys() and all(left[key].tobytes() == right[key].tobytes() for key in left)
 
 
+def test_an_assigned_learning_rate_is_saved(path: pathlib.Path) -> None:
+    model = small_model()
+    model.fit(*small_data(), verbose=0)
+    model.optimizer.learning_rate = 0.5
+    model.save(path)
+    assert load_model(path).optimizer.learning_rate == 0.5
+
+
+def test_a_missing_folder_is_named_once(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "missing" / "model.safetensors"
+    with pytest.raises(FileNotFoundError) as caught:
+        small_model().save(path)
+    assert str(caught.value).endswith(f"'{path}'")
+
+
 def edited(path: pathlib.Path, tensors: dict[str, Any] | None = None, **metadata: str | None) -> FormatError:
     """What `load_model` says to the model at ``path`` with changes; None takes something away."""
     old_tensors, old_metadata = read_safetensors(path)

@@ -40,7 +40,7 @@ Accuracy accuracy_by_shape(Loss loss, int64_t outputs) {
   return outputs == 1 ? Accuracy::kBinary : Accuracy::kCategorical;
 }
 
-void check_accuracy(Loss loss, Accuracy accuracy) {
+void check_accuracy(Loss loss, Accuracy accuracy, int64_t outputs) {
   if (accuracy == Accuracy::kNone) return;
   const bool sparse = loss == Loss::kSparseCrossentropy;
   if (sparse != (accuracy == Accuracy::kSparse))
@@ -49,6 +49,10 @@ void check_accuracy(Loss loss, Accuracy accuracy) {
          : accuracy == Accuracy::kBinary ? "binary"
                                          : "categorical",
          sparse ? "sparse (class numbers)" : "dense", sparse ? "'sparse'" : "'categorical' or 'binary'");
+  if (accuracy == Accuracy::kBinary && outputs != 1)
+    fail(Code::kArgument,
+         "compile: accuracy is 'binary', but the model has %lld outputs, wanted one; use 'categorical'",
+         static_cast<long long>(outputs));
 }
 
 int slots_of(const OptimizerShape& o) { return o.optimizer == Optimizer::kAdam ? 2 : o.momentum > 0 ? 1 : 0; }
@@ -66,9 +70,9 @@ void Model::compile(const CompileOptions& options) {
   check_optimizer(options.recipe.optimizer);
   check_learning_rate(options.learning_rate);
   Recipe recipe = options.recipe;
-  if (options.accuracy_by_shape)
-    recipe.accuracy = accuracy_by_shape(recipe.loss, graph_.output().shape.back());
-  check_accuracy(recipe.loss, recipe.accuracy);
+  const int64_t outputs = graph_.output().shape.back();
+  if (options.accuracy_by_shape) recipe.accuracy = accuracy_by_shape(recipe.loss, outputs);
+  check_accuracy(recipe.loss, recipe.accuracy, outputs);
   if (recipe.optimizer.momentum == 0)
     recipe.optimizer.nesterov = 0;  // without a velocity it is plain descent
 

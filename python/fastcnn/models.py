@@ -278,7 +278,10 @@ class Sequential(Trainer):
 
         With `get_config` and `get_compile_config` it makes a model that goes on to the same bits.
         """
-        return {**self._bind().native.get_state(), _PERMUTATIONS: np.array(self._permutations, np.int64)}
+        native = self._bind().native
+        if self._settings is not None:
+            native.learning_rate = self.optimizer.learning_rate  # may have been assigned since the last step
+        return {**native.get_state(), _PERMUTATIONS: np.array(self._permutations, np.int64)}
 
     def set_state(self, state: Mapping[str, Array]) -> None:
         """Take over what `get_state` gave.

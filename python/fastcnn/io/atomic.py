@@ -35,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError) and error.filename in (None, temporary):
-            error.filename, error.filename2 = os.fspath(path), None  # the name that the caller knows
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # the name that the caller knows
         raise
     descriptor = os.open(folder, os.O_RDONLY)
     try:
