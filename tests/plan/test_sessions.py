@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sessions: what they measure, what they refuse before anything runs, and the state of a model."""
+"""Sessions: what they measure, and what they refuse before anything runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from plan_networks import (
     ADAM,
     CATEGORICAL,
-    MOMENTUM,
     SGD,
     SPARSE,
     SQUARED,
@@ -284,121 +283,3 @@ def test_session_keeps_its_arrays(rng: np.random.Generator) -> None:
     train(twin, x, y, 16)
     assert bits(model) == bits(twin)
     assert len(junk) == 20
-
-
-@pytest.mark.parametrize("optimizer", [ADAM, MOMENTUM, SGD])
-def test_a_resumed_run_is_the_same_run(optimizer: Node, rng: np.random.Generator) -> None:
-    x, y = data(rng)
-    straight, first = build(lenet(), optimizer), build(lenet(), optimizer)
-    for model in (straight, first):
-        model.seed = 11
-        train(model, x, y, 16)
-        model.learning_rate = 0.003
-    state = first.get_state()
-    assert state["step"] == 3
-    second = build(lenet(), optimizer)
-    second.set_state(state)
-    for model in (straight, second):
-        train(model, x, y, 16)
-    assert bits(second) == bits(straight)
-    assert second.learning_rate == 0.003
-
-
-def test_state_names(rng: np.random.Generator) -> None:
-    model = build(chain((3,), {**dense(2), "name": "d"}), MOMENTUM, SQUARED)
-    assert set(model.get_state()) == {
-        "parameters/d/kernel",
-        "parameters/d/bias",
-        "optimizer/slot0/d/kernel",
-        "optimizer/slot0/d/bias",
-        "step",
-        "seed",
-        "learning_rate",
-    }
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        (
-            {"parameters/d/kernel": np.zeros((2, 3))},
-            ShapeError,
-            r"layer 0 'd' \(Dense\).*\[2, 3\], wanted \[3, 2\]",
-        ),
-        ({"optimizer/slot0/d/bias": None}, ArgumentError, "slot0/d/bias' is missing"),
-        ({"step": None}, ArgumentError, "'step' is missing"),
-        ({"step": np.int64(-1)}, ArgumentError, "step is -1"),
-        ({"step": np.float64(1.5)}, DTypeError, "step"),
-        ({"learning_rate": np.float64("nan")}, ArgumentError, "learning_rate"),
-        ({"extra": np.zeros(1)}, ArgumentError, "'extra' belongs to no"),
-        ({"parameters/d/bias": np.zeros(2, object)}, DTypeError, "object"),
-    ],
-)
-def test_bad_state_changes_nothing(
-    change: dict[str, Any], error: type[Exception], message: str, rng: np.random.Generator
-) -> None:
-    model = build(chain((3,), {**dense(2), "name": "d"}), MOMENTUM, SQUARED)
-    before = bits(model)
-    state = {**{name: array + 1 for name, array in model.get_state().items()}, **change}
-    with pytest.raises(error, match=message):
-        model.set_state({name: value for name, value in state.items() if value is not None})
-    assert bits(model) == before
-
-
-@pytest.mark.parametrize(
-    ("weights", "error", "message"),
-    [
-        ([np.zeros((3, 2))], ArgumentError, "1 arrays, wanted 2"),
-        ([np.ones((3, 2)), np.zeros(3)], ShapeError, r"\[3\], wanted \[2\]"),
-        ([np.ones((3, 2)), np.zeros(2, complex)], DTypeError, "complex128"),
-        ([np.ones((3, 2)), 1.0], DTypeError, "float"),
-        (3, DTypeError, "weights is a int"),
-    ],
-)
-def test_bad_weights_change_nothing(weights: Any, error: type[Exception], message: str) -> None:
-    model = build(chain((3,), dense(2)))
-    before = bits(model)
-    with pytest.raises(error, match=message):
-        model.set_parameters(weights)
-    assert bits(model) == before
-
-
-def test_weights_of_any_real_dtype() -> None:
-    model = build(chain((3,), dense(2)))
-    kernel = np.arange(6, dtype=np.int16).reshape(2, 3).T
-    model.set_parameters([kernel, np.array([0.5, -1.5], np.float16)])
-    got = model.get_parameters()
-    assert np.array_equal(got[0], kernel)
-    assert np.array_equal(got[1], [0.5, -1.5])
-    got[0][...] = 9  # a copy
-    assert np.array_equal(model.get_parameters()[0], kernel)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "error"),
-    [
-        ("learning_rate", float("nan"), ArgumentError),
-        ("learning_rate", -0.1, ArgumentError),
-        ("learning_rate", "fast", DTypeError),
-        ("step", -1, ArgumentError),
-        ("step", 1.0, DTypeError),
-        ("seed", -1, ArgumentError),
-        ("seed", 2**70, ArgumentError),
-    ],
-)
-def test_bad_number(name: str, value: Any, error: type[Exception]) -> None:
-    model = build(lenet())
-    before = bits(model)
-    with pytest.raises(error, match=name):
-        setattr(model, name, value)
-    assert bits(model) == before
-
-
-def test_compile_begins_anew(rng: np.random.Generator) -> None:
-    model = build(lenet())
-    train(model, *data(rng))
-    weights = model.get_parameters()
-    model.compile(ADAM, SPARSE, None, "cpu", "float32", "default")
-    assert model.step == 0
-    assert all(not slot.any() for name, slot in model.get_state().items() if name.startswith("optimizer/"))
-    assert all(np.array_equal(a, b) for a, b in zip(model.get_parameters(), weights, strict=True))
