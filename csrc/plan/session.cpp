@@ -209,7 +209,7 @@ int64_t Session::run(const int64_t* order, int64_t begin, double seconds) {
 int64_t Session::run_batches(const int64_t* order, int64_t begin, double seconds) {
   const auto start = Clock::now();
   if (compilation_ != model_->compilations())
-    fail(Code::kArgument, "%s: the model was compiled again after this session began; begin another",
+    fail(Code::kArgument, "%s: the model was compiled again after the session began; begin another",
          name_of(args_.mode));
   const Model::Lease plan(*model_, args_.mode);
   StepList& full = plan->list(args_.batch_size);
