@@ -28,9 +28,11 @@ struct Cache {
 };
 
 size_t slot_of(const OpDescriptor& op) {
-  uint64_t hash = 14695981039346656037u;  // FNV-1a
-  const unsigned char* bytes = reinterpret_cast<const unsigned char*>(&op);
-  for (size_t i = 0; i < sizeof op; ++i) hash = (hash ^ bytes[i]) * 1099511628211u;
+  uint64_t hash = 14695981039346656037u;  // FNV-1a, by words: byte by byte it took a tenth of a small call
+  uint64_t words[sizeof op / sizeof(uint64_t)];
+  static_assert(sizeof words == sizeof op, "a descriptor is whole words");
+  std::memcpy(words, &op, sizeof op);
+  for (const uint64_t word : words) hash = (hash ^ word) * 1099511628211u;
   return (hash >> 32) % kEntries;
 }
 

@@ -1,14 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "array.h"
 
+#include <cstring>
+
 #include "../cpu/cpu.h"
 #include "../plan/eager.h"
 
 namespace fastcnn {
 namespace {
 
+// Python's and NumPy's: bool, numpy.bool, numpy.bool_.
 bool is_bool(py::handle value) {
-  return PyBool_Check(value.ptr()) || type_name(value) == "bool" || type_name(value) == "bool_";
+  if (PyBool_Check(value.ptr())) return true;
+  const char* name = Py_TYPE(value.ptr())->tp_name;
+  return !std::strcmp(name, "numpy.bool") || !std::strcmp(name, "numpy.bool_");
+}
+
+// Exactly numpy.ndarray: none of the questions that subclasses and foreign objects must answer, each of which
+// costs an AttributeError.
+bool is_plain_array(py::handle value) {
+  return Py_TYPE(value.ptr()) == py::detail::npy_api::get().PyArray_Type_;
 }
 
 [[noreturn]] void wrong_type(const char* op, const char* argument, py::handle value, const char* wanted) {
@@ -137,22 +148,27 @@ Padding padding(const char* op, py::handle value) {
 }
 
 int choice(const char* op, const char* argument, py::handle value, std::initializer_list<const char*> names) {
-  const std::string got = text(op, argument, value);
-  std::string wanted;
+  if (!PyUnicode_Check(value.ptr())) wrong_type(op, argument, value, "a string");
+  const char* got = PyUnicode_AsUTF8(value.ptr());
+  if (!got) PyErr_Clear(), got = "?";  // lone surrogates
   int position = 0;
   for (const char* name : names) {
-    if (got == name) return position;
-    wanted += std::string(position++ ? ", '" : "'") + name + "'";
+    if (!std::strcmp(got, name)) return position;
+    ++position;
   }
-  fail(Code::kArgument, "%s: %s is '%.60s', wanted one of %s", op, argument, got.c_str(), wanted.c_str());
+  std::string wanted;
+  for (const char* name : names) wanted += std::string(wanted.empty() ? "'" : ", '") + name + "'";
+  fail(Code::kArgument, "%s: %s is '%.60s', wanted one of %s", op, argument, got, wanted.c_str());
 }
 
 ArrayView view(const char* op, const char* argument, py::handle value) {
-  if (!py::isinstance<py::array>(value) && !py::hasattr(value, "__array_interface__"))
-    wrong_type(op, argument, value, "a NumPy array");
-  if (py::hasattr(value, "mask") && py::hasattr(value, "fill_value"))
-    fail(Code::kDType, "%s: %s is a masked array, whose mask would be ignored; pass %s.filled(value)", op,
-         argument, argument);
+  if (!is_plain_array(value)) {
+    if (!py::isinstance<py::array>(value) && !py::hasattr(value, "__array_interface__"))
+      wrong_type(op, argument, value, "a NumPy array");
+    if (py::hasattr(value, "mask") && py::hasattr(value, "fill_value"))
+      fail(Code::kDType, "%s: %s is a masked array, whose mask would be ignored; pass %s.filled(value)", op,
+           argument, argument);
+  }
   ArrayView v{py::array::ensure(value), op, argument, nullptr, DType::kF32, 0, {}, {}};
   if (!v.owner) {
     PyErr_Clear();
