@@ -84,8 +84,8 @@ class Report:
         c, before, after = self.circumstances, self.before, self.after
         clock = "CPU time" if self.pace.clock == "process_time" else "wall time"
         lines = [
-            f"{c.machine}, {c.threads} threads, {c.date}, commit {c.commit}, load before {c.load:.1f}; "
-            f"{', '.join(c.versions.values())}.",
+            f"{c.machine}, threads: {c.threads}, {c.date}, commit {c.commit}, load before {c.load:.1f}; "
+            f"{', '.join(dict.fromkeys(c.versions.values()))}.",
             f"Roofs before / after ({before.source}): multiply-add {before.gflops:.0f} / {after.gflops:.0f} "
             f"GFLOP/s, copy {before.gbytes:.0f} / {after.gbytes:.0f} GB/s. {self.pace.rounds} rounds of "
             f"{self.pace.seconds * 1e3:g} ms each; microseconds ({clock}) are median [minimum, p10-p90].",

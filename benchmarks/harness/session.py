@@ -195,7 +195,8 @@ class Session:
     def _prepare(self, task: Task, contenders: Sequence[Contender]) -> dict[Contender, float]:
         """Errors of the contenders that can do the task; a peer that cannot is reported and left out.
 
-        Training has no right answer at hand: there all must agree with the first.
+        Training has no right answer at hand: there all must agree with the first, whose error is the largest
+        difference to any other.
         """
         right = None if isinstance(task, TrainTask) else answers(task)
         losses: list[Any] = []
@@ -214,6 +215,8 @@ class Session:
                 errors[contender] = _loss_error(got, losses) if right is None else right.error(got)
             except ArithmeticError as problem:
                 raise ArithmeticError(f"{task.label}: {contender}: {problem}") from None
+        if right is None and errors:
+            errors[next(iter(errors))] = max(errors.values())
         return errors
 
 
