@@ -28,10 +28,10 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest $(ARGS)
 
 test-full: $(VENV)/.test
-	$(BIN)/python -m pytest -m "full and not differential" $(ARGS)
+	$(BIN)/python -m pytest -m full $(ARGS)
 
 test-differential: $(PEERS)/.installed
-	$(PEERS)/bin/python -m pytest -m differential $(ARGS)
+	$(PEERS)/bin/python -m pytest -m differential tests/differential $(ARGS)
 
 bench: $(PEERS)/.installed
 	@set -e; for name in $(BENCHMARKS); do $(PEERS)/bin/python benchmarks/$$name.py $(ARGS); done
