@@ -35,7 +35,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError) and error.filename in (None, temporary):
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # the name that the caller knows
+            # The name that the caller knows, not that of the temporary file.
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     descriptor = os.open(folder, os.O_RDONLY)
     try:
