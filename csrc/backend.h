@@ -81,7 +81,7 @@ struct OpDescriptor {
   };
 };
 
-constexpr int kMaxInputs = 4, kMaxOutputs = 3;
+constexpr int kMaxInputs = 6, kMaxOutputs = 5;
 
 struct Operands {
   const void* in[kMaxInputs];

@@ -12,18 +12,12 @@ import sys
 import numpy as np
 import pytest
 
-from fastcnn.testing import cases
-from fastcnn.testing.calls import Call, conv_calls, gemm_call, pool_calls, rows_calls
+from fastcnn.testing.calls import SUITES, Call
 from fastcnn.testing.compare import assert_same_bits
 from fastcnn.testing.fill import poisoned
 from fastcnn.testing.guard import Side, guarded
 
-CALLS: list[Call] = [
-    *(call for case in cases.CONV for call in conv_calls(case)),
-    *(call for case in cases.POOL for call in pool_calls(case)),
-    *(gemm_call(case) for case in cases.GEMM),
-    *(call for case in cases.ROWS for call in rows_calls(case)),
-]
+CALLS: list[Call] = [call for suite in SUITES for call in suite.every]
 
 
 @pytest.mark.parametrize("side", ["begin", "end"])

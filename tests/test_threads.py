@@ -9,20 +9,14 @@ import numpy as np
 import pytest
 
 import fastcnn
-from fastcnn.testing import cases
-from fastcnn.testing.calls import Call, conv_calls, gemm_call, pool_calls, rows_calls
+from fastcnn.testing.calls import SUITES, Call
 from fastcnn.testing.check import run_poisoned
 from fastcnn.testing.compare import assert_same_bits
 from fastcnn.testing.network import Chain, conv2d, dense
 
 THREADS = (1, 2, 3, 5)
 
-CALLS: list[Call] = [
-    *(call for case in cases.CONV_PARALLEL for call in conv_calls(case)),
-    *(call for case in cases.POOL_PARALLEL for call in pool_calls(case)),
-    *(gemm_call(case) for case in cases.GEMM_PARALLEL),
-    *rows_calls(cases.RowsCase(3001, 130)),
-]
+CALLS: list[Call] = [call for suite in SUITES for call in suite.parallel]
 
 pytestmark = pytest.mark.usefixtures("keep_threads")
 

@@ -10,21 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from fastcnn.testing import cases
-from fastcnn.testing.calls import Call, conv_calls, gemm_call, pool_calls, rows_calls
+from fastcnn.testing.calls import SUITES, Call, conv_calls, gemm_call, pool_calls, rows_calls
 from fastcnn.testing.compare import assert_same_bits
 
 F32 = NDArray[np.float32]
 
-CALLS: list[Call] = [
-    *conv_calls(cases.ConvCase(2, 6, 7, 16, 33, padding="same")),
-    *conv_calls(cases.ConvCase(2, 7, 6, 3, 5, r=2, strides=(2, 1), padding=((0, 1), (2, 0)))),
-    *conv_calls(cases.ConvCase(2, 6, 5, 17, 17, groups=17, padding="same")),
-    *conv_calls(cases.ConvCase(2, 4, 5, 64, 32, r=1, s=1)),
-    *pool_calls(cases.PoolCase(2, 7, 6, 17, pool_size=(3, 2), strides=(2, 2), padding=1)),
-    gemm_call(cases.GemmCase(9, 17, 33)),
-    gemm_call(cases.GemmCase(16, 3, 8, transpose_a=True, transpose_b=True)),
-    *rows_calls(cases.RowsCase(5, 19)),
-]
+CALLS: list[Call] = [call for suite in SUITES for call in suite.views]
 
 
 def reversed_axes(a: F32) -> F32:

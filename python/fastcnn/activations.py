@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from fastcnn.ops import Array, relu, sigmoid, softmax, tanh
+from fastcnn.ops import relu, sigmoid, softmax, tanh
+from fastcnn.ops.types import Array
 
 __all__ = ["linear", "relu", "sigmoid", "softmax", "tanh"]
 

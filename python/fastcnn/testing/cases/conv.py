@@ -1,39 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shapes that the tests and the benchmarks share: one list per operator.
-
-The test lists hold what breaks kernels: channel counts on both sides of every tile width, ragged and tiny
-images, strides, dilation, groups, uneven padding, kernels as large as the padded input. The suites hold the
-layers of known networks, and are what a benchmark times.
-"""
+"""Cases of convolutions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
-from fastcnn.testing.case import ConvCase, GemmCase, PoolCase, RowsCase
-
-__all__ = [
-    "CHANNELS",
-    "CONV",
-    "CONV_FULL",
-    "CONV_PARALLEL",
-    "CONV_SUITE",
-    "GEMM",
-    "GEMM_FULL",
-    "GEMM_PARALLEL",
-    "GEMM_SUITE",
-    "OPERATORS",
-    "POOL",
-    "POOL_FULL",
-    "POOL_PARALLEL",
-    "POOL_SUITE",
-    "ROWS",
-    "ConvCase",
-    "GemmCase",
-    "PoolCase",
-    "RowsCase",
-]
+from fastcnn.testing.case import ConvCase
 
 # Tile widths in use are 1, 16, 32, 48, 64 and 128: these stand on both sides of them.
 CHANNELS = (1, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 128, 130)
@@ -150,93 +123,6 @@ CONV_PARALLEL: tuple[ConvCase, ...] = (
     ConvCase(9, 14, 14, 128, 64, r=1, s=1),
 )
 
-POOL: tuple[PoolCase, ...] = (
-    *(PoolCase(2, 5, 6, c) for c in CHANNELS),
-    PoolCase(1, 1, 1, 1, pool_size=(1, 1)),
-    PoolCase(1, 2, 2, 1),
-    PoolCase(2, 7, 9, 5, pool_size=(3, 3), strides=(2, 2), padding="same"),
-    PoolCase(2, 8, 7, 17, pool_size=(3, 2), strides=(1, 1), padding="same"),
-    PoolCase(2, 8, 7, 16, pool_size=(3, 3), strides=(2, 2), padding=1),
-    PoolCase(2, 8, 7, 3, pool_size=(2, 3), strides=(3, 2), padding=((1, 0), (2, 1))),
-    PoolCase(2, 6, 7, 3, pool_size=(3, 4), strides=(2, 2), padding=(1, 2)),
-    PoolCase(2, 9, 8, 4, pool_size=(2, 2), strides=(3, 5)),
-    PoolCase(2, 4, 5, 4, pool_size=(4, 5)),
-    PoolCase(3, 5, 5, 33, pool_size=(3, 3), strides=(1, 1)),
-    PoolCase(2, 7, 8, 5, pool_size=(2, 2), ceil_mode=True),
-    PoolCase(2, 8, 7, 18, pool_size=(3, 3), strides=(2, 2), padding=1, ceil_mode=True),
-    # The window that ceil_mode adds would begin in the padding after the input, so it is dropped.
-    PoolCase(2, 5, 5, 3, pool_size=(2, 2), strides=(3, 3), padding=1, ceil_mode=True),
-    PoolCase(2, 5, 7, 3, pool_size=(2, 2), strides=(4, 4), ceil_mode=True),
-    PoolCase(1, 9, 9, 2, pool_size=(7, 7), strides=(2, 2), padding=3),
-    PoolCase(1, 17, 17, 2, pool_size=(16, 17)),
-    # Tall: worked on in bands.
-    PoolCase(1, 200, 16, 32, pool_size=(3, 3), strides=(1, 1), padding="same"),
-    PoolCase(1, 131, 20, 16, pool_size=(3, 2), strides=(2, 1), padding=(1, 0), ceil_mode=True),
-)
-
-# Larger than the caches.
-POOL_FULL: tuple[PoolCase, ...] = (
-    PoolCase(1, 260, 256, 64),
-    PoolCase(2, 150, 220, 66, pool_size=(3, 3), strides=(2, 2), padding=1),
-    PoolCase(1, 257, 257, 65, pool_size=(2, 2), strides=(3, 3), ceil_mode=True),
-)
-
-POOL_PARALLEL: tuple[PoolCase, ...] = (
-    PoolCase(16, 28, 28, 33),
-    PoolCase(9, 27, 29, 48, pool_size=(3, 3), strides=(2, 2), padding=1),
-)
-
-POOL_SUITE: tuple[PoolCase, ...] = (
-    PoolCase(16, 112, 112, 64, name="pool2x2"),
-    PoolCase(16, 112, 112, 64, pool_size=(3, 3), strides=(2, 2), padding=1, name="pool3x3s2"),
-)
-
-
-def _transposed(*sizes: tuple[int, int, int]) -> Iterator[GemmCase]:
-    """Each size with a and b as they are and transposed."""
-    for m, n, k in sizes:
-        for transpose_a in (False, True):
-            for transpose_b in (False, True):
-                yield GemmCase(m, n, k, transpose_a, transpose_b)
-
-
-_SIZES = (1, 2, 7, 15, 16, 17, 33, 65)
-
-GEMM: tuple[GemmCase, ...] = (
-    *(GemmCase(m, n, 19) for m in _SIZES for n in _SIZES),
-    *(GemmCase(9, n, 6) for n in CHANNELS),
-    *(GemmCase(13, 18, k) for k in (1, 2, 3, 4, 5, 8, 31, 255, 256, 257, 513)),
-    *_transposed((1, 1, 1), (5, 7, 3), (17, 33, 65), (1, 10, 784), (784, 10, 5)),
-    # Where the blocking changes: few rows and a large b, a large a transposed, more than one slice of k.
-    *_transposed((5, 300, 1000), (200, 140, 400), (70, 40, 1100)),
-    GemmCase(70, 300, 1000),
-)
-
-GEMM_FULL: tuple[GemmCase, ...] = (
-    *_transposed(*((m, n, k) for m in (1, 31, 64, 130) for n in (3, 63, 129) for k in (2, 64, 1025))),
-    GemmCase(300, 301, 302),
-    GemmCase(32, 10, 784),
-    GemmCase(1000, 10, 784),
-    GemmCase(3, 5, 40_000),
-)
-
-GEMM_PARALLEL: tuple[GemmCase, ...] = (
-    GemmCase(128, 130, 257),
-    GemmCase(257, 65, 300, transpose_a=True),
-    GemmCase(31, 600, 128, transpose_b=True),
-    GemmCase(784, 10, 512, transpose_a=True),
-)
-
-GEMM_SUITE: tuple[GemmCase, ...] = tuple(
-    GemmCase(n, n, n, name=f"gemm{n}") for n in (64, 128, 256, 512, 1024, 2048)
-)
-
-ROWS: tuple[RowsCase, ...] = (
-    *(RowsCase(3, cols) for cols in (*CHANNELS, 1000)),
-    *(RowsCase(rows, 10) for rows in (1, 2, 15, 16, 17, 33, 128)),
-)
-
-# Convolution layers of known networks.
 CONV_SUITE: tuple[ConvCase, ...] = (
     ConvCase(128, 28, 28, 1, 6, r=5, s=5, padding=2, name="lenet1"),
     ConvCase(128, 14, 14, 6, 16, r=5, s=5, name="lenet2"),
@@ -260,19 +146,3 @@ CONV_SUITE: tuple[ConvCase, ...] = (
     ConvCase(1, 56, 56, 64, 64, padding=1, name="b1_r3x3_64"),
     ConvCase(1, 14, 14, 256, 256, padding=1, name="b1_r3x3_256"),
 )
-
-# The cases of each row of the operator table.
-OPERATORS: Mapping[str, tuple[object, ...]] = {
-    "conv2d": CONV,
-    "dense": GEMM,
-    "max_pool2d": POOL,
-    "average_pool2d": POOL,
-    "sum_pool2d": POOL,
-    "relu": ROWS,
-    "sigmoid": ROWS,
-    "tanh": ROWS,
-    "softmax": ROWS,
-    "dropout": ROWS,
-    "rescaling": ROWS,
-    "flatten": POOL,
-}

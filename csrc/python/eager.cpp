@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "eager.h"
+
+#include "../cpu/cpu.h"
+
+namespace fastcnn {
+namespace {
+
+// [N,C,H,W] seen as [N,H,W,C].
+void to_channels_last(int64_t v[4]) {
+  const int64_t c = v[1];
+  v[1] = v[2], v[2] = v[3], v[3] = c;
+}
+
+}  // namespace
+
+int activation_of(const char* op, py::handle value) {
+  if (value.is_none()) return kNoActivation;
+  return choice(op, "activation", value, {"linear", "relu", "sigmoid", "tanh", "softmax"});
+}
+
+Math math_of(const char* op, py::handle value) {
+  return static_cast<Math>(choice(op, "math", value, {"default", "strict", "fast"}));
+}
+
+bool channels_first(const char* op, py::handle value) {
+  return choice(op, "data_format", value, {"channels_last", "channels_first"}) == 1;
+}
+
+ArrayView image_view(const char* op, const char* argument, py::handle value, bool first) {
+  ArrayView v = float_view(op, argument, value, 4);
+  if (first) to_channels_last(v.shape), to_channels_last(v.strides);
+  return v;
+}
+
+ArrayView any_rank_view(const char* op, const char* argument, py::handle value) {
+  const ArrayView v = view(op, argument, value);
+  if (v.rank < 1) fail(Code::kShape, "%s: %s has rank 0, wanted at least 1", op, argument);
+  return float_view(op, argument, value, v.rank);
+}
+
+void input_shape_of(const char* op, py::handle value, bool first, int64_t shape[4]) {
+  whole_numbers(op, "input_shape", value, 4, shape);
+  if (first) to_channels_last(shape);
+}
+
+void expect_shape(const char* op, const ArrayView& v, std::initializer_list<int64_t> wanted) {
+  if (!std::equal(wanted.begin(), wanted.end(), v.shape))
+    fail(Code::kShape, "%s: %s has shape %s (channels last), wanted %s from the other arguments", op,
+         v.argument, ShapeText(v.shape, v.rank).text, ShapeText(wanted.begin(), v.rank).text);
+}
+
+void run(const OpDescriptor& op, const Operands& operands) {
+  py::gil_scoped_release release;
+  run_eager(cpu::backend(), op, operands);
+}
+
+void activate(int activation, float* y, int64_t rows, int64_t cols) {
+  if (activation == kNoActivation) return;
+  OpDescriptor op = make_op(activation == kSoftmax ? Step::k_softmax_fwd : Step::k_activation_fwd);
+  if (activation == kSoftmax)
+    op.softmax_fwd = {rows, cols};
+  else
+    op.activation_fwd = {rows * cols, static_cast<Activation>(activation)};
+  run(op, {{y}, {y}});
+}
+
+ImageOutput::ImageOutput(const char* op, py::handle out, bool first, const int64_t nhwc[4], Inputs inputs)
+    : first_(first) {
+  const std::vector<int64_t> last{nhwc[0], nhwc[1], nhwc[2], nhwc[3]};
+  result_ = output(op, out, first ? std::vector<int64_t>{nhwc[0], nhwc[3], nhwc[1], nhwc[2]} : last, inputs);
+  written_ = first ? output(op, py::none(), last, {}) : result_;
+}
+
+py::array ImageOutput::finish() {
+  if (!first_) return result_;
+  ArrayView v = float_view("transpose", "y", written_, 4);
+  OpDescriptor op = make_op(Step::k_gather);
+  GatherShape& shape = op.gather;
+  shape.n = v.shape[0], shape.sample_stride = v.strides[0], shape.rank = 3;
+  const int axes[3] = {3, 1, 2};
+  for (int i = 0; i < 3; ++i) shape.shape[i] = v.shape[axes[i]], shape.strides[i] = v.strides[axes[i]];
+  shape.from = DType::kF32, shape.to = DType::kF32, shape.scale = 1, shape.offset = 0;
+  run(op, {{v.data, nullptr}, {result_.mutable_data()}});
+  return result_;
+}
+
+Bias::Bias(const char* op, py::handle value, int64_t length) : given_(!value.is_none()) {
+  if (!given_) return;
+  view_ = float_view(op, "bias", value, 1);
+  if (view_.shape[0] != length)
+    fail(Code::kShape, "%s: bias has shape %s, wanted [%lld], one value for each output channel", op,
+         ShapeText(view_.shape, 1).text, static_cast<long long>(length));
+}
+
+}  // namespace fastcnn

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the eager operators of fastcnn.ops share: view, validate, allocate, release the GIL, run one step.
+// Everything is checked before the first byte is written: an operator takes its views, builds its descriptor
+// from them, makes its outputs, and only then calls dense() and run().
+#pragma once
+#include "../plan/eager.h"
+#include "array.h"
+
+namespace fastcnn {
+
+using Inputs = std::initializer_list<const ArrayView*>;
+
+// Activations that an eager operator applies to its output; ReLU is fused, the others are a second step.
+constexpr int kNoActivation = 0, kRelu = 1, kSigmoid = 2, kTanh = 3, kSoftmax = 4;
+int activation_of(const char* op, py::handle value);
+
+Math math_of(const char* op, py::handle value);
+bool channels_first(const char* op, py::handle value);
+
+// An image as [N,H,W,C], whatever its layout.
+ArrayView image_view(const char* op, const char* argument, py::handle value, bool first);
+// A float32 view of any rank from 1.
+ArrayView any_rank_view(const char* op, const char* argument, py::handle value);
+void input_shape_of(const char* op, py::handle value, bool first, int64_t shape[4]);
+void expect_shape(const char* op, const ArrayView& v, std::initializer_list<int64_t> wanted);
+inline std::vector<int64_t> shape_of(const ArrayView& v) { return {v.shape, v.shape + v.rank}; }
+
+// On the CPU, with the GIL released.
+void run(const OpDescriptor& op, const Operands& operands);
+// The activations that are not fused, in place.
+void activate(int activation, float* y, int64_t rows, int64_t cols);
+
+// An image result: written channels-last, and for channels_first copied over to [N,C,H,W].
+class ImageOutput {
+ public:
+  ImageOutput(const char* op, py::handle out, bool first, const int64_t nhwc[4], Inputs inputs);
+  float* data() { return static_cast<float*>(written_.mutable_data()); }
+  py::array finish();
+
+ private:
+  bool first_;
+  py::array result_, written_;
+};
+
+// An optional [K] vector. get() copies a strided one, so it is not called before everything is validated.
+class Bias {
+ public:
+  Bias(const char* op, py::handle value, int64_t length);
+  const ArrayView* view() const { return given_ ? &view_ : nullptr; }
+  const float* get() { return given_ ? dense(view_, &keep_) : nullptr; }
+
+ private:
+  bool given_;
+  ArrayView view_{};
+  py::array keep_;
+};
+
+}  // namespace fastcnn

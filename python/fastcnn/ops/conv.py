@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolution of images and its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastcnn import _native
+from fastcnn.ops.types import Array, Padding, Size, shape_of
+
+__all__ = [
+    "conv2d",
+    "conv2d_dgrad",
+    "conv2d_wgrad",
+]
+
+
+def conv2d(
+    x: Array,
+    kernel: Array,
+    bias: Array | None = None,
+    *,
+    strides: Size = 1,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+    activation: str | None = None,
+    data_format: str = "channels_last",
+    math: str = "default",
+    out: Array | None = None,
+) -> Array:
+    """Convolve images with a bank of filters (cross-correlation, as every framework means it).
+
+    ``y[n,p,q,k] = activation(bias[k] + sum_{r,s,c} kernel[r,s,c,k]
+    * x[n, p*stride + r*dilation - top, q*stride + s*dilation - left, c])``, with zeros outside the image.
+
+    Parameters
+    ----------
+    x
+        Images, float32 ``[N, H, W, C]``.
+    kernel
+        Filters, float32 ``[R, S, C / groups, K]``. Filter ``k`` sees the channels of its group.
+    bias
+        Float32 ``[K]``, or None.
+    strides, dilation_rate
+        Pixels between windows, and between the taps of one window; a number or ``(height, width)``.
+    padding
+        See the module.
+    groups
+        Divides both ``C`` and ``K``; ``groups=C`` is a depthwise convolution.
+    activation
+        None, ``"linear"``, ``"relu"`` (fused), ``"sigmoid"``, ``"tanh"`` or ``"softmax"`` (over ``K``).
+    data_format
+        ``"channels_last"`` or ``"channels_first"``.
+    math
+        ``"default"``, ``"strict"`` (direct kernels only) or ``"fast"``.
+    out
+        See the module.
+
+    Returns
+    -------
+    Float32 ``[N, P, Q, K]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import ops
+    >>> x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
+    >>> box = np.ones((3, 3, 1, 1), np.float32)
+    >>> ops.conv2d(x, box)[0, :, :, 0]
+    array([[45., 54.],
+           [81., 90.]], dtype=float32)
+    """
+    return _native.conv2d(
+        x, kernel, bias, strides, padding, dilation_rate, groups, activation, data_format, math, out
+    )
+
+
+def conv2d_dgrad(
+    dy: Array,
+    kernel: Array,
+    input_shape: Sequence[int],
+    *,
+    strides: Size = 1,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+    data_format: str = "channels_last",
+    math: str = "default",
+    out: Array | None = None,
+) -> Array:
+    """Gradient of `conv2d` with respect to its input.
+
+    ``dx[n,h,w,c] = sum dy[n,p,q,k] * kernel[r,s,c,k]`` over the ``(p, r)`` with
+    ``h = p*stride + r*dilation - top`` and likewise ``(q, s)``. Pixels that no window reads get 0.
+
+    Parameters
+    ----------
+    dy
+        Gradient of the output, float32 ``[N, P, Q, K]``.
+    kernel
+        Float32 ``[R, S, C / groups, K]``.
+    input_shape
+        Shape of ``x``: ``(N, H, W, C)``.
+    strides, padding, dilation_rate, groups, data_format, math, out
+        As in `conv2d`.
+
+    Returns
+    -------
+    Float32 ``[N, H, W, C]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import ops
+    >>> dy, kernel = np.ones((1, 2, 2, 1), np.float32), np.ones((2, 2, 1, 1), np.float32)
+    >>> ops.conv2d_dgrad(dy, kernel, (1, 3, 3, 1))[0, :, :, 0]
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]], dtype=float32)
+    """
+    return _native.conv2d_dgrad(
+        dy, kernel, shape_of(input_shape), strides, padding, dilation_rate, groups, data_format, math, out
+    )
+
+
+def conv2d_wgrad(
+    x: Array,
+    dy: Array,
+    kernel_size: Size,
+    *,
+    strides: Size = 1,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+    data_format: str = "channels_last",
+    math: str = "default",
+    out: Array | None = None,
+) -> Array:
+    """Gradient of `conv2d` with respect to its kernel.
+
+    ``dw[r,s,c,k] = sum_{n,p,q} dy[n,p,q,k]
+    * x[n, p*stride + r*dilation - top, q*stride + s*dilation - left, c]``
+
+    Parameters
+    ----------
+    x
+        Input of the convolution, float32 ``[N, H, W, C]``.
+    dy
+        Gradient of its output, float32 ``[N, P, Q, K]``.
+    kernel_size
+        ``R`` and ``S``; a number or a pair.
+    strides, padding, dilation_rate, groups, data_format, math, out
+        As in `conv2d`. The kernel's layout does not depend on ``data_format``.
+
+    Returns
+    -------
+    Float32 ``[R, S, C / groups, K]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import ops
+    >>> x = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
+    >>> ops.conv2d_wgrad(x, np.ones((1, 2, 2, 1), np.float32), 2)[:, :, 0, 0]
+    array([[ 8., 12.],
+           [20., 24.]], dtype=float32)
+    """
+    return _native.conv2d_wgrad(
+        x, dy, kernel_size, strides, padding, dilation_rate, groups, data_format, math, out
+    )

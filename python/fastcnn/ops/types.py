@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types of the arguments of operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float32]
+Size: TypeAlias = int | tuple[int, int]
+Padding: TypeAlias = str | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
+
+
+def shape_of(shape: Any) -> Any:
+    """Arrays and other sequences as a tuple; what is none goes on to the validator."""
+    return tuple(shape) if isinstance(shape, Sequence | np.ndarray) and not isinstance(shape, str) else shape

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls of ``fastcnn.ops`` as data: one list serves every test that compares a kernel with something.
+
+With the reference, with itself on a view, with itself on another number of threads, with the edge of a page.
+"""
+
+from __future__ import annotations
+
+from fastcnn.testing.calls import activation, conv, gemm, pool
+from fastcnn.testing.calls.activation import rows_calls
+from fastcnn.testing.calls.call import Arrays, Call, Real, Suite
+from fastcnn.testing.calls.conv import conv_calls
+from fastcnn.testing.calls.gemm import gemm_call
+from fastcnn.testing.calls.pool import pool_calls
+
+__all__ = ["SUITES", "Arrays", "Call", "Real", "Suite", "conv_calls", "gemm_call", "pool_calls", "rows_calls"]
+
+SUITES: tuple[Suite, ...] = (conv.SUITE, pool.SUITE, gemm.SUITE, activation.SUITE)

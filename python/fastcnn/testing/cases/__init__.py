@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shapes that the tests and the benchmarks share: one list per operator.
+
+The test lists hold what breaks kernels: channel counts on both sides of every tile width, ragged and tiny
+images, strides, dilation, groups, uneven padding, kernels as large as the padded input. The suites hold the
+layers of known networks, and are what a benchmark times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastcnn.testing.case import ConvCase, GemmCase, PoolCase, RowsCase
+from fastcnn.testing.cases.conv import (
+    CHANNELS,
+    CONV,
+    CONV_FULL,
+    CONV_PARALLEL,
+    CONV_SUITE,
+)
+from fastcnn.testing.cases.gemm import (
+    GEMM,
+    GEMM_FULL,
+    GEMM_PARALLEL,
+    GEMM_SUITE,
+)
+from fastcnn.testing.cases.pool import (
+    POOL,
+    POOL_FULL,
+    POOL_PARALLEL,
+    POOL_SUITE,
+)
+from fastcnn.testing.cases.rows import (
+    ROWS,
+)
+
+__all__ = [
+    "CHANNELS",
+    "CONV",
+    "CONV_FULL",
+    "CONV_PARALLEL",
+    "CONV_SUITE",
+    "GEMM",
+    "GEMM_FULL",
+    "GEMM_PARALLEL",
+    "GEMM_SUITE",
+    "OPERATORS",
+    "POOL",
+    "POOL_FULL",
+    "POOL_PARALLEL",
+    "POOL_SUITE",
+    "ROWS",
+    "ConvCase",
+    "GemmCase",
+    "PoolCase",
+    "RowsCase",
+]
+
+# The cases of each row of the operator table.
+OPERATORS: Mapping[str, tuple[object, ...]] = {
+    "conv2d": CONV,
+    "dense": GEMM,
+    "max_pool2d": POOL,
+    "average_pool2d": POOL,
+    "sum_pool2d": POOL,
+    "relu": ROWS,
+    "sigmoid": ROWS,
+    "tanh": ROWS,
+    "softmax": ROWS,
+    "dropout": ROWS,
+    "rescaling": ROWS,
+    "flatten": POOL,
+}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases of matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fastcnn.testing.case import GemmCase
+from fastcnn.testing.cases.conv import CHANNELS
+
+
+def _transposed(*sizes: tuple[int, int, int]) -> Iterator[GemmCase]:
+    """Each size with a and b as they are and transposed."""
+    for m, n, k in sizes:
+        for transpose_a in (False, True):
+            for transpose_b in (False, True):
+                yield GemmCase(m, n, k, transpose_a, transpose_b)
+
+
+_SIZES = (1, 2, 7, 15, 16, 17, 33, 65)
+
+GEMM: tuple[GemmCase, ...] = (
+    *(GemmCase(m, n, 19) for m in _SIZES for n in _SIZES),
+    *(GemmCase(9, n, 6) for n in CHANNELS),
+    *(GemmCase(13, 18, k) for k in (1, 2, 3, 4, 5, 8, 31, 255, 256, 257, 513)),
+    *_transposed((1, 1, 1), (5, 7, 3), (17, 33, 65), (1, 10, 784), (784, 10, 5)),
+    # Where the blocking changes: few rows and a large b, a large a transposed, more than one slice of k.
+    *_transposed((5, 300, 1000), (200, 140, 400), (70, 40, 1100)),
+    GemmCase(70, 300, 1000),
+)
+
+GEMM_FULL: tuple[GemmCase, ...] = (
+    *_transposed(*((m, n, k) for m in (1, 31, 64, 130) for n in (3, 63, 129) for k in (2, 64, 1025))),
+    GemmCase(300, 301, 302),
+    GemmCase(32, 10, 784),
+    GemmCase(1000, 10, 784),
+    GemmCase(3, 5, 40_000),
+)
+
+GEMM_PARALLEL: tuple[GemmCase, ...] = (
+    GemmCase(128, 130, 257),
+    GemmCase(257, 65, 300, transpose_a=True),
+    GemmCase(31, 600, 128, transpose_b=True),
+    GemmCase(784, 10, 512, transpose_a=True),
+)
+
+GEMM_SUITE: tuple[GemmCase, ...] = tuple(
+    GemmCase(n, n, n, name=f"gemm{n}") for n in (64, 128, 256, 512, 1024, 2048)
+)
