@@ -30,6 +30,7 @@ namespace fastcnn {
   X(softmax_bwd, RowsShape, "dy y", "dx")              \
   X(dropout, DropoutShape, "x", "y")                   \
   X(rescale, RescaleShape, "x", "y")                   \
+  X(add, FlatShape, "a b", "y")                        \
   X(gather, GatherShape, "x index?", "y")              \
   X(loss, LossShape, "x target", "dx? result")         \
   X(optimizer, OptimizerShape, "gradient", "parameters slot0? slot1?")

@@ -56,6 +56,10 @@ void rescale(const float* x, float* y, int64_t count, float scale, float offset)
   map(x, y, count, [=](Vec v) { return v * scale + offset; });
 }
 
+void add(const float* a, const float* b, float* y, int64_t count) {
+  map(a, b, y, count, [](Vec v, Vec w) { return v + w; });
+}
+
 // Philox on kLanes / 4 blocks at once, the four words of a block in neighbouring lanes: they come out in the
 // order of the elements. A round takes (c0, c1, c2, c3) to (hi(M1 c2) ^ c1 ^ k0, lo(M1 c2), hi(M0 c0) ^ c3 ^
 // k1, lo(M0 c0)): the products of c0 and c2 in reverse, and c1 and c3 moved down one lane.
@@ -115,8 +119,8 @@ void dropout(const float* x, float* y, int64_t begin, int64_t end, const Dropout
 }  // namespace
 
 extern const ElementwiseKernels elementwise_kernels;
-const ElementwiseKernels elementwise_kernels = {relu_fwd,    sigmoid_fwd, tanh_fwd, relu_bwd,
-                                                sigmoid_bwd, tanh_bwd,    rescale,  dropout};
+const ElementwiseKernels elementwise_kernels = {relu_fwd, sigmoid_fwd, tanh_fwd, relu_bwd, sigmoid_bwd,
+                                                tanh_bwd, rescale,     add,      dropout};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu
