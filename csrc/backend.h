@@ -44,10 +44,11 @@ enum class Step : int32_t {
 };
 
 // What the backward pass of an operator reads besides dy.
-enum class Saves : int32_t { kNothing, kX, kY };
+enum class Saves : int32_t { kNothing, kX, kY, kXAndY };
 
-// X(operator, forward step, saved): the differentiable operators. plan/gradients.cpp holds one rule each,
-// grad_<operator>; the reference, the cases and the tests of fastcnn.testing go by the same names.
+// X(operator, forward step, saved): the differentiable operators. plan/operators/ holds one rule each,
+// rule_<operator>; the reference, the cases and the tests of fastcnn.testing go by the same names. An operator
+// whose step is none only renames its input.
 #define FASTCNN_OPERATORS(X)                      \
   X(conv2d, conv2d_fprop, kX)                     \
   X(dense, gemm, kX)                              \

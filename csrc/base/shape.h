@@ -2,6 +2,7 @@
 // Sizes of every operator as plain structs: the vocabulary shared by validation, plan, backends and kernels.
 // Files compiled once per ISA include this header, so it holds nothing but PODs, constants and enums: an
 // inline function here would be emitted once per ISA and merged by the linker into code for older processors.
+// The first field of every struct is what grows with the batch.
 // Tensors are dense and channels-last: x [N,H,W,C], kernel [R,S,C/groups,K], y [N,P,Q,K].
 #pragma once
 #include <stddef.h>
@@ -79,6 +80,7 @@ struct LossShape {
   Loss loss;
   int32_t from_logits;
   Accuracy accuracy;
+  float weight;  // of the gradient
 };
 
 // One flat pass over all parameters; Keras's formulas.

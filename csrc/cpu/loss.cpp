@@ -67,7 +67,7 @@ void run_loss_rows(const Prepared& p, const Operands& operands, Context& context
     rows.dx = operands.out[0] ? output(operands, 0) + begin * s.cols : nullptr;
     rows.rows = end - begin;
     rows.cols = s.cols;
-    rows.scale = 1.0f / float(s.rows);
+    rows.scale = s.weight / float(s.rows);
     LossResult result = {0, 0};
     // Before the loss: dx may be x.
     for (int64_t r = 0; r < rows.rows; ++r) result.correct += is_correct(s, rows, r);

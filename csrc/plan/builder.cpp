@@ -13,19 +13,24 @@ namespace {
 // a small network stays on one thread; results have the same bits either way.
 constexpr double kFlopsPerSecond = 100e9, kBytesPerSecond = 40e9, kMeeting = 3e-6;
 
+}  // namespace
+
 bool same(Ref a, Ref b) { return a.memory == b.memory && a.offset == b.offset; }
 
-}  // namespace
+bool renames(Op op) { return op != Op::k_input && info(op).forward == Step::k_none; }
 
 Builder::Builder(const Request& request) : request_(request) {
   const std::vector<Node>& nodes = request.graph.nodes;
   value.resize(nodes.size());
   gradient.resize(nodes.size());
+  saved.resize(nodes.size());
   done.resize(nodes.size());
   masked.resize(nodes.size());
-  for (const Node& each : nodes) {
-    bool needs = each.kernel >= 0;
-    for (const int input : each.inputs) needs = needs || needs_gradient[input];
+  parameter_written.resize(request.graph.parameters.size());
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    bool needs = false;
+    for (const int p : nodes[i].parameters) needs = needs || trains(p);
+    for (const int input : nodes[i].inputs) needs = needs || needs_gradient[input];
     needs_gradient.push_back(needs);
   }
   list_.n = request.n;
@@ -35,7 +40,8 @@ Ref Builder::tensor_of_bytes(int64_t count, size_t size) {
   const int64_t counts[1] = {count};
   element_count("plan", "a tensor", counts, 1);
   tensors_.push_back({-1, -1, static_cast<size_t>(count) * size});
-  frozen_.push_back(false);
+  kept_.push_back(false);
+  shared_.push_back(false);
   return {Memory::kArena, static_cast<int64_t>(tensors_.size()) - 1};
 }
 
@@ -46,6 +52,29 @@ Ref Builder::tensor_like(int i) {
 
 Ref Builder::in_state(Memory memory, int parameter) const {
   return {memory, graph().parameters[parameter].offset * static_cast<int64_t>(sizeof(float))};
+}
+
+Ref Builder::parameter(int i, const char* role) const {
+  const int p = graph().parameter(i, role);
+  return p < 0 ? Ref{} : in_state(Memory::kParameters, p);
+}
+
+bool Builder::trains(int parameter) const {
+  const std::vector<bool>& frozen = recipe().frozen;
+  return graph().parameters[parameter].trainable &&
+         !(static_cast<size_t>(parameter) < frozen.size() && frozen[parameter]);
+}
+
+bool Builder::trains(int i, const char* role) const {
+  const int p = graph().parameter(i, role);
+  return p >= 0 && trains(p);
+}
+
+bool Builder::frozen(int i) const {
+  const std::vector<bool>& frozen = recipe().frozen;
+  for (const int p : node(i).parameters)
+    if (!(static_cast<size_t>(p) < frozen.size() && frozen[p])) return false;
+  return !node(i).parameters.empty();
 }
 
 OpDescriptor Builder::op(Step step) const { return make_op(step, recipe().math); }
@@ -88,61 +117,137 @@ void Builder::add(const NewStep& step) {
   fail(status.code, "%s: %s", step.name.c_str(), status.message);
 }
 
-void Builder::add_feed(Feed feed, const NewStep& step) {
+void Builder::add_feed(Feed feed, int port, const NewStep& step) {
   add(step);
   list_.steps.back().feed = feed;
+  list_.steps.back().port = port;
 }
 
 int Builder::origin(int u) const {
-  while (node(u).op == Op::k_flatten) u = node(u).inputs[0];
+  while (renames(node(u).op)) u = node(u).inputs[0];
   return u;
+}
+
+Ref Builder::begin_parameter_gradient(int i, const char* role) {
+  if (!trains(i, role)) return {};
+  const int p = graph().parameter(i, role);
+  return parameter_written[p] ? tensor(graph().parameters[p].count) : in_state(Memory::kGradients, p);
+}
+
+void Builder::end_parameter_gradient(int i, const char* role, Ref written) {
+  if (written.memory == Memory::kNone) return;
+  const int p = graph().parameter(i, role);
+  const Ref sum = in_state(Memory::kGradients, p);
+  if (parameter_written[p]) add_sum(sum, written, sum, {node(i).name, graph().parameters[p].count});
+  parameter_written[p] = true;
+}
+
+void Builder::add_parameter_gradient(int i, const char* role, NewStep step) {
+  const Ref place = begin_parameter_gradient(i, role);
+  if (place.memory == Memory::kNone) return;
+  step.out = {place};
+  add(step);
+  end_parameter_gradient(i, role, place);
+}
+
+void Builder::add_sum(Ref a, Ref b, Ref y, const Summand& of) {
+  OpDescriptor sum = op(Step::k_add);
+  sum.add.count = of.count;
+  add({sum, {a, b}, {y}, of.name});
+}
+
+void Builder::contribute(int u, Ref ref) {
+  Ref& sum = gradient[u];
+  if (sum.memory == Memory::kNone) {
+    sum = ref;
+    return;
+  }
+  const Ref y = !shared_[sum.offset] ? sum : !shared_[ref.offset] ? ref : tensor_like(u);
+  add_sum(sum, ref, y, {node(u).name, n() * node(u).count});
+  sum = y;
+}
+
+void Builder::pass_gradient(int i, int u) {
+  if (node(i).inputs.size() > 1) shared_[gradient[i].offset] = true;
+  contribute(u, gradient[i]);
+}
+
+Ref Builder::over_gradient(int i) { return shared_[gradient[i].offset] ? tensor_like(i) : gradient[i]; }
+
+// A mask acts on the whole gradient of the ReLU's output: a step can apply it that is the only one to
+// contribute.
+bool Builder::mask_can_be_fused(int u, int from) const {
+  if (node(from).op != Op::k_relu) return false;
+  for (;; u = node(u).inputs[0]) {
+    if (node(u).consumers.size() != 1 || node(u).output) return false;
+    if (u == from) return true;
+  }
 }
 
 void Builder::add_input_gradient(int u, NewStep step, int mask) {
   const int from = origin(u);
-  gradient[u] = tensor_like(u);
-  step.out = {gradient[u]};
-  if (node(from).op == Op::k_relu) {
+  const Ref dx = tensor_like(u);
+  step.out = {dx};
+  if (mask != kNoMask && mask_can_be_fused(u, from)) {
     NewStep fused = step;
     fused.op.epilogue.relu_mask = 1;
-    if (mask != kNoOperand) {
+    if (mask != kMaskIsRead) {
       fused.in.resize(std::max<size_t>(fused.in.size(), mask + 1));
       fused.in[mask] = value[from];
     }
     if (try_add(fused)) {
       masked[from] = true;
-      return;
+      return contribute(u, dx);
     }
   }
   add(step);
+  contribute(u, dx);
 }
 
 bool Builder::reusable(int u) const {
-  if (frozen_[value[u].offset]) return false;
+  if (kept_[value[u].offset]) return false;
   for (;;) {
     const Node& each = node(u);
-    if (each.consumers.size() != 1) return false;
+    if (each.consumers.size() != 1 || each.output) return false;
     if (each.inputs.empty() || !same(value[u], value[each.inputs[0]])) return true;
     u = each.inputs[0];
   }
 }
 
-void Builder::freeze(Ref tensor) { frozen_[tensor.offset] = true; }
+void Builder::keep(Ref tensor) { kept_[tensor.offset] = true; }
 
-void Builder::write_output(int node) {
-  const Ref predictions = value[node];
-  tensors_[predictions.offset].bytes = 0;
-  const auto redirect = [predictions](Ref& ref) {
-    if (same(ref, predictions)) ref = {Memory::kOutput, 0};
-  };
-  for (PlannedStep& step : list_.steps) {
-    for (Ref& ref : step.in) redirect(ref);
-    for (Ref& ref : step.out) redirect(ref);
+void Builder::write_outputs() {
+  std::vector<Ref> placed;
+  for (size_t i = 0; i < graph().outputs.size(); ++i) {
+    const int output = graph().outputs[i];
+    const Ref predictions = value[output], place{port(Memory::kOutput, i), 0};
+    const auto is_predictions = [predictions](Ref ref) { return same(ref, predictions); };
+    if (std::any_of(placed.begin(), placed.end(), is_predictions)) {
+      // Another name for an output that has its place already.
+      OpDescriptor copy = op(Step::k_gather);
+      copy.gather = dense_gather(n(), node(output).count, DType::kF32);
+      add({copy, {predictions}, {place}, node(output).name});
+    }
+    placed.push_back(predictions);
+  }
+  for (size_t i = 0; i < placed.size(); ++i) {
+    if (std::any_of(placed.begin(), placed.begin() + static_cast<std::ptrdiff_t>(i),
+                    [&](Ref ref) { return same(ref, placed[i]); }))
+      continue;
+    tensors_[placed[i].offset].bytes = 0;
+    const auto redirect = [&](Ref& ref) {
+      if (same(ref, placed[i])) ref = {port(Memory::kOutput, i), 0};
+    };
+    for (PlannedStep& step : list_.steps) {
+      for (Ref& ref : step.in) redirect(ref);
+      for (Ref& ref : step.out) redirect(ref);
+    }
   }
 }
 
 StepList Builder::finish() {
-  if (result.memory == Memory::kArena) tensors_[result.offset].last = static_cast<int>(list_.steps.size());
+  for (const Ref& result : results)
+    if (result.memory == Memory::kArena) tensors_[result.offset].last = static_cast<int>(list_.steps.size());
   const MemoryPlan memory = plan_memory(tensors_);
   const auto place = [&memory](Ref& ref) {
     if (ref.memory == Memory::kArena) ref.offset = static_cast<int64_t>(memory.offsets[ref.offset]);
@@ -159,8 +264,8 @@ StepList Builder::finish() {
     seconds += prepared.flops / kFlopsPerSecond + prepared.bytes / kBytesPerSecond;
     any_parallel = any_parallel || prepared.parallel;
   }
-  list_.result = result;
-  place(list_.result);
+  list_.results = results;
+  for (Ref& result : list_.results) place(result);
   list_.arena_bytes = memory.peak;
   list_.parallel = any_parallel && seconds / 2 > kMeeting * static_cast<double>(list_.steps.size());
   return std::move(list_);
@@ -169,7 +274,10 @@ StepList Builder::finish() {
 StepList build_steps(const Request& request) {
   Builder b(request);
   build_forward(b);
-  if (request.mode == Mode::kTrain) build_gradients(b);
+  if (request.mode == Mode::kTrain) {
+    build_gradients(b);
+    build_update(b);
+  }
   return b.finish();
 }
 

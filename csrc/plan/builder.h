@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A step list under construction: tensors with their lifetimes, the value and the gradient of each node, and
-// the steps in order. forward.cpp and gradients.cpp add steps; finish() gives every tensor its place.
+// the steps in order. The rules of operators add steps; finish() gives every tensor its place.
 #pragma once
 #include <vector>
 
@@ -10,13 +10,22 @@
 
 namespace fastcnn {
 
-// What a training or evaluation measures and how it updates; fixed by compile().
-struct Recipe {
-  Math math = Math::kDefault;
+// What one output of the model is measured by; fixed by compile().
+struct Objective {
+  bool present = true;  // false: an output without a loss
   Loss loss = Loss::kSparseCrossentropy;
   bool from_logits = false;
   Accuracy accuracy = Accuracy::kNone;
+  bool accuracy_by_shape = false;  // until compile() has settled it
+  float weight = 1;                // of this loss in the sum over the outputs
+};
+
+// What a training or evaluation measures and how it updates; fixed by compile().
+struct Recipe {
+  Math math = Math::kDefault;
+  std::vector<Objective> objectives;  // one for each output
   OptimizerShape optimizer{};
+  std::vector<bool> frozen;  // parameters that are not to change
 };
 
 struct Request {
@@ -48,8 +57,6 @@ class Builder {
   Ref tensor_of_bytes(int64_t count, size_t size);
   // A tensor shaped like the node's output.
   Ref tensor_like(int node);
-  Ref parameter(int index) const { return in_state(Memory::kParameters, index); }
-  Ref gradient_of_parameter(int index) const { return in_state(Memory::kGradients, index); }
 
   OpDescriptor op(Step step) const;         // empty
   OpDescriptor forward_op(int node) const;  // for n samples
@@ -58,47 +65,92 @@ class Builder {
   bool try_add(const NewStep& step);
   // Throws if no row supports it.
   void add(const NewStep& step);
-  void add_feed(Feed feed, const NewStep& step);
+  void add_feed(Feed feed, int port, const NewStep& step);
 
-  // Adds the step that writes the gradient of the output of node u. If a ReLU made those values, its mask is
-  // applied in the same step where a row can: operand `mask` of the step, or none when the step reads the
-  // values anyway.
-  static constexpr int kNoOperand = -1;
-  void add_input_gradient(int u, NewStep step, int mask);
+  // Parameters of a node by their role.
+  bool has(int node, const char* role) const { return graph().parameter(node, role) >= 0; }
+  Ref parameter(int node, const char* role) const;
+  // It is there, is trainable, and is not frozen.
+  bool trains(int node, const char* role) const;
+  // The node has parameters and none of them may change: a frozen layer.
+  bool frozen(int node) const;
 
-  // The predictions go to the caller's array instead of the arena.
-  void write_output(int node);
+  // Adds the step whose only output is the gradient of a parameter; adds nothing where trains() is false. A
+  // layer that is called several times sums up.
+  void add_parameter_gradient(int node, const char* role, NewStep step);
+  // The same for a step with several outputs: where it shall write, kNone if trains() is false; then, after
+  // the step was added, its completion.
+  Ref begin_parameter_gradient(int node, const char* role);
+  void end_parameter_gradient(int node, const char* role, Ref written);
+
+  // Adds the step whose only output is a contribution to the gradient of node u. If a ReLU made the values of
+  // u, its mask is applied in the same step where a row can: as operand `mask` of the step, or without one
+  // when the step reads the values anyway.
+  static constexpr int kNoMask = -1, kMaskIsRead = -2;
+  void add_input_gradient(int u, NewStep step, int mask = kNoMask);
+  // `ref` holds a contribution to the gradient of node u, whole: the first one is the gradient, others are
+  // added.
+  void contribute(int u, Ref ref);
+  // The gradient of node i is a contribution to that of u, unchanged and without a step.
+  void pass_gradient(int i, int u);
+  // Where dx may be written when dy, the gradient of node i, has been read: over it, unless others read it
+  // too.
+  Ref over_gradient(int i);
+
+  // The predictions go to the caller's arrays instead of the arena.
+  void write_outputs();
   StepList finish();
 
-  std::vector<Ref> value, gradient;  // of each node; kNone before there is one
-  std::vector<bool> done;            // forward: already part of another step
-  std::vector<bool> masked;          // gradient of a ReLU's output: the mask has been applied
-  std::vector<bool> needs_gradient;  // a parameter lies before it
-  Ref result;
+  std::vector<Ref> value, gradient;     // of each node; kNone before there is one
+  std::vector<std::vector<Ref>> saved;  // what a forward rule keeps for its gradient rule, by node
+  std::vector<bool> done;               // forward: already part of another step
+  std::vector<bool> masked;             // gradient of a ReLU's output: the mask has been applied
+  std::vector<bool> needs_gradient;     // a parameter that trains lies at or before it
+  std::vector<bool> parameter_written;  // gradient of each parameter
+  std::vector<Ref> results;             // of each objective; kNone for an output without a loss
 
   // The node that made the values of u: past nodes that only rename.
   int origin(int u) const;
   // Whether a step that reads u may write its result over it.
   bool reusable(int u) const;
   // The values are read again by the backward pass.
-  void freeze(Ref tensor);
+  void keep(Ref tensor);
 
  private:
+  struct Summand {
+    std::string name;
+    int64_t count;
+  };
+
+  bool trains(int parameter) const;
   Ref in_state(Memory memory, int parameter) const;
   void touch(Ref ref);
+  void add_sum(Ref a, Ref b, Ref y, const Summand& of);
+  bool mask_can_be_fused(int u, int from) const;
 
   const Request request_;
   std::vector<Lifetime> tensors_;
-  std::vector<bool> frozen_;
+  std::vector<bool> kept_;    // by tensor: read again by the backward pass
+  std::vector<bool> shared_;  // by tensor: the gradient of several nodes
   StepList list_;
 };
 
-// forward.cpp: gather, forward and loss. A Rescaling right after the input is part of the gather; its node,
+bool same(Ref a, Ref b);
+
+// A node whose output is another name for its first input.
+bool renames(Op op);
+
+// A dense array of this many samples; a session replaces it by its own array's dtype and strides.
+GatherShape dense_gather(int64_t n, int64_t sample, DType dtype);
+
+// forward.cpp: gather, forward and losses. A Rescaling right after an input is part of its gather; its node,
 // or 0.
-int fused_rescaling(const Graph& graph);
+int fused_rescaling(const Graph& graph, int input);
 void build_forward(Builder& b);
-// gradients.cpp: backward steps by the operator table.
+// gradients.cpp: backward steps by the rules of operators.
 void build_gradients(Builder& b);
+// update.cpp: the optimizer.
+void build_update(Builder& b);
 
 // The whole list for one mode and number of samples.
 StepList build_steps(const Request& request);

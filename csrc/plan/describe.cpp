@@ -24,7 +24,9 @@ __attribute__((format(printf, 1, 2))) std::string print(const char* format, ...)
 
 long long ll(int64_t value) { return static_cast<long long>(value); }
 
-std::string conv2d_text(const Conv2dShape& s) {
+// What is worth saying of each shape struct.
+
+std::string text(const Conv2dShape& s) {
   std::string text = print("[%lld, %lld, %lld, %lld] * [%lld, %lld, %lld, %lld] -> [%lld, %lld, %lld, %lld]",
                            ll(s.n), ll(s.h), ll(s.w), ll(s.c), ll(s.r), ll(s.s), ll(s.c / s.groups), ll(s.k),
                            ll(s.n), ll(s.p), ll(s.q), ll(s.k));
@@ -36,22 +38,29 @@ std::string conv2d_text(const Conv2dShape& s) {
   return text;
 }
 
-std::string gemm_text(const GemmShape& s) {
+std::string text(const GemmShape& s) {
   return print("[%lld, %lld]%s * [%lld, %lld]%s -> [%lld, %lld]", ll(s.transpose_a ? s.k : s.m),
                ll(s.transpose_a ? s.m : s.k), s.transpose_a ? "^T" : "", ll(s.transpose_b ? s.n : s.k),
                ll(s.transpose_b ? s.k : s.n), s.transpose_b ? "^T" : "", ll(s.m), ll(s.n));
 }
 
-std::string pool2d_text(const Pool2dShape& s) {
+std::string text(const Pool2dShape& s) {
   return print("[%lld, %lld, %lld, %lld] / (%lld, %lld) -> [%lld, %lld, %lld, %lld]", ll(s.n), ll(s.h),
                ll(s.w), ll(s.c), ll(s.r), ll(s.s), ll(s.n), ll(s.p), ll(s.q), ll(s.c));
 }
 
-std::string gather_text(const GatherShape& s) {
+std::string text(const GatherShape& s) {
   std::string text = "[" + std::to_string(s.n);
   for (int i = 0; i < s.rank; ++i) text += ", " + std::to_string(s.shape[i]);
   return text + "]";
 }
+
+std::string text(const RowsShape& s) { return print("[%lld, %lld]", ll(s.rows), ll(s.cols)); }
+std::string text(const LossShape& s) { return print("[%lld, %lld]", ll(s.rows), ll(s.cols)); }
+std::string text(const FlatShape& s) { return print("[%lld]", ll(s.count)); }
+std::string text(const DropoutShape& s) { return print("[%lld]", ll(s.count)); }
+std::string text(const RescaleShape& s) { return print("[%lld]", ll(s.count)); }
+std::string text(const OptimizerShape& s) { return print("[%lld]", ll(s.count)); }
 
 std::string epilogue_text(const Epilogue& e) {
   static const char* const names[] = {"", " + relu", " + sigmoid", " + tanh"};
@@ -61,36 +70,11 @@ std::string epilogue_text(const Epilogue& e) {
 
 std::string shapes_text(const OpDescriptor& op) {
   switch (op.step) {
-    case Step::k_conv2d_fprop:
-    case Step::k_conv2d_dgrad:
-    case Step::k_conv2d_wgrad:
-      return conv2d_text(op.conv2d_fprop);
-    case Step::k_gemm:
-      return gemm_text(op.gemm);
-    case Step::k_max_pool2d_fwd:
-    case Step::k_max_pool2d_bwd:
-    case Step::k_average_pool2d_fwd:
-    case Step::k_average_pool2d_bwd:
-    case Step::k_sum_pool2d_fwd:
-    case Step::k_sum_pool2d_bwd:
-      return pool2d_text(op.max_pool2d_fwd);
-    case Step::k_column_sum:
-    case Step::k_softmax_fwd:
-    case Step::k_softmax_bwd:
-      return print("[%lld, %lld]", ll(op.softmax_fwd.rows), ll(op.softmax_fwd.cols));
-    case Step::k_activation_fwd:
-    case Step::k_activation_bwd:
-      return print("[%lld]", ll(op.activation_fwd.count));
-    case Step::k_dropout:
-      return print("[%lld]", ll(op.dropout.count));
-    case Step::k_rescale:
-      return print("[%lld]", ll(op.rescale.count));
-    case Step::k_gather:
-      return gather_text(op.gather);
-    case Step::k_loss:
-      return print("[%lld, %lld]", ll(op.loss.rows), ll(op.loss.cols));
-    case Step::k_optimizer:
-      return print("[%lld]", ll(op.optimizer.count));
+#define FASTCNN_TEXT(name, shape, inputs, outputs) \
+  case Step::k_##name:                             \
+    return text(op.name);
+    FASTCNN_STEPS(FASTCNN_TEXT)
+#undef FASTCNN_TEXT
     case Step::k_none:
     case Step::kCount:
       break;
@@ -99,10 +83,16 @@ std::string shapes_text(const OpDescriptor& op) {
 }
 
 std::string offset_text(Ref ref) {
-  static const char* const names[] = {"", "", "parameters", "gradients", "", "", "", "", "", "output"};
-  if (ref.memory == Memory::kArena) return std::to_string(ref.offset);
-  const char* name = names[static_cast<int>(ref.memory)];
-  return ref.offset ? name + ("+" + std::to_string(ref.offset)) : name;
+  switch (ref.memory) {
+    case Memory::kArena:
+      return std::to_string(ref.offset);
+    case Memory::kParameters:
+      return "parameters+" + std::to_string(ref.offset);
+    case Memory::kGradients:
+      return "gradients+" + std::to_string(ref.offset);
+    default:
+      return ref.memory >= Memory::kOutput ? "output" : "";
+  }
 }
 
 std::string table(const std::vector<Row>& rows) {

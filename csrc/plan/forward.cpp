@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The forward half of a step list: gather of the batch, the layers with what can be fused into them, and the
-// loss with its gradient. An activation is fused into the convolution or dense layer before it, a first
+// losses with their gradients. An activation is fused into the convolution or dense layer before it, a first
 // Rescaling into the gather, a last softmax into a cross-entropy (log-softmax keeps what a rounded
 // probability loses, as Keras does).
-#include "builder.h"
+#include "operator.h"
 
 namespace fastcnn {
-namespace {
 
-// A dense array of this many samples; a session replaces it by its own array's dtype and strides.
-GatherShape gather_of(int64_t n, int64_t sample, DType dtype) {
+GatherShape dense_gather(int64_t n, int64_t sample, DType dtype) {
   GatherShape shape{};
   shape.n = n;
   shape.rank = 1;
@@ -21,130 +19,140 @@ GatherShape gather_of(int64_t n, int64_t sample, DType dtype) {
   return shape;
 }
 
-void gather_input(Builder& b) {
-  const Node& input = b.graph().input();
-  OpDescriptor op = b.op(Step::k_gather);
-  op.gather = gather_of(b.n(), input.count, DType::kF32);
-  b.value[0] = b.tensor_like(0);
-  if (const int fused = fused_rescaling(b.graph())) {
-    op.gather.scale = b.node(fused).forward.rescale.scale;
-    op.gather.offset = b.node(fused).forward.rescale.offset;
-    b.value[fused] = b.value[0];
-    b.done[fused] = true;
-  }
-  b.add_feed(Feed::kInput, {op, {{Memory::kInput, 0}, {Memory::kIndex, 0}}, {b.value[0]}, "batch"});
-}
-
-bool is_activation(Op op) { return op == Op::k_relu || op == Op::k_sigmoid || op == Op::k_tanh; }
-
-void add_with_parameters(Builder& b, int i) {
-  const Node& node = b.node(i);
-  OpDescriptor op = b.forward_op(i);
-  std::vector<Ref> in = {b.value[node.inputs[0]], b.parameter(node.kernel)};
-  if (node.bias >= 0) in.push_back(b.parameter(node.bias));
+void forward_step(Builder& b, int i) {
+  std::vector<Ref> in;
+  for (const int input : b.node(i).inputs) in.push_back(b.value[input]);
   b.value[i] = b.tensor_like(i);
-  const int next = node.consumers.size() == 1 ? node.consumers[0] : -1;
-  if (next >= 0 && is_activation(b.node(next).op)) {
-    op.epilogue.activation = b.node(next).forward.activation_fwd.activation;
-    if (b.try_add({op, in, {b.value[i]}, node.name})) {
-      b.value[next] = b.value[i];
-      b.done[next] = true;
-      return;
-    }
-    op.epilogue.activation = Activation::kNone;
-  }
-  b.add({op, in, {b.value[i]}, node.name});
+  b.add({b.forward_op(i), in, {b.value[i]}, b.node(i).name});
 }
 
-// Element by element: over its input where nothing else reads that.
-void add_flat(Builder& b, int i) {
+void forward_flat(Builder& b, int i) {
   const int u = b.node(i).inputs[0];
   b.value[i] = b.reusable(u) ? b.value[u] : b.tensor_like(i);
   b.add({b.forward_op(i), {b.value[u]}, {b.value[i]}, b.node(i).name});
 }
 
-void add_node(Builder& b, int i) {
-  const Node& node = b.node(i);
-  const int u = node.inputs[0];
-  switch (node.op) {
-    case Op::k_conv2d:
-    case Op::k_dense:
-      return add_with_parameters(b, i);
-    case Op::k_max_pool2d:
-    case Op::k_average_pool2d:
-    case Op::k_sum_pool2d:
-    case Op::k_softmax:
-      b.value[i] = b.tensor_like(i);
-      return b.add({b.forward_op(i), {b.value[u]}, {b.value[i]}, node.name});
-    case Op::k_dropout:
-      if (b.mode() == Mode::kTrain && node.forward.dropout.rate > 0) return add_flat(b, i);
-      b.value[i] = b.value[u];
-      return;
-    case Op::k_flatten:
-      b.value[i] = b.value[u];
-      return;
-    case Op::k_relu:
-    case Op::k_sigmoid:
-    case Op::k_tanh:
-    case Op::k_rescaling:
-      return add_flat(b, i);
-    case Op::k_input:
-      return;
-  }
-}
+void forward_rename(Builder& b, int i) { b.value[i] = b.value[b.node(i).inputs[0]]; }
 
-// A cross-entropy from probabilities reads the input of the softmax that made them. The binary accuracy
-// compares the predictions themselves with one half, so it needs them.
-bool loss_takes_logits(const Builder& b) {
-  const Recipe& recipe = b.recipe();
-  return b.graph().output().op == Op::k_softmax && recipe.loss != Loss::kMeanSquaredError &&
-         !recipe.from_logits && recipe.accuracy != Accuracy::kBinary;
-}
+namespace {
 
-void add_loss(Builder& b, int predictions, bool from_logits) {
-  const int64_t cols = b.graph().output().shape.back();
-  const int64_t rows = b.n() * (b.graph().output().count / cols);
-  const bool sparse = b.recipe().loss == Loss::kSparseCrossentropy;
-  const int64_t sample = b.graph().output().count / (sparse ? cols : 1);
-  OpDescriptor gather = b.op(Step::k_gather);
-  gather.gather = gather_of(b.n(), sample, sparse ? DType::kI32 : DType::kF32);
-  const Ref target = b.tensor_of_bytes(b.n() * sample, sizeof(float));
-  b.add_feed(Feed::kTarget, {gather, {{Memory::kTarget, 0}, {Memory::kIndex, 0}}, {target}, "target"});
-
-  OpDescriptor op = b.op(Step::k_loss);
-  op.loss = {rows, cols, b.recipe().loss, from_logits, b.recipe().accuracy};
-  b.result = b.tensor_of_bytes(1, sizeof(LossResult));
-  if (b.mode() == Mode::kTrain && b.needs_gradient[predictions])
-    b.gradient[predictions] = b.tensor_like(predictions);
-  b.add({op, {b.value[predictions], target}, {b.gradient[predictions], b.result}, "loss"});
+// An activation whose input may be lost: its gradient does not read it.
+bool can_follow(const Builder& b, Op op) {
+  const OperatorInfo& activation = info(op);
+  return activation.forward == Step::k_activation_fwd &&
+         (b.mode() != Mode::kTrain || activation.saves == Saves::kY);
 }
 
 }  // namespace
 
-int fused_rescaling(const Graph& graph) {
-  const std::vector<int>& readers = graph.input().consumers;
-  return readers.size() == 1 && graph.nodes[readers[0]].op == Op::k_rescaling ? readers[0] : 0;
+void forward_fused(Builder& b, int i, NewStep step) {
+  const Node& node = b.node(i);
+  if (b.has(i, "bias")) step.in.push_back(b.parameter(i, "bias"));
+  b.value[i] = b.tensor_like(i);
+  step.out = {b.value[i]};
+  step.name = node.name;
+  const int next = node.consumers.size() == 1 && !node.output ? node.consumers[0] : -1;
+  if (next >= 0 && can_follow(b, b.node(next).op)) {
+    NewStep fused = step;
+    fused.op.epilogue.activation = b.node(next).forward.activation_fwd.activation;
+    if (b.try_add(fused)) {
+      b.value[next] = b.value[i];
+      b.done[next] = true;
+      return;
+    }
+  }
+  b.add(step);
+}
+
+namespace {
+
+void gather_input(Builder& b, int input) {
+  const int i = b.graph().inputs[input];
+  OpDescriptor op = b.op(Step::k_gather);
+  op.gather = dense_gather(b.n(), b.node(i).count, DType::kF32);
+  b.value[i] = b.tensor_like(i);
+  if (const int fused = fused_rescaling(b.graph(), input)) {
+    op.gather.scale = b.node(fused).forward.rescale.scale;
+    op.gather.offset = b.node(fused).forward.rescale.offset;
+    b.value[fused] = b.value[i];
+    b.done[fused] = true;
+  }
+  b.add_feed(Feed::kInput, input,
+             {op, {{port(Memory::kInput, input), 0}, {Memory::kIndex, 0}}, {b.value[i]}, "batch"});
+}
+
+// A cross-entropy from probabilities reads the input of the softmax that made them, if nothing else reads
+// these. The binary accuracy compares the predictions themselves with one half, so it needs them.
+bool loss_takes_logits(const Builder& b, size_t output) {
+  const Objective& objective = b.recipe().objectives[output];
+  const Graph& graph = b.graph();
+  const Node& node = graph.output(output);
+  int times = 0;
+  for (const int each : graph.outputs) times += each == graph.outputs[output];
+  return node.op == Op::k_softmax && node.consumers.empty() && times == 1 && objective.present &&
+         objective.loss != Loss::kMeanSquaredError && !objective.from_logits &&
+         objective.accuracy != Accuracy::kBinary;
+}
+
+void add_loss(Builder& b, size_t output, bool takes_logits) {
+  const Objective& objective = b.recipe().objectives[output];
+  const int node = b.graph().outputs[output];
+  const int predictions = takes_logits ? b.node(node).inputs[0] : node;
+  const int64_t count = b.node(node).count, cols = b.node(node).shape.back();
+  const bool sparse = objective.loss == Loss::kSparseCrossentropy;
+  const int64_t sample = count / (sparse ? cols : 1);
+  OpDescriptor gather = b.op(Step::k_gather);
+  gather.gather = dense_gather(b.n(), sample, sparse ? DType::kI32 : DType::kF32);
+  const Ref target = b.tensor_of_bytes(b.n() * sample, sizeof(float));
+  b.add_feed(Feed::kTarget, static_cast<int>(output),
+             {gather, {{port(Memory::kTarget, output), 0}, {Memory::kIndex, 0}}, {target}, "target"});
+
+  OpDescriptor op = b.op(Step::k_loss);
+  op.loss = {b.n() * (count / cols), cols,
+             objective.loss,         takes_logits || objective.from_logits,
+             objective.accuracy,     objective.weight};
+  b.results[output] = b.tensor_of_bytes(1, sizeof(LossResult));
+  Ref dx;
+  if (b.mode() == Mode::kTrain && b.needs_gradient[predictions]) dx = b.tensor_like(predictions);
+  b.add({op, {b.value[predictions], target}, {dx, b.results[output]}, "loss"});
+  if (dx.memory != Memory::kNone) b.contribute(predictions, dx);
+}
+
+void keep_for_gradient(Builder& b, int i) {
+  const Node& node = b.node(i);
+  const Saves saves = info(node.op).saves;
+  if (saves == Saves::kX || saves == Saves::kXAndY)
+    for (const int input : node.inputs) b.keep(b.value[input]);
+  if (saves == Saves::kY || saves == Saves::kXAndY) b.keep(b.value[i]);
+}
+
+}  // namespace
+
+int fused_rescaling(const Graph& graph, int input) {
+  const Node& node = graph.input(input);
+  return node.consumers.size() == 1 && !node.output && graph.nodes[node.consumers[0]].op == Op::k_rescaling
+             ? node.consumers[0]
+             : 0;
 }
 
 void build_forward(Builder& b) {
-  const int last = static_cast<int>(b.graph().nodes.size()) - 1;
+  const Graph& graph = b.graph();
   const bool measures = b.mode() != Mode::kPredict;
-  const bool skip_softmax = measures && loss_takes_logits(b);
-  gather_input(b);
-  for (int i = 1; i <= last; ++i) {
-    const Node& node = b.node(i);
-    if (skip_softmax && i == last) break;
-    if (!b.done[i]) add_node(b, i);
-    if (b.mode() != Mode::kTrain) continue;
-    const Saves saves = info(node.op).saves;
-    if (saves == Saves::kX) b.freeze(b.value[node.inputs[0]]);
-    if (saves == Saves::kY) b.freeze(b.value[i]);
+  std::vector<bool> takes_logits(graph.outputs.size());
+  for (size_t o = 0; measures && o < graph.outputs.size(); ++o) {
+    takes_logits[o] = loss_takes_logits(b, o);
+    if (takes_logits[o]) b.done[graph.outputs[o]] = true;
   }
-  if (!measures) return b.write_output(last);
-  if (skip_softmax)
-    add_loss(b, b.node(last).inputs[0], true);
-  else
-    add_loss(b, last, b.recipe().from_logits);
+  for (size_t i = 0; i < graph.inputs.size(); ++i) gather_input(b, static_cast<int>(i));
+  for (int i = 0; i < static_cast<int>(graph.nodes.size()); ++i) {
+    if (b.node(i).op == Op::k_input) continue;
+    if (!b.done[i]) rule(b.node(i).op).forward(b, i);
+    if (b.mode() == Mode::kTrain && b.value[i].memory != Memory::kNone) keep_for_gradient(b, i);
+  }
+  if (!measures) return b.write_outputs();
+  b.results.resize(graph.outputs.size());
+  for (size_t o = 0; o < graph.outputs.size(); ++o)
+    if (b.recipe().objectives[o].present) add_loss(b, o, takes_logits[o]);
 }
 
 }  // namespace fastcnn

@@ -59,8 +59,8 @@ int slots_of(const OptimizerShape& o) { return o.optimizer == Optimizer::kAdam ?
 
 }  // namespace
 
-Model::Model(const std::vector<Layer>& layers, const Backend& backend)
-    : graph_(build_graph(layers)), backend_(backend) {
+Model::Model(const std::vector<Layer>& layers, const std::vector<int64_t>& outputs, const Backend& backend)
+    : graph_(build_graph(layers, outputs)), backend_(backend) {
   const size_t bytes = static_cast<size_t>(graph_.parameter_floats) * sizeof(float);
   state_ = Buffer(bytes, "model: the parameters");
   if (bytes) std::memset(state_.data(), 0, bytes);
@@ -70,9 +70,18 @@ void Model::compile(const CompileOptions& options) {
   check_optimizer(options.recipe.optimizer);
   check_learning_rate(options.learning_rate);
   Recipe recipe = options.recipe;
-  const int64_t outputs = graph_.output().shape.back();
-  if (options.accuracy_by_shape) recipe.accuracy = accuracy_by_shape(recipe.loss, outputs);
-  check_accuracy(recipe.loss, recipe.accuracy, outputs);
+  if (recipe.objectives.size() != graph_.outputs.size())
+    fail(Code::kArgument, "compile: loss has %zu entries, wanted %zu: one for each output",
+         recipe.objectives.size(), graph_.outputs.size());
+  for (size_t i = 0; i < recipe.objectives.size(); ++i) {
+    Objective& objective = recipe.objectives[i];
+    if (!objective.present) continue;
+    const int64_t outputs = graph_.output(i).shape.back();
+    if (objective.accuracy_by_shape) objective.accuracy = accuracy_by_shape(objective.loss, outputs);
+    check_accuracy(objective.loss, objective.accuracy, outputs);
+    if (!std::isfinite(objective.weight))
+      fail(Code::kArgument, "compile: loss_weights has %g, wanted finite numbers", objective.weight);
+  }
   if (recipe.optimizer.momentum == 0)
     recipe.optimizer.nesterov = 0;  // without a velocity it is plain descent
 
@@ -125,7 +134,7 @@ std::vector<StateTensor> Model::parameter_tensors() const {
 std::vector<StateTensor> Model::state_tensors() {
   std::shared_lock<Gate> held(gate_);
   std::vector<StateTensor> tensors = parameter_tensors();
-  const Memory memories[] = {Memory::kSlot0, Memory::kSlot1};
+  const Memory memories[] = {Memory::kSlot0, Memory::kSlot1, Memory::kSlot2, Memory::kSlot3};
   for (int slot = 0; slot < slots_; ++slot)
     for (const Parameter& p : graph_.parameters)
       tensors.push_back({"optimizer/slot" + std::to_string(slot) + "/" + p.name, &p, memories[slot]});

@@ -15,9 +15,8 @@
 namespace fastcnn {
 
 struct CompileOptions {
-  Recipe recipe;  // its accuracy holds unless accuracy_by_shape
+  Recipe recipe;
   double learning_rate = 0;
-  bool accuracy_by_shape = false;
 };
 
 struct Scalars {
@@ -34,7 +33,7 @@ struct StateTensor {
 
 class Model {
  public:
-  Model(const std::vector<Layer>& layers, const Backend& backend);
+  Model(const std::vector<Layer>& layers, const std::vector<int64_t>& outputs, const Backend& backend);
 
   const Graph& graph() const { return graph_; }
   const Backend& backend() const { return backend_; }

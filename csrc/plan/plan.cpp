@@ -56,8 +56,8 @@ void run_list(const ListRun& run, Member& me, const RunScalars& scalars) {
   double before = timed ? now() : 0;
   for (PlannedStep& step : run.list.steps) {
     const Prepared* prepared = &step.prepared;
-    if (step.feed == Feed::kInput) prepared = &run.feeds.input;
-    if (step.feed == Feed::kTarget) prepared = &run.feeds.target;
+    if (step.feed == Feed::kInput) prepared = &run.feeds.input[step.port];
+    if (step.feed == Feed::kTarget) prepared = &run.feeds.target[step.port];
     if (prepared->parallel && ahead) me.barrier();
     ahead = !prepared->parallel;
     if (ahead && me.index != 0) continue;

@@ -5,6 +5,7 @@
 #include <list>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "../base/parallel.h"
 #include "buffer.h"
@@ -34,9 +35,9 @@ class Plan {
   Buffer arena_;
 };
 
-// What a session puts in place of the steps that read its arrays.
+// What a session puts in place of the steps that read its arrays, by port.
 struct Feeds {
-  Prepared input, target;
+  std::vector<Prepared> input, target;
 };
 
 // One batch, by one member of a team. Steps with too little work for two are run by member 0 while the others

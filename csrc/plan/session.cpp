@@ -86,23 +86,28 @@ struct Session::Loop {
     if (order) {
       m[Memory::kIndex] = const_cast<char*>(reinterpret_cast<const char*>(order + first));
     } else {
-      m[Memory::kInput] += first * args.x.strides[0];
-      if (args.has_target) m[Memory::kTarget] += first * args.y.strides[0];
+      for (size_t i = 0; i < args.x.size(); ++i) m[port(Memory::kInput, i)] += first * args.x[i].strides[0];
+      for (size_t i = 0; i < args.y.size(); ++i)
+        m[port(Memory::kTarget, session.measured_[i])] += first * args.y[i].strides[0];
     }
-    if (session.out_)
-      m[Memory::kOutput] +=
-          first * session.model_->graph().output().count * static_cast<int64_t>(sizeof(float));
+    for (size_t i = 0; i < session.out_.size(); ++i)
+      m[port(Memory::kOutput, i)] +=
+          first * session.model_->graph().output(i).count * static_cast<int64_t>(sizeof(float));
     return m;
   }
 
   // By member 0 alone, in the order of the batches.
   void finish(int64_t batch, const StepList& list, const Memories& now) {
-    if (const auto* result = static_cast<const LossResult*>(now.at(list.result))) {
-      const Node& output = session.model_->graph().output();
-      session.last_ = {result->loss, result->correct, list.n * (output.count / output.shape.back())};
-      session.totals_.loss += session.last_.loss;
-      session.totals_.correct += session.last_.correct;
-      session.totals_.predictions += session.last_.predictions;
+    for (size_t i = 0; i < list.results.size(); ++i) {
+      const auto* result = static_cast<const LossResult*>(now.at(list.results[i]));
+      if (!result) continue;
+      const Node& output = session.model_->graph().output(i);
+      Totals& last = session.last_[i];
+      Totals& totals = session.totals_[i];
+      last = {result->loss, result->correct, list.n * (output.count / output.shape.back())};
+      totals.loss += last.loss;
+      totals.correct += last.correct;
+      totals.predictions += last.predictions;
     }
     if (session.args_.mode == Mode::kTrain) session.model_->count_step();
     next = batch + 1;
@@ -121,39 +126,66 @@ Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments
   }
   if (args_.batch_size < 1)
     fail(Code::kArgument, "%s: batch_size is %lld, wanted at least 1", op, ll(args_.batch_size));
-  check_input();
+  const Graph& graph = model_->graph();
+  if (args_.x.size() != graph.inputs.size())
+    fail(Code::kArgument, "%s: x has %zu arrays, wanted %zu: one for each input", op, args_.x.size(),
+         graph.inputs.size());
+  for (size_t i = 0; i < args_.x.size(); ++i) check_input(i);
   args_.batch_size = std::min(args_.batch_size, samples());
-  if (args_.mode != Mode::kPredict) check_target();
+  if (args_.mode != Mode::kPredict) {
+    for (size_t i = 0; i < recipe_.objectives.size(); ++i)
+      if (recipe_.objectives[i].present) measured_.push_back(i);
+    if (args_.y.empty() && !measured_.empty())
+      fail(Code::kArgument, "%s: y is missing, wanted the targets of x", op);
+    if (args_.y.size() != measured_.size())
+      fail(Code::kArgument, "%s: y has %zu arrays, wanted %zu: one for each output with a loss", op,
+           args_.y.size(), measured_.size());
+    for (size_t i = 0; i < args_.y.size(); ++i) check_target(measured_[i], args_.y[i]);
+  }
+  reset();
   full_ = feeds_for(args_.batch_size);
   tail_ = feeds_for(samples() - (batches() - 1) * args_.batch_size);
 }
 
-void Session::check_input() const {
-  const Source& x = args_.x;
-  const char* op = name_of(args_.mode);
-  const std::vector<int64_t>& wanted = model_->graph().input().shape;
-  if (x.rank == 0 || !samples_have(x, wanted))
-    fail(Code::kShape, "%s: x has shape %s, wanted %s", op, ShapeText(x.shape, x.rank).text,
-         wanted_shape(wanted).c_str());
-  if (x.shape[0] < 1) fail(Code::kShape, "%s: x is empty, wanted at least one sample", op);
+void Session::reset() {
+  totals_.assign(model_->graph().outputs.size(), Totals());
+  last_ = totals_;
 }
 
-void Session::check_target() const {
-  const Source& y = args_.y;
+std::string Session::array_name(const char* kind, size_t i, size_t count) const {
+  return count > 1 ? std::string(kind) + "[" + std::to_string(i) + "]" : kind;
+}
+
+void Session::check_input(size_t i) const {
+  const Source& x = args_.x[i];
   const char* op = name_of(args_.mode);
-  std::vector<int64_t> wanted = model_->graph().output().shape;
+  const std::string name = array_name("x", i, args_.x.size());
+  const std::vector<int64_t>& wanted = model_->graph().input(i).shape;
+  if (x.rank == 0 || !samples_have(x, wanted))
+    fail(Code::kShape, "%s: %s has shape %s, wanted %s", op, name.c_str(), ShapeText(x.shape, x.rank).text,
+         wanted_shape(wanted).c_str());
+  if (x.shape[0] < 1) fail(Code::kShape, "%s: %s is empty, wanted at least one sample", op, name.c_str());
+  if (x.shape[0] != samples())
+    fail(Code::kShape, "%s: x[0] has %lld samples and %s %lld, wanted as many", op, ll(samples()),
+         name.c_str(), ll(x.shape[0]));
+}
+
+void Session::check_target(size_t output, const Source& y) const {
+  const char* op = name_of(args_.mode);
+  const std::string name = array_name("y", output, model_->graph().outputs.size());
+  std::vector<int64_t> wanted = model_->graph().output(output).shape;
   const int64_t classes = wanted.back();
-  if (!args_.has_target) fail(Code::kArgument, "%s: y is missing, wanted the targets of x", op);
-  if (y.rank == 0) fail(Code::kShape, "%s: y is a single number, wanted one target for each sample of x", op);
+  if (y.rank == 0)
+    fail(Code::kShape, "%s: %s is a single number, wanted one target for each sample of x", op, name.c_str());
   if (y.shape[0] != samples())
-    fail(Code::kShape, "%s: x has %lld samples and y %lld, wanted as many", op, ll(samples()),
+    fail(Code::kShape, "%s: x has %lld samples and %s %lld, wanted as many", op, ll(samples()), name.c_str(),
          ll(y.shape[0]));
-  const bool sparse = recipe_.loss == Loss::kSparseCrossentropy;
+  const bool sparse = recipe_.objectives[output].loss == Loss::kSparseCrossentropy;
   if (sparse) wanted.back() = 1;
   const std::vector<int64_t> without_last(wanted.begin(), wanted.end() - 1);
   const bool may_lack_last = wanted.back() == 1;
   if (!samples_have(y, wanted) && !(may_lack_last && samples_have(y, without_last)))
-    fail(Code::kShape, "%s: y has shape %s, wanted %s%s", op, ShapeText(y.shape, y.rank).text,
+    fail(Code::kShape, "%s: %s has shape %s, wanted %s%s", op, name.c_str(), ShapeText(y.shape, y.rank).text,
          wanted_shape(may_lack_last ? without_last : wanted).c_str(),
          sparse ? " for class numbers (one-hot targets take categorical_crossentropy)" : "");
   if (sparse) check_labels(op, y, classes);
@@ -172,14 +204,20 @@ Feeds Session::feeds_for(int64_t n) const {
     return prepared;
   };
   Feeds feeds{};
-  GatherShape x = gather_of(args_.x, n, DType::kF32);
-  if (const int rescaling = fused_rescaling(model_->graph())) {
-    x.scale = model_->graph().nodes[rescaling].forward.rescale.scale;
-    x.offset = model_->graph().nodes[rescaling].forward.rescale.offset;
+  const Graph& graph = model_->graph();
+  for (size_t i = 0; i < args_.x.size(); ++i) {
+    GatherShape x = gather_of(args_.x[i], n, DType::kF32);
+    if (const int rescaling = fused_rescaling(graph, static_cast<int>(i))) {
+      x.scale = graph.nodes[rescaling].forward.rescale.scale;
+      x.offset = graph.nodes[rescaling].forward.rescale.offset;
+    }
+    feeds.input.push_back(prepare(x));
   }
-  feeds.input = prepare(x);
-  const bool sparse = recipe_.loss == Loss::kSparseCrossentropy;
-  if (args_.has_target) feeds.target = prepare(gather_of(args_.y, n, sparse ? DType::kI32 : DType::kF32));
+  feeds.target.resize(graph.outputs.size());
+  for (size_t i = 0; i < args_.y.size(); ++i) {
+    const bool sparse = recipe_.objectives[measured_[i]].loss == Loss::kSparseCrossentropy;
+    feeds.target[measured_[i]] = prepare(gather_of(args_.y[i], n, sparse ? DType::kI32 : DType::kF32));
+  }
   return feeds;
 }
 
@@ -217,14 +255,18 @@ int64_t Session::run_batches(const int64_t* order, int64_t begin, double seconds
   Memories memories;
   model_->bind(&memories);
   memories[Memory::kArena] = plan->arena();
-  memories[Memory::kInput] = const_cast<char*>(args_.x.data);
-  memories[Memory::kTarget] = const_cast<char*>(args_.y.data);
-  memories[Memory::kOutput] = reinterpret_cast<char*>(out_);
+  for (size_t i = 0; i < args_.x.size(); ++i)
+    memories[port(Memory::kInput, i)] = const_cast<char*>(args_.x[i].data);
+  for (size_t i = 0; i < args_.y.size(); ++i)
+    memories[port(Memory::kTarget, measured_[i])] = const_cast<char*>(args_.y[i].data);
+  for (size_t i = 0; i < out_.size(); ++i)
+    memories[port(Memory::kOutput, i)] = reinterpret_cast<char*>(out_[i]);
   const std::chrono::duration<double> limit(seconds > 0 ? std::min(seconds, 1e6) : 0.0);
   Loop loop{
       *this, full, tail, memories, order, begin, start + std::chrono::duration_cast<Clock::duration>(limit)};
-  loop.scratch_bytes = std::max(
-      {full.scratch_bytes, tail.scratch_bytes, full_.input.scratch_bytes, full_.target.scratch_bytes});
+  loop.scratch_bytes = std::max(full.scratch_bytes, tail.scratch_bytes);
+  for (const std::vector<Prepared>* feeds : {&full_.input, &full_.target, &tail_.input, &tail_.target})
+    for (const Prepared& feed : *feeds) loop.scratch_bytes = std::max(loop.scratch_bytes, feed.scratch_bytes);
   const bool parallel = (begin < batches() - 1 ? full : tail).parallel;
   run_team(parallel ? threads() : 1, [&loop](Member& me) { loop(me); });
   if (loop.refused)

@@ -6,12 +6,13 @@
 #include <vector>
 
 #include "../backend.h"
+#include "graph.h"
 
 namespace fastcnn {
 
 enum class Mode : int32_t { kTrain, kEvaluate, kPredict };
 
-// The memories that operands lie in; the last four change from batch to batch.
+// The memories that operands lie in; from kIndex on they change from batch to batch.
 enum class Memory : int32_t {
   kNone,
   kArena,
@@ -19,12 +20,18 @@ enum class Memory : int32_t {
   kGradients,
   kSlot0,
   kSlot1,
-  kInput,
-  kTarget,
+  kSlot2,
+  kSlot3,
   kIndex,
-  kOutput,
-  kCount
+  kInput,  // of the first input; the others follow
+  kTarget = kInput + kMaxPorts,
+  kOutput = kTarget + kMaxPorts,
+  kCount = kOutput + kMaxPorts
 };
+
+inline Memory port(Memory first, size_t i) {
+  return static_cast<Memory>(static_cast<int>(first) + static_cast<int>(i));
+}
 
 struct Ref {
   Memory memory = Memory::kNone;
@@ -49,6 +56,7 @@ struct PlannedStep {
   Ref in[kMaxInputs], out[kMaxOutputs];
   Ref workspace;
   Feed feed = Feed::kNone;
+  int port = 0;                    // of the feed
   std::string name;                // of the layer, or of what belongs to none
   double latest = 0, seconds = 0;  // of the latest timed run, of the fastest
 };
@@ -59,7 +67,7 @@ struct StepList {
   size_t arena_bytes = 0;
   size_t scratch_bytes = 0;  // of each thread
   bool parallel = false;     // worth a team
-  Ref result;                // LossResult; none in predict
+  std::vector<Ref> results;  // LossResult of each objective; none in predict
   double flops = 0;
   double seconds = 0;  // the fastest timed run; 0 before
 };

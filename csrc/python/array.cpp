@@ -222,7 +222,7 @@ const float* dense(const ArrayView& v, py::array* keep) {
 }
 
 py::array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
-                 std::initializer_list<const ArrayView*> inputs) {
+                 const std::vector<const ArrayView*>& inputs) {
   const int rank = static_cast<int>(shape.size());
   const ShapeText wanted(shape.data(), rank);
   if (out.is_none()) return allocate(op, "the output", shape);

@@ -55,6 +55,6 @@ const float* dense(const ArrayView& v, py::array* keep);
 // A new float32 array of this shape, or `out` once it is proven to be one: C-contiguous, aligned, writable,
 // exactly this shape, apart from every input.
 py::array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
-                 std::initializer_list<const ArrayView*> inputs);
+                 const std::vector<const ArrayView*>& inputs);
 
 }  // namespace fastcnn

@@ -33,12 +33,36 @@ OptimizerShape read_optimizer(const py::dict& from) {
   return shape;
 }
 
-void read_accuracy(const py::handle& accuracy, CompileOptions* options) {
+void read_accuracy(const py::handle& accuracy, Objective* objective) {
   if (accuracy.is_none()) return;
   const int i = choice("compile", "accuracy", accuracy, {"sparse", "categorical", "binary", "auto"});
   const Accuracy kinds[] = {Accuracy::kSparse, Accuracy::kCategorical, Accuracy::kBinary, Accuracy::kNone};
-  options->recipe.accuracy = kinds[i];
-  options->accuracy_by_shape = i == 3;
+  objective->accuracy = kinds[i];
+  objective->accuracy_by_shape = i == 3;
+}
+
+// A loss is a dict of "name" and its parameters; None for an output that has none.
+Objective read_objective(py::handle loss, py::handle accuracy) {
+  Objective objective;
+  objective.present = !loss.is_none();
+  if (!objective.present) return objective;
+  if (!PyDict_Check(loss.ptr()))
+    fail(Code::kDType, "compile: loss is a %s, wanted a dict", type_name(loss).c_str());
+  const py::dict from = py::reinterpret_borrow<py::dict>(loss);
+  objective.loss = static_cast<Loss>(
+      choice("loss", "name", required("loss", from, "name"),
+             {"sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error"}));
+  objective.from_logits = truth("loss", "from_logits", required("loss", from, "from_logits"));
+  if (from.contains("weight"))
+    objective.weight = static_cast<float>(real_number("loss", "weight", from["weight"]));
+  read_accuracy(accuracy, &objective);
+  return objective;
+}
+
+// One value, or a tuple of them: of a model with several inputs or outputs.
+py::tuple one_or_several(py::handle value) {
+  if (PyTuple_Check(value.ptr())) return py::reinterpret_borrow<py::tuple>(value);
+  return py::make_tuple(value);
 }
 
 Source source_of(const ArrayView& view) {
@@ -65,14 +89,18 @@ class PySession {
     SessionArguments args;
     args.mode = mode_of("session", mode);
     const std::string op = text("session", "mode", mode);
-    const ArrayView x_view = view(op.c_str(), "x", x);
-    keep_.append(x_view.owner);
-    args.x = source_of(x_view);
+    std::vector<ArrayView> x_views;
+    for (const py::handle each : one_or_several(x)) {
+      x_views.push_back(view(op.c_str(), "x", each));
+      keep_.append(x_views.back().owner);
+      args.x.push_back(source_of(x_views.back()));
+    }
     if (args.mode != Mode::kPredict && !y.is_none()) {
-      const ArrayView y_view = view(op.c_str(), "y", y);
-      keep_.append(y_view.owner);
-      args.has_target = true;
-      args.y = source_of(y_view);
+      for (const py::handle each : one_or_several(y)) {
+        const ArrayView y_view = view(op.c_str(), "y", each);
+        keep_.append(y_view.owner);
+        args.y.push_back(source_of(y_view));
+      }
     }
     args.batch_size = whole_number(op.c_str(), "batch_size", batch_size);
     {
@@ -80,11 +108,22 @@ class PySession {
       session_ = std::make_unique<Session>(model, args);
     }
     if (args.mode != Mode::kPredict) return;
-    std::vector<int64_t> shape = model->graph().output().shape;
-    shape.insert(shape.begin(), session_->samples());
-    py::array array = output(op.c_str(), out, shape, {&x_view});
-    session_->write_to(static_cast<float*>(array.mutable_data()));
-    keep_.append(array);
+    std::vector<const ArrayView*> inputs;
+    for (const ArrayView& each : x_views) inputs.push_back(&each);
+    const py::tuple outs = one_or_several(out);
+    const std::vector<int>& outputs = model->graph().outputs;
+    if (outs.size() != outputs.size())
+      fail(Code::kArgument, "%s: out has %zu arrays, wanted %zu: one for each output", op.c_str(),
+           outs.size(), outputs.size());
+    std::vector<float*> places;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      std::vector<int64_t> shape = model->graph().output(i).shape;
+      shape.insert(shape.begin(), session_->samples());
+      py::array array = output(op.c_str(), outs[i], shape, inputs);
+      places.push_back(static_cast<float*>(array.mutable_data()));
+      keep_.append(array);
+    }
+    session_->write_to(places);
   }
 
   int64_t run(py::handle order, py::handle begin, py::handle seconds) {
@@ -117,6 +156,12 @@ class PySession {
 py::dict totals_dict(const Totals& totals) {
   return py::dict(py::arg("loss") = totals.loss, py::arg("correct") = totals.correct,
                   py::arg("samples") = totals.predictions);
+}
+
+py::list totals_list(const std::vector<Totals>& totals) {
+  py::list result;
+  for (const Totals& each : totals) result.append(totals_dict(each));
+  return result;
 }
 
 // Copies of some arrays of the state, and the numbers of the same moment.
@@ -203,8 +248,8 @@ void set_state(Model& model, const py::dict& state) {
 }
 
 struct CompileArguments {
-  py::dict optimizer, loss;
-  py::handle accuracy, device, precision, math;
+  py::dict optimizer;
+  py::handle loss, accuracy, device, precision, math, frozen;
 };
 
 void compile(Model& model, const CompileArguments& from) {
@@ -212,11 +257,21 @@ void compile(Model& model, const CompileArguments& from) {
   options.recipe.optimizer = read_optimizer(from.optimizer);
   options.learning_rate =
       real_number("optimizer", "learning_rate", required("optimizer", from.optimizer, "learning_rate"));
-  options.recipe.loss = static_cast<Loss>(
-      choice("loss", "name", required("loss", from.loss, "name"),
-             {"sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error"}));
-  options.recipe.from_logits = truth("loss", "from_logits", required("loss", from.loss, "from_logits"));
-  read_accuracy(from.accuracy, &options);
+  const py::tuple losses = one_or_several(from.loss), accuracies = one_or_several(from.accuracy);
+  if (losses.size() != accuracies.size())
+    fail(Code::kArgument, "compile: loss has %zu entries and accuracy %zu, wanted as many", losses.size(),
+         accuracies.size());
+  for (size_t i = 0; i < losses.size(); ++i)
+    options.recipe.objectives.push_back(read_objective(losses[i], accuracies[i]));
+  const int64_t parameters = static_cast<int64_t>(model.graph().parameters.size());
+  options.recipe.frozen.resize(static_cast<size_t>(parameters));
+  for (const py::handle each : list_of(from.frozen, "compile", "frozen")) {
+    const int64_t index = whole_number("compile", "frozen", each);
+    if (index < 0 || index >= parameters)
+      fail(Code::kArgument, "compile: frozen names parameter %lld, wanted 0 to %lld",
+           static_cast<long long>(index), static_cast<long long>(parameters - 1));
+    options.recipe.frozen[static_cast<size_t>(index)] = true;
+  }
   if (choice("compile", "device", from.device, {"auto", "cpu", "cuda"}) == 2)
     fail(Code::kDevice,
          "compile: device is 'cuda', but this build has no CUDA backend; use device='cpu' or 'auto'");
@@ -235,7 +290,7 @@ py::list parameters(const Model& model) {
   for (const Parameter& p : model.graph().parameters)
     result.append(py::dict(py::arg("name") = p.name, py::arg("node") = p.node, py::arg("role") = p.role,
                            py::arg("shape") = to_tuple(p.shape), py::arg("fan_in") = p.fan_in,
-                           py::arg("fan_out") = p.fan_out));
+                           py::arg("fan_out") = p.fan_out, py::arg("trainable") = p.trainable));
   return result;
 }
 
@@ -265,15 +320,15 @@ void bind_model(py::module_& m) {
   py::class_<PySession>(m, "Session")
       .def("run", &PySession::run, py::arg("order"), py::arg("begin"), py::arg("seconds"))
       .def_property_readonly("batches", [](PySession& s) { return s.session().batches(); })
-      .def("totals", [](PySession& s) { return totals_dict(s.session().totals()); })
-      .def("last", [](PySession& s) { return totals_dict(s.session().last()); })
+      .def("totals", [](PySession& s) { return totals_list(s.session().totals()); })
+      .def("last", [](PySession& s) { return totals_list(s.session().last()); })
       .def("reset", [](PySession& s) { s.session().reset(); });
 
   py::class_<Model, std::shared_ptr<Model>>(m, "Model")
-      .def(py::init([](const py::list& nodes) {
-             return std::make_shared<Model>(read_layers(nodes), cpu::backend());
+      .def(py::init([](const py::list& nodes, py::handle outputs) {
+             return std::make_shared<Model>(read_layers(nodes), read_outputs(outputs), cpu::backend());
            }),
-           py::arg("nodes"))
+           py::arg("nodes"), py::arg("outputs") = py::none())
       .def_property_readonly("output_shapes",
                              [](const Model& model) {
                                py::list shapes;
@@ -292,11 +347,12 @@ void bind_model(py::module_& m) {
       .def("set_parameters", &set_parameters, py::arg("weights"))
       .def(
           "compile",
-          [](Model& model, const py::dict& optimizer, const py::dict& loss, py::handle accuracy,
-             py::handle device, py::handle precision,
-             py::handle math) { compile(model, {optimizer, loss, accuracy, device, precision, math}); },
+          [](Model& model, const py::dict& optimizer, py::handle loss, py::handle accuracy, py::handle device,
+             py::handle precision, py::handle math, py::handle frozen) {
+            compile(model, {optimizer, loss, accuracy, device, precision, math, frozen});
+          },
           py::arg("optimizer"), py::arg("loss"), py::arg("accuracy"), py::arg("device"), py::arg("precision"),
-          py::arg("math"))
+          py::arg("math"), py::arg("frozen") = py::tuple())
       .def_property(
           "learning_rate", [](Model& model) { return scalars_of(model).learning_rate; },
           [](Model& model, py::handle value) {

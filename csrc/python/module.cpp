@@ -34,14 +34,15 @@ const char* const kStepNames[] = {
 };
 
 const char* saves_name(Saves saves) {
-  return saves == Saves::kX ? "x" : saves == Saves::kY ? "y" : "nothing";
+  static const char* const names[] = {"nothing", "x", "y", "x and y"};
+  return names[static_cast<int>(saves)];
 }
 
 py::list operators() {
   py::list result;
 #define FASTCNN_OPERATOR(name, forward, saves)                                   \
   result.append(py::dict(py::arg("name") = #name, py::arg("forward") = #forward, \
-                         py::arg("saved") = saves_name(Saves::saves), py::arg("gradient") = "grad_" #name));
+                         py::arg("saved") = saves_name(Saves::saves)));
   FASTCNN_OPERATORS(FASTCNN_OPERATOR)
 #undef FASTCNN_OPERATOR
   return result;

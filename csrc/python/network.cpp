@@ -23,68 +23,36 @@ std::vector<int64_t> numbers(const char* op, const char* argument, const py::han
   return result;
 }
 
-// Reads the attributes of one node.
-class Attributes {
+// The attributes of one node. Read while the graph is built, with the GIL held.
+class DictAttributes final : public Attributes {
  public:
-  Attributes(const std::string& label, const py::dict& node) : op_(label.c_str()), node_(node) {}
+  DictAttributes(std::string label, py::dict node) : label_(std::move(label)), node_(std::move(node)) {}
 
-  int64_t whole(const char* key) const { return whole_number(op_, key, get(key)); }
-  double real(const char* key) const { return real_number(op_, key, get(key)); }
-  bool flag(const char* key) const { return truth(op_, key, get(key)); }
-  void two(const char* key, int64_t out[2]) const { pair(op_, key, get(key), out); }
-  std::vector<int64_t> list(const char* key) const { return numbers(op_, key, get(key)); }
-  Padding pad() const { return padding(op_, get("padding")); }
+  bool has(const char* key) const override { return node_.contains(key); }
+  int64_t whole(const char* key) const override { return whole_number(op(), key, get(key)); }
+  double real(const char* key) const override { return real_number(op(), key, get(key)); }
+  bool flag(const char* key) const override { return truth(op(), key, get(key)); }
+  std::string text(const char* key) const override { return fastcnn::text(op(), key, get(key)); }
+  int choice(const char* key, std::initializer_list<const char*> names) const override {
+    return fastcnn::choice(op(), key, get(key), names);
+  }
+  void pair(const char* key, int64_t out[2]) const override { fastcnn::pair(op(), key, get(key), out); }
+  std::vector<int64_t> list(const char* key) const override { return numbers(op(), key, get(key)); }
+  Padding padding() const override { return fastcnn::padding(op(), get("padding")); }
 
  private:
-  py::object get(const char* key) const { return required(op_, node_, key); }
+  const char* op() const { return label_.c_str(); }
+  py::object get(const char* key) const { return required(op(), node_, key); }
 
-  const char* op_;
-  const py::dict& node_;
+  const std::string label_;
+  const py::dict node_;
 };
 
-void read_attributes(const Attributes& from, Layer* layer) {
-  switch (layer->op) {
-    case Op::k_input:
-      layer->shape = from.list("shape");
-      return;
-    case Op::k_conv2d:
-      layer->filters = from.whole("filters");
-      from.two("kernel_size", layer->kernel_size);
-      from.two("strides", layer->window.strides);
-      layer->window.padding = from.pad();
-      from.two("dilation_rate", layer->window.dilation_rate);
-      layer->window.groups = from.whole("groups");
-      layer->use_bias = from.flag("use_bias");
-      return;
-    case Op::k_dense:
-      layer->units = from.whole("units");
-      layer->use_bias = from.flag("use_bias");
-      return;
-    case Op::k_max_pool2d:
-    case Op::k_average_pool2d:
-    case Op::k_sum_pool2d:
-      from.two("pool_size", layer->pool_size);
-      from.two("strides", layer->window.strides);
-      layer->window.padding = from.pad();
-      layer->ceil_mode = from.flag("ceil_mode");
-      return;
-    case Op::k_dropout:
-      layer->rate = from.real("rate");
-      return;
-    case Op::k_rescaling:
-      layer->scale = from.real("scale");
-      layer->offset = from.real("offset");
-      return;
-    case Op::k_relu:
-    case Op::k_sigmoid:
-    case Op::k_tanh:
-    case Op::k_softmax:
-    case Op::k_flatten:
-      return;
-  }
-}
-
 }  // namespace
+
+std::vector<int64_t> read_outputs(const py::handle& outputs) {
+  return outputs.is_none() ? std::vector<int64_t>() : numbers("model", "outputs", outputs);
+}
 
 std::vector<Layer> read_layers(const py::list& nodes) {
   std::vector<Layer> layers;
@@ -97,11 +65,14 @@ std::vector<Layer> read_layers(const py::list& nodes) {
     Layer layer;
     layer.op = operator_named(text("model", "op", required("model", node, "op")));
     layer.name = text("model", "name", required("model", node, "name"));
+    if (node.contains("layer")) layer.kind = text("model", "layer", node["layer"]);
+    if (node.contains("call")) layer.call = whole_number("model", "call", node["call"]);
     layer.inputs = numbers("model", "inputs", required("model", node, "inputs"));
     layers.push_back(std::move(layer));
   }
   const std::vector<std::string> labels = layer_labels(layers);
-  for (size_t i = 0; i < layers.size(); ++i) read_attributes(Attributes(labels[i], dicts[i]), &layers[i]);
+  for (size_t i = 0; i < layers.size(); ++i)
+    layers[i].attributes = std::make_shared<DictAttributes>(labels[i], dicts[i]);
   return layers;
 }
 

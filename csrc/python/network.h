@@ -16,5 +16,7 @@ py::list list_of(const py::handle& value, const char* op, const char* argument);
 
 // Types are checked here, values by build_graph().
 std::vector<Layer> read_layers(const py::list& nodes);
+// None: the last node.
+std::vector<int64_t> read_outputs(const py::handle& outputs);
 
 }  // namespace fastcnn

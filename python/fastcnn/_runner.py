@@ -108,7 +108,7 @@ class Runner(abc.ABC):
             if training and rate != self._learning_rate():
                 rate = self._bind().native.learning_rate = self._learning_rate()
             done = session.run(order, done, 0.0 if by_batch else SLICE)
-            logs = {} if mode == "predict" else self._means(session.totals())
+            logs = {} if mode == "predict" else self._means(session.totals()[0])
             if by_batch:
                 calls.call(f"on_{phase}_batch_end", done - 1, logs)
             show(done, logs)
@@ -122,7 +122,7 @@ class Runner(abc.ABC):
         if mode == "train":
             self._bind().native.learning_rate = self._learning_rate()
         session.run(None, 0, math.inf)
-        return self._means(session.totals())
+        return self._means(session.totals()[0])
 
     def _means(self, totals: Mapping[str, float]) -> dict[str, float]:
         sums = (totals["loss"], totals["correct"])

@@ -122,7 +122,7 @@ def run(session: Any, order: NDArray[np.int64] | None = None, seconds: float = 1
     done = 0
     while done < session.batches:
         done = session.run(order, done, seconds)
-    return session.totals()
+    return session.totals()[0]
 
 
 def train(model: Any, x: NDArray[Any], y: NDArray[Any], batch_size: int = 32) -> Any:

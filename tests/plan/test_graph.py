@@ -50,6 +50,7 @@ def test_fans_count_the_window() -> None:
         "shape": (3, 3, 2, 6),
         "fan_in": 18,
         "fan_out": 54,
+        "trainable": True,
     }
     assert (bias["role"], bias["shape"]) == ("bias", (6,))
 

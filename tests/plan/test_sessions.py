@@ -96,11 +96,11 @@ def test_totals_last_and_reset(rng: np.random.Generator) -> None:
     sums = {"loss": 0.0, "correct": 0, "samples": 0}
     for batch in range(3):
         session.run(None, batch, 0.0)
-        sums = {key: sums[key] + session.last()[key] for key in sums}
-    assert session.last()["samples"] == 8
-    assert session.totals() == sums
+        sums = {key: sums[key] + session.last()[0][key] for key in sums}
+    assert session.last()[0]["samples"] == 8
+    assert session.totals()[0] == sums
     session.reset()
-    assert session.totals() == {"loss": 0.0, "correct": 0, "samples": 0}
+    assert session.totals()[0] == {"loss": 0.0, "correct": 0, "samples": 0}
     assert model.step == 0
 
 

@@ -91,5 +91,5 @@ class Chain:
         begin = 0
         while begin < session.batches:
             begin = session.run(None, begin, 1.0)
-        totals = session.totals()
+        totals = session.totals()[0]
         return float(totals["loss"] / totals["samples"]) if mode != "predict" else 0.0

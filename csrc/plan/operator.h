@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the plan knows of an operator: its rule. plan/operators/<family>.cpp defines rule_<operator> for each
+// row of FASTCNN_OPERATORS; an operator without one does not link. Everything that differs between operators
+// stands there; graph.cpp, forward.cpp and gradients.cpp know none of them.
+#pragma once
+#include "builder.h"
+
+namespace fastcnn {
+
+// One node while its shape is inferred. infer() reads the attributes, proves them against the inputs, and
+// fills node.shape, node.forward (for one sample), node.flops (a multiplication and an addition are two) and
+// node.settings; node.shape is that of the first input when it begins.
+class Inference {
+ public:
+  virtual ~Inference() = default;
+
+  Node& node;
+  const Attributes& attributes;
+  std::vector<const Node*> inputs;
+
+  const Node& x() const { return *inputs[0]; }
+  const char* label() const { return node.label.c_str(); }
+  // A whole number from 1 to 2^31 - 1.
+  int64_t positive(const char* argument, int64_t value) const;
+  int64_t positive(const char* key) const { return positive(key, attributes.whole(key)); }
+  // Refuses an input that is not [height, width, channels].
+  void need_image() const;
+
+  struct NewParameter {
+    const char* role;
+    std::vector<int64_t> shape;
+    int64_t fan_in, fan_out;
+    bool trainable = true;
+  };
+  // Adds a parameter of the layer, or finds that of its first call.
+  virtual void parameter(const NewParameter& p) = 0;
+  // A number of its own for each operator that draws random numbers: part of the counter.
+  virtual uint32_t next_draw() = 0;
+
+ protected:
+  Inference(Node& n, const Attributes& a) : node(n), attributes(a) {}
+};
+
+constexpr int kAnyNumber = -1;  // of inputs: at least one
+
+struct Rule {
+  const char* layer;  // its class, for messages about a node that names none
+  int inputs;         // how many, or kAnyNumber
+  void (*infer)(Inference&);
+  // Adds the steps that write b.value[node], or makes it another value's name.
+  void (*forward)(Builder& b, int node);
+  // Given b.gradient[node], adds the steps that write the gradients of the node's parameters and contributes
+  // to those of its inputs. Called where the node needs a gradient and has one.
+  void (*gradient)(Builder& b, int node);
+};
+
+#define FASTCNN_OPERATOR(name, forward, saves) extern const Rule rule_##name;
+FASTCNN_OPERATORS(FASTCNN_OPERATOR)
+#undef FASTCNN_OPERATOR
+
+const Rule& rule(Op op);
+
+// Forward rules that several operators share.
+
+// One step from the inputs to a tensor of its own.
+void forward_step(Builder& b, int node);
+// Element by element: over its input where nothing else reads that.
+void forward_flat(Builder& b, int node);
+// Another name for its input.
+void forward_rename(Builder& b, int node);
+// A step with bias and activation in its epilogue: adds the bias operand if the node has one, and takes the
+// activation that alone follows if a row can.
+void forward_fused(Builder& b, int node, NewStep step);
+
+// Gradient rules that several operators share.
+
+void gradient_rename(Builder& b, int node);
+// dx over dy where nothing else reads that. `in` follows dy.
+void gradient_flat(Builder& b, int node, const OpDescriptor& op, const std::vector<Ref>& in);
+// db[k] = sum of dy over all that shares a bias.
+void bias_gradient(Builder& b, int node);
+
+}  // namespace fastcnn
