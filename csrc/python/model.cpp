@@ -388,6 +388,14 @@ void bind_model(py::module_& m) {
           },
           py::arg("mode"), py::arg("batch_size"));
 
+  m.def(
+      "infer_shapes",
+      [](const py::list& nodes) {
+        py::list shapes;
+        for (const Node& node : build_graph(read_layers(nodes), {}).nodes) shapes.append(to_tuple(node.shape));
+        return shapes;
+      },
+      py::arg("nodes"));
   m.def("plan_memory", &plan_memory_tuple, py::arg("tensors"));
 }
 

@@ -22,7 +22,7 @@ from fastcnn.errors import (
     ShapeError,
 )
 from fastcnn.layers import Input
-from fastcnn.models import Sequential
+from fastcnn.models import Model, Sequential
 
 if TYPE_CHECKING:
     from fastcnn import activations, datasets, io, math, models, ops, visualize
@@ -36,6 +36,7 @@ __all__ = [
     "DeviceError",
     "FormatError",
     "Input",
+    "Model",
     "OutOfMemoryError",
     "Sequential",
     "ShapeError",

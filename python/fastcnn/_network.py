@@ -25,17 +25,52 @@ class Parameter(NamedTuple):
     layer: Layer
     role: str  # "kernel", "bias"
     shape: Shape
+    trainable: bool  # False: moving statistics
+
+
+class Call(NamedTuple):
+    """One use of a layer."""
+
+    layer: Layer
+    inputs: tuple[int, ...]  # positions of the calls whose outputs it reads
+
+
+class Description(NamedTuple):
+    """Calls as native nodes."""
+
+    nodes: list[dict[str, Any]]
+    spans: list[range]  # of each call; of no nodes for a linear activation
+    ends: list[int]  # the node that holds the output of each call
+
+
+def describe(calls: Sequence[Call]) -> Description:
+    """The native nodes of the calls, each of which reads only those before it."""
+    nodes: list[dict[str, Any]] = []
+    spans: list[range] = []
+    ends: list[int] = []
+    times: dict[Layer, int] = {}
+    for layer, inputs in calls:
+        begin = len(nodes)
+        number = times[layer] = times.get(layer, -1) + 1
+        reads = [ends[each] for each in inputs]
+        for node in layer.nodes():
+            common = {"name": layer.name, "layer": type(layer).__name__, "call": number, "inputs": reads}
+            nodes.append({**common, **node})
+            reads = [len(nodes) - 1]
+        spans.append(range(begin, len(nodes)))
+        ends.append(len(nodes) - 1 if len(nodes) > begin else reads[0])
+    return Description(nodes, spans, ends)
 
 
 class Network:
-    """Layers joined into a chain of native nodes.
+    """Calls of layers joined into one native model.
 
     Parameters
     ----------
-    layers
-        Without the input.
-    shape
-        Of one sample.
+    calls
+        Those of input layers first, each of the others after those whose outputs it reads.
+    outputs
+        Positions of the calls whose outputs are the model's.
 
     Raises
     ------
@@ -43,30 +78,31 @@ class Network:
         A layer does not fit its input.
     """
 
-    def __init__(self, layers: Sequence[Layer], shape: Shape) -> None:
-        nodes = [{"op": "input", "name": "input", "inputs": [], "shape": shape}]
-        owners: list[Layer] = [InputLayer(shape, name="input")]
-        self._spans: dict[Layer, range] = {}  # a layer's nodes; none for a linear activation
-        for layer in layers:
-            begin = len(nodes)
-            for node in layer.nodes():
-                nodes.append({**node, "name": layer.name, "inputs": [len(nodes) - 1]})
-                owners.append(layer)
-            self._spans[layer] = range(begin, len(nodes))
-        self._operators = [node["op"] for node in nodes]
-        self.native = _native.Model(nodes)
+    def __init__(self, calls: Sequence[Call], outputs: Sequence[int]) -> None:
+        nodes, self._spans, ends = describe(calls)
+        self._calls = calls
+        self._nodes = nodes
+        self.native = _native.Model(nodes, [ends[each] for each in outputs])
+        owners = {node: call.layer for call, span in zip(calls, self._spans, strict=True) for node in span}
         self.parameters = [
-            Parameter(owners[each["node"]], each["role"], tuple(each["shape"]))
+            Parameter(owners[each["node"]], each["role"], tuple(each["shape"]), each["trainable"])
             for each in self.native.parameters
         ]
-        self.input_shape: Shape = shape
-        self.output_shape: Shape = tuple(self.native.output_shapes[-1])
+        shapes = self.native.output_shapes
+        self.input_shapes = [
+            tuple(shapes[index]) for index, node in enumerate(nodes) if node["op"] == "input"
+        ]
+        self.output_shapes = [tuple(shapes[ends[each]]) for each in outputs]
+
+    def frozen(self) -> list[int]:
+        """Indices of the parameters whose layer does not train."""
+        return [index for index, each in enumerate(self.parameters) if not each.layer.trainable]
 
     def initialize(self, seed: int, carried: Carried) -> None:
         """Draw the weights anew, but keep those of ``carried`` where they fit."""
         kept = {layer: iter(weights) for layer, weights in carried.items()}
         values = []
-        for index, (layer, role, shape) in enumerate(self.parameters):
+        for index, (layer, role, shape, _) in enumerate(self.parameters):
             value = next(kept.get(layer, iter(())), None)
             if value is None or value.shape != shape:
                 value = layer.weight_initializers[role](shape, rng=_random.weights(seed, index))
@@ -96,20 +132,28 @@ class Network:
         self.native.set_parameters(everything)
 
     def rows(self) -> list[Row]:
-        """One row of the summary for each layer."""
+        """One row of the summary for each layer that is no input; a layer's calls count together."""
         shapes, flops = self.native.output_shapes, self.native.flops
-        rows = []
-        for layer, span in self._spans.items():
-            before, after = tuple(shapes[span.start - 1]), tuple(shapes[span.stop - 1])
-            moves = any(self._operators[node] != "flatten" for node in span)
-            rows.append(
-                Row(
-                    name=layer.name,
-                    kind=type(layer).__name__,
-                    output_shape=after,
-                    parameters=sum(math.prod(self.parameters[index].shape) for index in self.of(layer)),
-                    flops=sum(flops[node] for node in span),
-                    bytes=4 * (math.prod(before) + math.prod(after)) if moves else 0,
-                )
+        rows: dict[Layer, Row] = {}
+        for (layer, _), span in zip(self._calls, self._spans, strict=True):
+            moves = any(self._nodes[node]["op"] not in _RENAMING for node in span)
+            read = sum(math.prod(shapes[each]) for each in self._nodes[span.start]["inputs"]) if span else 0
+            moved = 4 * (read + math.prod(shapes[span.stop - 1])) if moves else 0
+            before = rows.get(layer)
+            rows[layer] = Row(
+                name=layer.name,
+                kind=type(layer).__name__,
+                output_shape=tuple(shapes[span.stop - 1]) if before is None else before.output_shape,
+                parameters=sum(math.prod(self.parameters[index].shape) for index in self.of(layer)),
+                flops=sum(flops[node] for node in span) + ((before.flops or 0.0) if before else 0.0),
+                bytes=moved + ((before.bytes or 0) if before else 0),
+                fixed=sum(
+                    math.prod(self.parameters[index].shape)
+                    for index in self.of(layer)
+                    if not (layer.trainable and self.parameters[index].trainable)
+                ),
             )
-        return rows
+        return [row for layer, row in rows.items() if not isinstance(layer, InputLayer)]
+
+
+_RENAMING = frozenset(row["name"] for row in _native.operators() if row["forward"] == "none")

@@ -16,17 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from fastcnn import _native, _random
 from fastcnn._arguments import Array, integer, match_rank
-from fastcnn._data import Data, pair_up
+from fastcnn._data import Data, Feed, Ports, pair_up
 from fastcnn._progress import Progress
 from fastcnn._settings import Settings
 from fastcnn.callbacks import CallbackList, History
 from fastcnn.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from fastcnn._network import Network
-    from fastcnn.models import Sequential
+    from fastcnn.models.base import BaseModel
 
 Score: TypeAlias = float | list[float]
 
@@ -49,6 +47,16 @@ class Runner(abc.ABC):
     def _bind(self, shape: tuple[int, ...] | None = None) -> Network:
         """The network, built for samples of ``shape`` if it is not built yet."""
 
+    @property
+    @abc.abstractmethod
+    def input_names(self) -> list[str]:
+        """Names of the inputs."""
+
+    @property
+    @abc.abstractmethod
+    def output_names(self) -> list[str]:
+        """Names of the outputs."""
+
     @abc.abstractmethod
     def _binding(self) -> contextlib.AbstractContextManager[None]:
         """Lets go of a shape that was bound within it if what follows raises."""
@@ -65,12 +73,18 @@ class Runner(abc.ABC):
             )
         return self._settings
 
+    @property
+    def _ports(self) -> Ports:
+        targets = () if self._settings is None else self._settings.targets
+        return Ports(tuple(self.input_names), targets)
+
     def _session(
-        self, mode: str, where: str, data: Data, batch_size: int | None, out: Array | None = None
+        self, mode: str, where: str, data: Data, batch_size: int | None, out: tuple[Array, ...] | None = None
     ) -> _native.Session:
         size = 32 if batch_size is None else integer(batch_size, f"{where}: batch_size", least=1)
-        network = self._bind(data.x.shape[1:])
-        return network.native.session(mode, match_rank(data.x, network.input_shape), data.y, out, size)
+        network = self._bind(data.x[0].shape[1:])
+        x = tuple(match_rank(each, shape) for each, shape in zip(data.x, network.input_shapes, strict=True))
+        return network.native.session(mode, x, data.y, out, size)
 
     def _run_all(
         self, session: _native.Session, mode: str, calls: CallbackList, progress: Progress
@@ -108,26 +122,21 @@ class Runner(abc.ABC):
             if training and rate != self._learning_rate():
                 rate = self._bind().native.learning_rate = self._learning_rate()
             done = session.run(order, done, 0.0 if by_batch else SLICE)
-            logs = {} if mode == "predict" else self._means(session.totals()[0])
+            logs = {} if mode == "predict" else self._compiled("logs").means(session.totals())
             if by_batch:
                 calls.call(f"on_{phase}_batch_end", done - 1, logs)
             show(done, logs)
         return logs
 
-    def _on_batch(self, mode: str, where: str, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
+    def _on_batch(self, mode: str, where: str, x: Feed, y: Feed) -> dict[str, float]:
         self._compiled(where)
-        data = pair_up(x, y, where)
+        data = pair_up(x, y, self._ports, where)
         with self._binding():
-            session = self._session(mode, where, data, max(1, len(data.x)))
+            session = self._session(mode, where, data, max(1, data.samples))
         if mode == "train":
             self._bind().native.learning_rate = self._learning_rate()
         session.run(None, 0, math.inf)
-        return self._means(session.totals()[0])
-
-    def _means(self, totals: Mapping[str, float]) -> dict[str, float]:
-        sums = (totals["loss"], totals["correct"])
-        names = self._compiled("logs").names
-        return {name: total / totals["samples"] for name, total in zip(names, sums, strict=False)}
+        return self._compiled("logs").means(session.totals())
 
     def _score(self, logs: Mapping[str, float]) -> Score:
         values = [logs[name] for name in self._compiled("logs").names]
@@ -137,7 +146,7 @@ class Runner(abc.ABC):
         return self._compiled("learning_rate").optimizer.learning_rate
 
     def _start(self, calls: CallbackList, params: Mapping[str, Any]) -> None:
-        calls.start(cast("Sequential", self), params)
+        calls.start(cast("BaseModel", self), params)
 
     def _next_order(self, count: int) -> Array:
         order = _random.order(self._bind().native.seed, self._permutations, count)

@@ -16,6 +16,7 @@ class Row(NamedTuple):
     parameters: int | None
     flops: float | None  # forward, one sample, multiply and add counted as two
     bytes: int | None  # activations read and written, one sample, float32
+    fixed: int | None = None  # parameters that are not trained
 
 
 HEADINGS = ("Layer (type)", "Output Shape", "Param #", "FLOPs", "Bytes")
@@ -58,8 +59,9 @@ def _line(edge: str, cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _totals(rows: Sequence[Row]) -> list[str]:
     parameters = sum(row.parameters or 0 for row in rows)
-    size = f"{parameters:,} ({_readable(4 * parameters)})"
-    lines = [f" Total params: {size}", f" Trainable params: {size}", " Non-trainable params: 0 (0.00 B)"]
+    fixed = sum(row.fixed or 0 for row in rows)
+    counts = {"Total": parameters, "Trainable": parameters - fixed, "Non-trainable": fixed}
+    lines = [f" {kind} params: {count:,} ({_readable(4 * count)})" for kind, count in counts.items()]
     if rows and rows[0].flops is not None:
         flops, traffic = sum(row.flops or 0 for row in rows), sum(row.bytes or 0 for row in rows)
         lines.append(

@@ -5,21 +5,19 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastcnn import losses, metrics, optimizers
-from fastcnn._arguments import Array, array, flag, integer
-from fastcnn._data import Data, pair_up, split
+from fastcnn import losses, optimizers
+from fastcnn._arguments import Array, flag, integer
+from fastcnn._data import Data, Feed, arrays, pair_up, split
 from fastcnn._progress import Progress
 from fastcnn._runner import Runner, Score
-from fastcnn._settings import Settings
+from fastcnn._settings import Settings, objectives
 from fastcnn.callbacks import Callback, CallbackList, History
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+from fastcnn.errors import ArgumentError
 
 Callbacks: TypeAlias = Iterable[Callback] | Callback | None
 
@@ -40,9 +38,10 @@ class Trainer(Runner):
     def compile(
         self,
         optimizer: str | optimizers.Optimizer,
-        loss: str | losses.Loss,
-        metrics: Iterable[str | metrics.Metric] | str | metrics.Metric | None = None,
+        loss: Any = None,
+        metrics: Any = None,
         *,
+        loss_weights: Sequence[float] | Mapping[str, float] | None = None,
         device: str = "auto",
         precision: str = "float32",
         math: str = "default",
@@ -55,11 +54,15 @@ class Trainer(Runner):
             "sgd", "adam", or an object of `fastcnn.optimizers`.
         loss
             "sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error" ("mse"), or an
-            object of `fastcnn.losses`.
+            object of `fastcnn.losses`. A model with several outputs takes a list in their order, a dict by
+            their names, or one for all; None leaves an output without a loss. The same holds for metrics and
+            weights.
         metrics
             None, or a list of one of "accuracy" ("acc"; its kind follows from the targets),
             "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy", or an object of
             `fastcnn.metrics`.
+        loss_weights
+            What each output's loss counts in the sum that is trained; None means 1.
         device
             "auto" or "cpu".
         precision
@@ -82,11 +85,12 @@ class Trainer(Runner):
         >>> model.metrics_names
         ['loss', 'accuracy']
         """
-        settings = Settings(
-            optimizers.get(optimizer), losses.get(loss), _get_metric(metrics), device, precision, math
-        )
+        measures = objectives(self.output_names, loss, metrics, loss_weights)
+        if all(each.loss is None for each in measures):
+            raise ArgumentError("compile: loss: None came, wanted a loss for at least one output")
+        settings = Settings(optimizers.get(optimizer), measures, device, precision, math)
         if self.built:
-            settings.apply(self._bind().native)
+            settings.apply(self._bind())
         else:
             settings.check()
         self._settings = settings
@@ -97,9 +101,10 @@ class Trainer(Runner):
         return self._compiled("optimizer").optimizer
 
     @property
-    def loss(self) -> losses.Loss:
-        """The loss."""
-        return self._compiled("loss").loss
+    def loss(self) -> losses.Loss | dict[str, losses.Loss | None] | None:
+        """The loss; of several outputs a dict by their names."""
+        measures = self._compiled("loss").objectives
+        return measures[0].loss if len(measures) == 1 else {each.output: each.loss for each in measures}
 
     @property
     def metrics_names(self) -> list[str]:
@@ -118,14 +123,14 @@ class Trainer(Runner):
 
     def fit(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: Feed,
+        y: Feed,
         batch_size: int | None = 32,
         epochs: int = 1,
         verbose: int | str = "auto",
         callbacks: Callbacks = None,
         validation_split: float = 0.0,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: tuple[Feed, Feed] | None = None,
         shuffle: bool = True,
         *,
         initial_epoch: int = 0,
@@ -190,7 +195,7 @@ class Trainer(Runner):
         shuffle = flag(shuffle, "fit: shuffle")
         calls = CallbackList(callbacks)
         progress = Progress(verbose, "fit")
-        train_data, held_out = split(x, y, validation_split, validation_data)
+        train_data, held_out = split(x, y, validation_split, validation_data, self._ports)
         with self._binding():
             train = self._session("train", "fit", train_data, batch_size)
             test = self._session("evaluate", "fit: validation", held_out, batch_size) if held_out else None
@@ -205,7 +210,7 @@ class Trainer(Runner):
                 calls.call("on_epoch_begin", epoch)
                 progress.header(epoch, epochs)
                 progress.begin(train.batches)
-                order = self._next_order(len(train_data.x)) if shuffle else None
+                order = self._next_order(train_data.samples) if shuffle else None
                 logs = self._run(train, "train", calls, progress.update, order)
                 if test:
                     calls.call("on_test_begin")
@@ -220,7 +225,7 @@ class Trainer(Runner):
         calls.call("on_train_end", logs)
         return self.history
 
-    def train_on_batch(self, x: ArrayLike, y: ArrayLike) -> Score:
+    def train_on_batch(self, x: Feed, y: Feed) -> Score:
         """One step on one batch.
 
         Parameters
@@ -251,8 +256,8 @@ class Trainer(Runner):
 
     def evaluate(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: Feed,
+        y: Feed,
         batch_size: int | None = 32,
         verbose: int | str = "auto",
         *,
@@ -289,11 +294,13 @@ class Trainer(Runner):
         calls = CallbackList(callbacks)
         progress = Progress(verbose, "evaluate")
         with self._binding():
-            session = self._session("evaluate", "evaluate", pair_up(x, y, "evaluate"), batch_size)
+            session = self._session(
+                "evaluate", "evaluate", pair_up(x, y, self._ports, "evaluate"), batch_size
+            )
         logs = self._run_all(session, "evaluate", calls, progress)
         return logs if return_dict else self._score(logs)
 
-    def test_on_batch(self, x: ArrayLike, y: ArrayLike) -> Score:
+    def test_on_batch(self, x: Feed, y: Feed) -> Score:
         """`evaluate` on one batch, in one native call.
 
         Examples
@@ -308,12 +315,12 @@ class Trainer(Runner):
 
     def predict(
         self,
-        x: ArrayLike,
+        x: Feed,
         batch_size: int | None = 32,
         verbose: int | str = "auto",
         *,
         callbacks: Callbacks = None,
-    ) -> Array:
+    ) -> Any:
         """The model's outputs. Any number of threads may call this on one model.
 
         Parameters
@@ -323,7 +330,7 @@ class Trainer(Runner):
 
         Returns
         -------
-        Float32 ``[N, ...]``.
+        Float32 ``[N, ...]``; of several outputs a list.
 
         Raises
         ------
@@ -339,14 +346,14 @@ class Trainer(Runner):
         """
         calls = CallbackList(callbacks)
         progress = Progress(verbose, "predict")
-        samples = array(x, "predict: x")
+        data = Data(arrays(x, self.input_names, "predict: x"))
         with self._binding():
-            out = np.empty((len(samples), *self._bind(samples.shape[1:]).output_shape), np.float32)
-            session = self._session("predict", "predict", Data(samples), batch_size, out)
+            out = self._room_for_predictions(data)
+            session = self._session("predict", "predict", data, batch_size, out)
         self._run_all(session, "predict", calls, progress)
-        return out
+        return out[0] if len(out) == 1 else list(out)
 
-    def predict_on_batch(self, x: ArrayLike) -> Array:
+    def predict_on_batch(self, x: Feed) -> Any:
         """`predict` on one batch, in one native call.
 
         Examples
@@ -355,12 +362,13 @@ class Trainer(Runner):
         >>> Sequential([layers.ReLU(input_shape=(1,))]).predict_on_batch([[-1], [4]]).tolist()
         [[0.0], [4.0]]
         """
-        samples = array(x, "predict_on_batch: x")
+        data = Data(arrays(x, self.input_names, "predict_on_batch: x"))
         with self._binding():
-            out = np.empty((len(samples), *self._bind(samples.shape[1:]).output_shape), np.float32)
-            session = self._session("predict", "predict_on_batch", Data(samples), max(1, len(samples)), out)
+            out = self._room_for_predictions(data)
+            session = self._session("predict", "predict_on_batch", data, max(1, data.samples), out)
         session.run(None, 0, math.inf)
-        return out
+        return out[0] if len(out) == 1 else list(out)
 
-
-_get_metric = metrics.get  # compile's argument hides the module
+    def _room_for_predictions(self, data: Data) -> tuple[Array, ...]:
+        shapes = self._bind(data.x[0].shape[1:]).output_shapes
+        return tuple(np.empty((data.samples, *shape), np.float32) for shape in shapes)

@@ -10,7 +10,7 @@ from fastcnn._arguments import listed
 from fastcnn.errors import DTypeError
 
 if TYPE_CHECKING:
-    from fastcnn.models import Sequential
+    from fastcnn.models.base import BaseModel
 
 __all__ = ["Callback", "History"]
 
@@ -45,10 +45,10 @@ class Callback:
     1 ['loss']
     """
 
-    model: Sequential
+    model: BaseModel
     params: dict[str, Any]
 
-    def set_model(self, model: Sequential) -> None:
+    def set_model(self, model: BaseModel) -> None:
         """Called first, with the model."""
         self.model = model
 
@@ -136,7 +136,7 @@ class CallbackList:
     def __init__(self, callbacks: Iterable[Callback] | Callback | None) -> None:
         self._callbacks = _as_list(callbacks)
 
-    def start(self, model: Sequential, params: Mapping[str, Any]) -> None:
+    def start(self, model: BaseModel, params: Mapping[str, Any]) -> None:
         """Tell each what runs."""
         for callback in self._callbacks:
             callback.set_params(dict(params))

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from fastcnn import Sequential
 from fastcnn.cli import images
 from fastcnn.cli import options as opt
 from fastcnn.cli.report import json_text, matrix_text
 from fastcnn.datasets import mnist
 from fastcnn.math import confusion_matrix
+from fastcnn.models.base import BaseModel
 
 
 def add_command(commands: Any) -> None:
@@ -64,7 +64,7 @@ class Result(NamedTuple):
         return f"test accuracy {self.accuracy:.4f}, test loss {self.loss:.4f}\n\n{matrix_text(self.matrix)}"
 
 
-def test(model: Sequential, x: images.Array, y: images.Array) -> Result:
+def test(model: BaseModel, x: images.Array, y: images.Array) -> Result:
     """Loss and confusion matrix of a compiled classifier of digits."""
     outputs = model.predict(x, verbose=0)
     if outputs.ndim != 2 or outputs.shape[1] != 10:

@@ -11,20 +11,25 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from fastcnn import Sequential, io
+from fastcnn import io
 from fastcnn.cli.options import Failure
 from fastcnn.datasets import idx
 from fastcnn.errors import FormatError, ShapeError
+from fastcnn.models.base import BaseModel
 
 Array = npt.NDArray[Any]
 
 
-def load_model(path: str) -> Sequential:
+def load_model(path: str) -> BaseModel:
     """The model of a file, or of a folder that ``fastcnn train`` wrote."""
-    return io.load_model(Path(path, "model.safetensors") if Path(path).is_dir() else path)
+    model = io.load_model(Path(path, "model.safetensors") if Path(path).is_dir() else path)
+    ends = len(model.input_names), len(model.output_names)
+    if ends != (1, 1):
+        raise Failure(f"{path}: the model has {ends[0]} inputs and {ends[1]} outputs, wanted one of each")
+    return model
 
 
-def reshape(images: Array, model: Sequential, source: str) -> Array:
+def reshape(images: Array, model: BaseModel, source: str) -> Array:
     """``images`` [N, ...] with the rank that the model wants; the sizes must agree already."""
     wanted = input_shape(model)
     if math.prod(images.shape[1:]) != math.prod(wanted):
@@ -32,12 +37,12 @@ def reshape(images: Array, model: Sequential, source: str) -> Array:
     return images.reshape(-1, *wanted)
 
 
-def input_shape(model: Sequential) -> tuple[int, ...]:
+def input_shape(model: BaseModel) -> tuple[int, ...]:
     """Of one image."""
     return cast("tuple[int, ...]", model.input_shape[1:])  # only the batch is None
 
 
-def read(path: str, model: Sequential, invert: bool) -> Array:
+def read(path: str, model: BaseModel, invert: bool) -> Array:
     """All images of a file, [N, *input_shape]."""
     with open(path, "rb") as file:
         head = file.read(6)
@@ -48,7 +53,7 @@ def read(path: str, model: Sequential, invert: bool) -> Array:
     return reshape(_read_picture(path, model, invert)[None], model, path)
 
 
-def _stack(array: Array, model: Sequential, path: str) -> Array:
+def _stack(array: Array, model: BaseModel, path: str) -> Array:
     """One image, if that is what the array holds, or several."""
     one = array.size == math.prod(input_shape(model))
     return reshape(array[None] if one else array, model, path)
@@ -62,7 +67,7 @@ def _read_npy(path: str) -> Array:
         raise FormatError(path, 0, f".npy file: {error}") from error
 
 
-def _read_picture(path: str, model: Sequential, invert: bool) -> Array:
+def _read_picture(path: str, model: BaseModel, invert: bool) -> Array:
     try:
         from PIL import Image, ImageOps
     except ImportError as error:

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastcnn import Sequential
 from fastcnn.cli import images
 from fastcnn.cli import options as opt
 from fastcnn.cli.report import bar, json_text
 from fastcnn.datasets import mnist
+from fastcnn.models.base import BaseModel
 
 _TEST_IMAGES = 10_000
 
@@ -88,6 +88,6 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(model: Sequential, batch: images.Array) -> images.Array:
+def _rows(model: BaseModel, batch: images.Array) -> images.Array:
     outputs: images.Array = model.predict(batch, verbose=0)
     return outputs.reshape(len(batch), -1)

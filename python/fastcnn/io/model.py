@@ -2,7 +2,7 @@
 """One file per model: safetensors with the model's state, the architecture as JSON in its metadata.
 
 ``get_config`` and ``get_compile_config`` describe a model from a closed registry of names; ``get_state`` has
-the weights, optimizer slots, step counter and random-number position. ``Sequential.save`` and
+the weights, optimizer slots, step counter and random-number position. A model's ``save`` and
 ``fastcnn.load_model`` call this.
 """
 
@@ -16,12 +16,12 @@ from fastcnn.errors import FormatError
 from fastcnn.io.safetensors import Array, Path, parse_json, read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
-    from fastcnn.models import Sequential
+    from fastcnn.models.base import BaseModel
 
 MODEL_VERSION = 1  # of what save_model writes; a file of a later version is refused
 
 
-def save_model(model: Sequential, path: Path) -> None:
+def save_model(model: BaseModel, path: Path) -> None:
     """Write architecture, weights, optimizer state and random-number position of a model into one file.
 
     Parameters
@@ -55,7 +55,7 @@ def save_model(model: Sequential, path: Path) -> None:
     write_safetensors(path, model.get_state(), metadata)
 
 
-def load_model(path: Path) -> Sequential:
+def load_model(path: Path) -> BaseModel:
     """Read a model that ``save_model`` wrote: training goes on, to the bit, where it was.
 
     Parameters
@@ -65,7 +65,7 @@ def load_model(path: Path) -> Sequential:
 
     Returns
     -------
-    Sequential
+    Sequential or Model
         Built, and compiled if the saved one was.
 
     Raises
@@ -80,7 +80,7 @@ def load_model(path: Path) -> Sequential:
     --------
     See `save_model`.
     """
-    from fastcnn.models import Sequential
+    from fastcnn.models import from_config
 
     tensors, metadata = read_safetensors(path)
     version = metadata.get("fastcnn.model")
@@ -93,7 +93,7 @@ def load_model(path: Path) -> Sequential:
         for key in ("fastcnn.architecture", "fastcnn.training")
     )
     try:
-        model = Sequential.from_config(architecture)
+        model = from_config(architecture)
         if training is not None:
             model.compile_from_config(training)
         _check_state(model.get_state(), tensors)

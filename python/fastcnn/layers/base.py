@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import abc
 import weakref
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from fastcnn import _names, initializers
 from fastcnn._arguments import choose, flag, shape
 from fastcnn._config import Configurable
+from fastcnn._symbolic import SymbolicTensor, symbolic_inputs
 from fastcnn.errors import ArgumentError
 
 if TYPE_CHECKING:
     from fastcnn._arguments import Array
-    from fastcnn.models import Sequential
+    from fastcnn.models.base import BaseModel
+
+L = TypeVar("L", bound="Layer")
 
 Node: TypeAlias = dict[str, Any]
 """One operator for the native module: "op" and its attributes."""
@@ -38,7 +41,32 @@ class Layer(Configurable, abc.ABC):
     def __init__(self, *, name: str | None = None, input_shape: Sequence[int] | None = None) -> None:
         self.name = _names.name_for(self, name)
         self.declared_shape = None if input_shape is None else shape(input_shape, self._where("input_shape"))
-        self._model: weakref.ref[Sequential] | None = None
+        self._model: weakref.ref[BaseModel] | None = None
+        self._trainable = True
+
+    def __call__(self, inputs: SymbolicTensor | Sequence[SymbolicTensor]) -> SymbolicTensor:
+        """Join the layer into a graph, for `fastcnn.Model`. Called again, it shares its weights.
+
+        Parameters
+        ----------
+        inputs
+            What `fastcnn.Input` or another layer gave; a list for a layer that reads several.
+
+        Raises
+        ------
+        ShapeError, ArgumentError, DTypeError
+            The inputs do not fit the layer; the message names it.
+        """
+        return SymbolicTensor(self, symbolic_inputs(inputs, self._where("inputs")))
+
+    @property
+    def trainable(self) -> bool:
+        """Whether `fit` changes the weights. An assignment holds from the next `compile` on, as in Keras."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = flag(value, self._where("trainable"))
 
     @abc.abstractmethod
     def nodes(self) -> list[Node]:
@@ -50,11 +78,26 @@ class Layer(Configurable, abc.ABC):
         return {}
 
     def get_config(self) -> dict[str, Any]:
-        """The name and the constructor's arguments as plain values."""
-        return {"name": self.name, **super().get_config()}
+        """The name, whether it trains, and the constructor's arguments, as plain values."""
+        return {"name": self.name, "trainable": self.trainable, **super().get_config()}
+
+    @classmethod
+    def from_config(cls: type[L], config: Mapping[str, Any]) -> L:
+        """Make a layer from what `get_config` gave.
+
+        Raises
+        ------
+        ArgumentError, DTypeError
+            An argument is missing, unknown or wrong.
+        """
+        arguments = dict(config)
+        trainable = arguments.pop("trainable", True)
+        layer = super().from_config(arguments)
+        layer.trainable = trainable
+        return layer
 
     @property
-    def model(self) -> Sequential:
+    def model(self) -> BaseModel:
         """The model that the layer stands in.
 
         Raises
@@ -67,7 +110,7 @@ class Layer(Configurable, abc.ABC):
             raise ArgumentError(f"{self._where()}: the layer stands in no model and has no weights yet")
         return model
 
-    def attach(self, model: Sequential | None) -> None:
+    def attach(self, model: BaseModel | None) -> None:
         """Enter a model, or leave it (None); the model calls this."""
         owner = self._owner()
         if model is not None and owner is not None and owner is not model:
@@ -92,7 +135,7 @@ class Layer(Configurable, abc.ABC):
         """How many numbers the layer learns."""
         return self.model.count_params(self)
 
-    def _owner(self) -> Sequential | None:
+    def _owner(self) -> BaseModel | None:
         return None if self._model is None else self._model()
 
     def _where(self, argument: str | None = None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastcnn import _arguments
 from fastcnn._arguments import integer, real
+from fastcnn._symbolic import SymbolicTensor
 from fastcnn.layers.base import ACTIVATIONS, Layer, Node, WeightedLayer
 
 
@@ -31,8 +32,8 @@ class InputLayer(Layer):
         return [{"op": "input", "shape": self.shape}]
 
 
-def Input(shape: Sequence[int], *, name: str | None = None) -> InputLayer:
-    """Open a model with the shape of one sample.
+def Input(shape: Sequence[int], *, name: str | None = None) -> SymbolicTensor:
+    """Open a model with the shape of one sample: first in a `Sequential`, or what layers are called on.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ def Input(shape: Sequence[int], *, name: str | None = None) -> InputLayer:
     >>> Sequential([Input(shape=(28, 28, 1)), layers.Flatten()]).output_shape
     (None, 784)
     """
-    return InputLayer(shape, name=name)
+    return SymbolicTensor(InputLayer(shape, name=name), ())
 
 
 class Dense(WeightedLayer):

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network as a stack of layers.
-
-The layers' native nodes, joined into one list, make the native model, which owns weights and optimizer state.
-It is built when it is first needed and the input's shape is known: from an `Input`, from the first layer's
-``input_shape=``, from `build`, or from the first batch.
-"""
+"""What all models share: a native model, which owns weights and optimizer state, built when first needed."""
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import math
 import threading
@@ -18,121 +14,47 @@ import numpy as np
 
 from fastcnn import _names, _random
 from fastcnn._arguments import Array, choose, integer, listed
-from fastcnn._arguments import shape as as_shape
-from fastcnn._config import deserialize, serialize
 from fastcnn._network import Carried, Network, Shape
 from fastcnn._summary import Row, render
 from fastcnn._trainer import Trainer
-from fastcnn.errors import ArgumentError, DTypeError, ShapeError
-from fastcnn.layers import CLASSES, InputLayer, Layer
+from fastcnn.errors import ArgumentError
+from fastcnn.layers import Layer
 
 if TYPE_CHECKING:
-    from fastcnn.io import load_model
     from fastcnn.io.safetensors import Path
 
-__all__ = ["Sequential", "load_model"]
 
+class BaseModel(Trainer, abc.ABC):
+    """A network of layers: weights, state, files, tables; `Sequential` and `Model` say how layers join."""
 
-class Sequential(Trainer):
-    """Layers, each fed by the one before.
-
-    Parameters
-    ----------
-    layers
-        The layers in order; an `Input` may stand first. More can be added.
-    name
-        The model's name; None means "sequential", "sequential_1", ...
-
-    Raises
-    ------
-    ArgumentError
-        Two layers have the same name, or a layer stands in another model already.
-    ShapeError
-        A layer does not fit its input; the message names it.
-
-    Examples
-    --------
-    >>> from fastcnn import Sequential, layers
-    >>> model = Sequential([
-    ...     layers.Conv2D(6, 5, padding="same", activation="relu", input_shape=(28, 28, 1)),
-    ...     layers.MaxPooling2D(),
-    ...     layers.Flatten(),
-    ...     layers.Dense(10, activation="softmax"),
-    ... ])
-    >>> model.output_shape, model.count_params()
-    ((None, 10), 11926)
-    """
-
-    def __init__(self, layers: Sequence[Layer] | Layer | None = None, name: str | None = None) -> None:
+    def __init__(self, name: str | None) -> None:
         super().__init__()
         self.name = _names.name_for(self, name)
-        self._layers: list[Layer] = []  # an InputLayer, if any, stands first
-        self._shape: Shape | None = None  # of one sample
+        self._shape: Shape | None = None  # of one sample of the first input; None as long as it is not known
         self._network: Network | None = None
-        self._carried: Carried = {}  # weights that outlive a change of the stack
+        self._carried: Carried = {}  # weights that outlive a change of the layers
         self._seed = _random.next_seed()
         self._lock = threading.RLock()
-        stack = [layers] if isinstance(layers, Layer) else layers
-        for layer in listed(stack, self._where, "layers") if stack is not None else []:
-            self.add(layer)
-        if self._shape is not None and self.layers:
-            self._bind()  # so that a layer that does not fit is told of here
 
     def __repr__(self) -> str:
-        return f"<Sequential name={self.name}, built={self.built}>"
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
     @property
     def _where(self) -> str:
-        return f"Sequential {self.name!r}"
-
-    # The stack
+        return f"{type(self).__name__} {self.name!r}"
 
     @property
+    @abc.abstractmethod
     def layers(self) -> list[Layer]:
-        """The layers in order, without the input."""
-        return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
+        """The layers in order."""
 
-    def add(self, layer: Layer) -> None:
-        """Put a layer on top. Weights of the others stay; optimizer state starts anew.
+    @abc.abstractmethod
+    def _join(self, shape: Shape) -> Network:
+        """The layers as a network, for samples of ``shape``."""
 
-        Raises
-        ------
-        ArgumentError
-            The name is taken, the layer stands in another model, or an `Input` comes second.
-        DTypeError
-            It is not a layer.
-        """
-        where = f"{self._where}: add"
-        if not isinstance(layer, Layer):
-            raise DTypeError(f"{where}: {layer!r} came, wanted a layer of fastcnn.layers")
-        if any(layer.name == other.name for other in self._layers):
-            raise ArgumentError(
-                f"{where}: the name {layer.name!r} is taken; names must be unique within a model"
-            )
-        if isinstance(layer, InputLayer) and self._layers:
-            raise ArgumentError(f"{where}: an Input must stand first, after it came {self._layers[0].name!r}")
-        layer.attach(self)
-        if not self._layers and layer.declared_shape is not None:
-            self.add(InputLayer(layer.declared_shape))
-        with self._changing():
-            self._layers.append(layer)
-            if isinstance(layer, InputLayer):
-                self._shape = layer.shape
-
-    def pop(self) -> Layer:
-        """Take the topmost layer off and return it.
-
-        Raises
-        ------
-        ArgumentError
-            There is none.
-        """
-        if not self.layers:
-            raise ArgumentError(f"{self._where}: pop: there is no layer")
-        with self._changing():
-            layer = self._layers.pop()
-        layer.attach(None)
-        return layer
+    @abc.abstractmethod
+    def get_config(self) -> dict[str, Any]:
+        """The architecture as plain values."""
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by its name or by its index.
@@ -154,14 +76,15 @@ class Sequential(Trainer):
             return self.layers[position]
         return choose(name, {layer.name: layer for layer in self.layers}, where)
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
-        """A change of the stack: the native model goes, weights are carried over to the next."""
-        with self._lock:
-            if self._network is not None:
-                self._carried = {layer: self._network.get_weights(layer) for layer in self.layers}
-            yield
-            self._network = None
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer trains. Setting it sets all layers; it holds from the next `compile` on."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.trainable = value
 
     # Building
 
@@ -170,38 +93,15 @@ class Sequential(Trainer):
         """Whether shapes are bound and weights exist."""
         return self._network is not None
 
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Bind shapes and draw weights now.
-
-        Parameters
-        ----------
-        input_shape
-            With the batch, as in Keras: ``(None, 28, 28, 1)``; None if the model knows its shape.
-
-        Raises
-        ------
-        ShapeError
-            A layer does not fit its input.
-        """
-        if input_shape is None:
-            self._bind()
-            return
-        where = f"{self._where}: build: input_shape"
-        shape = as_shape(listed(input_shape, where, "integers")[1:], where)
-        if self._shape not in (None, shape):
-            raise ShapeError(f"{self._where}: build: {shape} came, the model has {self._shape}")
-        with self._binding():
-            self._bind(shape)
+    @property
+    def input_shape(self) -> Any:
+        """``(None, ...)``, where None is the batch; of several inputs a list."""
+        return _one_or_list([(None, *shape) for shape in self._bind().input_shapes])
 
     @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """``(None, ...)``, where None is the batch."""
-        return None, *self._bind().input_shape
-
-    @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """``(None, ...)``, where None is the batch."""
-        return None, *self._bind().output_shape
+    def output_shape(self) -> Any:
+        """``(None, ...)``, where None is the batch; of several outputs a list."""
+        return _one_or_list([(None, *shape) for shape in self._bind().output_shapes])
 
     def _bind(self, shape: Shape | None = None) -> Network:
         network = self._network
@@ -215,10 +115,10 @@ class Sequential(Trainer):
                         f"{self._where}: the input's shape is not known; begin with Input(shape=...), "
                         "or call build(input_shape) or fit first"
                     )
-                network = Network(self.layers, shape)
+                network = self._join(shape)
                 network.initialize(self._seed, self._carried)
                 if self._settings is not None:
-                    self._settings.apply(network.native)
+                    self._settings.apply(network)
                 self._network, self._shape, self._carried = network, shape, {}
             return self._network
 
@@ -311,31 +211,6 @@ class Sequential(Trainer):
 
     # Descriptions
 
-    def get_config(self) -> dict[str, Any]:
-        """The architecture as plain values."""
-        return {
-            "name": self.name,
-            "layers": [serialize(layer) for layer in self._layers],
-            "build_input_shape": None if self._shape is None else [None, *self._shape],
-        }
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Sequential:
-        """Make the model that `get_config` described, with new weights.
-
-        Raises
-        ------
-        ArgumentError, ShapeError, DTypeError
-            The description is not of this package.
-        """
-        if not isinstance(config, Mapping) or set(config) != {"name", "layers", "build_input_shape"}:
-            raise ArgumentError("Sequential.from_config: wanted a dict of name, layers and build_input_shape")
-        where = f"Sequential {config['name']!r}: layers"
-        model = cls([deserialize(layer, CLASSES, where) for layer in config["layers"]], config["name"])
-        if config["build_input_shape"] is not None:
-            model.build(config["build_input_shape"])
-        return model
-
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the table of layers: output shape, parameters, arithmetic and memory traffic of one sample.
 
@@ -363,7 +238,7 @@ class Sequential(Trainer):
          Forward pass of one sample: 15,680 FLOPs, 3.10 KB of activations moved
         """
         if self._shape is None:
-            rows = [Row(layer.name, type(layer).__name__, None, None, None, None) for layer in self.layers]
+            rows = [Row(layer.name, type(layer).__name__, *[None] * 4) for layer in self.layers]
         else:
             rows = self._bind().rows()
         (print_fn or print)(render(self.name, rows))
@@ -391,9 +266,5 @@ class Sequential(Trainer):
 _PERMUTATIONS = "permutations"
 
 
-def __getattr__(name: str) -> Any:
-    if name == "load_model":  # late, since files are a slow import
-        from fastcnn.io import load_model
-
-        return load_model
-    raise AttributeError(f"module 'fastcnn.models' has no attribute {name!r}")
+def _one_or_list(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else values

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks: a stack of layers, or a graph of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastcnn.models.base import BaseModel
+from fastcnn.models.functional import Model
+from fastcnn.models.sequential import Sequential
+
+if TYPE_CHECKING:
+    from fastcnn.io import load_model
+
+__all__ = ["Model", "Sequential", "load_model"]
+
+
+def from_config(config: Mapping[str, Any]) -> BaseModel:
+    """The model that ``get_config`` described."""
+    graph = isinstance(config, Mapping) and "calls" in config
+    return Model.from_config(config) if graph else Sequential.from_config(config)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_model":  # late, since files are a slow import
+        from fastcnn.io import load_model
+
+        return load_model
+    raise AttributeError(f"module 'fastcnn.models' has no attribute {name!r}")

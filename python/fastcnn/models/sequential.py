@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network as a stack of layers.
+
+It is built when it is first needed and the input's shape is known: from an `Input`, from the first layer's
+``input_shape=``, from `build`, or from the first batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fastcnn._arguments import listed
+from fastcnn._arguments import shape as as_shape
+from fastcnn._config import deserialize, serialize
+from fastcnn._network import Call, Network, Shape
+from fastcnn._symbolic import SymbolicTensor
+from fastcnn.errors import ArgumentError, DTypeError, ShapeError
+from fastcnn.layers import CLASSES, InputLayer, Layer
+from fastcnn.models.base import BaseModel
+
+
+class Sequential(BaseModel):
+    """Layers, each fed by the one before.
+
+    Parameters
+    ----------
+    layers
+        The layers in order; an `Input` may stand first. More can be added.
+    name
+        The model's name; None means "sequential", "sequential_1", ...
+
+    Raises
+    ------
+    ArgumentError
+        Two layers have the same name, or a layer stands in another model already.
+    ShapeError
+        A layer does not fit its input; the message names it.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> model = Sequential([
+    ...     layers.Conv2D(6, 5, padding="same", activation="relu", input_shape=(28, 28, 1)),
+    ...     layers.MaxPooling2D(),
+    ...     layers.Flatten(),
+    ...     layers.Dense(10, activation="softmax"),
+    ... ])
+    >>> model.output_shape, model.count_params()
+    ((None, 10), 11926)
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer | SymbolicTensor] | Layer | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(name)
+        self._layers: list[Layer] = []  # an InputLayer, if any, stands first
+        stack = [layers] if isinstance(layers, Layer) else layers
+        for layer in listed(stack, self._where, "layers") if stack is not None else []:
+            self.add(layer)
+        if self._shape is not None and self.layers:
+            self._bind()  # so that a layer that does not fit is told of here
+
+    # The stack
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in order, without the input."""
+        return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
+
+    def add(self, layer: Layer | SymbolicTensor) -> None:
+        """Put a layer on top. Weights of the others stay; optimizer state starts anew.
+
+        Raises
+        ------
+        ArgumentError
+            The name is taken, the layer stands in another model, or an `Input` comes second.
+        DTypeError
+            It is not a layer.
+        """
+        where = f"{self._where}: add"
+        if isinstance(layer, SymbolicTensor) and isinstance(layer.layer, InputLayer):  # what Input() returns
+            layer = layer.layer
+        if not isinstance(layer, Layer):
+            raise DTypeError(f"{where}: {layer!r} came, wanted a layer of fastcnn.layers")
+        if any(layer.name == other.name for other in self._layers):
+            raise ArgumentError(
+                f"{where}: the name {layer.name!r} is taken; names must be unique within a model"
+            )
+        if isinstance(layer, InputLayer) and self._layers:
+            raise ArgumentError(f"{where}: an Input must stand first, after it came {self._layers[0].name!r}")
+        layer.attach(self)
+        if not self._layers and layer.declared_shape is not None:
+            self.add(InputLayer(layer.declared_shape))
+        with self._changing():
+            self._layers.append(layer)
+            if isinstance(layer, InputLayer):
+                self._shape = layer.shape
+
+    def pop(self) -> Layer:
+        """Take the topmost layer off and return it.
+
+        Raises
+        ------
+        ArgumentError
+            There is none.
+        """
+        if not self.layers:
+            raise ArgumentError(f"{self._where}: pop: there is no layer")
+        with self._changing():
+            layer = self._layers.pop()
+        layer.attach(None)
+        return layer
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """A change of the stack: the native model goes, weights are carried over to the next."""
+        with self._lock:
+            if self._network is not None:
+                self._carried = {layer: self._network.get_weights(layer) for layer in self.layers}
+            yield
+            self._network = None
+
+    @property
+    def input_names(self) -> list[str]:
+        """The name of the one input."""
+        return [self._layers[0].name if self._layers and isinstance(self._layers[0], InputLayer) else "input"]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The name of the last layer."""
+        return [self._layers[-1].name if self._layers else "output"]
+
+    # Building
+
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+        """Bind shapes and draw weights now.
+
+        Parameters
+        ----------
+        input_shape
+            With the batch, as in Keras: ``(None, 28, 28, 1)``; None if the model knows its shape.
+
+        Raises
+        ------
+        ShapeError
+            A layer does not fit its input.
+        """
+        if input_shape is None:
+            self._bind()
+            return
+        where = f"{self._where}: build: input_shape"
+        shape = as_shape(listed(input_shape, where, "integers")[1:], where)
+        if self._shape not in (None, shape):
+            raise ShapeError(f"{self._where}: build: {shape} came, the model has {self._shape}")
+        with self._binding():
+            self._bind(shape)
+
+    def _join(self, shape: Shape) -> Network:
+        chain = [InputLayer(shape, name="input"), *self.layers]
+        calls = [Call(layer, (index - 1,) if index else ()) for index, layer in enumerate(chain)]
+        return Network(calls, [len(calls) - 1])
+
+    # Descriptions
+
+    def get_config(self) -> dict[str, Any]:
+        """The architecture as plain values."""
+        return {
+            "name": self.name,
+            "layers": [serialize(layer) for layer in self._layers],
+            "build_input_shape": None if self._shape is None else [None, *self._shape],
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Sequential:
+        """Make the model that `get_config` described, with new weights.
+
+        Raises
+        ------
+        ArgumentError, ShapeError, DTypeError
+            The description is not of this package.
+        """
+        if not isinstance(config, Mapping) or set(config) != {"name", "layers", "build_input_shape"}:
+            raise ArgumentError("Sequential.from_config: wanted a dict of name, layers and build_input_shape")
+        where = f"Sequential {config['name']!r}: layers"
+        model = cls([deserialize(layer, CLASSES, where) for layer in config["layers"]], config["name"])
+        if config["build_input_shape"] is not None:
+            model.build(config["build_input_shape"])
+        return model
