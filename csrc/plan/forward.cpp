@@ -19,6 +19,20 @@ GatherShape dense_gather(int64_t n, int64_t sample, DType dtype) {
   return shape;
 }
 
+namespace {
+
+bool saves_input(Op op) {
+  const Saves saves = info(op).saves;
+  return saves == Saves::kX || saves == Saves::kXAndY;
+}
+
+// An activation whose input may be lost: its gradient does not read it.
+bool can_follow(const Builder& b, Op op) {
+  return info(op).forward == Step::k_activation_fwd && (b.mode() != Mode::kTrain || !saves_input(op));
+}
+
+}  // namespace
+
 void forward_step(Builder& b, int i) {
   std::vector<Ref> in;
   for (const int input : b.node(i).inputs) in.push_back(b.value[input]);
@@ -28,22 +42,12 @@ void forward_step(Builder& b, int i) {
 
 void forward_flat(Builder& b, int i) {
   const int u = b.node(i).inputs[0];
-  b.value[i] = b.reusable(u) ? b.value[u] : b.tensor_like(i);
+  const bool reads_again = b.mode() == Mode::kTrain && saves_input(b.node(i).op);
+  b.value[i] = b.reusable(u) && !reads_again ? b.value[u] : b.tensor_like(i);
   b.add({b.forward_op(i), {b.value[u]}, {b.value[i]}, b.node(i).name});
 }
 
 void forward_rename(Builder& b, int i) { b.value[i] = b.value[b.node(i).inputs[0]]; }
-
-namespace {
-
-// An activation whose input may be lost: its gradient does not read it.
-bool can_follow(const Builder& b, Op op) {
-  const OperatorInfo& activation = info(op);
-  return activation.forward == Step::k_activation_fwd &&
-         (b.mode() != Mode::kTrain || activation.saves == Saves::kY);
-}
-
-}  // namespace
 
 void forward_fused(Builder& b, int i, NewStep step) {
   const Node& node = b.node(i);
@@ -120,9 +124,9 @@ void add_loss(Builder& b, size_t output, bool takes_logits) {
 
 void keep_for_gradient(Builder& b, int i) {
   const Node& node = b.node(i);
-  const Saves saves = info(node.op).saves;
-  if (saves == Saves::kX || saves == Saves::kXAndY)
+  if (saves_input(node.op))
     for (const int input : node.inputs) b.keep(b.value[input]);
+  const Saves saves = info(node.op).saves;
   if (saves == Saves::kY || saves == Saves::kXAndY) b.keep(b.value[i]);
 }
 

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole networks in float64: values forward, gradients backward through any graph of native nodes.
+
+`NODES` says of each operator how a node of it is evaluated by the references; branches, shared parameters and
+several outputs are the business of `GraphReference` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastcnn.testing import reference
+
+Real: TypeAlias = NDArray[np.float64]
+Node: TypeAlias = Mapping[str, Any]
+
+
+class Backward(NamedTuple):
+    """Gradients of a node's inputs and of its parameters."""
+
+    inputs: list[Real]
+    parameters: list[Real]
+
+
+class NodeReference(NamedTuple):
+    """One operator: ``forward(node, inputs, parameters)``, ``backward(node, dy, inputs, parameters, y)``.
+
+    `parameters` lists the roles of a node's parameters in the order of the layer's weights.
+    """
+
+    forward: Callable[[Node, list[Real], list[Real]], Any]
+    backward: Callable[[Node, Real, list[Real], list[Real], Real], Backward]
+    parameters: Callable[[Node], tuple[str, ...]] = lambda node: ()
+
+
+class GraphReference:
+    """A network in float64.
+
+    Parameters
+    ----------
+    nodes
+        As the native model takes them.
+    weights
+        One array for each parameter of the native model, in its order.
+    outputs
+        Nodes; None means the last.
+    """
+
+    def __init__(
+        self, nodes: Sequence[Node], weights: Sequence[ArrayLike], outputs: Sequence[int] | None = None
+    ) -> None:
+        self.nodes = list(nodes)
+        self.outputs = [len(nodes) - 1] if outputs is None else list(outputs)
+        self.weights = [np.asarray(each, np.float64) for each in weights]
+        self._owned: list[list[int]] = []  # parameters of each node
+        found: dict[str, int] = {}
+        for node in self.nodes:
+            roles = NODES[node["op"]].parameters(node) if node["op"] != "input" else ()
+            self._owned.append([found.setdefault(f"{node['name']}/{role}", len(found)) for role in roles])
+        assert len(found) == len(self.weights), f"{len(self.weights)} weights for {sorted(found)}"
+        self.values: list[Real] = []
+
+    def forward(self, inputs: Sequence[ArrayLike]) -> list[Real]:
+        """The outputs for these inputs; `values` holds those of all nodes."""
+        left = iter(inputs)
+        self.values = []
+        for i, node in enumerate(self.nodes):
+            if node["op"] == "input":
+                self.values.append(np.asarray(next(left), np.float64))
+                continue
+            y = NODES[node["op"]].forward(node, self._inputs(i), self._parameters(i))
+            self.values.append(np.asarray(y, np.float64))
+        return [self.values[each] for each in self.outputs]
+
+    def backward(self, gradients: Sequence[ArrayLike]) -> list[Real]:
+        """Gradients of all parameters, given those of the outputs; `input_gradients` holds those of nodes."""
+        dy: list[Real] = [np.zeros(value.shape) for value in self.values]
+        for output, gradient in zip(self.outputs, gradients, strict=True):
+            dy[output] = dy[output] + np.asarray(gradient, np.float64)
+        own = [np.zeros(weight.shape) for weight in self.weights]
+        for i in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[i]
+            if node["op"] == "input":
+                continue
+            result = NODES[node["op"]].backward(
+                node, dy[i], self._inputs(i), self._parameters(i), self.values[i]
+            )
+            for u, dx in zip(node["inputs"], result.inputs, strict=True):
+                dy[u] = dy[u] + dx
+            for p, gradient in zip(self._owned[i], result.parameters, strict=True):
+                own[p] = own[p] + gradient
+        self.gradients = dy
+        return own
+
+    def _inputs(self, i: int) -> list[Real]:
+        return [self.values[u] for u in self.nodes[i]["inputs"]]
+
+    def _parameters(self, i: int) -> list[Real]:
+        return [self.weights[p] for p in self._owned[i]]
+
+
+def _kernel_and_bias(node: Node) -> tuple[str, ...]:
+    return ("kernel", "bias") if node["use_bias"] else ("kernel",)
+
+
+def _options(node: Node, *keys: str) -> dict[str, Any]:
+    return {key: node[key] for key in keys}
+
+
+def _conv2d_options(node: Node) -> dict[str, Any]:
+    return _options(node, "strides", "padding", "dilation_rate", "groups")
+
+
+def _conv2d_bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
+    options = _conv2d_options(node)
+    own = [reference.conv2d_wgrad(x[0], dy, node["kernel_size"], **options)]
+    own += [reference.conv2d_bias_bwd(dy)] if node["use_bias"] else []
+    return Backward([reference.conv2d_dgrad(dy, w[0], x[0].shape, **options)], own)
+
+
+def _dense(node: Node, x: list[Real], w: list[Real]) -> Real:
+    y = reference.dense(x[0].reshape(-1, x[0].shape[-1]), *w)
+    return np.asarray(y).reshape(*x[0].shape[:-1], -1)
+
+
+def _dense_bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
+    dx, dw, db = reference.dense_bwd(dy.reshape(-1, dy.shape[-1]), x[0].reshape(-1, x[0].shape[-1]), w[0])
+    return Backward([dx.reshape(x[0].shape)], [dw, db] if node["use_bias"] else [dw])
+
+
+def unary(
+    forward: Callable[..., Any], backward: Callable[..., Any], reads: str, *options: str
+) -> NodeReference:
+    """A node of one input and no parameters.
+
+    Its backward function takes dy and the input (``reads="x"``), the output ("y"), the input's shape ("shape") or
+    nothing (""), and the node's `options`, as its forward function does.
+    """
+
+    def bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
+        read: dict[str, tuple[Any, ...]] = {"x": (x[0],), "y": (y,), "shape": (x[0].shape,), "": ()}
+        return Backward([np.asarray(backward(dy, *read[reads], **_options(node, *options)))], [])
+
+    return NodeReference(lambda node, x, w: forward(x[0], **_options(node, *options)), bwd)
+
+
+_POOL = ("pool_size", "strides", "padding", "ceil_mode")
+
+NODES: dict[str, NodeReference] = {
+    "conv2d": NodeReference(
+        lambda node, x, w: reference.conv2d(x[0], *w, **_conv2d_options(node)), _conv2d_bwd, _kernel_and_bias
+    ),
+    "dense": NodeReference(_dense, _dense_bwd, _kernel_and_bias),
+    "max_pool2d": unary(reference.max_pool2d, reference.max_pool2d_bwd, "x", *_POOL),
+    "average_pool2d": unary(reference.average_pool2d, reference.average_pool2d_bwd, "shape", *_POOL),
+    "sum_pool2d": unary(reference.sum_pool2d, reference.sum_pool2d_bwd, "shape", *_POOL),
+    "relu": unary(reference.relu, reference.relu_bwd, "y"),
+    "sigmoid": unary(reference.sigmoid, reference.sigmoid_bwd, "y"),
+    "tanh": unary(reference.tanh, reference.tanh_bwd, "y"),
+    "softmax": unary(reference.softmax, reference.softmax_bwd, "y"),
+    "flatten": unary(lambda x: x.reshape(len(x), -1), reference.flatten_bwd, "shape"),
+    "rescaling": NodeReference(
+        lambda node, x, w: reference.rescaling(x[0], node["scale"], node["offset"]),
+        lambda node, dy, x, w, y: Backward([reference.rescaling_bwd(dy, node["scale"])], []),
+    ),
+}
