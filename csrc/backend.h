@@ -32,7 +32,7 @@ namespace fastcnn {
   X(rescale, RescaleShape, "x", "y")                   \
   X(add, FlatShape, "a b", "y")                        \
   X(gather, GatherShape, "x index?", "y")              \
-  X(loss, LossShape, "x target", "dx? result")         \
+  X(loss, LossShape, "x target w?", "dx? result y?")   \
   X(optimizer, OptimizerShape, "gradient", "parameters slot0? slot1?")
 
 enum class Step : int32_t {
@@ -47,8 +47,8 @@ enum class Step : int32_t {
 enum class Saves : int32_t { kNothing, kX, kY, kXAndY };
 
 // X(operator, forward step, saved): the differentiable operators. plan/operators/ holds one rule each,
-// rule_<operator>; the reference, the cases and the tests of fastcnn.testing go by the same names. An operator
-// whose step is none only renames its input.
+// rule_<operator>; the reference, the cases and the tests of fastcnn.testing go by the same names. An
+// operator whose step is none only renames its input.
 #define FASTCNN_OPERATORS(X)                      \
   X(conv2d, conv2d_fprop, kX)                     \
   X(dense, gemm, kX)                              \

@@ -12,7 +12,28 @@ namespace fastcnn {
 
 enum class DType : int32_t { kF32, kF64, kF16, kU8, kI8, kU16, kI16, kU32, kI32, kU64, kI64, kBool };
 enum class Activation : int32_t { kNone, kRelu, kSigmoid, kTanh };
-enum class Loss : int32_t { kSparseCrossentropy, kCategoricalCrossentropy, kMeanSquaredError };
+enum class Loss : int32_t {
+  kSparseCrossentropy,
+  kCategoricalCrossentropy,
+  kMeanSquaredError,
+  kBinaryCrossentropy,
+  kBinaryFocalCrossentropy,
+  kCategoricalFocalCrossentropy,
+  kMeanAbsoluteError,
+  kMeanAbsolutePercentageError,
+  kMeanSquaredLogarithmicError,
+  kHuber,
+  kLogCosh,
+  kHinge,
+  kSquaredHinge,
+  kCategoricalHinge,
+  kKlDivergence,
+  kPoisson,
+  kCosineSimilarity,
+  kTversky
+};
+// Of the losses of the rows to that of a batch. kMeanWithSampleWeight divides by the sum of the weights.
+enum class Reduction : int32_t { kSumOverBatchSize, kSum, kMeanWithSampleWeight };
 enum class Accuracy : int32_t { kNone, kSparse, kCategorical, kBinary };
 enum class Optimizer : int32_t { kSgd, kAdam };
 enum class Math : int32_t { kDefault, kStrict, kFast };
@@ -75,12 +96,21 @@ struct GatherShape {
   float scale, offset;        // kF32 only
 };
 
+// Dice is kTversky with alpha = beta = 1/2 and half the epsilon.
 struct LossShape {
   int64_t rows, cols;
   Loss loss;
   int32_t from_logits;
   Accuracy accuracy;
-  float weight;  // of the gradient
+  Reduction reduction;
+  int32_t class_balancing;  // binary focal
+  int32_t ignores;          // sparse labels: rows labelled ignore_class do not count
+  int64_t ignore_class;
+  int64_t rows_per_weight;  // w [rows / rows_per_weight]; 0: every row weighs 1
+  double weight;            // of the gradient
+  double label_smoothing;
+  double alpha, beta;  // focal: alpha, gamma; Huber: delta; Tversky: alpha, beta
+  double epsilon;      // Tversky
 };
 
 // One flat pass over all parameters; Keras's formulas.
@@ -100,9 +130,10 @@ struct RunScalars {
   float learning_rate;
 };
 
-// Written by the loss step for one batch.
+// Written by the loss step for one batch, whose loss is loss / divisor, or 0 when the divisor is.
 struct LossResult {
-  double loss;      // sum over the rows
+  double loss;  // weighted sum over the rows
+  double divisor;
   int64_t correct;  // rows that the accuracy counts
 };
 

@@ -14,6 +14,7 @@ namespace cpu {
   X(pool2d, Pool2dKernels)           \
   X(elementwise, ElementwiseKernels) \
   X(softmax, SoftmaxKernels)         \
+  X(loss, LossKernels)               \
   X(reduce, ReduceKernels)           \
   X(optimizer, OptimizerKernels)     \
   X(gather, GatherKernels)

@@ -34,6 +34,7 @@ Builder::Builder(const Request& request) : request_(request) {
     needs_gradient.push_back(needs);
   }
   list_.n = request.n;
+  list_.weights = request.weights;
 }
 
 Ref Builder::tensor_of_bytes(int64_t count, size_t size) {

@@ -7,14 +7,14 @@
 #include "graph.h"
 #include "memory.h"
 #include "steps.h"
+#include "validate_loss.h"
 
 namespace fastcnn {
 
 // What one output of the model is measured by; fixed by compile().
 struct Objective {
   bool present = true;  // false: an output without a loss
-  Loss loss = Loss::kSparseCrossentropy;
-  bool from_logits = false;
+  LossOptions loss;
   Accuracy accuracy = Accuracy::kNone;
   bool accuracy_by_shape = false;  // until compile() has settled it
   float weight = 1;                // of this loss in the sum over the outputs
@@ -34,6 +34,7 @@ struct Request {
   const Recipe& recipe;
   Mode mode;
   int64_t n;
+  std::vector<int64_t> weights;  // of one sample, for each output: 0 where every sample weighs the same
 };
 
 // One step to add: its descriptor and operands, in the order of FASTCNN_STEPS.
@@ -52,6 +53,7 @@ class Builder {
   const Recipe& recipe() const { return request_.recipe; }
   Mode mode() const { return request_.mode; }
   int64_t n() const { return request_.n; }
+  int64_t weights(size_t output) const { return request_.weights[output]; }
 
   Ref tensor(int64_t floats) { return tensor_of_bytes(floats, sizeof(float)); }
   Ref tensor_of_bytes(int64_t count, size_t size);

@@ -114,8 +114,8 @@ std::string table(const std::vector<Row>& rows) {
 
 }  // namespace
 
-std::string Plan::describe(int64_t n) {
-  const StepList& steps = this->steps(n);
+std::string Plan::describe(const Batch& batch) {
+  const StepList& steps = this->steps(batch);
   static const char* const modes[] = {"train", "evaluate", "predict"};
   std::vector<Row> rows = {{"step", "layer", "kernel", "shapes", "MFLOP", "kB", "output at", "us"}};
   const auto us = [&steps](double seconds) {
@@ -132,7 +132,7 @@ std::string Plan::describe(int64_t n) {
   rows.push_back({"", "", "", "", print("%.3f", steps.flops * 1e-6), print("%.1f", bytes * 1e-3), "",
                   us(steps.seconds)});
   return print("%s, batch of %lld: %zu steps, arena of %zu bytes, %s\n", modes[static_cast<int>(mode_)],
-               ll(n), steps.steps.size(), steps.arena_bytes,
+               ll(batch.n), steps.steps.size(), steps.arena_bytes,
                steps.parallel ? "on all threads" : "on one thread") +
          table(rows);
 }

@@ -56,7 +56,7 @@ void forward_fused(Builder& b, int i, NewStep step) {
   step.out = {b.value[i]};
   step.name = node.name;
   const int next = node.consumers.size() == 1 && !node.output ? node.consumers[0] : -1;
-  if (next >= 0 && can_follow(b, b.node(next).op)) {
+  if (next >= 0 && !b.done[next] && can_follow(b, b.node(next).op)) {
     NewStep fused = step;
     fused.op.epilogue.activation = b.node(next).forward.activation_fwd.activation;
     if (b.try_add(fused)) {
@@ -85,17 +85,39 @@ void gather_input(Builder& b, int input) {
              {op, {{port(Memory::kInput, input), 0}, {Memory::kIndex, 0}}, {b.value[i]}, "batch"});
 }
 
-// A cross-entropy from probabilities reads the input of the softmax that made them, if nothing else reads
-// these. The binary accuracy compares the predictions themselves with one half, so it needs them.
+// A cross-entropy from probabilities reads the input of the softmax or sigmoid that made them, if nothing
+// else reads these. The binary accuracy compares the predictions themselves with one half, so it needs them.
+bool undoes(Loss loss, Op op) {
+  return (op == Op::k_softmax &&
+          (loss == Loss::kSparseCrossentropy || loss == Loss::kCategoricalCrossentropy)) ||
+         (op == Op::k_sigmoid && loss == Loss::kBinaryCrossentropy);
+}
+
 bool loss_takes_logits(const Builder& b, size_t output) {
   const Objective& objective = b.recipe().objectives[output];
   const Graph& graph = b.graph();
   const Node& node = graph.output(output);
   int times = 0;
   for (const int each : graph.outputs) times += each == graph.outputs[output];
-  return node.op == Op::k_softmax && node.consumers.empty() && times == 1 && objective.present &&
-         objective.loss != Loss::kMeanSquaredError && !objective.from_logits &&
-         objective.accuracy != Accuracy::kBinary;
+  return undoes(objective.loss.kind, node.op) && node.consumers.empty() && times == 1 && objective.present &&
+         !objective.loss.from_logits && objective.accuracy != Accuracy::kBinary;
+}
+
+struct Gathered {
+  Feed feed;
+  Memory from;
+  const char* name;
+  DType dtype;
+};
+
+// A tensor of what belongs to the samples of a batch: `sample` numbers of each.
+Ref gather_batch(Builder& b, const Gathered& what, size_t output, int64_t sample) {
+  OpDescriptor op = b.op(Step::k_gather);
+  op.gather = dense_gather(b.n(), sample, what.dtype);
+  const Ref tensor = b.tensor_of_bytes(b.n() * sample, sizeof(float));
+  b.add_feed(what.feed, static_cast<int>(output),
+             {op, {{port(what.from, output), 0}, {Memory::kIndex, 0}}, {tensor}, what.name});
+  return tensor;
 }
 
 void add_loss(Builder& b, size_t output, bool takes_logits) {
@@ -103,22 +125,25 @@ void add_loss(Builder& b, size_t output, bool takes_logits) {
   const int node = b.graph().outputs[output];
   const int predictions = takes_logits ? b.node(node).inputs[0] : node;
   const int64_t count = b.node(node).count, cols = b.node(node).shape.back();
-  const bool sparse = objective.loss == Loss::kSparseCrossentropy;
-  const int64_t sample = count / (sparse ? cols : 1);
-  OpDescriptor gather = b.op(Step::k_gather);
-  gather.gather = dense_gather(b.n(), sample, sparse ? DType::kI32 : DType::kF32);
-  const Ref target = b.tensor_of_bytes(b.n() * sample, sizeof(float));
-  b.add_feed(Feed::kTarget, static_cast<int>(output),
-             {gather, {{port(Memory::kTarget, output), 0}, {Memory::kIndex, 0}}, {target}, "target"});
+  const bool sparse = takes_labels(objective.loss);
+  const Ref target =
+      gather_batch(b, {Feed::kTarget, Memory::kTarget, "target", sparse ? DType::kI32 : DType::kF32}, output,
+                   count / (sparse ? cols : 1));
+  Ref weight;
+  if (b.weights(output))
+    weight =
+        gather_batch(b, {Feed::kWeight, Memory::kWeight, "weight", DType::kF32}, output, b.weights(output));
 
   OpDescriptor op = b.op(Step::k_loss);
-  op.loss = {b.n() * (count / cols), cols,
-             objective.loss,         takes_logits || objective.from_logits,
-             objective.accuracy,     objective.weight};
+  op.loss = loss_shape(objective.loss, b.n() * (count / cols), cols);
+  if (takes_logits) op.loss.from_logits = 1;
+  op.loss.accuracy = objective.accuracy;
+  op.loss.weight = objective.weight;
+  if (b.weights(output)) op.loss.rows_per_weight = count / cols / b.weights(output);
   b.results[output] = b.tensor_of_bytes(1, sizeof(LossResult));
   Ref dx;
   if (b.mode() == Mode::kTrain && b.needs_gradient[predictions]) dx = b.tensor_like(predictions);
-  b.add({op, {b.value[predictions], target}, {dx, b.results[output]}, "loss"});
+  b.add({op, {b.value[predictions], target, weight}, {dx, b.results[output]}, "loss"});
   if (dx.memory != Memory::kNone) b.contribute(predictions, dx);
 }
 

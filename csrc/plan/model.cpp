@@ -35,14 +35,14 @@ void check_optimizer(const OptimizerShape& o) {
 }
 
 // Keras's choice: by the target's shape, which the loss has settled.
-Accuracy accuracy_by_shape(Loss loss, int64_t outputs) {
-  if (loss == Loss::kSparseCrossentropy) return Accuracy::kSparse;
+Accuracy accuracy_by_shape(const LossOptions& loss, int64_t outputs) {
+  if (takes_labels(loss)) return Accuracy::kSparse;
   return outputs == 1 ? Accuracy::kBinary : Accuracy::kCategorical;
 }
 
-void check_accuracy(Loss loss, Accuracy accuracy, int64_t outputs) {
+void check_accuracy(const LossOptions& loss, Accuracy accuracy, int64_t outputs) {
   if (accuracy == Accuracy::kNone) return;
-  const bool sparse = loss == Loss::kSparseCrossentropy;
+  const bool sparse = takes_labels(loss);
   if (sparse != (accuracy == Accuracy::kSparse))
     fail(Code::kArgument, "compile: accuracy is '%s', but the loss takes %s targets, wanted %s",
          accuracy == Accuracy::kSparse   ? "sparse"
@@ -76,6 +76,10 @@ void Model::compile(const CompileOptions& options) {
   for (size_t i = 0; i < recipe.objectives.size(); ++i) {
     Objective& objective = recipe.objectives[i];
     if (!objective.present) continue;
+    if (objective.loss.unreduced)
+      fail(Code::kArgument,
+           "compile: loss has reduction None, wanted 'sum_over_batch_size', 'sum', 'mean' or "
+           "'mean_with_sample_weight': a model is trained on one number");
     const int64_t outputs = graph_.output(i).shape.back();
     if (objective.accuracy_by_shape) objective.accuracy = accuracy_by_shape(objective.loss, outputs);
     check_accuracy(objective.loss, objective.accuracy, outputs);
@@ -214,7 +218,7 @@ std::string Model::describe(Mode mode, int64_t batch_size) {
     fail(Code::kArgument, "describe: batch_size is %lld, wanted at least 1",
          static_cast<long long>(batch_size));
   const Lease plan(*this, mode);
-  return plan->describe(batch_size);
+  return plan->describe({batch_size, std::vector<int64_t>(graph_.outputs.size())});
 }
 
 std::unique_ptr<Plan> Model::take(Mode mode) {

@@ -27,23 +27,24 @@ void keep_fastest(StepList& list) {
 Plan::Plan(const Graph& graph, const Backend& backend, const Recipe& recipe, Mode mode)
     : graph_(graph), backend_(backend), recipe_(recipe), mode_(mode) {}
 
-StepList& Plan::steps(int64_t n) {
-  const auto found =
-      std::find_if(lists_.begin(), lists_.end(), [n](const StepList& list) { return list.n == n; });
+StepList& Plan::steps(const Batch& batch) {
+  const auto found = std::find_if(lists_.begin(), lists_.end(), [&batch](const StepList& list) {
+    return list.n == batch.n && list.weights == batch.weights;
+  });
   if (found != lists_.end()) {
     lists_.splice(lists_.begin(), lists_, found);
   } else {
-    lists_.push_front(build_steps({graph_, backend_, recipe_, mode_, n}));
+    lists_.push_front(build_steps({graph_, backend_, recipe_, mode_, batch.n, batch.weights}));
     if (lists_.size() > kLists) lists_.pop_back();
   }
   return lists_.front();
 }
 
-StepList& Plan::list(int64_t n) {
-  StepList& list = steps(n);
+StepList& Plan::list(const Batch& batch) {
+  StepList& list = steps(batch);
   if (list.arena_bytes > arena_.bytes()) {
     arena_ = Buffer();  // first, so that both never stand side by side: nothing in it outlives a batch
-    arena_ = Buffer(list.arena_bytes, ("the memory of a batch of " + std::to_string(n)).c_str());
+    arena_ = Buffer(list.arena_bytes, ("the memory of a batch of " + std::to_string(batch.n)).c_str());
   }
   return list;
 }
@@ -58,6 +59,7 @@ void run_list(const ListRun& run, Member& me, const RunScalars& scalars) {
     const Prepared* prepared = &step.prepared;
     if (step.feed == Feed::kInput) prepared = &run.feeds.input[step.port];
     if (step.feed == Feed::kTarget) prepared = &run.feeds.target[step.port];
+    if (step.feed == Feed::kWeight) prepared = &run.feeds.weight[step.port];
     if (prepared->parallel && ahead) me.barrier();
     ahead = !prepared->parallel;
     if (ahead && me.index != 0) continue;

@@ -13,6 +13,12 @@
 
 namespace fastcnn {
 
+// What a step list is made for.
+struct Batch {
+  int64_t n;
+  std::vector<int64_t> weights;  // of one sample, for each output
+};
+
 class Plan {
  public:
   Plan(const Graph& graph, const Backend& backend, const Recipe& recipe, Mode mode);
@@ -20,12 +26,12 @@ class Plan {
   Mode mode() const { return mode_; }
   char* arena() const { return arena_.data(); }
   // Built on first use, with room for it in the arena, which may move; the two asked for last stay valid.
-  StepList& list(int64_t n);
+  StepList& list(const Batch& batch);
   // A table of the steps: row, shapes, FLOPs, bytes, place in the arena, the times of its fastest run.
-  std::string describe(int64_t n);
+  std::string describe(const Batch& batch);
 
  private:
-  StepList& steps(int64_t n);
+  StepList& steps(const Batch& batch);
 
   const Graph& graph_;
   const Backend& backend_;
@@ -37,7 +43,7 @@ class Plan {
 
 // What a session puts in place of the steps that read its arrays, by port.
 struct Feeds {
-  std::vector<Prepared> input, target;
+  std::vector<Prepared> input, target, weight;
 };
 
 // One batch, by one member of a team. Steps with too little work for two are run by member 0 while the others

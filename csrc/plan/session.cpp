@@ -29,6 +29,13 @@ std::string wanted_shape(const std::vector<int64_t>& sample) {
   return text + "]";
 }
 
+// The loss of a batch as that many equal ones: means over batches weigh them by their size, as Keras does.
+double summed_loss(const LossResult& result, int64_t predictions) {
+  const double count = static_cast<double>(predictions);
+  if (result.divisor == count) return result.loss;
+  return result.divisor ? result.loss / result.divisor * count : 0;
+}
+
 // Training steps of two threads would mix: the second is refused.
 class TrainingClaim {
  public:
@@ -89,6 +96,8 @@ struct Session::Loop {
       for (size_t i = 0; i < args.x.size(); ++i) m[port(Memory::kInput, i)] += first * args.x[i].strides[0];
       for (size_t i = 0; i < args.y.size(); ++i)
         m[port(Memory::kTarget, session.measured_[i])] += first * args.y[i].strides[0];
+      for (size_t i = 0; i < args.weights.size(); ++i)
+        m[port(Memory::kWeight, session.measured_[i])] += first * args.weights[i].strides[0];
     }
     for (size_t i = 0; i < session.out_.size(); ++i)
       m[port(Memory::kOutput, i)] +=
@@ -104,7 +113,8 @@ struct Session::Loop {
       const Node& output = session.model_->graph().output(i);
       Totals& last = session.last_[i];
       Totals& totals = session.totals_[i];
-      last = {result->loss, result->correct, list.n * (output.count / output.shape.back())};
+      const int64_t predictions = list.n * (output.count / output.shape.back());
+      last = {summed_loss(*result, predictions), result->correct, predictions};
       totals.loss += last.loss;
       totals.correct += last.correct;
       totals.predictions += last.predictions;
@@ -142,6 +152,12 @@ Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments
            args_.y.size(), measured_.size());
     for (size_t i = 0; i < args_.y.size(); ++i) check_target(measured_[i], args_.y[i]);
   }
+  weights_of_sample_.resize(graph.outputs.size());
+  if (!args_.weights.empty() && args_.weights.size() != args_.y.size())
+    fail(Code::kArgument, "%s: sample_weight has %zu arrays, wanted %zu: one for each array of y", op,
+         args_.weights.size(), args_.y.size());
+  for (size_t i = 0; i < args_.weights.size(); ++i)
+    weights_of_sample_[measured_[i]] = check_weights(measured_[i], args_.weights[i]);
   reset();
   full_ = feeds_for(args_.batch_size);
   tail_ = feeds_for(samples() - (batches() - 1) * args_.batch_size);
@@ -180,7 +196,8 @@ void Session::check_target(size_t output, const Source& y) const {
   if (y.shape[0] != samples())
     fail(Code::kShape, "%s: x has %lld samples and %s %lld, wanted as many", op, ll(samples()), name.c_str(),
          ll(y.shape[0]));
-  const bool sparse = recipe_.objectives[output].loss == Loss::kSparseCrossentropy;
+  const LossOptions& loss = recipe_.objectives[output].loss;
+  const bool sparse = takes_labels(loss);
   if (sparse) wanted.back() = 1;
   const std::vector<int64_t> without_last(wanted.begin(), wanted.end() - 1);
   const bool may_lack_last = wanted.back() == 1;
@@ -188,7 +205,20 @@ void Session::check_target(size_t output, const Source& y) const {
     fail(Code::kShape, "%s: %s has shape %s, wanted %s%s", op, name.c_str(), ShapeText(y.shape, y.rank).text,
          wanted_shape(may_lack_last ? without_last : wanted).c_str(),
          sparse ? " for class numbers (one-hot targets take categorical_crossentropy)" : "");
-  if (sparse) check_labels(op, y, classes);
+  if (sparse) check_labels(op, y, classes, loss.ignores ? &loss.ignore_class : nullptr);
+}
+
+int64_t Session::check_weights(size_t output, const Source& weights) const {
+  const char* op = name_of(args_.mode);
+  std::vector<int64_t> rows = model_->graph().output(output).shape;
+  rows.back() = samples();
+  std::rotate(rows.begin(), rows.end() - 1, rows.end());
+  if (weights.rank == 0 || weights.shape[0] != samples())
+    fail(Code::kShape, "%s: sample_weight has shape %s, wanted [%lld]: one for each sample of x", op,
+         ShapeText(weights.shape, weights.rank).text, ll(samples()));
+  int64_t of_sample = 1;
+  for (size_t i = 1; i < rows.size(); ++i) of_sample *= rows[i];
+  return of_sample / rows_per_weight(op, rows, weights);
 }
 
 Feeds Session::feeds_for(int64_t n) const {
@@ -215,9 +245,12 @@ Feeds Session::feeds_for(int64_t n) const {
   }
   feeds.target.resize(graph.outputs.size());
   for (size_t i = 0; i < args_.y.size(); ++i) {
-    const bool sparse = recipe_.objectives[measured_[i]].loss == Loss::kSparseCrossentropy;
+    const bool sparse = takes_labels(recipe_.objectives[measured_[i]].loss);
     feeds.target[measured_[i]] = prepare(gather_of(args_.y[i], n, sparse ? DType::kI32 : DType::kF32));
   }
+  feeds.weight.resize(graph.outputs.size());
+  for (size_t i = 0; i < args_.weights.size(); ++i)
+    feeds.weight[measured_[i]] = prepare(gather_of(args_.weights[i], n, DType::kF32));
   return feeds;
 }
 
@@ -250,8 +283,8 @@ int64_t Session::run_batches(const int64_t* order, int64_t begin, double seconds
     fail(Code::kArgument, "%s: the model was compiled again after the session began; begin another",
          name_of(args_.mode));
   const Model::Lease plan(*model_, args_.mode);
-  StepList& full = plan->list(args_.batch_size);
-  StepList& tail = plan->list(samples() - (batches() - 1) * args_.batch_size);
+  StepList& full = plan->list(batch_of(args_.batch_size));
+  StepList& tail = plan->list(batch_of(samples() - (batches() - 1) * args_.batch_size));
   Memories memories;
   model_->bind(&memories);
   memories[Memory::kArena] = plan->arena();
@@ -259,13 +292,16 @@ int64_t Session::run_batches(const int64_t* order, int64_t begin, double seconds
     memories[port(Memory::kInput, i)] = const_cast<char*>(args_.x[i].data);
   for (size_t i = 0; i < args_.y.size(); ++i)
     memories[port(Memory::kTarget, measured_[i])] = const_cast<char*>(args_.y[i].data);
+  for (size_t i = 0; i < args_.weights.size(); ++i)
+    memories[port(Memory::kWeight, measured_[i])] = const_cast<char*>(args_.weights[i].data);
   for (size_t i = 0; i < out_.size(); ++i)
     memories[port(Memory::kOutput, i)] = reinterpret_cast<char*>(out_[i]);
   const std::chrono::duration<double> limit(seconds > 0 ? std::min(seconds, 1e6) : 0.0);
   Loop loop{
       *this, full, tail, memories, order, begin, start + std::chrono::duration_cast<Clock::duration>(limit)};
   loop.scratch_bytes = std::max(full.scratch_bytes, tail.scratch_bytes);
-  for (const std::vector<Prepared>* feeds : {&full_.input, &full_.target, &tail_.input, &tail_.target})
+  for (const std::vector<Prepared>* feeds :
+       {&full_.input, &full_.target, &full_.weight, &tail_.input, &tail_.target, &tail_.weight})
     for (const Prepared& feed : *feeds) loop.scratch_bytes = std::max(loop.scratch_bytes, feed.scratch_bytes);
   const bool parallel = (begin < batches() - 1 ? full : tail).parallel;
   run_team(parallel ? threads() : 1, [&loop](Member& me) { loop(me); });

@@ -12,8 +12,9 @@ namespace fastcnn {
 
 struct SessionArguments {
   Mode mode = Mode::kPredict;
-  std::vector<Source> x;  // one for each input
-  std::vector<Source> y;  // one for each output with a loss, in their order; none in predict
+  std::vector<Source> x;        // one for each input
+  std::vector<Source> y;        // one for each output with a loss, in their order; none in predict
+  std::vector<Source> weights;  // as many as y, or none: every sample weighs 1
   int64_t batch_size = 0;
 };
 
@@ -47,6 +48,9 @@ class Session {
 
   void check_input(size_t i) const;
   void check_target(size_t output, const Source& y) const;
+  // How many weights each sample has.
+  int64_t check_weights(size_t output, const Source& weights) const;
+  Batch batch_of(int64_t n) const { return {n, weights_of_sample_}; }
   // How messages call array i of `count`.
   std::string array_name(const char* kind, size_t i, size_t count) const;
   Feeds feeds_for(int64_t n) const;
@@ -55,7 +59,8 @@ class Session {
   const std::shared_ptr<Model> model_;
   SessionArguments args_;
   std::vector<float*> out_;
-  std::vector<size_t> measured_;  // outputs with a loss
+  std::vector<size_t> measured_;            // outputs with a loss
+  std::vector<int64_t> weights_of_sample_;  // for each output
   Recipe recipe_;
   uint64_t compilation_ = 0;
   Feeds full_, tail_;  // of a whole batch and of the last one

@@ -84,7 +84,7 @@ GatherShape gather_of(const Source& source, int64_t n, DType to) {
   return shape;
 }
 
-void check_labels(const char* op, const Source& labels, int64_t classes) {
+void check_labels(const char* op, const Source& labels, int64_t classes, const int64_t* ignored) {
   int64_t count = 1;
   for (int i = 0; i < labels.rank; ++i) count *= labels.shape[i];
   for (int64_t i = 0; i < count; ++i) {
@@ -96,6 +96,7 @@ void check_labels(const char* op, const Source& labels, int64_t classes) {
     }
     const double label = load(p, labels.dtype);
     if (label >= 0 && label < static_cast<double>(classes) && label == std::floor(label)) continue;
+    if (ignored && label == static_cast<double>(*ignored)) continue;
     const bool whole = label == std::floor(label) && std::isfinite(label);
     fail(Code::kArgument,
          whole ? "%s: label %.0f at index %s is out of range [0, %lld)"

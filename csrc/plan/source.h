@@ -16,8 +16,8 @@ struct Source {
 // The gather of n samples into dense memory of dtype `to`.
 GatherShape gather_of(const Source& source, int64_t n, DType to);
 
-// Throws ArgumentError that names the first value which is not a whole number in [0, classes), and its index.
-// `op` opens the message.
-void check_labels(const char* op, const Source& labels, int64_t classes);
+// Throws ArgumentError that names the first value which is neither a whole number in [0, classes) nor
+// *ignored, and its index. `op` opens the message.
+void check_labels(const char* op, const Source& labels, int64_t classes, const int64_t* ignored = nullptr);
 
 }  // namespace fastcnn

@@ -25,7 +25,8 @@ enum class Memory : int32_t {
   kIndex,
   kInput,  // of the first input; the others follow
   kTarget = kInput + kMaxPorts,
-  kOutput = kTarget + kMaxPorts,
+  kWeight = kTarget + kMaxPorts,
+  kOutput = kWeight + kMaxPorts,
   kCount = kOutput + kMaxPorts
 };
 
@@ -49,7 +50,7 @@ struct Memories {
 };
 
 // Steps that read the user's arrays: prepared anew for each session, as dtype and strides are the array's.
-enum class Feed : int32_t { kNone, kInput, kTarget };
+enum class Feed : int32_t { kNone, kInput, kTarget, kWeight };
 
 struct PlannedStep {
   Prepared prepared;
@@ -62,7 +63,8 @@ struct PlannedStep {
 };
 
 struct StepList {
-  int64_t n = 0;  // samples
+  int64_t n = 0;                 // samples
+  std::vector<int64_t> weights;  // of one sample, for each output
   std::vector<PlannedStep> steps;
   size_t arena_bytes = 0;
   size_t scratch_bytes = 0;  // of each thread

@@ -185,6 +185,16 @@ ArrayView view(const char* op, const char* argument, py::handle value) {
   return v;
 }
 
+Source source_of(const ArrayView& view) {
+  Source source;
+  source.data = view.data;
+  source.dtype = view.dtype;
+  source.rank = view.rank;
+  std::copy(view.shape, view.shape + view.rank, source.shape);
+  std::copy(view.strides, view.strides + view.rank, source.strides);
+  return source;
+}
+
 ArrayView float_view(const char* op, const char* argument, py::handle value, int rank) {
   const ArrayView v = view(op, argument, value);
   if (v.dtype != DType::kF32)

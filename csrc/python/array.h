@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../base/shape.h"
+#include "../plan/source.h"
 #include "../plan/validate.h"
 
 namespace fastcnn {
@@ -46,6 +47,7 @@ Padding padding(const char* op, py::handle value);
 int choice(const char* op, const char* argument, py::handle value, std::initializer_list<const char*> names);
 
 ArrayView view(const char* op, const char* argument, py::handle value);
+Source source_of(const ArrayView& view);
 // The same for operators: float32 only, of this rank, not empty.
 ArrayView float_view(const char* op, const char* argument, py::handle value, int rank);
 

@@ -11,6 +11,7 @@
 #include "../cpu/cpu.h"
 #include "../plan/session.h"
 #include "array.h"
+#include "loss.h"
 #include "network.h"
 
 namespace fastcnn {
@@ -49,10 +50,7 @@ Objective read_objective(py::handle loss, py::handle accuracy) {
   if (!PyDict_Check(loss.ptr()))
     fail(Code::kDType, "compile: loss is a %s, wanted a dict", type_name(loss).c_str());
   const py::dict from = py::reinterpret_borrow<py::dict>(loss);
-  objective.loss = static_cast<Loss>(
-      choice("loss", "name", required("loss", from, "name"),
-             {"sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error"}));
-  objective.from_logits = truth("loss", "from_logits", required("loss", from, "from_logits"));
+  objective.loss = read_loss("loss", from);
   if (from.contains("weight"))
     objective.weight = static_cast<float>(real_number("loss", "weight", from["weight"]));
   read_accuracy(accuracy, &objective);
@@ -65,16 +63,6 @@ py::tuple one_or_several(py::handle value) {
   return py::make_tuple(value);
 }
 
-Source source_of(const ArrayView& view) {
-  Source source;
-  source.data = view.data;
-  source.dtype = view.dtype;
-  source.rank = view.rank;
-  std::copy(view.shape, view.shape + view.rank, source.shape);
-  std::copy(view.strides, view.strides + view.rank, source.strides);
-  return source;
-}
-
 py::tuple to_tuple(const std::vector<int64_t>& values) { return py::tuple(py::cast(values)); }
 
 Mode mode_of(const char* op, py::handle mode) {
@@ -85,7 +73,7 @@ Mode mode_of(const char* op, py::handle mode) {
 class PySession {
  public:
   PySession(const std::shared_ptr<Model>& model, py::handle mode, py::handle x, py::handle y, py::handle out,
-            py::handle batch_size) {
+            py::handle batch_size, py::handle sample_weight) {
     SessionArguments args;
     args.mode = mode_of("session", mode);
     const std::string op = text("session", "mode", mode);
@@ -100,6 +88,13 @@ class PySession {
         const ArrayView y_view = view(op.c_str(), "y", each);
         keep_.append(y_view.owner);
         args.y.push_back(source_of(y_view));
+      }
+    }
+    if (args.mode != Mode::kPredict && !sample_weight.is_none()) {
+      for (const py::handle each : one_or_several(sample_weight)) {
+        const ArrayView weight_view = view(op.c_str(), "sample_weight", each);
+        keep_.append(weight_view.owner);
+        args.weights.push_back(source_of(weight_view));
       }
     }
     args.batch_size = whole_number(op.c_str(), "batch_size", batch_size);
@@ -373,11 +368,11 @@ void bind_model(py::module_& m) {
       .def(
           "session",
           [](const std::shared_ptr<Model>& model, py::handle mode, py::handle x, py::handle y, py::handle out,
-             py::handle batch_size) {
-            return std::make_unique<PySession>(model, mode, x, y, out, batch_size);
+             py::handle batch_size, py::handle sample_weight) {
+            return std::make_unique<PySession>(model, mode, x, y, out, batch_size, sample_weight);
           },
           py::arg("mode"), py::arg("x"), py::arg("y") = py::none(), py::arg("out") = py::none(),
-          py::arg("batch_size") = 32)
+          py::arg("batch_size") = 32, py::arg("sample_weight") = py::none())
       .def(
           "describe",
           [](Model& model, py::handle mode, py::handle batch_size) {

@@ -10,6 +10,7 @@ void bind_ops(py::module_& m) {
   bind_pool_ops(m);
   bind_gemm_ops(m);
   bind_activation_ops(m);
+  bind_loss_ops(m);
 }
 
 }  // namespace fastcnn

@@ -11,5 +11,6 @@ void bind_conv_ops(pybind11::module_& m);
 void bind_pool_ops(pybind11::module_& m);
 void bind_gemm_ops(pybind11::module_& m);
 void bind_activation_ops(pybind11::module_& m);
+void bind_loss_ops(pybind11::module_& m);
 
 }  // namespace fastcnn

@@ -6,7 +6,7 @@ With the reference, with itself on a view, with itself on another number of thre
 
 from __future__ import annotations
 
-from fastcnn.testing.calls import activation, conv, gemm, pool
+from fastcnn.testing.calls import activation, conv, gemm, loss, pool
 from fastcnn.testing.calls.activation import rows_calls
 from fastcnn.testing.calls.call import Arrays, Call, Real, Suite
 from fastcnn.testing.calls.conv import conv_calls
@@ -15,4 +15,4 @@ from fastcnn.testing.calls.pool import pool_calls
 
 __all__ = ["SUITES", "Arrays", "Call", "Real", "Suite", "conv_calls", "gemm_call", "pool_calls", "rows_calls"]
 
-SUITES: tuple[Suite, ...] = (conv.SUITE, pool.SUITE, gemm.SUITE, activation.SUITE)
+SUITES: tuple[Suite, ...] = (conv.SUITE, pool.SUITE, gemm.SUITE, activation.SUITE, loss.SUITE)
