@@ -7,8 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from fastcnn._arguments import Array, array, real
-from fastcnn.errors import ArgumentError, ShapeError
+import numpy as np
+
+from fastcnn._arguments import Array, array, integer, real
+from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -26,10 +28,11 @@ class Ports(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Samples, one array for each input, and their targets, one for each loss; a prediction has none."""
+    """Samples, one array for each input, and their targets and weights, one for each loss; or none."""
 
     x: Arrays
     y: Arrays | None = None
+    weights: Arrays | None = None
 
     @property
     def samples(self) -> int:
@@ -38,10 +41,11 @@ class Data(NamedTuple):
 
     def part(self, begin: int, end: int) -> Data:
         """Samples ``begin`` to ``end``, as views."""
-        return Data(
-            tuple(each[begin:end] for each in self.x),
-            None if self.y is None else tuple(each[begin:end] for each in self.y),
-        )
+
+        def cut(group: Arrays | None) -> Arrays | None:
+            return None if group is None else tuple(each[begin:end] for each in group)
+
+        return Data(tuple(each[begin:end] for each in self.x), cut(self.y), cut(self.weights))
 
 
 def arrays(value: object, names: Sequence[str], where: str) -> Arrays:
@@ -58,22 +62,57 @@ def arrays(value: object, names: Sequence[str], where: str) -> Arrays:
     return tuple(array(each, f"{where}[{index}]") for index, each in enumerate(value))
 
 
-def pair_up(x: object, y: object, ports: Ports, where: str) -> Data:
-    return Data(arrays(x, ports.x, f"{where}: x"), arrays(y, ports.y, f"{where}: y"))
+def pair_up(x: object, y: object, ports: Ports, where: str, weights: object = None) -> Data:
+    """The arrays of a batch or data set; one array of weights is for all outputs."""
+    data = Data(arrays(x, ports.x, f"{where}: x"), arrays(y, ports.y, f"{where}: y"))
+    if weights is None:
+        return data
+    name = f"{where}: sample_weight"
+    several = isinstance(weights, (Mapping, list, tuple)) and len(ports.y) > 1
+    given = arrays(weights, ports.y, name) if several else (array(weights, name),) * len(ports.y)
+    return data._replace(weights=given)
 
 
-def split(x: object, y: object, share: float, held_out: object, ports: Ports) -> tuple[Data, Data | None]:
+def with_class_weights(data: Data, class_weight: object, sparse: Sequence[bool], where: str) -> Data:
+    """Weights that follow from the classes of the targets, in place of weights of samples.
+
+    The class is the label of a sparse loss, the only target's rounded value, or where the largest target
+    stands.
+    """
+    if class_weight is None:
+        return data
+    name = f"{where}: class_weight"
+    if data.weights is not None:
+        raise ArgumentError(f"{name}: came together with sample_weight, wanted one of them")
+    if data.y is None or len(data.y) != 1:
+        raise ArgumentError(f"{name}: wanted a model with one output that has a loss; use sample_weight")
+    if not isinstance(class_weight, Mapping):
+        raise DTypeError(f"{name}: {type(class_weight).__name__} came, wanted a dict of classes and weights")
+    by_class = {integer(key, name): real(value, f"{name}[{key}]") for key, value in class_weight.items()}
+    (classes,) = data.y
+    if classes.ndim > 1 and classes.shape[-1] == 1:
+        classes = classes[..., 0]
+    elif classes.ndim > 1 and not sparse[0]:
+        classes = classes.argmax(axis=-1)
+    weights = np.ones(classes.shape, np.float32)
+    rounded = np.round(classes)
+    for key, value in by_class.items():
+        weights[rounded == key] = value
+    return data._replace(weights=(weights,))
+
+
+def split(data: Data, share: float, held_out: object, ports: Ports) -> tuple[Data, Data | None]:
     """Training and validation data, both of them views."""
     share = real(share, "fit: validation_split", least=0, below=1)
-    data = pair_up(x, y, ports, "fit")
     if held_out is not None:
-        if not isinstance(held_out, (tuple, list)) or len(held_out) != 2:
-            raise ArgumentError("fit: validation_data: wanted a pair (x, y)")
-        return data, pair_up(held_out[0], held_out[1], ports, "fit: validation_data")
+        if not isinstance(held_out, (tuple, list)) or len(held_out) not in (2, 3):
+            raise ArgumentError("fit: validation_data: wanted (x, y) or (x, y, sample_weight)")
+        x, y, *weights = held_out
+        return data, pair_up(x, y, ports, "fit: validation_data", *weights)
     if not share:
         return data, None
     count = data.samples
-    for kind, group in (("samples", data.x), ("targets", data.y or ())):
+    for kind, group in (("samples", data.x), ("targets", data.y or ()), ("weights", data.weights or ())):
         for each in group:
             if len(each) != count:
                 raise ShapeError(f"fit: {len(each)} {kind} came for {count} samples")

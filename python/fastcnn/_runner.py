@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from fastcnn import _native, _random
 from fastcnn._arguments import Array, integer, match_rank
-from fastcnn._data import Data, Feed, Ports, pair_up
+from fastcnn._data import Data, Ports
 from fastcnn._progress import Progress
 from fastcnn._settings import Settings
 from fastcnn.callbacks import CallbackList, History
@@ -84,7 +84,7 @@ class Runner(abc.ABC):
         size = 32 if batch_size is None else integer(batch_size, f"{where}: batch_size", least=1)
         network = self._bind(data.x[0].shape[1:])
         x = tuple(match_rank(each, shape) for each, shape in zip(data.x, network.input_shapes, strict=True))
-        return network.native.session(mode, x, data.y, out, size)
+        return network.native.session(mode, x, data.y, out, size, data.weights)
 
     def _run_all(
         self, session: _native.Session, mode: str, calls: CallbackList, progress: Progress
@@ -128,9 +128,7 @@ class Runner(abc.ABC):
             show(done, logs)
         return logs
 
-    def _on_batch(self, mode: str, where: str, x: Feed, y: Feed) -> dict[str, float]:
-        self._compiled(where)
-        data = pair_up(x, y, self._ports, where)
+    def _on_batch(self, mode: str, where: str, data: Data) -> dict[str, float]:
         with self._binding():
             session = self._session(mode, where, data, max(1, data.samples))
         if mode == "train":

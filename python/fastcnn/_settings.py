@@ -57,6 +57,12 @@ class Settings(NamedTuple):
         """Names of the outputs that have a loss."""
         return tuple(each.output for each in self.objectives if each.loss is not None)
 
+    @property
+    def sparse(self) -> tuple[bool, ...]:
+        """Whether the targets of each loss are class numbers."""
+        given = [each.loss for each in self.objectives if each.loss is not None]
+        return tuple(isinstance(each, losses.SparseCategoricalCrossentropy) for each in given)
+
     def means(self, totals: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """Logs from the native sums of each output."""
         pairs = [

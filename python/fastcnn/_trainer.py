@@ -12,7 +12,7 @@ import numpy as np
 
 from fastcnn import losses, optimizers
 from fastcnn._arguments import Array, flag, integer
-from fastcnn._data import Data, Feed, arrays, pair_up, split
+from fastcnn._data import Data, Feed, arrays, pair_up, split, with_class_weights
 from fastcnn._progress import Progress
 from fastcnn._runner import Runner, Score
 from fastcnn._settings import Settings, objectives
@@ -53,10 +53,10 @@ class Trainer(Runner):
         optimizer
             "sgd", "adam", or an object of `fastcnn.optimizers`.
         loss
-            "sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error" ("mse"), or an
-            object of `fastcnn.losses`. A model with several outputs takes a list in their order, a dict by
-            their names, or one for all; None leaves an output without a loss. The same holds for metrics and
-            weights.
+            "sparse_categorical_crossentropy", "binary_crossentropy", "mean_squared_error" ("mse"), any other
+            name or object of `fastcnn.losses`. A model with several outputs takes a list in their order, a
+            dict by their names, or one for all; None leaves an output without a loss. The same holds for
+            metrics and weights.
         metrics
             None, or a list of one of "accuracy" ("acc"; its kind follows from the targets),
             "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy", or an object of
@@ -130,8 +130,10 @@ class Trainer(Runner):
         verbose: int | str = "auto",
         callbacks: Callbacks = None,
         validation_split: float = 0.0,
-        validation_data: tuple[Feed, Feed] | None = None,
+        validation_data: tuple[Feed, Feed] | tuple[Feed, Feed, Feed] | None = None,
         shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Feed | None = None,
         *,
         initial_epoch: int = 0,
     ) -> History:
@@ -161,9 +163,16 @@ class Trainer(Runner):
             Share of the samples, the last ones before any shuffling, that is evaluated and not trained on; in
             [0, 1).
         validation_data
-            ``(x, y)`` to evaluate after each epoch; takes the place of ``validation_split``.
+            ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch; takes the place of
+            ``validation_split``.
         shuffle
             Whether to draw an order, or go through the samples as they stand.
+        class_weight
+            ``{class: weight}``: what samples of a class weigh in training, 1 where it is not named. The class
+            is the label, or where the largest target stands.
+        sample_weight
+            What each sample weighs in the loss, ``[N]``, or each of its rows, ``[N, ...]``. An array for all
+            outputs, a list in their order or a dict by their names.
         initial_epoch
             The number of the first epoch, for those who go on.
 
@@ -189,13 +198,15 @@ class Trainer(Runner):
         >>> history.history["loss"][-1] < 0.01
         True
         """
-        self._compiled("fit")
+        settings = self._compiled("fit")
         first = integer(initial_epoch, "fit: initial_epoch", least=0)
         epochs = integer(epochs, "fit: epochs", least=0)
         shuffle = flag(shuffle, "fit: shuffle")
         calls = CallbackList(callbacks)
         progress = Progress(verbose, "fit")
-        train_data, held_out = split(x, y, validation_split, validation_data, self._ports)
+        data = pair_up(x, y, self._ports, "fit", sample_weight)
+        train_data, held_out = split(data, validation_split, validation_data, self._ports)
+        train_data = with_class_weights(train_data, class_weight, settings.sparse, "fit")
         with self._binding():
             train = self._session("train", "fit", train_data, batch_size)
             test = self._session("evaluate", "fit: validation", held_out, batch_size) if held_out else None
@@ -225,12 +236,18 @@ class Trainer(Runner):
         calls.call("on_train_end", logs)
         return self.history
 
-    def train_on_batch(self, x: Feed, y: Feed) -> Score:
+    def train_on_batch(
+        self,
+        x: Feed,
+        y: Feed,
+        sample_weight: Feed | None = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> Score:
         """One step on one batch.
 
         Parameters
         ----------
-        x, y
+        x, y, sample_weight, class_weight
             As in `fit`; all samples form the batch.
 
         Returns
@@ -250,7 +267,11 @@ class Trainer(Runner):
         >>> model.train_on_batch([[1.0]], [[3.0]])
         9.0
         """
-        return self._score(self._on_batch("train", "train_on_batch", x, y))
+        where = "train_on_batch"
+        settings = self._compiled(where)
+        data = pair_up(x, y, self._ports, where, sample_weight)
+        data = with_class_weights(data, class_weight, settings.sparse, where)
+        return self._score(self._on_batch("train", where, data))
 
     # Inference
 
@@ -260,6 +281,7 @@ class Trainer(Runner):
         y: Feed,
         batch_size: int | None = 32,
         verbose: int | str = "auto",
+        sample_weight: Feed | None = None,
         *,
         callbacks: Callbacks = None,
         return_dict: bool = False,
@@ -268,7 +290,7 @@ class Trainer(Runner):
 
         Parameters
         ----------
-        x, y, batch_size, verbose, callbacks
+        x, y, batch_size, verbose, sample_weight, callbacks
             As in `fit`.
         return_dict
             Whether to return ``{"loss": ..., "accuracy": ...}``.
@@ -294,13 +316,12 @@ class Trainer(Runner):
         calls = CallbackList(callbacks)
         progress = Progress(verbose, "evaluate")
         with self._binding():
-            session = self._session(
-                "evaluate", "evaluate", pair_up(x, y, self._ports, "evaluate"), batch_size
-            )
+            data = pair_up(x, y, self._ports, "evaluate", sample_weight)
+            session = self._session("evaluate", "evaluate", data, batch_size)
         logs = self._run_all(session, "evaluate", calls, progress)
         return logs if return_dict else self._score(logs)
 
-    def test_on_batch(self, x: Feed, y: Feed) -> Score:
+    def test_on_batch(self, x: Feed, y: Feed, sample_weight: Feed | None = None) -> Score:
         """`evaluate` on one batch, in one native call.
 
         Examples
@@ -311,7 +332,11 @@ class Trainer(Runner):
         >>> model.test_on_batch([[1.0], [2.0]], [[1.0], [3.0]])
         5.0
         """
-        return self._score(self._on_batch("evaluate", "test_on_batch", x, y))
+        where = "test_on_batch"
+        self._compiled(where)
+        return self._score(
+            self._on_batch("evaluate", where, pair_up(x, y, self._ports, where, sample_weight))
+        )
 
     def predict(
         self,
