@@ -12,27 +12,30 @@
 namespace fastcnn {
 
 // X(step, shape struct, inputs, outputs): operands in order; a trailing ? may be null.
-#define FASTCNN_STEPS(X)                               \
-  X(conv2d_fprop, Conv2dShape, "x w bias?", "y")       \
-  X(conv2d_dgrad, Conv2dShape, "dy w mask?", "dx")     \
-  X(conv2d_wgrad, Conv2dShape, "x dy", "dw")           \
-  X(gemm, GemmShape, "a b bias? mask?", "y")           \
-  X(column_sum, RowsShape, "dy", "db")                 \
-  X(max_pool2d_fwd, Pool2dShape, "x", "y")             \
-  X(max_pool2d_bwd, Pool2dShape, "dy x", "dx")         \
-  X(average_pool2d_fwd, Pool2dShape, "x", "y")         \
-  X(average_pool2d_bwd, Pool2dShape, "dy mask?", "dx") \
-  X(sum_pool2d_fwd, Pool2dShape, "x", "y")             \
-  X(sum_pool2d_bwd, Pool2dShape, "dy mask?", "dx")     \
-  X(activation_fwd, FlatShape, "x", "y")               \
-  X(activation_bwd, FlatShape, "dy y", "dx")           \
-  X(softmax_fwd, RowsShape, "x", "y")                  \
-  X(softmax_bwd, RowsShape, "dy y", "dx")              \
-  X(dropout, DropoutShape, "x", "y")                   \
-  X(rescale, RescaleShape, "x", "y")                   \
-  X(add, FlatShape, "a b", "y")                        \
-  X(gather, GatherShape, "x index?", "y")              \
-  X(loss, LossShape, "x target w?", "dx? result y?")   \
+#define FASTCNN_STEPS(X)                                 \
+  X(conv2d_fprop, Conv2dShape, "x w bias?", "y")         \
+  X(conv2d_dgrad, Conv2dShape, "dy w mask? bias?", "dx") \
+  X(conv2d_wgrad, Conv2dShape, "x dy", "dw")             \
+  X(conv3d_fprop, Conv3dShape, "x w bias?", "y")         \
+  X(conv3d_dgrad, Conv3dShape, "dy w mask? bias?", "dx") \
+  X(conv3d_wgrad, Conv3dShape, "x dy", "dw")             \
+  X(gemm, GemmShape, "a b bias? mask?", "y")             \
+  X(column_sum, RowsShape, "dy", "db")                   \
+  X(max_pool2d_fwd, Pool2dShape, "x", "y")               \
+  X(max_pool2d_bwd, Pool2dShape, "dy x", "dx")           \
+  X(average_pool2d_fwd, Pool2dShape, "x", "y")           \
+  X(average_pool2d_bwd, Pool2dShape, "dy mask?", "dx")   \
+  X(sum_pool2d_fwd, Pool2dShape, "x", "y")               \
+  X(sum_pool2d_bwd, Pool2dShape, "dy mask?", "dx")       \
+  X(activation_fwd, FlatShape, "x", "y")                 \
+  X(activation_bwd, FlatShape, "dy y", "dx")             \
+  X(softmax_fwd, RowsShape, "x", "y")                    \
+  X(softmax_bwd, RowsShape, "dy y", "dx")                \
+  X(dropout, DropoutShape, "x", "y")                     \
+  X(rescale, RescaleShape, "x", "y")                     \
+  X(add, FlatShape, "a b", "y")                          \
+  X(gather, GatherShape, "x index?", "y")                \
+  X(loss, LossShape, "x target w?", "dx? result y?")     \
   X(optimizer, OptimizerShape, "gradient", "parameters slot0? slot1?")
 
 enum class Step : int32_t {
@@ -63,7 +66,8 @@ enum class Saves : int32_t { kNothing, kX, kY, kXAndY };
   X(rescaling, rescale, kNothing)                 \
   X(flatten, none, kNothing)
 
-// What is fused to the end of a step; a row's supports() says whether it can.
+// What is fused to the end of a step; a row's supports() says whether it can. A transposed convolution is a
+// dgrad step, so that those take a bias and ReLU too.
 struct Epilogue {
   int32_t bias;           // y += bias[K]
   Activation activation;  // y = activation(y)

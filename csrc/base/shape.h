@@ -47,6 +47,13 @@ struct Conv2dShape {
   int64_t groups;
 };
 
+// A volume is its frames: x [N,D,H,W,C], kernel [T,R,S,C/groups,K], y [N,Z,P,Q,K].
+struct Conv3dShape {
+  Conv2dShape frame;  // of one frame, but for the number of volumes N = frame.n
+  int64_t d, t, z;
+  int64_t stride_d, dilation_d, pad_front;
+};
+
 struct Pool2dShape {
   int64_t n, h, w, c;
   int64_t r, s;

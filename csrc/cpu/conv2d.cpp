@@ -250,8 +250,12 @@ void run_conv2d_fprop_direct(const Prepared& p, const Operands& x, Context& cont
 bool supports_conv2d_dgrad_direct(const OpDescriptor&) { return true; }
 void prepare_conv2d_dgrad_direct(Prepared* p) { prepare(p, p->op.conv2d_dgrad, true); }
 void run_conv2d_dgrad_direct(const Prepared& p, const Operands& x, Context& context) {
-  const Arguments to = {nullptr, p.op.epilogue.relu_mask ? input(x, 2) : nullptr, output(x, 0), 0};
+  const Epilogue& e = p.op.epilogue;
+  const Conv2dShape& v = p.op.conv2d_dgrad;
+  const Arguments to = {e.bias ? input(x, 3) : nullptr, e.relu_mask ? input(x, 2) : nullptr, output(x, 0),
+                        e.activation == Activation::kRelu};
   run(state<Direct>(p), input(x, 0), input(x, 1), to, context);
+  finish_activation(context, e.activation, to.y, v.n * v.h * v.w * v.c);
 }
 
 }  // namespace cpu

@@ -146,8 +146,12 @@ void run_conv2d_fprop_planar(const Prepared& p, const Operands& x, Context& cont
 bool supports_conv2d_dgrad_planar(const OpDescriptor& op) { return supports(op.conv2d_dgrad, true); }
 void prepare_conv2d_dgrad_planar(Prepared* p) { prepare(p, p->op.conv2d_dgrad, true); }
 void run_conv2d_dgrad_planar(const Prepared& p, const Operands& x, Context& context) {
-  const float* mask = p.op.epilogue.relu_mask ? input(x, 2) : nullptr;
-  run(state<Planar>(p), {input(x, 0), input(x, 1), nullptr, mask, output(x, 0), 0}, context);
+  const Epilogue& e = p.op.epilogue;
+  const Conv2dShape& v = p.op.conv2d_dgrad;
+  const float *bias = e.bias ? input(x, 3) : nullptr, *mask = e.relu_mask ? input(x, 2) : nullptr;
+  run(state<Planar>(p),
+      {input(x, 0), input(x, 1), bias, mask, output(x, 0), e.activation == Activation::kRelu}, context);
+  finish_activation(context, e.activation, output(x, 0), v.n * v.h * v.w * v.c);
 }
 
 }  // namespace cpu

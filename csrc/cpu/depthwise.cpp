@@ -165,10 +165,13 @@ void run_dgrad(const Conv2dShape& v, const Depthwise& d, const Arguments& to, Co
       const float* mask = to.mask ? to.mask + row : nullptr;
       DepthwiseRow t = {};
       t.channels = v.k;
-      t.y = times > 1 ? scratch : to.y + row;
-      t.mask = times > 1 ? nullptr : mask;
+      if (times > 1)
+        t.y = scratch;
+      else
+        t.y = to.y + row, t.mask = mask, t.bias = to.bias, t.relu = to.relu;
       run_output_row(v, true, h, dy, t, w);
-      if (times > 1) kernels().depthwise->sum_runs(scratch, v.w * v.c, times, mask, to.y + row);
+      if (times > 1)
+        kernels().depthwise->sum_runs({scratch, to.y + row, to.bias, mask, v.w, v.c, times, to.relu});
     }
   });
 }
@@ -267,9 +270,12 @@ void prepare_conv2d_dgrad_depthwise(Prepared* p) {
   if (group_of(v) > 1) p->workspace_bytes = float_bytes(v.r * v.s * group_of(v) * v.k);
 }
 void run_conv2d_dgrad_depthwise(const Prepared& p, const Operands& x, Context& context) {
-  const float* mask = p.op.epilogue.relu_mask ? input(x, 2) : nullptr;
-  run_dgrad(p.op.conv2d_dgrad, state<Depthwise>(p),
-            {input(x, 0), input(x, 1), nullptr, mask, output(x, 0), 0}, context);
+  const Epilogue& e = p.op.epilogue;
+  const Conv2dShape& v = p.op.conv2d_dgrad;
+  const float *bias = e.bias ? input(x, 3) : nullptr, *mask = e.relu_mask ? input(x, 2) : nullptr;
+  run_dgrad(v, state<Depthwise>(p),
+            {input(x, 0), input(x, 1), bias, mask, output(x, 0), e.activation == Activation::kRelu}, context);
+  finish_activation(context, e.activation, output(x, 0), v.n * v.h * v.w * v.c);
 }
 
 bool supports_conv2d_wgrad_depthwise(const OpDescriptor& op) { return supports(op.conv2d_wgrad); }

@@ -38,6 +38,20 @@ std::string text(const Conv2dShape& s) {
   return text;
 }
 
+std::string text(const Conv3dShape& s) {
+  const Conv2dShape& f = s.frame;
+  std::string text =
+      print("[%lld, %lld, %lld, %lld, %lld] * [%lld, %lld, %lld, %lld, %lld]", ll(f.n), ll(s.d), ll(f.h),
+            ll(f.w), ll(f.c), ll(s.t), ll(f.r), ll(f.s), ll(f.c / f.groups), ll(f.k));
+  text += print(" -> [%lld, %lld, %lld, %lld, %lld]", ll(f.n), ll(s.z), ll(f.p), ll(f.q), ll(f.k));
+  if (s.stride_d > 1 || f.stride_h > 1 || f.stride_w > 1)
+    text += print(" strides (%lld, %lld, %lld)", ll(s.stride_d), ll(f.stride_h), ll(f.stride_w));
+  if (s.dilation_d > 1 || f.dilation_h > 1 || f.dilation_w > 1)
+    text += print(" dilation (%lld, %lld, %lld)", ll(s.dilation_d), ll(f.dilation_h), ll(f.dilation_w));
+  if (f.groups > 1) text += print(" groups %lld", ll(f.groups));
+  return text;
+}
+
 std::string text(const GemmShape& s) {
   return print("[%lld, %lld]%s * [%lld, %lld]%s -> [%lld, %lld]", ll(s.transpose_a ? s.k : s.m),
                ll(s.transpose_a ? s.m : s.k), s.transpose_a ? "^T" : "", ll(s.transpose_b ? s.n : s.k),

@@ -201,12 +201,33 @@ void repeat(const float* x, int64_t count, int64_t times, float* y) {
     for (int64_t j = 0; j < times; ++j) *y++ = x[i];
 }
 
-void sum_runs(const float* x, int64_t count, int64_t times, const float* mask, float* y) {
+// A fixed number of times lets the compiler load and shuffle vectors.
+template <int Times>
+void sum_times(const float* x, int64_t count, int64_t times, float* y) {
+  if (Times) times = Times;
   for (int64_t i = 0; i < count; ++i, x += times) {
     float sum = x[0];
     for (int64_t j = 1; j < times; ++j) sum += x[j];
-    y[i] = mask && mask[i] <= 0 ? 0 : sum;
+    y[i] = sum;
   }
+}
+
+void sum_runs(const DepthwiseRuns& d) {
+  const auto sum = d.times == 2   ? sum_times<2>
+                   : d.times == 3 ? sum_times<3>
+                   : d.times == 4 ? sum_times<4>
+                   : d.times == 8 ? sum_times<8>
+                                  : sum_times<0>;
+  sum(d.x, d.pixels * d.channels, d.times, d.y);
+  float* y = d.y;
+  if (d.bias || d.relu)
+    for (int64_t i = 0; i < d.pixels; ++i)
+      for (int64_t c = 0; c < d.channels; ++c, ++y) {
+        if (d.bias) *y += d.bias[c];
+        if (d.relu && *y < 0) *y = 0;
+      }
+  if (d.mask)
+    for (int64_t i = 0; i < d.pixels * d.channels; ++i) d.y[i] = d.mask[i] <= 0 ? 0 : d.y[i];
 }
 
 }  // namespace

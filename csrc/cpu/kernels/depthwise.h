@@ -35,6 +35,15 @@ struct DepthwiseSums {
   int32_t taps_h, taps_w;  // at most most_taps(group)
 };
 
+// y[i][c] = epilogue(sum over m < times of x[i][c times + m]), i < pixels, c < channels.
+struct DepthwiseRuns {
+  const float* x;
+  float* y;
+  const float *bias, *mask;  // as in DepthwiseRow
+  int64_t pixels, channels, times;
+  int32_t relu;
+};
+
 struct DepthwiseTaps {
   int h, w;
 };
@@ -44,10 +53,9 @@ struct DepthwiseKernels {
   DepthwiseTaps (*most_taps)(int group);
   void (*row)(const DepthwiseRow&);
   void (*sums)(const DepthwiseSums&);
-  // y: each of `count` values of x `times` times; and the reverse, sums of `times` values, 0 where mask (or
-  // null) <= 0.
+  // y: each of `count` values of x `times` times; and the reverse.
   void (*repeat)(const float* x, int64_t count, int64_t times, float* y);
-  void (*sum_runs)(const float* x, int64_t count, int64_t times, const float* mask, float* y);
+  void (*sum_runs)(const DepthwiseRuns&);
 };
 
 }  // namespace cpu
