@@ -54,6 +54,13 @@ enum class Saves : int32_t { kNothing, kX, kY, kXAndY };
 // operator whose step is none only renames its input.
 #define FASTCNN_OPERATORS(X)                      \
   X(conv2d, conv2d_fprop, kX)                     \
+  X(conv1d, conv2d_fprop, kX)                     \
+  X(conv3d, conv3d_fprop, kX)                     \
+  X(conv1d_transpose, conv2d_dgrad, kX)           \
+  X(conv2d_transpose, conv2d_dgrad, kX)           \
+  X(conv3d_transpose, conv3d_dgrad, kX)           \
+  X(depthwise_conv1d, conv2d_fprop, kX)           \
+  X(depthwise_conv2d, conv2d_fprop, kX)           \
   X(dense, gemm, kX)                              \
   X(max_pool2d, max_pool2d_fwd, kX)               \
   X(average_pool2d, average_pool2d_fwd, kNothing) \

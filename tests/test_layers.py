@@ -30,6 +30,15 @@ ALL_LAYERS: list[layers.Layer] = [
     layers.InputLayer((8, 8, 4)),
     layers.Conv2D(6, (3, 5), 2, ((1, 0), (2, 1)), dilation_rate=(1, 2), groups=2, use_bias=False),
     layers.Conv2D(6, 3, activation="relu", kernel_initializer="he_normal", bias_initializer="ones"),
+    layers.Conv1D(6, 3, 2, "causal", dilation_rate=2),
+    layers.Conv3D(6, (2, 3, 3), padding=((0, 1), (1, 1), (2, 0)), groups=2, use_bias=False),
+    layers.Conv1DTranspose(5, 4, 2, "same", output_padding=1),
+    layers.Conv2DTranspose(6, (3, 2), (2, 1), activation="relu", groups=2),
+    layers.Conv3DTranspose(4, 3, 2, 1, output_padding=(1, 0, 1), kernel_initializer="he_normal"),
+    layers.DepthwiseConv1D(3, depth_multiplier=2),
+    layers.DepthwiseConv2D((3, 5), 2, "same", 2, depthwise_initializer="ones", activation="tanh"),
+    layers.SeparableConv1D(6, 3, pointwise_initializer="he_uniform"),
+    layers.SeparableConv2D(6, 3, padding="same", depth_multiplier=2, use_bias=False),
     layers.Dense(
         7, "tanh", kernel_initializer=initializers.VarianceScaling(2.0, "fan_out", "uniform", seed=3)
     ),

@@ -242,10 +242,11 @@ int64_t Inference::positive(const char* argument, int64_t value) const {
   return value;
 }
 
-void Inference::need_image() const {
-  if (x().shape.size() != 3)
-    fail(Code::kShape, "%s: the input has shape %s, wanted [height, width, channels]", label(),
-         ShapeText(x().shape.data(), rank(x())).text);
+void Inference::need_spatial(int axes) const {
+  static const char* const names[] = {"length", "height, width", "depth, height, width"};
+  if (rank(x()) != axes + 1)
+    fail(Code::kShape, "%s: the input has shape %s, wanted [%s, channels]", label(),
+         ShapeText(x().shape.data(), rank(x())).text, names[axes - 1]);
 }
 
 const OperatorInfo& info(Op op) { return kOperators[static_cast<int>(op)]; }

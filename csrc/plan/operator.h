@@ -23,8 +23,9 @@ class Inference {
   // A whole number from 1 to 2^31 - 1.
   int64_t positive(const char* argument, int64_t value) const;
   int64_t positive(const char* key) const { return positive(key, attributes.whole(key)); }
-  // Refuses an input that is not [height, width, channels].
-  void need_image() const;
+  // Refuses an input without so many spatial axes and channels.
+  void need_spatial(int axes) const;
+  void need_image() const { need_spatial(2); }
 
   struct NewParameter {
     const char* role;

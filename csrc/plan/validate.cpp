@@ -48,7 +48,6 @@ Axis walk(const char* op, int axis, int64_t in, int64_t extent, const Window& wi
 
 void check_window(const char* op, const Window& window) {
   check_parameter(op, "strides", window.strides, 1);
-  check_parameter(op, "dilation_rate", window.dilation_rate, 1);
   const int64_t vertical[2] = {window.padding.top, window.padding.bottom};
   const int64_t horizontal[2] = {window.padding.left, window.padding.right};
   check_parameter(op, "padding (top, bottom)", vertical, 0);
@@ -77,46 +76,6 @@ int64_t element_count(const char* op, const char* argument, const int64_t* shape
            ShapeText(shape, rank).text);
   }
   return count;
-}
-
-Conv2dShape conv2d_shape(const char* op, const int64_t x[4], const int64_t kernel[4], const Window& window) {
-  element_count(op, "x", x, 4);
-  element_count(op, "kernel", kernel, 4);
-  check_window(op, window);
-  if (window.groups < 1 || x[3] % window.groups || kernel[3] % window.groups)
-    fail(Code::kArgument,
-         "%s: groups is %lld, wanted a divisor of both the %lld input channels and the %lld filters", op,
-         static_cast<long long>(window.groups), static_cast<long long>(x[3]),
-         static_cast<long long>(kernel[3]));
-  if (kernel[2] != x[3] / window.groups)
-    fail(Code::kShape,
-         "%s: kernel has shape %s (height, width, channels / groups, filters), wanted %lld in its third "
-         "place: x "
-         "has %lld channels in %lld group%s",
-         op, ShapeText(kernel, 4).text, static_cast<long long>(x[3] / window.groups),
-         static_cast<long long>(x[3]), static_cast<long long>(window.groups), window.groups == 1 ? "" : "s");
-  if (kernel[0] >= kMaxParameter || kernel[1] >= kMaxParameter || x[1] >= kMaxParameter ||
-      x[2] >= kMaxParameter)
-    fail(Code::kShape, "%s: x has shape %s and kernel %s, wanted heights and widths below 2**31", op,
-         ShapeText(x, 4).text, ShapeText(kernel, 4).text);
-
-  Conv2dShape shape{};
-  shape.n = x[0], shape.h = x[1], shape.w = x[2], shape.c = x[3];
-  shape.r = kernel[0], shape.s = kernel[1], shape.k = kernel[3];
-  shape.stride_h = window.strides[0], shape.stride_w = window.strides[1];
-  shape.dilation_h = window.dilation_rate[0], shape.dilation_w = window.dilation_rate[1];
-  shape.groups = window.groups;
-  const Axis rows = walk(op, 0, shape.h, shape.dilation_h * (shape.r - 1) + 1, window);
-  const Axis cols = walk(op, 1, shape.w, shape.dilation_w * (shape.s - 1) + 1, window);
-  shape.p = rows.out, shape.pad_top = rows.before, shape.pad_bottom = rows.after;
-  shape.q = cols.out, shape.pad_left = cols.before, shape.pad_right = cols.after;
-  const int64_t y[4] = {shape.n, shape.p, shape.q, shape.k};
-  element_count(op, "the output", y, 4);
-  // An input row with its padding is what kernels copy.
-  const int64_t padded[4] = {shape.n, shape.h + shape.pad_top + shape.pad_bottom,
-                             shape.w + shape.pad_left + shape.pad_right, shape.c};
-  element_count(op, "the padded input", padded, 4);
-  return shape;
 }
 
 Pool2dShape pool2d_shape(const char* op, const int64_t x[4], const int64_t pool_size[2], const Window& window,

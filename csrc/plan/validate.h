@@ -17,13 +17,8 @@ struct Padding {
 // How a window walks over its input.
 struct Window {
   int64_t strides[2] = {1, 1};
-  int64_t dilation_rate[2] = {1, 1};
   Padding padding;
-  int64_t groups = 1;
 };
-
-// x [N,H,W,C], kernel [R,S,C/groups,K].
-Conv2dShape conv2d_shape(const char* op, const int64_t x[4], const int64_t kernel[4], const Window& window);
 
 // Windows take part of the input each: padding is smaller than the window. With ceil_mode a last, clipped
 // window is added where the strides leave pixels over, unless it would begin in the padding.

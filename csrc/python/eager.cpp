@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "eager.h"
 
+#include <algorithm>
+
 #include "../cpu/cpu.h"
 
 namespace fastcnn {
 namespace {
 
 // [N,C,H,W] seen as [N,H,W,C].
-void to_channels_last(int64_t v[4]) {
-  const int64_t c = v[1];
-  v[1] = v[2], v[2] = v[3], v[3] = c;
-}
+void to_channels_last(int64_t* v, int rank) { std::rotate(v + 1, v + 2, v + rank); }
 
 }  // namespace
 
@@ -27,9 +26,9 @@ bool channels_first(const char* op, py::handle value) {
   return choice(op, "data_format", value, {"channels_last", "channels_first"}) == 1;
 }
 
-ArrayView image_view(const char* op, const char* argument, py::handle value, bool first) {
-  ArrayView v = float_view(op, argument, value, 4);
-  if (first) to_channels_last(v.shape), to_channels_last(v.strides);
+ArrayView image_view(const char* op, const char* argument, py::handle value, bool first, int rank) {
+  ArrayView v = float_view(op, argument, value, rank);
+  if (first) to_channels_last(v.shape, rank), to_channels_last(v.strides, rank);
   return v;
 }
 
@@ -39,15 +38,15 @@ ArrayView any_rank_view(const char* op, const char* argument, py::handle value) 
   return float_view(op, argument, value, v.rank);
 }
 
-void input_shape_of(const char* op, py::handle value, bool first, int64_t shape[4]) {
-  whole_numbers(op, "input_shape", value, 4, shape);
-  if (first) to_channels_last(shape);
+void input_shape_of(const char* op, py::handle value, bool first, int64_t* shape, int rank) {
+  whole_numbers(op, "input_shape", value, rank, shape);
+  if (first) to_channels_last(shape, rank);
 }
 
-void expect_shape(const char* op, const ArrayView& v, std::initializer_list<int64_t> wanted) {
-  if (!std::equal(wanted.begin(), wanted.end(), v.shape))
+void expect_shape(const char* op, const ArrayView& v, const int64_t* wanted) {
+  if (!std::equal(wanted, wanted + v.rank, v.shape))
     fail(Code::kShape, "%s: %s has shape %s (channels last), wanted %s from the other arguments", op,
-         v.argument, ShapeText(v.shape, v.rank).text, ShapeText(wanted.begin(), v.rank).text);
+         v.argument, ShapeText(v.shape, v.rank).text, ShapeText(wanted, v.rank).text);
 }
 
 void run(const OpDescriptor& op, const Operands& operands) {
@@ -65,21 +64,25 @@ void activate(int activation, float* y, int64_t rows, int64_t cols) {
   run(op, {{y}, {y}});
 }
 
-ImageOutput::ImageOutput(const char* op, py::handle out, bool first, const int64_t nhwc[4], Inputs inputs)
+ImageOutput::ImageOutput(const char* op, py::handle out, bool first, const int64_t* last, Inputs inputs,
+                         int rank)
     : first_(first) {
-  const std::vector<int64_t> last{nhwc[0], nhwc[1], nhwc[2], nhwc[3]};
-  result_ = output(op, out, first ? std::vector<int64_t>{nhwc[0], nhwc[3], nhwc[1], nhwc[2]} : last, inputs);
-  written_ = first ? output(op, py::none(), last, {}) : result_;
+  std::vector<int64_t> shape(last, last + rank);
+  if (first) std::rotate(shape.begin() + 1, shape.end() - 1, shape.end());
+  result_ = output(op, out, shape, inputs);
+  written_ = first ? output(op, py::none(), std::vector<int64_t>(last, last + rank), {}) : result_;
 }
 
 py::array ImageOutput::finish() {
   if (!first_) return result_;
-  ArrayView v = float_view("transpose", "y", written_, 4);
+  const ArrayView v = float_view("transpose", "y", written_, static_cast<int>(written_.ndim()));
   OpDescriptor op = make_op(Step::k_gather);
   GatherShape& shape = op.gather;
-  shape.n = v.shape[0], shape.sample_stride = v.strides[0], shape.rank = 3;
-  const int axes[3] = {3, 1, 2};
-  for (int i = 0; i < 3; ++i) shape.shape[i] = v.shape[axes[i]], shape.strides[i] = v.strides[axes[i]];
+  shape.n = v.shape[0], shape.sample_stride = v.strides[0], shape.rank = v.rank - 1;
+  for (int i = 0; i < shape.rank; ++i) {
+    const int axis = i ? i : v.rank - 1;
+    shape.shape[i] = v.shape[axis], shape.strides[i] = v.strides[axis];
+  }
   shape.from = DType::kF32, shape.to = DType::kF32, shape.scale = 1, shape.offset = 0;
   run(op, {{v.data, nullptr}, {result_.mutable_data()}});
   return result_;

@@ -17,12 +17,15 @@ int activation_of(const char* op, py::handle value);
 Math math_of(const char* op, py::handle value);
 bool channels_first(const char* op, py::handle value);
 
-// An image as [N,H,W,C], whatever its layout.
-ArrayView image_view(const char* op, const char* argument, py::handle value, bool first);
+// An image as [N,H,W,C], whatever its layout; a sequence of rank 3 and a volume of rank 5 likewise.
+ArrayView image_view(const char* op, const char* argument, py::handle value, bool first, int rank = 4);
 // A float32 view of any rank from 1.
 ArrayView any_rank_view(const char* op, const char* argument, py::handle value);
-void input_shape_of(const char* op, py::handle value, bool first, int64_t shape[4]);
-void expect_shape(const char* op, const ArrayView& v, std::initializer_list<int64_t> wanted);
+void input_shape_of(const char* op, py::handle value, bool first, int64_t* shape, int rank = 4);
+void expect_shape(const char* op, const ArrayView& v, const int64_t* wanted);
+inline void expect_shape(const char* op, const ArrayView& v, std::initializer_list<int64_t> wanted) {
+  expect_shape(op, v, wanted.begin());
+}
 inline std::vector<int64_t> shape_of(const ArrayView& v) { return {v.shape, v.shape + v.rank}; }
 
 // On the CPU, with the GIL released.
@@ -33,7 +36,7 @@ void activate(int activation, float* y, int64_t rows, int64_t cols);
 // An image result: written channels-last, and for channels_first copied over to [N,C,H,W].
 class ImageOutput {
  public:
-  ImageOutput(const char* op, py::handle out, bool first, const int64_t nhwc[4], Inputs inputs);
+  ImageOutput(const char* op, py::handle out, bool first, const int64_t* last, Inputs inputs, int rank = 4);
   float* data() { return static_cast<float*>(written_.mutable_data()); }
   py::array finish();
 

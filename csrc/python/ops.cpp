@@ -7,6 +7,7 @@ namespace fastcnn {
 
 void bind_ops(py::module_& m) {
   bind_conv_ops(m);
+  bind_separable_ops(m);
   bind_pool_ops(m);
   bind_gemm_ops(m);
   bind_activation_ops(m);

@@ -8,6 +8,7 @@ void bind_ops(pybind11::module_& m);
 
 // One for each ops_<family>.cpp.
 void bind_conv_ops(pybind11::module_& m);
+void bind_separable_ops(pybind11::module_& m);
 void bind_pool_ops(pybind11::module_& m);
 void bind_gemm_ops(pybind11::module_& m);
 void bind_activation_ops(pybind11::module_& m);

@@ -1,98 +1,120 @@
 // SPDX-License-Identifier: Apache-2.0
-// conv2d and its two gradients on arrays.
-#include "eager.h"
+// Convolutions on arrays: plain, transposed and depthwise, of one to three spatial axes, each with its two
+// gradients. An operator comes in by its name: its arguments are the same whatever its kind and rank.
+#include <algorithm>
+
+#include "convolution.h"
 #include "ops.h"
 
 namespace fastcnn {
 namespace {
 
-Window conv_window(const char* op, py::handle strides, py::handle padding_value, py::handle dilation_rate,
-                   py::handle groups) {
-  Window window;
-  pair(op, "strides", strides, window.strides);
-  pair(op, "dilation_rate", dilation_rate, window.dilation_rate);
-  window.padding = padding(op, padding_value);
-  window.groups = whole_number(op, "groups", groups);
-  return window;
+struct Named {
+  const char* name;
+  ConvOperator is;
+};
+
+constexpr Named kOperators[] = {
+    {"conv1d", {ConvOperator::kPlain, 1}},
+    {"conv2d", {ConvOperator::kPlain, 2}},
+    {"conv3d", {ConvOperator::kPlain, 3}},
+    {"conv1d_transpose", {ConvOperator::kTransposed, 1}},
+    {"conv2d_transpose", {ConvOperator::kTransposed, 2}},
+    {"conv3d_transpose", {ConvOperator::kTransposed, 3}},
+    {"depthwise_conv1d", {ConvOperator::kDepthwise, 1}},
+    {"depthwise_conv2d", {ConvOperator::kDepthwise, 2}},
+};
+
+const ConvOperator& operator_of(const std::string& op, const char* suffix) {
+  for (const Named& one : kOperators)
+    if (op == std::string(one.name) + suffix) return one.is;
+  fail(Code::kArgument, "%.60s: there is no convolution of this name", op.c_str());
 }
 
-py::array conv2d(py::handle x, py::handle kernel, py::handle bias, py::handle strides,
-                 py::handle padding_value, py::handle dilation_rate, py::handle groups, py::handle activation,
-                 py::handle data_format, py::handle math, py::handle out) {
-  const char* op = "conv2d";
-  const bool first = channels_first(op, data_format);
-  const ArrayView xv = image_view(op, "x", x, first), wv = float_view(op, "kernel", kernel, 4);
-  const Window window = conv_window(op, strides, padding_value, dilation_rate, groups);
-  const int act = activation_of(op, activation);
-  OpDescriptor step = make_op(Step::k_conv2d_fprop, math_of(op, math));
-  const Conv2dShape& shape = step.conv2d_fprop = conv2d_shape(op, xv.shape, wv.shape, window);
-  Bias b(op, bias, shape.k);
-  const int64_t y_shape[4] = {shape.n, shape.p, shape.q, shape.k};
-  ImageOutput y(op, out, first, y_shape, {&xv, &wv, b.view()});
+py::array fprop(const ConvCall& call, py::handle x, py::handle kernel, py::handle bias, py::handle activation,
+                py::handle out) {
+  Convolution conv(call, operator_of(call.op, ""));
+  const ArrayView xv = conv.image("x", x), wv = conv.kernel(kernel);
+  const int act = activation_of(conv.op(), activation);
+  conv.set_shape(xv.shape, wv.shape);
+  Bias b(conv.op(), bias, conv.channels_out());
+  ImageOutput y = conv.image_output(out, conv.y_shape(), {&xv, &wv, b.view()});
 
   py::array keep_x, keep_w;
   const float* b_data = b.get();
+  OpDescriptor step = conv.step(ConvPass::kFprop);
   step.epilogue.bias = b_data != nullptr;
   step.epilogue.activation = act == kRelu ? Activation::kRelu : Activation::kNone;
-  run(step, {{dense(xv, &keep_x), dense(wv, &keep_w), b_data}, {y.data()}});
-  if (act != kRelu) activate(act, y.data(), shape.n * shape.p * shape.q, shape.k);
+  Operands operands{{dense(xv, &keep_x), dense(wv, &keep_w)}, {y.data()}};
+  operands.in[conv.transposed() ? 3 : 2] = b_data;
+  run(step, operands);
+  if (act != kRelu) activate(act, y.data(), conv.pixels_out(), conv.channels_out());
   return y.finish();
 }
 
-py::array conv2d_dgrad(py::handle dy, py::handle kernel, py::handle input_shape, py::handle strides,
-                       py::handle padding_value, py::handle dilation_rate, py::handle groups,
-                       py::handle data_format, py::handle math, py::handle out) {
-  const char* op = "conv2d_dgrad";
-  const bool first = channels_first(op, data_format);
-  const ArrayView dyv = image_view(op, "dy", dy, first), wv = float_view(op, "kernel", kernel, 4);
-  int64_t x_shape[4];
-  input_shape_of(op, input_shape, first, x_shape);
-  OpDescriptor step = make_op(Step::k_conv2d_dgrad, math_of(op, math));
-  const Conv2dShape& shape = step.conv2d_dgrad =
-      conv2d_shape(op, x_shape, wv.shape, conv_window(op, strides, padding_value, dilation_rate, groups));
-  expect_shape(op, dyv, {shape.n, shape.p, shape.q, shape.k});
-  ImageOutput dx(op, out, first, x_shape, {&dyv, &wv});
+py::array dgrad(const ConvCall& call, py::handle dy, py::handle kernel, py::handle input_shape,
+                py::handle out) {
+  Convolution conv(call, operator_of(call.op, "_dgrad"));
+  const ArrayView dyv = conv.image("dy", dy), wv = conv.kernel(kernel);
+  int64_t x_shape[kMaxRank];
+  conv.input_shape(input_shape, x_shape);
+  conv.set_shape(x_shape, wv.shape);
+  expect_shape(conv.op(), dyv, conv.y_shape());
+  ImageOutput dx = conv.image_output(out, x_shape, {&dyv, &wv});
   py::array keep_dy, keep_w;
-  run(step, {{dense(dyv, &keep_dy), dense(wv, &keep_w), nullptr}, {dx.data()}});
+  run(conv.step(ConvPass::kDgrad), {{dense(dyv, &keep_dy), dense(wv, &keep_w)}, {dx.data()}});
   return dx.finish();
 }
 
-py::array conv2d_wgrad(py::handle x, py::handle dy, py::handle kernel_size, py::handle strides,
-                       py::handle padding_value, py::handle dilation_rate, py::handle groups,
-                       py::handle data_format, py::handle math, py::handle out) {
-  const char* op = "conv2d_wgrad";
-  const bool first = channels_first(op, data_format);
-  const ArrayView xv = image_view(op, "x", x, first), dyv = image_view(op, "dy", dy, first);
-  const Window window = conv_window(op, strides, padding_value, dilation_rate, groups);
-  int64_t kernel[4];
-  pair(op, "kernel_size", kernel_size, kernel);
-  if (window.groups < 1)
-    fail(Code::kArgument, "%s: groups is %lld, wanted at least 1", op, static_cast<long long>(window.groups));
-  kernel[2] = xv.shape[3] / window.groups, kernel[3] = dyv.shape[3];
-  if (kernel[2] == 0)
-    fail(Code::kArgument, "%s: groups is %lld, wanted a divisor of the %lld input channels", op,
-         static_cast<long long>(window.groups), static_cast<long long>(xv.shape[3]));
-  OpDescriptor step = make_op(Step::k_conv2d_wgrad, math_of(op, math));
-  const Conv2dShape& shape = step.conv2d_wgrad = conv2d_shape(op, xv.shape, kernel, window);
-  expect_shape(op, dyv, {shape.n, shape.p, shape.q, shape.k});
-  py::array dw = output(op, out, {kernel[0], kernel[1], kernel[2], kernel[3]}, {&xv, &dyv});
+py::array wgrad(const ConvCall& call, py::handle x, py::handle dy, py::handle kernel_size, py::handle out) {
+  Convolution conv(call, operator_of(call.op, "_wgrad"));
+  const ArrayView xv = conv.image("x", x), dyv = conv.image("dy", dy);
+  int64_t kernel[kMaxRank];
+  conv.kernel_shape(kernel_size, xv.shape, dyv.shape, kernel);
+  conv.set_shape(xv.shape, kernel);
+  expect_shape(conv.op(), dyv, conv.y_shape());
+  py::array dw = output(conv.op(), out, std::vector<int64_t>(kernel, kernel + conv.rank()), {&xv, &dyv});
   py::array keep_x, keep_dy;
-  run(step, {{dense(xv, &keep_x), dense(dyv, &keep_dy)}, {dw.mutable_data()}});
+  const float *a = dense(xv, &keep_x), *b = dense(dyv, &keep_dy);
+  if (conv.transposed()) std::swap(a, b);  // the convolution's input is y
+  run(conv.step(ConvPass::kWgrad), {{a, b}, {dw.mutable_data()}});
   return dw;
 }
 
 }  // namespace
 
 void bind_conv_ops(py::module_& m) {
-  m.def("conv2d", &conv2d, py::arg("x"), py::arg("kernel"), py::arg("bias"), py::arg("strides"),
-        py::arg("padding"), py::arg("dilation_rate"), py::arg("groups"), py::arg("activation"),
-        py::arg("data_format"), py::arg("math"), py::arg("out"));
-  m.def("conv2d_dgrad", &conv2d_dgrad, py::arg("dy"), py::arg("kernel"), py::arg("input_shape"),
-        py::arg("strides"), py::arg("padding"), py::arg("dilation_rate"), py::arg("groups"),
-        py::arg("data_format"), py::arg("math"), py::arg("out"));
-  m.def("conv2d_wgrad", &conv2d_wgrad, py::arg("x"), py::arg("dy"), py::arg("kernel_size"),
-        py::arg("strides"), py::arg("padding"), py::arg("dilation_rate"), py::arg("groups"),
-        py::arg("data_format"), py::arg("math"), py::arg("out"));
+  using H = py::handle;
+  m.def(
+      "conv",
+      [](std::string op, H x, H kernel, H bias, H strides, H padding, H output_padding, H dilation_rate,
+         H groups, H activation, H data_format, H math, H out) {
+        return fprop({op, strides, padding, output_padding, dilation_rate, groups, data_format, math}, x,
+                     kernel, bias, activation, out);
+      },
+      py::arg("op"), py::arg("x"), py::arg("kernel"), py::arg("bias"), py::arg("strides"), py::arg("padding"),
+      py::arg("output_padding"), py::arg("dilation_rate"), py::arg("groups"), py::arg("activation"),
+      py::arg("data_format"), py::arg("math"), py::arg("out"));
+  m.def(
+      "conv_dgrad",
+      [](std::string op, H dy, H kernel, H input_shape, H strides, H padding, H output_padding,
+         H dilation_rate, H groups, H data_format, H math, H out) {
+        return dgrad({op, strides, padding, output_padding, dilation_rate, groups, data_format, math}, dy,
+                     kernel, input_shape, out);
+      },
+      py::arg("op"), py::arg("dy"), py::arg("kernel"), py::arg("input_shape"), py::arg("strides"),
+      py::arg("padding"), py::arg("output_padding"), py::arg("dilation_rate"), py::arg("groups"),
+      py::arg("data_format"), py::arg("math"), py::arg("out"));
+  m.def(
+      "conv_wgrad",
+      [](std::string op, H x, H dy, H kernel_size, H strides, H padding, H output_padding, H dilation_rate,
+         H groups, H data_format, H math, H out) {
+        return wgrad({op, strides, padding, output_padding, dilation_rate, groups, data_format, math}, x, dy,
+                     kernel_size, out);
+      },
+      py::arg("op"), py::arg("x"), py::arg("dy"), py::arg("kernel_size"), py::arg("strides"),
+      py::arg("padding"), py::arg("output_padding"), py::arg("dilation_rate"), py::arg("groups"),
+      py::arg("data_format"), py::arg("math"), py::arg("out"));
 }
 
 }  // namespace fastcnn

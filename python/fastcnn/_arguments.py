@@ -21,6 +21,8 @@ T = TypeVar("T")
 Array: TypeAlias = np.ndarray[Any, Any]
 Pair: TypeAlias = tuple[int, int]
 Padding: TypeAlias = str | int | Pair | tuple[Pair, Pair]
+Sizes: TypeAlias = int | tuple[int, ...]
+PaddingNd: TypeAlias = str | int | tuple[int, ...] | tuple[Pair, ...]
 
 
 def choose(name: object, table: Mapping[str, T], where: str) -> T:
@@ -98,12 +100,37 @@ def padding(value: object, where: str) -> str | tuple[Pair, Pair]:
     return _both(value, lambda one: pair(one, where, 0), where)
 
 
-def _both(value: object, convert: Callable[[object], T], where: str) -> tuple[T, T]:
+def sizes(value: object, where: str, rank: int, least: int) -> tuple[int, ...]:
+    """One number for all axes, or one for each."""
+    return _each(value, lambda one: integer(one, where, least), where, rank)
+
+
+def padding_nd(value: object, where: str, rank: int, causal: bool = False) -> str | tuple[Pair, ...]:
+    """``"valid"``, ``"same"``, ``"causal"`` if it may be, ``p``, or for each axis a number or a pair."""
+    if isinstance(value, str):
+        names = ("valid", "same", "causal")[: 3 if causal else 2]
+        return choose(value.lower(), {name: name for name in names}, where)
+    return _each(value, lambda one: pair(one, where, 0), where, rank)
+
+
+def channels_last(value: object, where: str) -> str:
+    """The layout of a network: None means "channels_last", which is the only one."""
+    if value is None:
+        return "channels_last"
+    return choose(value, {"channels_last": "channels_last"}, where)
+
+
+def _each(value: object, convert: Callable[[object], T], where: str, rank: int) -> tuple[T, ...]:
     if not isinstance(value, (tuple, list)):
-        return convert(value), convert(value)
-    if len(value) != 2:
-        raise ArgumentError(f"{where}: {value!r} came, wanted one or two entries")
-    return convert(value[0]), convert(value[1])
+        return (convert(value),) * rank
+    if len(value) != rank:
+        raise ArgumentError(f"{where}: {value!r} came, wanted one entry or {rank}")
+    return tuple(convert(one) for one in value)
+
+
+def _both(value: object, convert: Callable[[object], T], where: str) -> tuple[T, T]:
+    first, second = _each(value, convert, where, 2)
+    return first, second
 
 
 def array(value: object, where: str) -> Array:

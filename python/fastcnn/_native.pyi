@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 _Array = NDArray[np.float32]
 
-def conv2d(
+def conv(
+    op: str,
     x: Any,
     kernel: Any,
     bias: Any,
     strides: Any,
     padding: Any,
+    output_padding: Any,
     dilation_rate: Any,
     groups: Any,
     activation: Any,
@@ -21,26 +23,126 @@ def conv2d(
     math: Any,
     out: Any,
 ) -> _Array: ...
-def conv2d_dgrad(
+def conv_dgrad(
+    op: str,
     dy: Any,
     kernel: Any,
     input_shape: Any,
     strides: Any,
     padding: Any,
+    output_padding: Any,
     dilation_rate: Any,
     groups: Any,
     data_format: Any,
     math: Any,
     out: Any,
 ) -> _Array: ...
-def conv2d_wgrad(
+def conv_wgrad(
+    op: str,
     x: Any,
     dy: Any,
     kernel_size: Any,
     strides: Any,
     padding: Any,
+    output_padding: Any,
     dilation_rate: Any,
     groups: Any,
+    data_format: Any,
+    math: Any,
+    out: Any,
+) -> _Array: ...
+def separable_conv1d(
+    x: Any,
+    depthwise_kernel: Any,
+    pointwise_kernel: Any,
+    bias: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    activation: Any,
+    data_format: Any,
+    math: Any,
+    out: Any,
+) -> _Array: ...
+def separable_conv1d_dgrad(
+    dy: Any,
+    depthwise_kernel: Any,
+    pointwise_kernel: Any,
+    input_shape: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    data_format: Any,
+    math: Any,
+    out: Any,
+) -> _Array: ...
+def separable_conv1d_depthwise_wgrad(
+    x: Any,
+    dy: Any,
+    pointwise_kernel: Any,
+    kernel_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    data_format: Any,
+    math: Any,
+    out: Any,
+) -> _Array: ...
+def separable_conv1d_pointwise_wgrad(
+    x: Any,
+    dy: Any,
+    depthwise_kernel: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    data_format: Any,
+    math: Any,
+    out: Any,
+) -> _Array: ...
+def separable_conv2d(
+    x: Any,
+    depthwise_kernel: Any,
+    pointwise_kernel: Any,
+    bias: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    activation: Any,
+    data_format: Any,
+    math: Any,
+    out: Any,
+) -> _Array: ...
+def separable_conv2d_dgrad(
+    dy: Any,
+    depthwise_kernel: Any,
+    pointwise_kernel: Any,
+    input_shape: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    data_format: Any,
+    math: Any,
+    out: Any,
+) -> _Array: ...
+def separable_conv2d_depthwise_wgrad(
+    x: Any,
+    dy: Any,
+    pointwise_kernel: Any,
+    kernel_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    data_format: Any,
+    math: Any,
+    out: Any,
+) -> _Array: ...
+def separable_conv2d_pointwise_wgrad(
+    x: Any,
+    dy: Any,
+    depthwise_kernel: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
     data_format: Any,
     math: Any,
     out: Any,

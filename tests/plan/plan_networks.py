@@ -35,6 +35,21 @@ def conv2d(filters: Any, size: int = 3, **attributes: Any) -> Node:
     return {**node, **attributes}
 
 
+def convolution(kind: str, size: tuple[int, ...], **attributes: Any) -> Node:
+    """A convolution of any kind and rank; `attributes` hold its filters or its depth_multiplier."""
+    ones = (1,) * len(size)
+    node = {
+        "op": kind,
+        "kernel_size": size,
+        "strides": ones,
+        "padding": "valid",
+        "dilation_rate": ones,
+        "use_bias": True,
+    }
+    groups = {} if kind.startswith("depthwise") else {"groups": 1}
+    return {**node, **groups, **attributes}
+
+
 def dense(units: int, use_bias: bool = True) -> Node:
     return {"op": "dense", "units": units, "use_bias": use_bias}
 

@@ -33,8 +33,8 @@ class Reference:
 
     def _apply(self, i: int, node: Node, x: Array) -> Array:
         kind = node["op"]
-        if kind == "conv2d":
-            return reference.conv2d(x, *self.kernels[i], **self._window(node))
+        if "kernel_size" in node:
+            return np.asarray(getattr(reference, kind)(x, *self.kernels[i], **self._window(node)))
         if kind == "dense":
             kernel, bias = self.kernels[i]
             rows = reference.dense(x.reshape(-1, x.shape[-1]), kernel, bias)
@@ -55,12 +55,12 @@ class Reference:
     def _gradient(self, i: int, dy: Array) -> tuple[Array, list[Array]]:
         node, x, y = self.nodes[i], self.values[i - 1], self.values[i]
         kind = node["op"]
-        if kind == "conv2d":
+        if "kernel_size" in node:
             kernel, bias = self.kernels[i]
             window = self._window(node)
-            own = [reference.conv2d_wgrad(x, dy, node["kernel_size"], **window)]
-            own += [] if bias is None else [reference.conv2d_bias_bwd(dy)]
-            return reference.conv2d_dgrad(dy, kernel, x.shape, **window), own
+            own = [getattr(reference, f"{kind}_wgrad")(x, dy, node["kernel_size"], **window)]
+            own += [] if bias is None else [dy.reshape(-1, dy.shape[-1]).sum(axis=0)]
+            return getattr(reference, f"{kind}_dgrad")(dy, kernel, x.shape, **window), own
         if kind == "dense":
             kernel, bias = self.kernels[i]
             flat_dy, flat_x = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
@@ -79,4 +79,5 @@ class Reference:
 
     @staticmethod
     def _window(node: Node) -> Node:
-        return {key: node[key] for key in ("strides", "padding", "dilation_rate", "groups")}
+        keys = ("strides", "padding", "dilation_rate", "groups", "output_padding")
+        return {key: node[key] for key in keys if key in node}

@@ -9,7 +9,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from plan_networks import SGD, SQUARED, Node, build, chain, conv2d, dense, op, pool, predict, rescaling, train
+from plan_networks import (
+    SGD,
+    SQUARED,
+    Node,
+    build,
+    chain,
+    conv2d,
+    convolution,
+    dense,
+    op,
+    pool,
+    predict,
+    rescaling,
+    train,
+)
 from plan_reference import Array, Reference
 
 from fastcnn.testing.compare import assert_exact
@@ -38,6 +52,52 @@ NETWORKS: dict[str, list[Node]] = {
     "no bias": chain((4, 4, 2), conv2d(3, 3, use_bias=False), op("relu"), op("flatten"), dense(2, False)),
     "dense on images": chain((3, 2, 4), dense(5), op("relu"), dense(2)),
     "flatten last": chain((3, 3, 1), conv2d(2, 2), op("flatten")),
+    "transposed": chain(
+        (2, 3, 2),
+        convolution("conv2d_transpose", (3, 2), filters=2, strides=(2, 1), padding="same"),
+        op("relu"),
+        convolution("conv2d_transpose", (2, 2), filters=2, groups=2, use_bias=False),
+        op("relu"),
+        op("flatten"),
+        dense(2),
+    ),
+    "sequences": chain(
+        (6, 2),
+        convolution("conv1d", (3,), filters=2, padding="causal", dilation_rate=(2,)),
+        op("relu"),
+        convolution("conv1d_transpose", (2,), filters=2, strides=(2,), output_padding=(1,)),
+        convolution("depthwise_conv1d", (2,), depth_multiplier=2, strides=(2,)),
+        op("relu"),
+        op("flatten"),
+        dense(2),
+    ),
+    "volumes": chain(
+        (3, 3, 2, 2),
+        convolution("conv3d", (2, 2, 2), filters=2, padding="same"),
+        op("relu"),
+        convolution("conv3d", (2, 3, 2), filters=2, strides=(2, 1, 1)),
+        op("flatten"),
+        dense(2),
+    ),
+    "volumes, transposed": chain(
+        (2, 2, 2, 2),
+        convolution("conv3d_transpose", (2, 2, 1), filters=2, strides=(2, 1, 1)),
+        op("relu"),
+        convolution("conv3d_transpose", (2, 1, 2), filters=1),
+        op("relu"),
+        op("flatten"),
+        dense(2),
+    ),
+    "separable": chain(
+        (5, 4, 2),
+        convolution(
+            "depthwise_conv2d", (3, 2), depth_multiplier=2, use_bias=False, kernel_role="depthwise_kernel"
+        ),
+        {**convolution("conv2d", (1, 1), filters=3), "kernel_role": "pointwise_kernel"},
+        op("relu"),
+        op("flatten"),
+        dense(2),
+    ),
     "max-pool first": chain((6, 6, 2), pool("max"), conv2d(2, 2), op("flatten"), dense(2)),
 }
 

@@ -33,6 +33,35 @@ from fastcnn.ops.conv import (
     conv2d_dgrad,
     conv2d_wgrad,
 )
+from fastcnn.ops.conv1d import (
+    conv1d,
+    conv1d_dgrad,
+    conv1d_wgrad,
+)
+from fastcnn.ops.conv3d import (
+    conv3d,
+    conv3d_dgrad,
+    conv3d_wgrad,
+)
+from fastcnn.ops.conv_transpose import (
+    conv1d_transpose,
+    conv1d_transpose_dgrad,
+    conv1d_transpose_wgrad,
+    conv2d_transpose,
+    conv2d_transpose_dgrad,
+    conv2d_transpose_wgrad,
+    conv3d_transpose,
+    conv3d_transpose_dgrad,
+    conv3d_transpose_wgrad,
+)
+from fastcnn.ops.depthwise import (
+    depthwise_conv1d,
+    depthwise_conv1d_dgrad,
+    depthwise_conv1d_wgrad,
+    depthwise_conv2d,
+    depthwise_conv2d_dgrad,
+    depthwise_conv2d_wgrad,
+)
 from fastcnn.ops.linear import (
     gemm,
 )
@@ -44,18 +73,57 @@ from fastcnn.ops.pool import (
     sum_pool2d,
     sum_pool2d_bwd,
 )
+from fastcnn.ops.separable import (
+    separable_conv1d,
+    separable_conv1d_depthwise_wgrad,
+    separable_conv1d_dgrad,
+    separable_conv1d_pointwise_wgrad,
+    separable_conv2d,
+    separable_conv2d_depthwise_wgrad,
+    separable_conv2d_dgrad,
+    separable_conv2d_pointwise_wgrad,
+)
 
 __all__ = [
     "average_pool2d",
     "average_pool2d_bwd",
+    "conv1d",
+    "conv1d_dgrad",
+    "conv1d_transpose",
+    "conv1d_transpose_dgrad",
+    "conv1d_transpose_wgrad",
+    "conv1d_wgrad",
     "conv2d",
     "conv2d_dgrad",
+    "conv2d_transpose",
+    "conv2d_transpose_dgrad",
+    "conv2d_transpose_wgrad",
     "conv2d_wgrad",
+    "conv3d",
+    "conv3d_dgrad",
+    "conv3d_transpose",
+    "conv3d_transpose_dgrad",
+    "conv3d_transpose_wgrad",
+    "conv3d_wgrad",
+    "depthwise_conv1d",
+    "depthwise_conv1d_dgrad",
+    "depthwise_conv1d_wgrad",
+    "depthwise_conv2d",
+    "depthwise_conv2d_dgrad",
+    "depthwise_conv2d_wgrad",
     "gemm",
     "max_pool2d",
     "max_pool2d_bwd",
     "relu",
     "relu_bwd",
+    "separable_conv1d",
+    "separable_conv1d_depthwise_wgrad",
+    "separable_conv1d_dgrad",
+    "separable_conv1d_pointwise_wgrad",
+    "separable_conv2d",
+    "separable_conv2d_depthwise_wgrad",
+    "separable_conv2d_dgrad",
+    "separable_conv2d_pointwise_wgrad",
     "sigmoid",
     "sigmoid_bwd",
     "softmax",

@@ -71,8 +71,20 @@ def conv2d(
     array([[45., 54.],
            [81., 90.]], dtype=float32)
     """
-    return _native.conv2d(
-        x, kernel, bias, strides, padding, dilation_rate, groups, activation, data_format, math, out
+    return _native.conv(
+        "conv2d",
+        x,
+        kernel,
+        bias,
+        strides,
+        padding,
+        None,
+        dilation_rate,
+        groups,
+        activation,
+        data_format,
+        math,
+        out,
     )
 
 
@@ -119,8 +131,20 @@ def conv2d_dgrad(
            [2., 4., 2.],
            [1., 2., 1.]], dtype=float32)
     """
-    return _native.conv2d_dgrad(
-        dy, kernel, shape_of(input_shape), strides, padding, dilation_rate, groups, data_format, math, out
+    shape = shape_of(input_shape)
+    return _native.conv_dgrad(
+        "conv2d_dgrad",
+        dy,
+        kernel,
+        shape,
+        strides,
+        padding,
+        None,
+        dilation_rate,
+        groups,
+        data_format,
+        math,
+        out,
     )
 
 
@@ -166,6 +190,17 @@ def conv2d_wgrad(
     array([[ 8., 12.],
            [20., 24.]], dtype=float32)
     """
-    return _native.conv2d_wgrad(
-        x, dy, kernel_size, strides, padding, dilation_rate, groups, data_format, math, out
+    return _native.conv_wgrad(
+        "conv2d_wgrad",
+        x,
+        dy,
+        kernel_size,
+        strides,
+        padding,
+        None,
+        dilation_rate,
+        groups,
+        data_format,
+        math,
+        out,
     )

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float32]
 Size: TypeAlias = int | tuple[int, int]
+Sizes: TypeAlias = int | tuple[int, ...]
 Padding: TypeAlias = str | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
+PaddingNd: TypeAlias = str | int | tuple[int, ...] | tuple[tuple[int, int], ...]
 
 
 def shape_of(shape: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from fastcnn.testing.reference.conv_nd import PaddingNd, Sum, walk, walk_transposed
 from fastcnn.testing.reference.geometry import Padding, output_size, resolve_padding
 
 
@@ -72,6 +73,96 @@ class ConvCase:
             f"n{self.n}h{self.h}w{self.w}c{self.c}-k{self.k}r{self.r}s{self.s}-st{_spell(self.strides)}"
             f"-p{_spell(self.padding)}-d{_spell(self.dilation_rate)}-g{self.groups}"
         )
+
+
+@dataclass(frozen=True)
+class ConvNdCase:
+    """One convolution of any kind and rank: `op` is its name in ``fastcnn.ops``, k its output channels.
+
+    Of a separable convolution k are the filters of its pointwise half and `multiplier` is that of the other.
+    """
+
+    op: str
+    n: int
+    size: tuple[int, ...]
+    c: int
+    k: int
+    window: tuple[int, ...]
+    strides: tuple[int, ...] = ()
+    padding: PaddingNd = "valid"
+    dilation_rate: tuple[int, ...] = ()
+    groups: int = 1
+    output_padding: tuple[int, ...] | None = None
+    multiplier: int = 1
+
+    @property
+    def transposed(self) -> bool:
+        return self.op.endswith("_transpose")
+
+    @property
+    def depthwise(self) -> bool:
+        return self.op.startswith("depthwise")
+
+    @property
+    def separable(self) -> bool:
+        return self.op.startswith("separable")
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return self.n, *self.size, self.c
+
+    @property
+    def kernel_shape(self) -> tuple[int, ...]:
+        """Of a separable convolution, its depthwise kernel."""
+        if self.depthwise:
+            return *self.window, self.c, self.k // self.c
+        if self.separable:
+            return *self.window, self.c, self.multiplier
+        split = self.k if self.transposed else self.c
+        return *self.window, split // self.groups, self.c if self.transposed else self.k
+
+    @property
+    def pointwise_shape(self) -> tuple[int, ...]:
+        return *(1 for _ in self.window), self.c * self.multiplier, self.k
+
+    @property
+    def sum(self) -> Sum:
+        """The walk; of a transposed convolution that of its data gradient."""
+        options = self.options
+        if self.transposed:
+            return walk_transposed(self.size, self.window, options, self.groups)
+        strides, dilation = options["strides"], options["dilation_rate"]
+        return walk(self.size, self.window, strides, self.padding, dilation, self.groups)
+
+    @property
+    def y_shape(self) -> tuple[int, ...]:
+        sums = self.sum
+        return self.n, *(sums.inputs if self.transposed else sums.outputs), self.k
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of the function of ``fastcnn.ops`` and of its gradients."""
+        ones = (1,) * len(self.size)
+        options: dict[str, Any] = {
+            "strides": self.strides or ones,
+            "padding": self.padding,
+            "dilation_rate": self.dilation_rate or ones,
+        }
+        if self.transposed:
+            options["output_padding"] = self.output_padding
+        if not self.depthwise and not self.separable:
+            options["groups"] = self.groups
+        return options
+
+    def __str__(self) -> str:
+        text = (
+            f"n{self.n}s{_spell(self.size)}c{self.c}-k{self.k}w{_spell(self.window)}-p{_spell(self.padding)}"
+        )
+        for letter, value in (("st", self.strides), ("d", self.dilation_rate)):
+            text += f"-{letter}{_spell(value)}" if value else ""
+        text += f"-g{self.groups}" if self.groups > 1 else ""
+        text += f"-o{_spell(self.output_padding)}" if self.output_padding else ""
+        return text + (f"-m{self.multiplier}" if self.multiplier > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -168,7 +259,7 @@ class RowsCase:
         return f"{self.rows}x{self.cols}"
 
 
-def _spell(value: Padding) -> str:
+def _spell(value: Padding | PaddingNd) -> str:
     """(1, 2) as "1,2" and ((1, 2), (0, 1)) as "1,2,0,1"."""
     if isinstance(value, tuple):
         return ",".join(_spell(item) for item in value)

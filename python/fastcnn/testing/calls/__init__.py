@@ -6,13 +6,25 @@ With the reference, with itself on a view, with itself on another number of thre
 
 from __future__ import annotations
 
-from fastcnn.testing.calls import activation, conv, gemm, loss, pool
+from fastcnn.testing.calls import activation, conv, conv_nd, gemm, loss, pool
 from fastcnn.testing.calls.activation import rows_calls
 from fastcnn.testing.calls.call import Arrays, Call, Real, Suite
 from fastcnn.testing.calls.conv import conv_calls
+from fastcnn.testing.calls.conv_nd import conv_nd_calls
 from fastcnn.testing.calls.gemm import gemm_call
 from fastcnn.testing.calls.pool import pool_calls
 
-__all__ = ["SUITES", "Arrays", "Call", "Real", "Suite", "conv_calls", "gemm_call", "pool_calls", "rows_calls"]
+__all__ = [
+    "SUITES",
+    "Arrays",
+    "Call",
+    "Real",
+    "Suite",
+    "conv_calls",
+    "conv_nd_calls",
+    "gemm_call",
+    "pool_calls",
+    "rows_calls",
+]
 
-SUITES: tuple[Suite, ...] = (conv.SUITE, pool.SUITE, gemm.SUITE, activation.SUITE, loss.SUITE)
+SUITES: tuple[Suite, ...] = (conv.SUITE, conv_nd.SUITE, pool.SUITE, gemm.SUITE, activation.SUITE, loss.SUITE)

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fastcnn.testing.case import ConvCase, GemmCase, PoolCase, RowsCase
+from fastcnn.testing.case import ConvCase, ConvNdCase, GemmCase, PoolCase, RowsCase
 from fastcnn.testing.cases.conv import (
     CHANNELS,
     CONV,
     CONV_FULL,
     CONV_PARALLEL,
     CONV_SUITE,
+)
+from fastcnn.testing.cases.conv_nd import (
+    CONV_ND,
+    CONV_ND_PARALLEL,
 )
 from fastcnn.testing.cases.gemm import (
     GEMM,
@@ -38,6 +42,8 @@ __all__ = [
     "CHANNELS",
     "CONV",
     "CONV_FULL",
+    "CONV_ND",
+    "CONV_ND_PARALLEL",
     "CONV_PARALLEL",
     "CONV_SUITE",
     "GEMM",
@@ -51,6 +57,7 @@ __all__ = [
     "POOL_SUITE",
     "ROWS",
     "ConvCase",
+    "ConvNdCase",
     "GemmCase",
     "PoolCase",
     "RowsCase",
@@ -59,6 +66,7 @@ __all__ = [
 # The cases of each row of the operator table.
 OPERATORS: Mapping[str, tuple[object, ...]] = {
     "conv2d": CONV,
+    **{op: group for op, group in CONV_ND.items() if not op.startswith("separable")},
     "dense": GEMM,
     "max_pool2d": POOL,
     "average_pool2d": POOL,
