@@ -106,16 +106,17 @@ def split(data: Data, share: float, held_out: object, ports: Ports) -> tuple[Dat
     share = real(share, "fit: validation_split", least=0, below=1)
     if held_out is not None:
         if not isinstance(held_out, (tuple, list)) or len(held_out) not in (2, 3):
-            raise ArgumentError("fit: validation_data: wanted (x, y) or (x, y, sample_weight)")
+            raise ArgumentError("fit: validation_data: wanted a pair (x, y) or (x, y, sample_weight)")
         x, y, *weights = held_out
         return data, pair_up(x, y, ports, "fit: validation_data", *weights)
     if not share:
         return data, None
     count = data.samples
-    for kind, group in (("samples", data.x), ("targets", data.y or ()), ("weights", data.weights or ())):
-        for each in group:
+    named = {"x": (data.x, "samples"), "y": (data.y, "targets"), "sample_weight": (data.weights, "weights")}
+    for argument, (group, kind) in named.items():
+        for each in group or ():
             if len(each) != count:
-                raise ShapeError(f"fit: {len(each)} {kind} came for {count} samples")
+                raise ShapeError(f"fit: {argument}: {len(each)} {kind} came for {count} samples")
     kept = math.floor(count * (1 - share))
     if not 0 < kept < count:
         raise ArgumentError(f"fit: validation_split: {share:g} of {count} samples leaves one side empty")
