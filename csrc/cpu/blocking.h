@@ -57,5 +57,12 @@ inline double conv_bytes(const Conv2dShape& v) {
                 1.0 * v.r * v.s * (v.c / v.groups) * v.k);
 }
 
+inline double conv_flops(const Conv3dShape& v) { return conv_flops(v.frame) * v.z * v.t; }
+inline double conv_bytes(const Conv3dShape& v) {
+  const Conv2dShape& f = v.frame;
+  return 4.0 * (1.0 * f.n * v.d * f.h * f.w * f.c + 1.0 * f.n * v.z * f.p * f.q * f.k +
+                1.0 * v.t * f.r * f.s * (f.c / f.groups) * f.k);
+}
+
 }  // namespace cpu
 }  // namespace fastcnn

@@ -22,8 +22,6 @@ namespace {
 // unless the weights, which every step packs again, are large.
 constexpr int64_t kBlockFloats = 1 << 20, kMostFloats = 16 << 20;
 
-AxisShape depth_of(const Conv3dShape& v) { return {v.d, v.z, v.t, v.stride_d, v.dilation_d, v.pad_front}; }
-
 const Conv3dShape& shape_of(const OpDescriptor& op) {
   return op.step == Step::k_conv3d_fprop   ? op.conv3d_fprop
          : op.step == Step::k_conv3d_dgrad ? op.conv3d_dgrad
@@ -56,13 +54,8 @@ void run_inner(const Prepared& inner, const Operands& operands, float* workspace
   backend().run(&inner, &operands, &mine);
 }
 
-double flops_of(const Conv3dShape& v) { return conv_flops(v.frame) * v.z * v.t; }
-
 void set_costs(Prepared* p, const Conv3dShape& v) {
-  const Conv2dShape& f = v.frame;
-  p->flops = flops_of(v);
-  p->bytes = 4.0 * (1.0 * f.n * v.d * f.h * f.w * f.c + 1.0 * f.n * v.z * f.p * f.q * f.k +
-                    1.0 * v.t * f.r * f.s * (f.c / f.groups) * f.k);
+  p->flops = conv_flops(v), p->bytes = conv_bytes(v);
   p->parallel = p->flops > kParallelFlops;
 }
 

@@ -67,6 +67,9 @@ inline AxisShape height_of(const Conv2dShape& v) {
 inline AxisShape width_of(const Conv2dShape& v) {
   return {v.w, v.q, v.s, v.stride_w, v.dilation_w, v.pad_left};
 }
+inline AxisShape depth_of(const Conv3dShape& v) {
+  return {v.d, v.z, v.t, v.stride_d, v.dilation_d, v.pad_front};
+}
 
 // Sizes are of the operation: dgrad's input is dy. in_g and out_g are the channels of a group.
 struct Correlation {

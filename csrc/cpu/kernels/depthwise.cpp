@@ -73,6 +73,8 @@ FASTCNN_INLINE void row_tile(const DepthwiseRow& d, int64_t c, int n) {
   Vec acc[NQ];
   FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = Vec{};
   sum_taps<Group, TW, NQ, Whole>(acc, d, c, n);
+  if (d.accumulate)
+    FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = acc[i] + read<Whole>(d.y + i * d.y_q + c, n);
   if (d.bias) {
     const Vec bias = read<Whole>(d.bias + c, n);
     FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = acc[i] + bias;

@@ -10,7 +10,8 @@
 namespace fastcnn {
 namespace cpu {
 
-// y[i y_q + k] = epilogue(sum over h < taps_h, w < taps_w, g < group of
+// y[i y_q + k] = epilogue(what y holds, if that is to be added, + sum over h < taps_h, w < taps_w, g < group
+// of
 //                         x[h x_h + w x_w + i x_q + k / group group + g] * w[h w_h + w w_w + g w_g + k])
 // for i < outputs, k < channels.
 struct DepthwiseRow {
@@ -21,6 +22,7 @@ struct DepthwiseRow {
   int64_t x_h, x_w, x_q, w_h, w_w, w_g, y_q;
   int64_t taps_h, taps_w, outputs, channels;
   int32_t group, relu;
+  int32_t accumulate;
 };
 
 // dw[h dw_h + w dw_w + g dw_g + k] += sum over p < rows, q < cols of

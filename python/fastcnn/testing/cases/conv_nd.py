@@ -60,6 +60,7 @@ _TRANSPOSED_3D = (
                output_padding=(1, 0, 0)),
     ConvNdCase(_T3, 1, (3, 3, 2), 4, 8, (2, 2, 2), (1, 1, 1), "valid", (2, 1, 3)),
     ConvNdCase(_T3, 1, (2, 3, 3), 4, 7, (3, 3, 3), (3, 1, 1), "same", (2, 1, 1)),
+    ConvNdCase(_T3, 2, (3, 3, 4), 6, 6, (2, 3, 3), (3, 2, 1), "same", groups=6),
 )  # fmt: skip
 
 _C1 = "conv1d"
@@ -96,6 +97,9 @@ _PLAIN_3D = (
     ConvNdCase(_C3, 1, (3, 4, 5), 8, 12, (3, 3, 3), (1, 1, 1), "same", groups=4),
     ConvNdCase(_C3, 2, (4, 3, 4), 6, 6, (2, 2, 2), (2, 1, 1), 1, groups=6),
     ConvNdCase(_C3, 1, (3, 3, 4), 5, 10, (3, 1, 2), groups=5),
+    ConvNdCase(_C3, 2, (5, 4, 5), 16, 16, (3, 3, 3), (2, 1, 2), "same", groups=4),
+    ConvNdCase(_C3, 1, (2, 4, 5), 17, 17, (3, 3, 3), padding=(4, 1, 1), groups=17),
+    ConvNdCase(_C3, 1, (9, 3, 4), 12, 12, (2, 2, 2), (5, 1, 1), "valid", (2, 1, 1), 6),
     # Few channels on long rows; weights larger than the volume.
     ConvNdCase(_C3, 1, (4, 5, 37), 1, 4, (3, 3, 3), padding="same"),
     ConvNdCase(_C3, 1, (2, 3, 3), 64, 65, (3, 3, 3), padding=1),
@@ -152,6 +156,7 @@ CONV_ND_PARALLEL: tuple[ConvNdCase, ...] = (
     ConvNdCase(_C3, 5, (6, 18, 19), 40, 33, (3, 3, 3), padding="same"),
     ConvNdCase(_C3, 3, (7, 12, 15), 16, 32, (3, 3, 3), (2, 2, 2), "same"),
     ConvNdCase(_C3, 2, (8, 14, 14), 24, 40, (1, 3, 3)),
+    ConvNdCase(_C3, 3, (7, 15, 14), 24, 24, (3, 3, 3), padding="same", groups=24),
     ConvNdCase(_D2, 9, (20, 21), 24, 48, (3, 3), padding="same"),
     ConvNdCase(_S2, 5, (19, 21), 32, 65, (3, 3), padding="same"),
 )
