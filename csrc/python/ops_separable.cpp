@@ -24,14 +24,16 @@ class Separable {
 
   // After depthwise().set_shape(): the pointwise convolution to `filters` channels, and y_shape().
   void set_filters(int64_t filters) {
-    const int64_t pixels = depthwise_.pixels_out(), c = depthwise_.channels_out();
-    std::copy(depthwise_.y_shape(), depthwise_.y_shape() + depthwise_.rank(), y_shape_);
-    y_shape_[depthwise_.rank() - 1] = filters;
-    element_count(depthwise_.op(), "the output", y_shape_, depthwise_.rank());
+    const int rank = depthwise_.rank();
+    std::copy(depthwise_.y_shape(), depthwise_.y_shape() + rank, y_shape_);
+    y_shape_[rank - 1] = filters;
+    element_count(depthwise_.op(), "the output", y_shape_, rank);
     pointwise_ = {};
-    pointwise_.n = y_shape_[0], pointwise_.h = pointwise_.p = pixels / y_shape_[0];
-    pointwise_.w = pointwise_.q = pointwise_.r = pointwise_.s = 1;
-    pointwise_.c = c, pointwise_.k = filters;
+    pointwise_.n = y_shape_[0];
+    pointwise_.h = pointwise_.p = rank > 3 ? y_shape_[1] : 1;
+    pointwise_.w = pointwise_.q = y_shape_[rank - 2];
+    pointwise_.r = pointwise_.s = 1;
+    pointwise_.c = depthwise_.channels_out(), pointwise_.k = filters;
     pointwise_.stride_h = pointwise_.stride_w = pointwise_.dilation_h = pointwise_.dilation_w = 1;
     pointwise_.groups = 1;
   }
