@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import fastcnn
 from fastcnn import Input, Sequential, layers, ops
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 from fastcnn.testing.compare import assert_same_bits
@@ -142,3 +144,24 @@ def test_what_does_not_fit(
 ) -> None:
     with pytest.raises(error, match=message):
         Sequential([Input(sample), layer]).build()
+
+
+def test_a_saved_model_is_the_same(tmp_path: Path, rng: np.random.Generator) -> None:
+    stacks: list[tuple[tuple[int, ...], list[layers.Layer]]] = [
+        ((8, 8, 3), [
+            layers.SeparableConv2D(6, 3, padding="same", activation="relu"),
+            layers.Conv2DTranspose(4, 3, 2, "same", 1),
+            layers.DepthwiseConv2D(3, 2),
+        ]),
+        ((4, 6, 6, 2), [layers.Conv3D(3, 2, padding="same"), layers.Conv3DTranspose(2, 2, 2)]),
+        ((12, 2), [layers.Conv1D(4, 3, padding="causal"), layers.Conv1DTranspose(2, 2, 2),
+                   layers.DepthwiseConv1D(2), layers.SeparableConv1D(3, 2)]),
+    ]  # fmt: skip
+    for number, (sample, stack) in enumerate(stacks):
+        model = Sequential([Input(sample), *stack])
+        x = reals(rng, (2, *sample))
+        path = tmp_path / f"{number}.safetensors"
+        model.save(path)
+        again = fastcnn.load_model(path)
+        assert_same_bits(again.predict(x, verbose=0), model.predict(x, verbose=0), path.name)
+        assert [w.shape for w in again.get_weights()] == [w.shape for w in model.get_weights()]

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks of convolutions beyond conv2d: the same bits on any number of threads, and as ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from plan_networks import Node, bits, build, chain, conv2d, convolution, dense, op, predict, run
+
+import fastcnn
+from fastcnn import ops
+from fastcnn.testing.compare import assert_same_bits
+
+NETWORKS: dict[str, list[Node]] = {
+    "images": chain(
+        (20, 22, 3),
+        conv2d(16, strides=(2, 2), padding="same"),
+        op("relu"),
+        convolution("depthwise_conv2d", (3, 3), depth_multiplier=2, padding="same"),
+        op("relu"),
+        convolution("conv2d_transpose", (4, 4), filters=9, strides=(2, 2), padding="same"),
+        op("tanh"),
+        op("flatten"),
+        dense(10),
+        op("softmax"),
+    ),
+    "volumes": chain(
+        (6, 12, 11, 3),
+        convolution("conv3d", (3, 3, 3), filters=16, padding="same"),
+        op("relu"),
+        convolution("conv3d", (3, 3, 3), filters=24, strides=(2, 2, 2), padding="same"),
+        op("relu"),
+        convolution("conv3d", (3, 3, 3), filters=24, groups=24, padding="same"),
+        op("relu"),
+        convolution("conv3d_transpose", (2, 2, 2), filters=7, strides=(2, 2, 2)),
+        op("relu"),
+        op("flatten"),
+        dense(10),
+        op("softmax"),
+    ),
+    "sequences": chain(
+        (200, 4),
+        convolution("conv1d", (5,), filters=32, padding="causal"),
+        op("relu"),
+        convolution("depthwise_conv1d", (5,), depth_multiplier=1, strides=(2,)),
+        op("relu"),
+        convolution("conv1d_transpose", (4,), filters=8, strides=(2,), padding="same"),
+        op("sigmoid"),
+        op("flatten"),
+        dense(10),
+        op("softmax"),
+    ),
+}
+
+
+def trained(nodes: list[Node], threads: int) -> list[bytes]:
+    """Two epochs of two batches and a short one."""
+    fastcnn.set_num_threads(threads)
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((20, *nodes[0]["shape"])).astype(np.float32)
+    model = build(nodes)
+    session = model.session("train", x, rng.integers(0, 10, 20), None, 8)
+    for _ in range(2):
+        run(session, rng.permutation(len(x)))
+    return bits(model)
+
+
+@pytest.mark.usefixtures("keep_threads")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_threads(name: str) -> None:
+    alone = trained(NETWORKS[name], 1)
+    for threads in (2, 3, 5):
+        assert trained(NETWORKS[name], threads) == alone
+
+
+def test_predictions_are_those_of_ops(rng: np.random.Generator) -> None:
+    """Activations other than ReLU are one more pass in both, over what the same rows have summed."""
+    nodes = chain(
+        (4, 6, 5, 3),
+        convolution("conv3d", (3, 3, 3), filters=5, padding="same"),
+        op("relu"),
+        convolution("conv3d_transpose", (3, 2, 2), filters=4, strides=(2, 1, 2)),
+        op("tanh"),
+    )
+    model = build(nodes, loss={"name": "mean_squared_error", "from_logits": False}, accuracy=None)
+    x: Any = rng.standard_normal((3, 4, 6, 5, 3)).astype(np.float32)
+    first, first_bias, second, second_bias = model.get_parameters()
+    y = ops.conv3d(x, first, first_bias, padding="same", activation="relu")
+    y = ops.conv3d_transpose(y, second, second_bias, strides=(2, 1, 2), activation="tanh")
+    assert_same_bits(predict(model, x, 3), y, "predictions")
