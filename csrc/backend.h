@@ -28,9 +28,11 @@ namespace fastcnn {
   X(sum_pool2d_fwd, Pool2dShape, "x", "y")               \
   X(sum_pool2d_bwd, Pool2dShape, "dy mask?", "dx")       \
   X(activation_fwd, FlatShape, "x", "y")                 \
-  X(activation_bwd, FlatShape, "dy y", "dx")             \
+  X(activation_bwd, FlatShape, "dy saved", "dx")         \
   X(softmax_fwd, RowsShape, "x", "y")                    \
   X(softmax_bwd, RowsShape, "dy y", "dx")                \
+  X(log_softmax_fwd, RowsShape, "x", "y")                \
+  X(log_softmax_bwd, RowsShape, "dy y", "dx")            \
   X(dropout, DropoutShape, "x", "y")                     \
   X(rescale, RescaleShape, "x", "y")                     \
   X(add, FlatShape, "a b", "y")                          \
@@ -45,9 +47,6 @@ enum class Step : int32_t {
 #undef FASTCNN_STEP
       kCount
 };
-
-// What the backward pass of an operator reads besides dy.
-enum class Saves : int32_t { kNothing, kX, kY, kXAndY };
 
 // X(operator, forward step, saved): the differentiable operators. plan/operators/ holds one rule each,
 // rule_<operator>; the reference, the cases and the tests of fastcnn.testing go by the same names. An
@@ -65,10 +64,9 @@ enum class Saves : int32_t { kNothing, kX, kY, kXAndY };
   X(max_pool2d, max_pool2d_fwd, kX)               \
   X(average_pool2d, average_pool2d_fwd, kNothing) \
   X(sum_pool2d, sum_pool2d_fwd, kNothing)         \
-  X(relu, activation_fwd, kY)                     \
-  X(sigmoid, activation_fwd, kY)                  \
-  X(tanh, activation_fwd, kY)                     \
+  FASTCNN_ACTIVATIONS(X)                          \
   X(softmax, softmax_fwd, kY)                     \
+  X(log_softmax, log_softmax_fwd, kY)             \
   X(dropout, dropout, kNothing)                   \
   X(rescaling, rescale, kNothing)                 \
   X(flatten, none, kNothing)
@@ -77,7 +75,7 @@ enum class Saves : int32_t { kNothing, kX, kY, kXAndY };
 // dgrad step, so that those take a bias and ReLU too.
 struct Epilogue {
   int32_t bias;           // y += bias[K]
-  Activation activation;  // y = activation(y)
+  Activation activation;  // y = activation(y); one without parameters
   // Backward steps: dx is set to 0 where mask <= 0. mask is the ReLU output that dx is the gradient of;
   // max_pool2d_bwd reads x itself, which is that output.
   int32_t relu_mask;

@@ -7,6 +7,7 @@ and the argument, and every array must be as it was.
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -56,7 +57,11 @@ def good(op: str) -> dict[str, Any]:
         return {**first, "pool_size": 2}
     if op == "gemm":
         return {"a": ones(3, 5), "b": ones(5, 7), "bias": ones(7)}
-    return {"dy": ones(3, 5), "y": ones(3, 5)} if op.endswith("_bwd") else {"x": ones(3, 5)}
+    rest = {"threshold": 0.5, "default_value": 0.0} if op in ("threshold", "threshold_bwd") else {}
+    if not op.endswith("_bwd"):
+        return {"x": ones(3, 5), **rest}
+    saved = "x" if "x" in inspect.signature(getattr(ops, op)).parameters else "y"
+    return {"dy": ones(3, 5), saved: ones(3, 5), **rest}
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def bad_shapes() -> Iterator[Bad]:
     yield Bad("conv2d", {"x": ones(2, 2, 2, 4)}, ShapeError, ("3", "2"))
     yield Bad("conv2d", {"bias": ones(5)}, ShapeError, ("bias", "5", "6"))
     yield Bad("conv2d", {"bias": ones(1)}, ShapeError, ("bias", "1", "6"))
-    yield Bad("conv2d", {"activation": "gelu"}, ArgumentError, ("activation", "gelu", "relu"))
+    yield Bad("conv2d", {"activation": "glu"}, ArgumentError, ("activation", "glu", "relu", "softmax"))
     yield Bad("conv2d", {"activation": 1}, DTypeError, ("activation",))
     yield Bad("conv2d_dgrad", {"dy": ones(2, 3, 5, 6)}, ShapeError, ("dy", "[2, 3, 5, 6]", "[2, 3, 4, 6]"))
     yield Bad("conv2d_dgrad", {"dy": ones(1, 3, 4, 6)}, ShapeError, ("dy", "[1, 3, 4, 6]", "[2, 3, 4, 6]"))
@@ -174,7 +179,7 @@ def bad_shapes() -> Iterator[Bad]:
     yield Bad("gemm", {"transpose_a": "yes"}, DTypeError, ("transpose_a",))
     yield Bad("gemm", {"transpose_b": 1}, DTypeError, ("transpose_b",))
     yield Bad("gemm", {"bias": ones(3)}, ShapeError, ("bias", "3", "7"))
-    yield Bad("gemm", {"activation": "swish"}, ArgumentError, ("activation", "swish", "relu"))
+    yield Bad("gemm", {"activation": "general_relu"}, ArgumentError, ("activation", "general_relu", "relu6"))
     for op in GRADIENTS:
         yield Bad(op, {"dy": ones(3, 4)}, ShapeError, ("dy", "[3, 4]", "[3, 5]"))
         yield Bad(op, {"y": ones(5)}, ShapeError, ("y", "[5]"))

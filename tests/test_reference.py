@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastcnn.testing import cases
 from fastcnn.testing import reference as ref
+from fastcnn.testing.calls.activation import FORWARD, PARAMETERS
 
 Real = NDArray[np.float64]
 
@@ -122,11 +123,15 @@ def test_max_pool_ties_go_to_the_first_and_nan_wins() -> None:
     assert ref.max_pool2d_bwd(one, tie, 2)[0, :, :, 0].tolist() == [[0.0, 0.0], [1.0, 0.0]]
 
 
-@pytest.mark.parametrize("name", list(ref.ACTIVATIONS))
-def test_activation_gradients(name: str, rng: np.random.Generator) -> None:
-    x, dy = rng.standard_normal((3, 5)), rng.standard_normal((3, 5))
-    forward, backward = ref.ACTIVATIONS[name], getattr(ref, f"{name}_bwd")
-    assert_gradient(lambda v: float((dy * forward(v)).sum()), backward(dy, forward(x)), x)
+@pytest.mark.parametrize("options", [{}, None])
+@pytest.mark.parametrize("name", [*FORWARD, "softmax", "log_softmax"])
+def test_activation_gradients(name: str, options: dict[str, float] | None, rng: np.random.Generator) -> None:
+    # No deviate lies within a step of a joint.
+    x, dy = rng.standard_normal((3, 5)) * 2.0, rng.standard_normal((3, 5))
+    chosen = PARAMETERS.get(name, {}) if options is None or name == "threshold" else options
+    forward, backward = getattr(ref, name), getattr(ref, f"{name}_bwd")
+    saved = x if ref.saves_x(backward) else forward(x, **chosen)
+    assert_gradient(lambda v: float((dy * forward(v, **chosen)).sum()), backward(dy, saved, **chosen), x)
 
 
 def test_activations_at_the_ends() -> None:

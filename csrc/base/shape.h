@@ -11,7 +11,6 @@
 namespace fastcnn {
 
 enum class DType : int32_t { kF32, kF64, kF16, kU8, kI8, kU16, kI16, kU32, kI32, kU64, kI64, kBool };
-enum class Activation : int32_t { kNone, kRelu, kSigmoid, kTanh };
 enum class Loss : int32_t {
   kSparseCrossentropy,
   kCategoricalCrossentropy,
@@ -37,6 +36,50 @@ enum class Reduction : int32_t { kSumOverBatchSize, kSum, kMeanWithSampleWeight 
 enum class Accuracy : int32_t { kNone, kSparse, kCategorical, kBinary };
 enum class Optimizer : int32_t { kSgd, kAdam };
 enum class Math : int32_t { kDefault, kStrict, kFast };
+
+// What the backward pass of an operator reads besides dy.
+enum class Saves : int32_t { kNothing, kX, kY, kXAndY };
+
+// X(operator, forward step, saved): the activations that work element by element. y is saved where the
+// gradient follows from it without loss; softsign's decays so slowly that 1 - |y| would leave few digits of
+// it.
+#define FASTCNN_ACTIVATIONS(X)          \
+  X(relu, activation_fwd, kY)           \
+  X(sigmoid, activation_fwd, kY)        \
+  X(tanh, activation_fwd, kY)           \
+  X(relu6, activation_fwd, kY)          \
+  X(leaky_relu, activation_fwd, kY)     \
+  X(general_relu, activation_fwd, kX)   \
+  X(elu, activation_fwd, kY)            \
+  X(selu, activation_fwd, kY)           \
+  X(celu, activation_fwd, kY)           \
+  X(gelu, activation_fwd, kX)           \
+  X(gelu_tanh, activation_fwd, kX)      \
+  X(silu, activation_fwd, kX)           \
+  X(mish, activation_fwd, kX)           \
+  X(softplus, activation_fwd, kY)       \
+  X(softsign, activation_fwd, kX)       \
+  X(log_sigmoid, activation_fwd, kY)    \
+  X(exponential, activation_fwd, kY)    \
+  X(hard_sigmoid, activation_fwd, kY)   \
+  X(hard_silu, activation_fwd, kX)      \
+  X(hard_tanh, activation_fwd, kY)      \
+  X(hard_shrink, activation_fwd, kY)    \
+  X(soft_shrink, activation_fwd, kY)    \
+  X(tanh_shrink, activation_fwd, kX)    \
+  X(threshold, activation_fwd, kX)      \
+  X(sparse_plus, activation_fwd, kX)    \
+  X(sparse_sigmoid, activation_fwd, kY) \
+  X(squareplus, activation_fwd, kY)
+
+enum class Activation : int32_t {
+  kNone,
+#define FASTCNN_ACTIVATION(name, forward, saves) k_##name,
+  FASTCNN_ACTIVATIONS(FASTCNN_ACTIVATION)
+#undef FASTCNN_ACTIVATION
+      kCount,
+  kRelu = k_relu  // the one that kernels know by name
+};
 
 struct Conv2dShape {
   int64_t n, h, w, c;
@@ -72,6 +115,7 @@ struct GemmShape {
 struct FlatShape {
   int64_t count;
   Activation activation;
+  float alpha, beta, gamma;  // its parameters: plan/validate_activation.cpp names them
 };
 
 // Rows of a [rows, cols] matrix: softmax, column sums.

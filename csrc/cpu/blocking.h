@@ -8,7 +8,7 @@
 #include "chunks.h"
 #include "correlation.h"
 #include "kernels.h"
-#include "kernels/elementwise.h"
+#include "kernels/activation.h"
 #include "kernels/tile.h"
 
 namespace fastcnn {
@@ -43,10 +43,9 @@ inline void sum_parts(Context& context, const float* x, int64_t parts, int64_t c
 // Activations that are not in a tile's epilogue: one more pass over y, [0, count).
 inline void finish_activation(Context& context, Activation activation, float* y, int64_t count) {
   if (activation == Activation::kNone || activation == Activation::kRelu) return;
-  const ElementwiseKernels& k = *kernels().elementwise;
-  const auto f = activation == Activation::kSigmoid ? k.sigmoid_fwd : k.tanh_fwd;
+  const ActivationForward f = kernels().activation->fwd[static_cast<int>(activation)];
   for_each_chunk(context, count, kChunk,
-                 [&](int64_t begin, int64_t end) { f(y + begin, y + begin, end - begin); });
+                 [&](int64_t begin, int64_t end) { f(y + begin, y + begin, end - begin, {}); });
 }
 
 inline double conv_flops(const Conv2dShape& v) {

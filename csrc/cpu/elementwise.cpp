@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps on flat arrays: activations, rescaling, sums of two, dropout. Chunks of the arrays go to the kernels
-// of cpu/kernels/elementwise.
+// Steps on flat arrays: rescaling, sums of two, dropout. Chunks of the arrays go to the kernels of
+// cpu/kernels/elementwise.
 #include "kernels/elementwise.h"
 
 #include <cmath>
@@ -10,61 +10,6 @@
 
 namespace fastcnn {
 namespace cpu {
-
-namespace {
-
-using Forward = void (*)(const float* x, float* y, int64_t count);
-using Backward = void (*)(const float* dy, const float* y, float* dx, int64_t count);
-
-Forward forward(Activation activation) {
-  const ElementwiseKernels& k = *kernels().elementwise;
-  if (activation == Activation::kRelu) return k.relu_fwd;
-  if (activation == Activation::kSigmoid) return k.sigmoid_fwd;
-  return k.tanh_fwd;
-}
-
-Backward backward(Activation activation) {
-  const ElementwiseKernels& k = *kernels().elementwise;
-  if (activation == Activation::kRelu) return k.relu_bwd;
-  if (activation == Activation::kSigmoid) return k.sigmoid_bwd;
-  return k.tanh_bwd;
-}
-
-}  // namespace
-
-bool supports_activation_fwd_flat(const OpDescriptor& op) {
-  return op.activation_fwd.activation != Activation::kNone;
-}
-
-void prepare_activation_fwd_flat(Prepared* p) {
-  const double count = double(p->op.activation_fwd.count);
-  set_cost(p, count, 8 * count);
-}
-
-void run_activation_fwd_flat(const Prepared& p, const Operands& operands, Context& context) {
-  const Forward f = forward(p.op.activation_fwd.activation);
-  const float* x = input(operands, 0);
-  float* y = output(operands, 0);
-  for_each_chunk(context, p.op.activation_fwd.count, kChunk,
-                 [&](int64_t begin, int64_t end) { f(x + begin, y + begin, end - begin); });
-}
-
-bool supports_activation_bwd_flat(const OpDescriptor& op) {
-  return op.activation_bwd.activation != Activation::kNone;
-}
-
-void prepare_activation_bwd_flat(Prepared* p) {
-  const double count = double(p->op.activation_bwd.count);
-  set_cost(p, 3 * count, 12 * count);
-}
-
-void run_activation_bwd_flat(const Prepared& p, const Operands& operands, Context& context) {
-  const Backward f = backward(p.op.activation_bwd.activation);
-  const float *dy = input(operands, 0), *y = input(operands, 1);
-  float* dx = output(operands, 0);
-  for_each_chunk(context, p.op.activation_bwd.count, kChunk,
-                 [&](int64_t begin, int64_t end) { f(dy + begin, y + begin, dx + begin, end - begin); });
-}
 
 bool supports_rescale_flat(const OpDescriptor&) { return true; }
 

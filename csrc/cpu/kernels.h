@@ -12,6 +12,7 @@ namespace cpu {
   X(tile, TileKernels)               \
   X(depthwise, DepthwiseKernels)     \
   X(pool2d, Pool2dKernels)           \
+  X(activation, ActivationKernels)   \
   X(elementwise, ElementwiseKernels) \
   X(softmax, SoftmaxKernels)         \
   X(loss, LossKernels)               \

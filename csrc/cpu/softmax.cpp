@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Softmax over the rows of a matrix, forward and backward. Some rows at a time go to cpu/kernels/softmax.
+// Softmax and its logarithm over the rows of a matrix, forward and backward. Some rows at a time go to
+// cpu/kernels/softmax.
 #include "kernels/softmax.h"
 
 #include "chunks.h"
@@ -8,37 +9,56 @@
 namespace fastcnn {
 namespace cpu {
 
-bool supports_softmax_fwd_rows(const OpDescriptor&) { return true; }
+namespace {
 
-void prepare_softmax_fwd_rows(Prepared* p) {
-  const double count = double(p->op.softmax_fwd.rows) * p->op.softmax_fwd.cols;
-  set_cost(p, 5 * count, 8 * count);
+void prepare_rows(Prepared* p, const RowsShape& s, double flops, double bytes) {
+  const double count = double(s.rows) * s.cols;
+  set_cost(p, flops * count, bytes * count);
 }
 
-void run_softmax_fwd_rows(const Prepared& p, const Operands& operands, Context& context) {
-  const RowsShape& s = p.op.softmax_fwd;
+template <class F>
+void run_fwd(const RowsShape& s, const Operands& operands, Context& context, F kernel) {
   const float* x = input(operands, 0);
   float* y = output(operands, 0);
   for_each_chunk(context, s.rows, rows_per_chunk(s.cols), [&](int64_t begin, int64_t end) {
-    kernels().softmax->fwd(x + begin * s.cols, y + begin * s.cols, end - begin, s.cols);
+    kernel(x + begin * s.cols, y + begin * s.cols, end - begin, s.cols);
   });
 }
 
-bool supports_softmax_bwd_rows(const OpDescriptor&) { return true; }
-
-void prepare_softmax_bwd_rows(Prepared* p) {
-  const double count = double(p->op.softmax_bwd.rows) * p->op.softmax_bwd.cols;
-  set_cost(p, 4 * count, 12 * count);
-}
-
-void run_softmax_bwd_rows(const Prepared& p, const Operands& operands, Context& context) {
-  const RowsShape& s = p.op.softmax_bwd;
+template <class F>
+void run_bwd(const RowsShape& s, const Operands& operands, Context& context, F kernel) {
   const float *dy = input(operands, 0), *y = input(operands, 1);
   float* dx = output(operands, 0);
   for_each_chunk(context, s.rows, rows_per_chunk(s.cols), [&](int64_t begin, int64_t end) {
     const int64_t at = begin * s.cols;
-    kernels().softmax->bwd(dy + at, y + at, dx + at, end - begin, s.cols);
+    kernel(dy + at, y + at, dx + at, end - begin, s.cols);
   });
+}
+
+}  // namespace
+
+bool supports_softmax_fwd_rows(const OpDescriptor&) { return true; }
+void prepare_softmax_fwd_rows(Prepared* p) { prepare_rows(p, p->op.softmax_fwd, 5, 8); }
+void run_softmax_fwd_rows(const Prepared& p, const Operands& operands, Context& context) {
+  run_fwd(p.op.softmax_fwd, operands, context, kernels().softmax->fwd);
+}
+
+bool supports_softmax_bwd_rows(const OpDescriptor&) { return true; }
+void prepare_softmax_bwd_rows(Prepared* p) { prepare_rows(p, p->op.softmax_bwd, 4, 12); }
+void run_softmax_bwd_rows(const Prepared& p, const Operands& operands, Context& context) {
+  run_bwd(p.op.softmax_bwd, operands, context, kernels().softmax->bwd);
+}
+
+bool supports_log_softmax_fwd_rows(const OpDescriptor&) { return true; }
+void prepare_log_softmax_fwd_rows(Prepared* p) { prepare_rows(p, p->op.log_softmax_fwd, 5, 8); }
+void run_log_softmax_fwd_rows(const Prepared& p, const Operands& operands, Context& context) {
+  run_fwd(p.op.log_softmax_fwd, operands, context, kernels().softmax->log_fwd);
+}
+
+bool supports_log_softmax_bwd_rows(const OpDescriptor&) { return true; }
+void prepare_log_softmax_bwd_rows(Prepared* p) { prepare_rows(p, p->op.log_softmax_bwd, 4, 12); }
+void run_log_softmax_bwd_rows(const Prepared& p, const Operands& operands, Context& context) {
+  run_bwd(p.op.log_softmax_bwd, operands, context, kernels().softmax->log_bwd);
 }
 
 }  // namespace cpu

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "plan.h"
+#include "validate_activation.h"
 
 namespace fastcnn {
 namespace {
@@ -77,9 +78,9 @@ std::string text(const RescaleShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const OptimizerShape& s) { return print("[%lld]", ll(s.count)); }
 
 std::string epilogue_text(const Epilogue& e) {
-  static const char* const names[] = {"", " + relu", " + sigmoid", " + tanh"};
-  return std::string(e.bias ? " + bias" : "") + names[static_cast<int>(e.activation)] +
-         (e.relu_mask ? " + mask" : "");
+  const bool activation = e.activation != Activation::kNone;
+  return std::string(e.bias ? " + bias" : "") + (activation ? " + " : "") +
+         (activation ? info(e.activation).name : "") + (e.relu_mask ? " + mask" : "");
 }
 
 std::string shapes_text(const OpDescriptor& op) {

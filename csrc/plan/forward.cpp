@@ -4,6 +4,7 @@
 // Rescaling into the gather, a last softmax into a cross-entropy (log-softmax keeps what a rounded
 // probability loses, as Keras does).
 #include "operator.h"
+#include "validate_activation.h"
 
 namespace fastcnn {
 
@@ -26,9 +27,11 @@ bool saves_input(Op op) {
   return saves == Saves::kX || saves == Saves::kXAndY;
 }
 
-// An activation whose input may be lost: its gradient does not read it.
-bool can_follow(const Builder& b, Op op) {
-  return info(op).forward == Step::k_activation_fwd && (b.mode() != Mode::kTrain || !saves_input(op));
+// An activation without parameters whose input may be lost: its gradient does not read it.
+bool can_follow(const Builder& b, const Node& node) {
+  return info(node.op).forward == Step::k_activation_fwd &&
+         parameters_of(node.forward.activation_fwd.activation) == 0 &&
+         (b.mode() != Mode::kTrain || !saves_input(node.op));
 }
 
 }  // namespace
@@ -56,7 +59,7 @@ void forward_fused(Builder& b, int i, NewStep step) {
   step.out = {b.value[i]};
   step.name = node.name;
   const int next = node.consumers.size() == 1 && !node.output ? node.consumers[0] : -1;
-  if (next >= 0 && !b.done[next] && can_follow(b, b.node(next).op)) {
+  if (next >= 0 && !b.done[next] && can_follow(b, b.node(next))) {
     NewStep fused = step;
     fused.op.epilogue.activation = b.node(next).forward.activation_fwd.activation;
     if (b.try_add(fused)) {

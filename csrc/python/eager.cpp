@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "../cpu/cpu.h"
+#include "../plan/validate_activation.h"
 
 namespace fastcnn {
 namespace {
@@ -15,7 +16,20 @@ void to_channels_last(int64_t* v, int rank) { std::rotate(v + 1, v + 2, v + rank
 
 int activation_of(const char* op, py::handle value) {
   if (value.is_none()) return kNoActivation;
-  return choice(op, "activation", value, {"linear", "relu", "sigmoid", "tanh", "softmax"});
+  const std::string name = text(op, "activation", value);
+  std::string names;
+  for (int i = 0; i < kSoftmax; ++i) {
+    const Activation kind = static_cast<Activation>(i);
+    if (!has_defaults(kind) || kind == Activation::k_general_relu) continue;
+    if (name == info(kind).name) return i;
+    names += info(kind).name + std::string(", ");
+  }
+  if (name == "softmax") return kSoftmax;
+  if (name == "log_softmax") return kLogSoftmax;
+  if (name == "swish") return static_cast<int>(Activation::k_silu);
+  if (name == "hard_swish") return static_cast<int>(Activation::k_hard_silu);
+  fail(Code::kArgument, "%s: activation is '%.20s', wanted %ssoftmax or log_softmax", op, name.c_str(),
+       names.c_str());
 }
 
 Math math_of(const char* op, py::handle value) {
@@ -56,11 +70,13 @@ void run(const OpDescriptor& op, const Operands& operands) {
 
 void activate(int activation, float* y, int64_t rows, int64_t cols) {
   if (activation == kNoActivation) return;
-  OpDescriptor op = make_op(activation == kSoftmax ? Step::k_softmax_fwd : Step::k_activation_fwd);
-  if (activation == kSoftmax)
+  OpDescriptor op = make_op(activation == kSoftmax      ? Step::k_softmax_fwd
+                            : activation == kLogSoftmax ? Step::k_log_softmax_fwd
+                                                        : Step::k_activation_fwd);
+  if (activation >= kSoftmax)
     op.softmax_fwd = {rows, cols};
   else
-    op.activation_fwd = {rows * cols, static_cast<Activation>(activation)};
+    op.activation_fwd = activation_shape(static_cast<Activation>(activation), rows * cols);
   run(op, {{y}, {y}});
 }
 

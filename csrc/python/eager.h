@@ -10,8 +10,10 @@ namespace fastcnn {
 
 using Inputs = std::initializer_list<const ArrayView*>;
 
-// Activations that an eager operator applies to its output; ReLU is fused, the others are a second step.
-constexpr int kNoActivation = 0, kRelu = 1, kSigmoid = 2, kTanh = 3, kSoftmax = 4;
+// Activations that an eager operator applies to its output: an Activation, or one over rows. ReLU is fused,
+// the others are a second step.
+constexpr int kNoActivation = 0, kRelu = static_cast<int>(Activation::kRelu);
+constexpr int kSoftmax = static_cast<int>(Activation::kCount), kLogSoftmax = kSoftmax + 1;
 int activation_of(const char* op, py::handle value);
 
 Math math_of(const char* op, py::handle value);

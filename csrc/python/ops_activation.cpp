@@ -1,60 +1,110 @@
 // SPDX-License-Identifier: Apache-2.0
-// Activations and their gradients on arrays.
+// Activations and their gradients on arrays of any rank from 1: those that work element by element, by name
+// and parameters, then softmax and its logarithm over the last axis.
+#include "../plan/validate_activation.h"
 #include "eager.h"
 #include "ops.h"
 
 namespace fastcnn {
 namespace {
 
-// Elementwise operators and softmax (over the last axis), of any rank from 1.
-const char* const kActivations[5] = {"", "relu", "sigmoid", "tanh", "softmax"};
-const char* const kActivationsBwd[5] = {"", "relu_bwd", "sigmoid_bwd", "tanh_bwd", "softmax_bwd"};
-
-OpDescriptor activation_step(int kind, bool bwd, const ArrayView& v) {
-  const int64_t count = element_count("activation", "x", v.shape, v.rank), cols = v.shape[v.rank - 1];
-  if (kind == kSoftmax) {
-    OpDescriptor step = make_op(bwd ? Step::k_softmax_bwd : Step::k_softmax_fwd);
-    step.softmax_fwd = {count / cols, cols};
-    return step;
-  }
-  OpDescriptor step = make_op(bwd ? Step::k_activation_bwd : Step::k_activation_fwd);
-  step.activation_fwd = {count, static_cast<Activation>(kind)};
-  return step;
+Activation activation_named(const std::string& name) {
+  for (int i = 1; i < static_cast<int>(Activation::kCount); ++i)
+    if (name == info(static_cast<Activation>(i)).name) return static_cast<Activation>(i);
+  fail(Code::kArgument, "activation: '%.40s' is no elementwise activation", name.c_str());
 }
 
-template <int kind>
-py::array activation_fwd(py::handle x, py::handle out) {
-  const char* op = kActivations[kind];
-  const ArrayView xv = any_rank_view(op, "x", x);
-  py::array y = output(op, out, std::vector<int64_t>(xv.shape, xv.shape + xv.rank), {&xv}), keep;
-  run(activation_step(kind, false, xv), {{dense(xv, &keep)}, {y.mutable_data()}});
+// For messages: both forms of GELU are one operator to the user.
+const ActivationInfo& shown(Activation activation) {
+  return info(activation == Activation::k_gelu_tanh ? Activation::k_gelu : activation);
+}
+
+FlatShape flat_shape(const char* op, Activation activation, const ArrayView& v, const py::tuple& parameters) {
+  double values[3] = {};
+  if (static_cast<int>(parameters.size()) != parameters_of(activation))
+    fail(Code::kArgument, "%s: %zu parameters came, wanted %d", op, parameters.size(),
+         parameters_of(activation));
+  for (size_t i = 0; i < parameters.size(); ++i)
+    values[i] = real_number(op, parameter_name(activation, static_cast<int>(i)), parameters[i]);
+  return activation_shape(op, activation, element_count(op, "x", v.shape, v.rank), values);
+}
+
+RowsShape rows_shape(const char* op, const ArrayView& v) {
+  const int64_t cols = v.shape[v.rank - 1];
+  return {element_count(op, "x", v.shape, v.rank) / cols, cols};
+}
+
+py::array run_fwd(const char* op, const OpDescriptor& step, const ArrayView& x, py::handle out) {
+  py::array y = output(op, out, shape_of(x), {&x}), keep;
+  run(step, {{dense(x, &keep)}, {y.mutable_data()}});
   return y;
 }
 
-template <int kind>
-py::array activation_bwd(py::handle dy, py::handle y, py::handle out) {
-  const char* op = kActivationsBwd[kind];
-  const ArrayView dyv = any_rank_view(op, "dy", dy), yv = float_view(op, "y", y, dyv.rank);
-  if (!std::equal(dyv.shape, dyv.shape + dyv.rank, yv.shape))
-    fail(Code::kShape, "%s: dy has shape %s and y %s, wanted equal shapes", op,
-         ShapeText(dyv.shape, dyv.rank).text, ShapeText(yv.shape, yv.rank).text);
-  py::array dx = output(op, out, std::vector<int64_t>(yv.shape, yv.shape + yv.rank), {&dyv, &yv}), keep_dy,
-            keep_y;
-  run(activation_step(kind, true, yv), {{dense(dyv, &keep_dy), dense(yv, &keep_y)}, {dx.mutable_data()}});
+// dy and what the forward pass saved, which must agree.
+struct Saved {
+  ArrayView dy, saved;
+  Saved(const char* op, const char* argument, py::handle gradient, py::handle value)
+      : dy(any_rank_view(op, "dy", gradient)), saved(float_view(op, argument, value, dy.rank)) {
+    if (!std::equal(dy.shape, dy.shape + dy.rank, saved.shape))
+      fail(Code::kShape, "%s: dy has shape %s and %s %s, wanted equal shapes", op,
+           ShapeText(dy.shape, dy.rank).text, argument, ShapeText(saved.shape, saved.rank).text);
+  }
+};
+
+py::array run_bwd(const char* op, const OpDescriptor& step, const Saved& in, py::handle out) {
+  py::array dx = output(op, out, shape_of(in.dy), {&in.dy, &in.saved}), keep_dy, keep_saved;
+  run(step, {{dense(in.dy, &keep_dy), dense(in.saved, &keep_saved)}, {dx.mutable_data()}});
   return dx;
+}
+
+py::array activation(const std::string& name, py::handle x, const py::tuple& parameters, py::handle out) {
+  const Activation kind = activation_named(name);
+  const char* op = shown(kind).name;
+  const ArrayView xv = any_rank_view(op, "x", x);
+  OpDescriptor step = make_op(Step::k_activation_fwd);
+  step.activation_fwd = flat_shape(op, kind, xv, parameters);
+  return run_fwd(op, step, xv, out);
+}
+
+py::array activation_bwd(const std::string& name, py::handle dy, py::handle saved,
+                         const py::tuple& parameters, py::handle out) {
+  const Activation kind = activation_named(name);
+  const char* op = shown(kind).name_bwd;
+  const Saved in(op, info(kind).saves == Saves::kX ? "x" : "y", dy, saved);
+  OpDescriptor step = make_op(Step::k_activation_bwd);
+  step.activation_bwd = flat_shape(op, kind, in.dy, parameters);
+  return run_bwd(op, step, in, out);
+}
+
+template <Step step_of>
+py::array softmax(py::handle x, py::handle out) {
+  const char* op = step_of == Step::k_softmax_fwd ? "softmax" : "log_softmax";
+  const ArrayView xv = any_rank_view(op, "x", x);
+  OpDescriptor step = make_op(step_of);
+  step.softmax_fwd = rows_shape(op, xv);
+  return run_fwd(op, step, xv, out);
+}
+
+template <Step step_of>
+py::array softmax_bwd(py::handle dy, py::handle y, py::handle out) {
+  const char* op = step_of == Step::k_softmax_bwd ? "softmax_bwd" : "log_softmax_bwd";
+  const Saved in(op, "y", dy, y);
+  OpDescriptor step = make_op(step_of);
+  step.softmax_bwd = rows_shape(op, in.dy);
+  return run_bwd(op, step, in, out);
 }
 
 }  // namespace
 
 void bind_activation_ops(py::module_& m) {
-  m.def("relu", &activation_fwd<kRelu>, py::arg("x"), py::arg("out"));
-  m.def("sigmoid", &activation_fwd<kSigmoid>, py::arg("x"), py::arg("out"));
-  m.def("tanh", &activation_fwd<kTanh>, py::arg("x"), py::arg("out"));
-  m.def("softmax", &activation_fwd<kSoftmax>, py::arg("x"), py::arg("out"));
-  m.def("relu_bwd", &activation_bwd<kRelu>, py::arg("dy"), py::arg("y"), py::arg("out"));
-  m.def("sigmoid_bwd", &activation_bwd<kSigmoid>, py::arg("dy"), py::arg("y"), py::arg("out"));
-  m.def("tanh_bwd", &activation_bwd<kTanh>, py::arg("dy"), py::arg("y"), py::arg("out"));
-  m.def("softmax_bwd", &activation_bwd<kSoftmax>, py::arg("dy"), py::arg("y"), py::arg("out"));
+  m.def("activation", &activation, py::arg("name"), py::arg("x"), py::arg("parameters"), py::arg("out"));
+  m.def("activation_bwd", &activation_bwd, py::arg("name"), py::arg("dy"), py::arg("saved"),
+        py::arg("parameters"), py::arg("out"));
+  m.def("softmax", &softmax<Step::k_softmax_fwd>, py::arg("x"), py::arg("out"));
+  m.def("log_softmax", &softmax<Step::k_log_softmax_fwd>, py::arg("x"), py::arg("out"));
+  m.def("softmax_bwd", &softmax_bwd<Step::k_softmax_bwd>, py::arg("dy"), py::arg("y"), py::arg("out"));
+  m.def("log_softmax_bwd", &softmax_bwd<Step::k_log_softmax_bwd>, py::arg("dy"), py::arg("y"),
+        py::arg("out"));
 }
 
 }  // namespace fastcnn

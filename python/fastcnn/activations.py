@@ -1,12 +1,76 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activation functions on arrays; each may be given to a layer in place of its name."""
+"""Activation functions on arrays, with Keras's names and defaults.
+
+Each may be given to a layer in place of its name; the layer then uses the default parameters.
+"""
 
 from __future__ import annotations
 
-from fastcnn.ops import relu, sigmoid, softmax, tanh
+from fastcnn import ops
+from fastcnn.ops import (
+    celu,
+    elu,
+    exponential,
+    hard_shrink,
+    hard_sigmoid,
+    hard_silu,
+    hard_tanh,
+    leaky_relu,
+    log_sigmoid,
+    log_softmax,
+    mish,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    soft_shrink,
+    softmax,
+    softplus,
+    softsign,
+    sparse_plus,
+    sparse_sigmoid,
+    squareplus,
+    tanh,
+    tanh_shrink,
+    threshold,
+)
 from fastcnn.ops.types import Array
 
-__all__ = ["linear", "relu", "sigmoid", "softmax", "tanh"]
+__all__ = [
+    "celu",
+    "elu",
+    "exponential",
+    "gelu",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "soft_shrink",
+    "softmax",
+    "softplus",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
+    "swish",
+    "tanh",
+    "tanh_shrink",
+    "threshold",
+]
+
+swish = silu
+hard_swish = hard_silu
 
 
 def linear(x: Array) -> Array:
@@ -20,3 +84,33 @@ def linear(x: Array) -> Array:
     array([1.], dtype=float32)
     """
     return x
+
+
+def relu(
+    x: Array, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> Array:
+    """``max(x, 0)``, or what the parameters of `fastcnn.ops.general_relu` make of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import activations
+    >>> activations.relu(np.array([-2, 2, 9], np.float32), max_value=6)
+    array([0., 2., 6.], dtype=float32)
+    """
+    if negative_slope == 0 and max_value is None and threshold == 0:
+        return ops.relu(x)
+    return ops.general_relu(x, negative_slope, max_value, threshold)
+
+
+def gelu(x: Array, approximate: bool = False) -> Array:
+    """`fastcnn.ops.gelu`, exact by default, as in Keras.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import activations
+    >>> activations.gelu(np.ones(1, np.float32)).round(3)
+    array([0.841], dtype=float32)
+    """
+    return ops.gelu(x, approximate)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Softmax and its gradient."""
+"""Softmax, its logarithm, and their gradients."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from fastcnn import ops
 from fastcnn.testing import cases
-from fastcnn.testing.calls import Call, rows_calls
+from fastcnn.testing.calls import Call, softmax_calls
 from fastcnn.testing.check import check_bound
 from fastcnn.testing.compare import assert_same_bits, gamma
 
-CALLS = [call for case in cases.ROWS for call in rows_calls(case) if call.op.startswith("softmax")]
+CALLS = [call for case in cases.ROWS for call in softmax_calls(case)]
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
@@ -44,3 +44,21 @@ def test_nan_spoils_its_row_alone() -> None:
 def test_last_axis_of_any_rank(rng: np.random.Generator) -> None:
     x = rng.standard_normal((2, 3, 4, 5)).astype(np.float32)
     assert_same_bits(ops.softmax(x), ops.softmax(x.reshape(24, 5)).reshape(x.shape), "softmax")
+
+
+@pytest.mark.parametrize("cols", [1, 2, 10, 17, 1000])
+def test_logarithm_agrees_with_softmax(cols: int, rng: np.random.Generator) -> None:
+    x = (rng.standard_normal((50, cols)) * 20.0).astype(np.float32)
+    total = np.exp(ops.log_softmax(x).astype(np.float64)).sum(axis=-1)
+    distance = float(np.ptp(x, axis=-1).max())
+    assert np.abs(total - 1.0).max() <= gamma(2 * distance + cols + 8)
+
+
+def test_logarithm_at_the_ends() -> None:
+    x = np.array([[3e38, 3e38], [0.0, -np.inf], [np.nan, 0.0]], np.float32)
+    y = ops.log_softmax(x)
+    assert np.abs(y[0] + np.log(2.0)).max() <= gamma(2)
+    assert y[1].tolist() == [0.0, -np.inf]
+    assert np.isnan(y[2]).all()
+    # The gradient where a probability is 0 is that of dy alone.
+    assert ops.log_softmax_bwd(np.array([[1, 2]], np.float32), y[1:2]).tolist() == [[-2.0, 2.0]]

@@ -45,6 +45,24 @@ FASTCNN_INLINE void for_each_vector(int64_t count, F f) {
   for_each_block<1>(count, f);
 }
 
+// y[i] = f(x[i]) of vectors; y may be x: a block is read before it is written.
+template <class F>
+FASTCNN_INLINE void map(const float* x, float* y, int64_t count, F f) {
+  for_each_block<2>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    FASTCNN_UNROLL
+    for (int v = 0; v < block.kVectors; ++v, i += kLanes) block.put(y + i, f(block.get(x + i)));
+  });
+}
+
+template <class F>
+FASTCNN_INLINE void map(const float* a, const float* b, float* y, int64_t count, F f) {
+  for_each_block<2>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    FASTCNN_UNROLL
+    for (int v = 0; v < block.kVectors; ++v, i += kLanes)
+      block.put(y + i, f(block.get(a + i), block.get(b + i)));
+  });
+}
+
 }  // namespace
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

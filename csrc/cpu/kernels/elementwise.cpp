@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// y[i] = f(x[i]), and dx[i] = dy[i] f'(x[i]) written with y[i], so x need not be kept.
+// y[i] = scale x[i] + offset, and y[i] = x[i] / (1 - rate) where the mask of a dropout keeps it, else 0.
 // Called with pieces of flat arrays by cpu/elementwise.cpp.
 #include "elementwise.h"
 
@@ -11,45 +11,6 @@ namespace fastcnn {
 namespace cpu {
 namespace FASTCNN_ISA_NS {
 namespace {
-
-// y may be x: a block is read before it is written.
-template <class F>
-FASTCNN_INLINE void map(const float* x, float* y, int64_t count, F f) {
-  for_each_block<2>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
-    FASTCNN_UNROLL
-    for (int v = 0; v < block.kVectors; ++v, i += kLanes) block.put(y + i, f(block.get(x + i)));
-  });
-}
-
-template <class F>
-FASTCNN_INLINE void map(const float* a, const float* b, float* y, int64_t count, F f) {
-  for_each_block<2>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
-    FASTCNN_UNROLL
-    for (int v = 0; v < block.kVectors; ++v, i += kLanes)
-      block.put(y + i, f(block.get(a + i), block.get(b + i)));
-  });
-}
-
-void relu_fwd(const float* x, float* y, int64_t count) {
-  map(x, y, count, [](Vec v) { return relu(v); });
-}
-void sigmoid_fwd(const float* x, float* y, int64_t count) {
-  map(x, y, count, [](Vec v) { return sigmoid(v); });
-}
-void tanh_fwd(const float* x, float* y, int64_t count) {
-  map(x, y, count, [](Vec v) { return tanh(v); });
-}
-
-// A NaN in y passes dy on, as the fused masks do: "0 where y <= 0".
-void relu_bwd(const float* dy, const float* y, float* dx, int64_t count) {
-  map(dy, y, dx, count, [](Vec g, Vec v) { return v <= Vec{} ? Vec{} : g; });
-}
-void sigmoid_bwd(const float* dy, const float* y, float* dx, int64_t count) {
-  map(dy, y, dx, count, [](Vec g, Vec v) { return g * (v * (1.0f - v)); });
-}
-void tanh_bwd(const float* dy, const float* y, float* dx, int64_t count) {
-  map(dy, y, dx, count, [](Vec g, Vec v) { return g * ((1.0f - v) * (1.0f + v)); });
-}
 
 // Two roundings, as in the gather: a rescaling fused into it has the same bits.
 void rescale(const float* x, float* y, int64_t count, float scale, float offset) {
@@ -119,8 +80,7 @@ void dropout(const float* x, float* y, int64_t begin, int64_t end, const Dropout
 }  // namespace
 
 extern const ElementwiseKernels elementwise_kernels;
-const ElementwiseKernels elementwise_kernels = {relu_fwd, sigmoid_fwd, tanh_fwd, relu_bwd, sigmoid_bwd,
-                                                tanh_bwd, rescale,     add,      dropout};
+const ElementwiseKernels elementwise_kernels = {rescale, add, dropout};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

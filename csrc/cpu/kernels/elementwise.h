@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Element by element over flat arrays: activations and their gradients, rescaling, sums, dropout. y may be x.
+// Element by element over flat arrays: rescaling, sums, dropout. y may be x.
 #pragma once
 #include "../../base/shape.h"
 
@@ -13,12 +13,6 @@ struct DropoutMask {
 };
 
 struct ElementwiseKernels {
-  void (*relu_fwd)(const float* x, float* y, int64_t count);
-  void (*sigmoid_fwd)(const float* x, float* y, int64_t count);
-  void (*tanh_fwd)(const float* x, float* y, int64_t count);
-  void (*relu_bwd)(const float* dy, const float* y, float* dx, int64_t count);
-  void (*sigmoid_bwd)(const float* dy, const float* y, float* dx, int64_t count);
-  void (*tanh_bwd)(const float* dy, const float* y, float* dx, int64_t count);
   void (*rescale)(const float* x, float* y, int64_t count, float scale, float offset);
   void (*add)(const float* a, const float* b, float* y, int64_t count);  // y may be a or b
   // Elements [begin, end) of the arrays x and y; begin is a multiple of 16.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Softmax y = exp(x - max x) / sum, its gradient dx = y (dy - sum(dy y)), and the losses of a row with target
+// Softmax y = exp(x - max x) / sum, its gradient dx = y (dy - sum(dy y)), log-softmax y = x - max x -
+// log(sum), its gradient dx = dy - exp(y) sum(dy), and the losses of a row with target
 // t, for q = softmax(x), or x / sum(x) of probabilities:
 //   from logits         L = -sum_j t_j log q_j                       dL/dx = q sum(t) - t
 //   from probabilities  L = -sum_j t_j log clip(q_j)                 dL/dx = (sum over unclipped t - t/q) /
@@ -69,6 +70,30 @@ void bwd(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols)
     const float sum = lane_sum(sums);
     for_each_vector(cols, [&](auto block, int64_t j) FASTCNN_INLINED {
       block.put(dx + j, block.get(y + j) * (block.get(dy + j) - sum));
+    });
+  }
+}
+
+void log_fwd(const float* x, float* y, int64_t rows, int64_t cols) {
+  for (int64_t r = 0; r < rows; ++r, x += cols, y += cols) {
+    const float highest = greatest_of<Across>(x, cols);
+    Vec sums = {};
+    for_each_vector(cols, [&](auto block, int64_t j) FASTCNN_INLINED {
+      sums += block.only(exp(block.get(x + j) - highest), Vec{});
+    });
+    const float log_sum = log(broadcast(lane_sum(sums)))[0];
+    for_each_vector(cols, [&](auto block, int64_t j)
+                              FASTCNN_INLINED { block.put(y + j, (block.get(x + j) - highest) - log_sum); });
+  }
+}
+
+void log_bwd(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols) {
+  for (int64_t r = 0; r < rows; ++r, dy += cols, y += cols, dx += cols) {
+    Vec sums = {};
+    for_each_vector(cols, [&](auto block, int64_t j) FASTCNN_INLINED { sums += block.get(dy + j); });
+    const float sum = lane_sum(sums);
+    for_each_vector(cols, [&](auto block, int64_t j) FASTCNN_INLINED {
+      block.put(dx + j, block.get(dy + j) - exp(block.get(y + j)) * sum);
     });
   }
 }
@@ -321,6 +346,8 @@ int64_t argmax(const float* x, int64_t count) {
 extern const SoftmaxKernels softmax_kernels;
 const SoftmaxKernels softmax_kernels = {fwd,
                                         bwd,
+                                        log_fwd,
+                                        log_bwd,
                                         from_logits<true>,
                                         from_probabilities<true>,
                                         from_logits<false>,

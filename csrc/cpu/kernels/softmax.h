@@ -9,6 +9,8 @@ namespace cpu {
 struct SoftmaxKernels {
   void (*fwd)(const float* x, float* y, int64_t rows, int64_t cols);
   void (*bwd)(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols);
+  void (*log_fwd)(const float* x, float* y, int64_t rows, int64_t cols);
+  void (*log_bwd)(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols);
   LossKernel sparse_from_logits, sparse_from_probabilities;
   LossKernel categorical_from_logits, categorical_from_probabilities;
   LossKernel focal_from_logits, focal_from_probabilities;

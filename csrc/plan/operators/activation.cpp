@@ -1,46 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rules of activations.
 #include "../operator.h"
+#include "../validate_activation.h"
 
 namespace fastcnn {
 namespace {
 
-template <Activation activation, int flops>
+template <Activation activation>
 void infer(Inference& f) {
-  f.node.forward.activation_fwd = {f.x().count, activation};
-  f.node.flops = flops * static_cast<double>(f.x().count);
+  double parameters[3] = {};
+  for (int i = 0; i < parameters_of(activation); ++i)
+    parameters[i] = f.attributes.real(parameter_name(activation, i));
+  f.node.forward.activation_fwd = activation_shape(f.label(), activation, f.x().count, parameters);
+  f.node.flops = (activation == Activation::kRelu ? 1 : 4) * static_cast<double>(f.x().count);
 }
 
+template <Saves saves>
 void gradient(Builder& b, int i) {
   OpDescriptor op = b.op(Step::k_activation_bwd);
   op.activation_bwd = b.forward_op(i).activation_fwd;
-  gradient_flat(b, i, op, {b.value[i]});
+  gradient_flat(b, i, op, {b.value[saves == Saves::kX ? b.node(i).inputs[0] : i]});
 }
 
 void gradient_relu(Builder& b, int i) {
   if (b.masked[i])
     b.pass_gradient(i, b.node(i).inputs[0]);
   else
-    gradient(b, i);
+    gradient<Saves::kY>(b, i);
 }
 
+// softmax and its logarithm: their shapes are the same struct.
 void infer_softmax(Inference& f) {
   const int64_t cols = f.x().shape.back();
   f.node.forward.softmax_fwd = {f.x().count / cols, cols};
   f.node.flops = 4.0 * static_cast<double>(f.x().count);  // subtract, exponential, sum, divide
 }
 
+template <Step step>
 void gradient_softmax(Builder& b, int i) {
-  OpDescriptor op = b.op(Step::k_softmax_bwd);
+  OpDescriptor op = b.op(step);
   op.softmax_bwd = b.forward_op(i).softmax_fwd;
   b.add_input_gradient(b.node(i).inputs[0], {op, {b.gradient[i], b.value[i]}, {}, b.node(i).name});
 }
 
+constexpr const char* layer_of(Activation activation) {
+  switch (activation) {
+    case Activation::k_relu:
+    case Activation::k_general_relu:
+      return "ReLU";
+    case Activation::k_leaky_relu:
+      return "LeakyReLU";
+    case Activation::k_elu:
+      return "ELU";
+    default:
+      return "Activation";
+  }
+}
+
+template <Activation activation, Saves saves>
+constexpr Rule rule_of() {
+  return {layer_of(activation), 1, infer<activation>, forward_flat,
+          activation == Activation::kRelu ? gradient_relu : gradient<saves>};
+}
+
 }  // namespace
 
-const Rule rule_relu = {"ReLU", 1, infer<Activation::kRelu, 1>, forward_flat, gradient_relu};
-const Rule rule_sigmoid = {"Activation", 1, infer<Activation::kSigmoid, 4>, forward_flat, gradient};
-const Rule rule_tanh = {"Activation", 1, infer<Activation::kTanh, 4>, forward_flat, gradient};
-const Rule rule_softmax = {"Softmax", 1, infer_softmax, forward_step, gradient_softmax};
+#define FASTCNN_ACTIVATION(name, forward, saves) \
+  const Rule rule_##name = rule_of<Activation::k_##name, Saves::saves>();
+FASTCNN_ACTIVATIONS(FASTCNN_ACTIVATION)
+#undef FASTCNN_ACTIVATION
+const Rule rule_softmax = {"Softmax", 1, infer_softmax, forward_step, gradient_softmax<Step::k_softmax_bwd>};
+const Rule rule_log_softmax = {"Activation", 1, infer_softmax, forward_step,
+                               gradient_softmax<Step::k_log_softmax_bwd>};
 
 }  // namespace fastcnn

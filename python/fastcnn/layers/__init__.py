@@ -9,7 +9,7 @@ an `Input`.
 
 from __future__ import annotations
 
-from fastcnn.layers.activation import Activation, ReLU, Softmax
+from fastcnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastcnn.layers.base import Layer
 from fastcnn.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from fastcnn.layers.convolution import Conv1D, Conv2D, Conv3D
@@ -27,6 +27,7 @@ Convolution3DTranspose = Conv3DTranspose
 SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D
 
 __all__ = [
+    "ELU",
     "Activation",
     "AveragePooling2D",
     "AvgPool2D",
@@ -50,6 +51,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LeakyReLU",
     "MaxPool2D",
     "MaxPooling2D",
     "ReLU",
@@ -67,8 +69,8 @@ CLASSES: dict[str, type[Layer]] = {
     each.__name__: each
     for each in (
         InputLayer, Activation, AveragePooling2D, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D,
-        Conv3DTranspose, Dense, DepthwiseConv1D, DepthwiseConv2D, Dropout, Flatten, MaxPooling2D, ReLU,
-        Rescaling, SeparableConv1D, SeparableConv2D, Softmax, SumPooling2D,
+        Conv3DTranspose, Dense, DepthwiseConv1D, DepthwiseConv2D, Dropout, ELU, Flatten, LeakyReLU,
+        MaxPooling2D, ReLU, Rescaling, SeparableConv1D, SeparableConv2D, Softmax, SumPooling2D,
     )
 }  # fmt: skip
 """All that a configuration may name."""

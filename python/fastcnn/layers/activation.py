@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from fastcnn._arguments import real
 from fastcnn.layers.base import ACTIVATIONS, Layer, Node, activation_name
 
 
@@ -15,8 +17,7 @@ class Activation(Layer):
     Parameters
     ----------
     activation
-        "relu", "sigmoid", "tanh", "softmax" (over the last axis), "linear", or a function of
-        `fastcnn.activations`.
+        A function of `fastcnn.activations`, or its name; softmax and log_softmax act on the last axis.
 
     Examples
     --------
@@ -39,18 +40,131 @@ class Activation(Layer):
 
 
 class ReLU(Layer):
-    """``max(x, 0)``; NaN stays NaN.
+    """``min(x, max_value)`` above the threshold, else ``negative_slope * (x - threshold)``; NaN stays NaN.
+
+    Parameters
+    ----------
+    max_value
+        None: no limit.
+    negative_slope, threshold
+        0 for the plain ``max(x, 0)``.
+
+    Raises
+    ------
+    ArgumentError
+        A number is negative or not finite.
 
     Examples
     --------
     >>> from fastcnn import Sequential, layers
-    >>> Sequential([layers.ReLU(input_shape=(1,))]).predict([[-2], [2]], verbose=0).tolist()
-    [[0.0], [2.0]]
+    >>> Sequential([layers.ReLU(3, input_shape=(1,))]).predict([[-2], [2], [4]], verbose=0).tolist()
+    [[0.0], [2.0], [3.0]]
     """
+
+    _fields = ("max_value", "negative_slope", "threshold")
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.max_value = None if max_value is None else real(max_value, self._where("max_value"), least=0)
+        self.negative_slope = real(negative_slope, self._where("negative_slope"), least=0)
+        self.threshold = real(threshold, self._where("threshold"), least=0)
+
+    def nodes(self) -> list[Node]:
+        """One operator, the simplest that says it."""
+        if self.threshold == 0 and self.max_value is None:
+            slope = {"negative_slope": self.negative_slope}
+            return [{"op": "leaky_relu", **slope}] if self.negative_slope else ACTIVATIONS["relu"]
+        limit = math.inf if self.max_value is None else self.max_value
+        return [
+            {
+                "op": "general_relu",
+                "negative_slope": self.negative_slope,
+                "max_value": limit,
+                "threshold": self.threshold,
+            }
+        ]
+
+
+class LeakyReLU(Layer):
+    """``x`` above 0, else ``negative_slope * x``.
+
+    A. L. Maas et al., "Rectifier nonlinearities improve neural network acoustic models", 2013.
+
+    Parameters
+    ----------
+    negative_slope
+        Of 0 or more.
+
+    Raises
+    ------
+    ArgumentError
+        The slope is negative or not finite.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> Sequential([layers.LeakyReLU(0.5, input_shape=(1,))]).predict([[-2], [2]], verbose=0).tolist()
+    [[-1.0], [2.0]]
+    """
+
+    _fields = ("negative_slope",)
+
+    def __init__(
+        self,
+        negative_slope: float = 0.3,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.negative_slope = real(negative_slope, self._where("negative_slope"), least=0)
 
     def nodes(self) -> list[Node]:
         """One operator."""
-        return ACTIVATIONS["relu"]
+        return [{"op": "leaky_relu", "negative_slope": self.negative_slope}]
+
+
+class ELU(Layer):
+    """``x`` above 0, else ``alpha * (exp(x) - 1)``.
+
+    D.-A. Clevert et al., "Fast and accurate deep network learning by exponential linear units", 2016.
+
+    Parameters
+    ----------
+    alpha
+        Of 0 or more.
+
+    Raises
+    ------
+    ArgumentError
+        ``alpha`` is negative or not finite.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> Sequential([layers.ELU(input_shape=(1,))]).predict([[-200], [2]], verbose=0).tolist()
+    [[-1.0], [2.0]]
+    """
+
+    _fields = ("alpha",)
+
+    def __init__(
+        self, alpha: float = 1.0, *, name: str | None = None, input_shape: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.alpha = real(alpha, self._where("alpha"), least=0)
+
+    def nodes(self) -> list[Node]:
+        """One operator."""
+        return [{"op": "elu", "alpha": self.alpha}]
 
 
 class Softmax(Layer):

@@ -23,9 +23,24 @@ L = TypeVar("L", bound="Layer")
 Node: TypeAlias = dict[str, Any]
 """One operator for the native module: "op" and its attributes."""
 
+_PLAIN = (
+    "relu", "sigmoid", "tanh", "softmax", "log_softmax", "relu6", "selu", "gelu", "gelu_tanh", "silu", "mish",
+    "softplus", "softsign", "log_sigmoid", "exponential", "hard_sigmoid", "hard_silu", "hard_tanh",
+    "tanh_shrink", "sparse_plus", "sparse_sigmoid",
+)  # fmt: skip
+
 ACTIVATIONS: dict[str, list[Node]] = {
     "linear": [],
-    **{name: [{"op": name}] for name in ("relu", "sigmoid", "tanh", "softmax")},
+    **{name: [{"op": name}] for name in _PLAIN},
+    # With Keras's defaults for what a name alone does not say.
+    "leaky_relu": [{"op": "leaky_relu", "negative_slope": 0.2}],
+    "elu": [{"op": "elu", "alpha": 1.0}],
+    "celu": [{"op": "celu", "alpha": 1.0}],
+    "hard_shrink": [{"op": "hard_shrink", "threshold": 0.5}],
+    "soft_shrink": [{"op": "soft_shrink", "threshold": 0.5}],
+    "squareplus": [{"op": "squareplus", "b": 4.0}],
+    "swish": [{"op": "silu"}],
+    "hard_swish": [{"op": "hard_silu"}],
 }
 
 

@@ -66,7 +66,7 @@ class Dense(WeightedLayer):
     units
         Outputs ``K``.
     activation
-        None, "relu", "sigmoid", "tanh", "softmax", "linear", or a function of `fastcnn.activations`.
+        None, a function of `fastcnn.activations`, or its name: "relu", "gelu", "softmax".
     use_bias
         Whether to add ``bias``.
     kernel_initializer, bias_initializer

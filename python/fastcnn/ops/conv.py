@@ -49,7 +49,7 @@ def conv2d(
     groups
         Divides both ``C`` and ``K``; ``groups=C`` is a depthwise convolution.
     activation
-        None, ``"linear"``, ``"relu"`` (fused), ``"sigmoid"``, ``"tanh"`` or ``"softmax"`` (over ``K``).
+        None or the name of one of `fastcnn.activations`, but for ``"threshold"``; ``"relu"`` is fused.
     data_format
         ``"channels_last"`` or ``"channels_first"``.
     math

@@ -32,7 +32,7 @@ def gemm(
     bias
         Float32 ``[n]``, added to every row, or None.
     activation
-        None, ``"linear"``, ``"relu"``, ``"sigmoid"``, ``"tanh"`` or ``"softmax"`` (over ``n``).
+        None or the name of one of `fastcnn.activations`, but for ``"threshold"``; ``"relu"`` is fused.
     out
         See the module.
 

@@ -7,7 +7,9 @@ several outputs are the business of `GraphReference` alone.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -148,6 +150,15 @@ def unary(
     return NodeReference(lambda node, x, w: forward(x[0], **_options(node, *options)), bwd)
 
 
+def _activation(name: str) -> NodeReference:
+    """An elementwise one; its parameters are attributes of the node."""
+    forward, backward = reference.ELEMENTWISE[name], getattr(reference, f"{name}_bwd")
+    options = [key for key in inspect.signature(forward).parameters if key not in ("x", "approximate")]
+    if name == "gelu":
+        forward, backward = partial(forward, approximate=False), partial(backward, approximate=False)
+    return unary(forward, backward, "x" if reference.saves_x(backward) else "y", *options)
+
+
 _POOL = ("pool_size", "strides", "padding", "ceil_mode")
 
 NODES: dict[str, NodeReference] = {
@@ -158,10 +169,9 @@ NODES: dict[str, NodeReference] = {
     "max_pool2d": unary(reference.max_pool2d, reference.max_pool2d_bwd, "x", *_POOL),
     "average_pool2d": unary(reference.average_pool2d, reference.average_pool2d_bwd, "shape", *_POOL),
     "sum_pool2d": unary(reference.sum_pool2d, reference.sum_pool2d_bwd, "shape", *_POOL),
-    "relu": unary(reference.relu, reference.relu_bwd, "y"),
-    "sigmoid": unary(reference.sigmoid, reference.sigmoid_bwd, "y"),
-    "tanh": unary(reference.tanh, reference.tanh_bwd, "y"),
+    **{name: _activation(name) for name in reference.ELEMENTWISE},
     "softmax": unary(reference.softmax, reference.softmax_bwd, "y"),
+    "log_softmax": unary(reference.log_softmax, reference.log_softmax_bwd, "y"),
     "flatten": unary(lambda x: x.reshape(len(x), -1), reference.flatten_bwd, "shape"),
     "rescaling": NodeReference(
         lambda node, x, w: reference.rescaling(x[0], node["scale"], node["offset"]),

@@ -7,7 +7,7 @@ With the reference, with itself on a view, with itself on another number of thre
 from __future__ import annotations
 
 from fastcnn.testing.calls import activation, conv, conv_nd, gemm, loss, pool
-from fastcnn.testing.calls.activation import rows_calls
+from fastcnn.testing.calls.activation import activation_calls, rows_calls, softmax_calls
 from fastcnn.testing.calls.call import Arrays, Call, Real, Suite
 from fastcnn.testing.calls.conv import conv_calls
 from fastcnn.testing.calls.conv_nd import conv_nd_calls
@@ -20,11 +20,13 @@ __all__ = [
     "Call",
     "Real",
     "Suite",
+    "activation_calls",
     "conv_calls",
     "conv_nd_calls",
     "gemm_call",
     "pool_calls",
     "rows_calls",
+    "softmax_calls",
 ]
 
 SUITES: tuple[Suite, ...] = (conv.SUITE, conv_nd.SUITE, pool.SUITE, gemm.SUITE, activation.SUITE, loss.SUITE)

@@ -35,8 +35,10 @@ from fastcnn.testing.cases.pool import (
     POOL_SUITE,
 )
 from fastcnn.testing.cases.rows import (
+    FLAT,
     ROWS,
 )
+from fastcnn.testing.reference import ELEMENTWISE
 
 __all__ = [
     "CHANNELS",
@@ -46,6 +48,7 @@ __all__ = [
     "CONV_ND_PARALLEL",
     "CONV_PARALLEL",
     "CONV_SUITE",
+    "FLAT",
     "GEMM",
     "GEMM_FULL",
     "GEMM_PARALLEL",
@@ -71,10 +74,9 @@ OPERATORS: Mapping[str, tuple[object, ...]] = {
     "max_pool2d": POOL,
     "average_pool2d": POOL,
     "sum_pool2d": POOL,
-    "relu": ROWS,
-    "sigmoid": ROWS,
-    "tanh": ROWS,
+    **dict.fromkeys(ELEMENTWISE, FLAT),
     "softmax": ROWS,
+    "log_softmax": ROWS,
     "dropout": ROWS,
     "rescaling": ROWS,
     "flatten": POOL,

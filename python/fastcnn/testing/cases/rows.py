@@ -11,4 +11,5 @@ ROWS: tuple[RowsCase, ...] = (
     *(RowsCase(rows, 10) for rows in (1, 2, 15, 16, 17, 33, 128)),
 )
 
-# Convolution layers of known networks.
+# For what does not know of rows: counts on both sides of whole vectors.
+FLAT: tuple[RowsCase, ...] = tuple(RowsCase(1, cols) for cols in (1, 7, 15, 16, 17, 33, 47, 64, 1000))
