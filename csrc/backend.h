@@ -38,7 +38,10 @@ namespace fastcnn {
   X(add, FlatShape, "a b", "y")                          \
   X(gather, GatherShape, "x index?", "y")                \
   X(loss, LossShape, "x target w?", "dx? result y?")     \
-  X(optimizer, OptimizerShape, "gradient", "parameters slot0? slot1?")
+  X(accumulate, AccumulateShape, "", "gradient sum")     \
+  X(clip_norm, ClipNormShape, "", "gradient")            \
+  X(muon, MuonShape, "gradient", "w momentum average?")  \
+  X(optimizer, OptimizerShape, "gradient", "parameters slot0? slot1? slot2? slot3?")
 
 enum class Step : int32_t {
   k_none = -1,  // an operator that only renames its input

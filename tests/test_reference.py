@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fastcnn import _native, optimizers
+from fastcnn.optimizers import Optimizer
 from fastcnn.testing import cases
 from fastcnn.testing import reference as ref
 from fastcnn.testing.calls.activation import FORWARD, PARAMETERS
+from fastcnn.testing.rounding import Rounded
 
 Real = NDArray[np.float64]
 
@@ -210,19 +213,72 @@ def test_dropout_keeps_the_right_share_and_the_mean() -> None:
     assert len(set(masks)) == 4
 
 
+def stepped(optimizer: Optimizer, w: object, gradients: list[object]) -> ref.Variable:
+    """One variable after these gradients, in float64."""
+    config = optimizer.native()
+    slots = tuple(np.full(np.shape(w), value) for value in _native.optimizer_slots(config))
+    variable = ref.Variable(np.asarray(w, np.float64), slots)
+    for step, g in enumerate(gradients):
+        (variable,) = ref.optimizer_step(config, step, [variable], [np.asarray(g, np.float64)])
+    return variable
+
+
 def test_sgd_by_hand() -> None:
-    state = ref.SGDState(np.array(1.0), np.array(0.0))
-    plain = ref.sgd(state, 2.0, lr=0.25)
-    assert plain.weights == 0.5
-    twice = ref.sgd(ref.sgd(state, 2.0, lr=0.25, momentum=0.5), 2.0, lr=0.25, momentum=0.5)
-    assert twice.weights == 1.0 - 0.5 - 0.75
-    assert ref.sgd(state, 2.0, lr=0.25, momentum=0.5, nesterov=True).weights == 1.0 - 0.25 - 0.5
+    assert stepped(optimizers.SGD(0.25), 1.0, [2.0]).weights == 0.5
+    assert stepped(optimizers.SGD(0.25, 0.5), 1.0, [2.0, 2.0]).weights == 1.0 - 0.5 - 0.75
+    assert stepped(optimizers.SGD(0.25, 0.5, True), 1.0, [2.0]).weights == 1.0 - 0.25 - 0.5
+    assert stepped(optimizers.SGD(0.25, weight_decay=0.5), 1.0, [2.0]).weights == 1.0 - 0.125 - 0.5
 
 
-def test_adam_first_step_is_the_rate() -> None:
-    state = ref.AdamState(np.zeros(2), np.zeros(2), np.zeros(2))
-    after = ref.adam(state, np.array([3.0, -5.0]), lr=0.01)
-    # Whatever the gradient, up to epsilon, which stands outside the root of a v without bias correction.
-    assert np.allclose(after.weights, [-0.01, 0.01], rtol=1e-5)
-    assert after.step == 1
-    assert np.allclose(ref.adam(after, np.array([3.0, -5.0]), lr=0.01).weights, [-0.02, 0.02], rtol=1e-5)
+def test_first_steps_are_the_rate() -> None:
+    """Whatever the gradient, up to epsilon, which stands outside the root of a v without bias correction."""
+    for kind in (optimizers.Adam, optimizers.AdamW, optimizers.Adamax):
+        twice = [stepped(kind(0.01), np.zeros(2), [[3.0, -5.0]] * steps).weights for steps in (1, 2)]
+        assert np.allclose(twice[0], [-0.01, 0.01], rtol=1e-4), kind
+        assert np.allclose(twice[1], [-0.02, 0.02], rtol=1e-4), kind
+
+
+def test_rules_around_the_formula_by_hand() -> None:
+    g = [[3.0, 4.0]]
+    assert stepped(optimizers.SGD(1.0, clipnorm=2.5), [0.0, 0.0], g).weights.tolist() == [-1.5, -2.0]
+    assert stepped(optimizers.SGD(1.0, clipvalue=3.5), [0.0, 0.0], g).weights.tolist() == [-3.0, -3.5]
+    accumulated = optimizers.SGD(1.0, gradient_accumulation_steps=2)
+    assert stepped(accumulated, 0.0, [1.0]).weights == 0.0
+    assert stepped(accumulated, 0.0, [1.0, 3.0]).weights == -2.0
+    averaged = stepped(optimizers.SGD(1.0, use_ema=True, ema_momentum=0.75), 0.0, [4.0, 4.0])
+    assert averaged.weights == -8.0
+    assert averaged.slots[-1] == 0.75 * -4.0 + 0.25 * -8.0
+
+
+def test_rmsprop_and_adagrad_by_hand() -> None:
+    rmsprop = optimizers.RMSprop(1.0, rho=0.75, epsilon=2.0**-2)
+    assert stepped(rmsprop, 0.0, [3.0]).weights == pytest.approx(-3.0 / 2.5**0.5)
+    adagrad = optimizers.Adagrad(1.0, initial_accumulator_value=6.75, epsilon=0.25)
+    assert stepped(adagrad, 0.0, [3.0]).weights == pytest.approx(-0.75)
+
+
+def test_newton_schulz_acts_on_singular_values(rng: np.random.Generator) -> None:
+    """Singular vectors stay, and each value goes through ``a s + b s^3 + c s^5``."""
+    u = rng.standard_normal((3, 5))
+    config = optimizers.Muon(ns_steps=1).native()
+    left, values, right = np.linalg.svd(u, full_matrices=False)
+    s = values / (np.linalg.norm(u) + 1e-7)
+    wanted = (left * (3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5)) @ right
+    assert np.allclose(ref.newton_schulz(config, u), wanted, rtol=1e-12, atol=1e-12)
+    assert np.allclose(ref.newton_schulz(config, u.T), wanted.T, rtol=1e-12, atol=1e-12)
+
+
+def test_rounded_bounds_hold(rng: np.random.Generator) -> None:
+    """Float32 arithmetic, checked operation by operation against float64."""
+    a, b = (rng.standard_normal((40, 40)).astype(np.float32) for _ in range(2))
+    formulas = (
+        lambda x, y: (x + y) * (x - y) / (np.abs(y) + 0.1),
+        lambda x, y: np.sqrt(x * x + y * y) - np.maximum(x, y),
+        lambda x, y: np.minimum(np.sign(x - y), y) + np.power(np.abs(x), 0.75),
+        lambda x, y: x @ y.T - 0.3 * x,
+    )
+    for formula in formulas:
+        exact = formula(a.astype(np.float64), b.astype(np.float64))
+        bound = formula(Rounded(a), Rounded(b))
+        assert np.array_equal(bound.value, exact)
+        assert (np.abs(formula(a, b) - exact) <= bound.error).all()

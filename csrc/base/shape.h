@@ -34,7 +34,7 @@ enum class Loss : int32_t {
 // Of the losses of the rows to that of a batch. kMeanWithSampleWeight divides by the sum of the weights.
 enum class Reduction : int32_t { kSumOverBatchSize, kSum, kMeanWithSampleWeight };
 enum class Accuracy : int32_t { kNone, kSparse, kCategorical, kBinary };
-enum class Optimizer : int32_t { kSgd, kAdam };
+enum class Optimizer : int32_t { kSgd, kAdam, kRmsprop, kAdagrad, kAdadelta, kAdamax, kNadam, kLion, kFtrl };
 enum class Math : int32_t { kDefault, kStrict, kFast };
 
 // What the backward pass of an operator reads besides dy.
@@ -164,14 +164,56 @@ struct LossShape {
   double epsilon;      // Tversky
 };
 
-// One flat pass over all parameters; Keras's formulas.
+// What Keras's optimizers share.
+struct UpdateRule {
+  double weight_decay;  // w -= rate weight_decay w, before the update
+  double ema_momentum;
+  float clip_value;       // of each element of the gradient; 0: none
+  int32_t use_ema;        // average = ema_momentum average + (1 - ema_momentum) w, after the update
+  int32_t ema_overwrite;  // w = average after every so many updates; 0: never
+  int32_t accumulation;   // gradients that make one update; 0 is 1
+};
+
+constexpr int kMaxSlots = 4;  // arrays of an optimizer, the average and nothing else among them
+
+// One flat pass over a range of the parameters; Keras's formulas. The slots of the formula come first, the
+// average after them. Betas are double: 1 - beta is what the formula needs, and in float32 it would be off by
+// 1e-5 of itself.
 struct OptimizerShape {
   int64_t count;
+  UpdateRule rule;
   Optimizer optimizer;
-  float momentum;
-  int32_t nesterov;
+  int32_t slots;  // of the formula
+  int32_t nesterov, centered, amsgrad;
+  float momentum;  // RMSprop's too
   float epsilon;
-  double beta_1, beta_2;  // 1 - beta is what the formula needs: in float32 it would be off by 1e-5 of itself
+  double beta_1, beta_2;                  // beta_2: rho of RMSprop and Adadelta
+  double rate_ratio;                      // the rate is this times the model's
+  double l1, l2, shrinkage, beta, power;  // Ftrl; power: of the rate, 0 or below
+};
+
+// Muon on one matrix [rows, cols] of the parameters. Operands as of an optimizer with one slot, the momentum.
+struct MuonShape {
+  int64_t rows, cols;
+  UpdateRule rule;
+  float momentum;
+  int32_t nesterov, iterations;
+  float a, b, c;      // X <- a X + (b A + c A^2) X, A = X X^T
+  double adjustment;  // of the rate
+};
+
+// gradient *= limit / max(norm, limit), by the Euclidean norm of all of it. On steps that make no update
+// nothing is done.
+struct ClipNormShape {
+  int64_t count;
+  double limit;
+  int32_t accumulation;
+};
+
+// sum += gradient; in the step that completes a mean gradient = (gradient + sum) / accumulation, sum = 0.
+struct AccumulateShape {
+  int64_t count;
+  int32_t accumulation;
 };
 
 // What changes from step to step and is not data: read by kernels, on a GPU from device memory.

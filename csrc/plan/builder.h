@@ -6,6 +6,7 @@
 
 #include "graph.h"
 #include "memory.h"
+#include "optimizer.h"
 #include "steps.h"
 #include "validate_loss.h"
 
@@ -24,7 +25,7 @@ struct Objective {
 struct Recipe {
   Math math = Math::kDefault;
   std::vector<Objective> objectives;  // one for each output
-  OptimizerShape optimizer{};
+  OptimizerRecipe optimizer;
   std::vector<bool> frozen;  // parameters that are not to change
 };
 
@@ -101,6 +102,7 @@ class Builder {
 
   // The predictions go to the caller's arrays instead of the arena.
   void write_outputs();
+  void set_trained(const std::vector<FloatRange>& ranges) { list_.trained = ranges; }
   StepList finish();
 
   std::vector<Ref> value, gradient;     // of each node; kNone before there is one

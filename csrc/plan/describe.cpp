@@ -76,6 +76,9 @@ std::string text(const FlatShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const DropoutShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const RescaleShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const OptimizerShape& s) { return print("[%lld]", ll(s.count)); }
+std::string text(const ClipNormShape& s) { return print("[%lld]", ll(s.count)); }
+std::string text(const AccumulateShape& s) { return print("[%lld]", ll(s.count)); }
+std::string text(const MuonShape& s) { return print("[%lld, %lld]", ll(s.rows), ll(s.cols)); }
 
 std::string epilogue_text(const Epilogue& e) {
   const bool activation = e.activation != Activation::kNone;

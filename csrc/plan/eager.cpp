@@ -57,7 +57,8 @@ OpDescriptor make_op(Step step, Math math) {
   return op;
 }
 
-void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& operands) {
+void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& operands,
+               const RunScalars* scalars) {
   static thread_local std::unique_ptr<Cache> cache;
   if (!cache) cache.reset(new Cache);
   const Prepared& prepared = prepared_for(*cache, backend, op);
@@ -77,7 +78,7 @@ void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& o
     const bool got = me.reserve(prepared.scratch_bytes);
     if (me.index == 0) reserved = got;
     if (!got) return;
-    Context context{&me, workspace, nullptr};
+    Context context{&me, workspace, scalars};
     backend.run(&prepared, &operands, &context);
   });
   if (!reserved)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <shared_mutex>
@@ -12,26 +13,9 @@ namespace {
 
 constexpr size_t kIdlePlans = 16;
 
-void check_range(const char* argument, double value, bool good, const char* wanted) {
-  if (!good) fail(Code::kArgument, "compile: %s is %g, wanted %s", argument, value, wanted);
-}
-
-void check_learning_rate(double value) {
-  if (!(value >= 0) || !std::isfinite(static_cast<float>(value)))
-    fail(Code::kArgument, "optimizer: learning_rate is %g, wanted a finite number of at least 0", value);
-}
-
 void check_number(const char* name, int64_t value) {
   if (value < 0)
     fail(Code::kArgument, "model: %s is %lld, wanted 0 to 2**63 - 1", name, static_cast<long long>(value));
-}
-
-void check_optimizer(const OptimizerShape& o) {
-  if (o.optimizer == Optimizer::kSgd)
-    return check_range("momentum", o.momentum, o.momentum >= 0 && o.momentum <= 1, "a number in [0, 1]");
-  check_range("beta_1", o.beta_1, o.beta_1 >= 0 && o.beta_1 < 1, "a number in [0, 1)");
-  check_range("beta_2", o.beta_2, o.beta_2 >= 0 && o.beta_2 < 1, "a number in [0, 1)");
-  check_range("epsilon", o.epsilon, o.epsilon > 0 && std::isfinite(o.epsilon), "a finite number above 0");
 }
 
 // Keras's choice: by the target's shape, which the loss has settled.
@@ -55,8 +39,6 @@ void check_accuracy(const LossOptions& loss, Accuracy accuracy, int64_t outputs)
          static_cast<long long>(outputs));
 }
 
-int slots_of(const OptimizerShape& o) { return o.optimizer == Optimizer::kAdam ? 2 : o.momentum > 0 ? 1 : 0; }
-
 }  // namespace
 
 Model::Model(const std::vector<Layer>& layers, const std::vector<int64_t>& outputs, const Backend& backend)
@@ -67,9 +49,9 @@ Model::Model(const std::vector<Layer>& layers, const std::vector<int64_t>& outpu
 }
 
 void Model::compile(const CompileOptions& options) {
-  check_optimizer(options.recipe.optimizer);
-  check_learning_rate(options.learning_rate);
   Recipe recipe = options.recipe;
+  settle(&recipe.optimizer);
+  check_learning_rate(options.learning_rate);
   if (recipe.objectives.size() != graph_.outputs.size())
     fail(Code::kArgument, "compile: loss has %zu entries, wanted %zu: one for each output",
          recipe.objectives.size(), graph_.outputs.size());
@@ -86,10 +68,7 @@ void Model::compile(const CompileOptions& options) {
     if (!std::isfinite(objective.weight))
       fail(Code::kArgument, "compile: loss_weights has %g, wanted finite numbers", objective.weight);
   }
-  if (recipe.optimizer.momentum == 0)
-    recipe.optimizer.nesterov = 0;  // without a velocity it is plain descent
-
-  const int slots = slots_of(recipe.optimizer);
+  const int slots = recipe.optimizer.slots();
   const size_t bytes = static_cast<size_t>(graph_.parameter_floats) * sizeof(float);
   std::unique_lock<Gate> held(gate_);
   Buffer state(bytes * (2 + static_cast<size_t>(slots)),
@@ -97,6 +76,10 @@ void Model::compile(const CompileOptions& options) {
   if (bytes) {
     std::memcpy(state.data(), state_.data(), bytes);
     std::memset(state.data() + bytes, 0, state.bytes() - bytes);
+    for (int slot = 0; slot < slots; ++slot) {
+      float* const values = reinterpret_cast<float*>(state.data() + bytes * (2 + static_cast<size_t>(slot)));
+      std::fill_n(values, graph_.parameter_floats, recipe.optimizer.initial_value(slot));
+    }
   }
   state_ = std::move(state);
   slots_ = slots;
@@ -192,11 +175,27 @@ void Model::write(const std::vector<StateTensor>& tensors, const std::vector<Sou
                   static_cast<float>(learning_rate_)};
 }
 
+void Model::use_rate(double value) {
+  learning_rate_ = value;
+  run_scalars_.learning_rate = static_cast<float>(value);
+}
+
 void Model::set_learning_rate(double value) {
   check_learning_rate(value);
   std::unique_lock<Gate> held(gate_);
-  learning_rate_ = value;
-  run_scalars_.learning_rate = static_cast<float>(value);
+  use_rate(value);
+}
+
+void Model::finalize() {
+  std::unique_lock<Gate> held(gate_);
+  need_compiled("finalize");
+  const OptimizerRecipe& optimizer = recipe_.optimizer;
+  if (!optimizer.shape.rule.use_ema || run_scalars_.step == 0) return;
+  const Lease plan(*this, Mode::kTrain);
+  const auto slot = static_cast<Memory>(static_cast<int>(Memory::kSlot0) + optimizer.average());
+  for (const FloatRange& range : plan->list({1, std::vector<int64_t>(graph_.outputs.size())}).trained)
+    std::copy(floats(slot) + range.begin, floats(slot) + range.end,
+              floats(Memory::kParameters) + range.begin);
 }
 
 void Model::set_step(int64_t value) {

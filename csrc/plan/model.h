@@ -51,6 +51,8 @@ class Model {
 
   Scalars scalars() { return read({}, {}); }
   void set_learning_rate(double value);
+  // Weights become their averages, if the optimizer takes averages.
+  void finalize();
   void set_step(int64_t value);
   void set_seed(int64_t value);
 
@@ -62,6 +64,7 @@ class Model {
   uint64_t compilations() const { return compilations_; }
   void need_compiled(const char* op) const;
   void count_step() { ++run_scalars_.step; }
+  void use_rate(double value);
   const RunScalars& run_scalars() const { return run_scalars_; }
   void bind(Memories* memories) const;
 
@@ -87,8 +90,7 @@ class Model {
   const Graph graph_;
   const Backend& backend_;
   Gate gate_;
-  Buffer
-      state_;  // parameters | gradients | slot 0 | slot 1, of graph_.parameter_floats each, as far as needed
+  Buffer state_;  // parameters | gradients | slots 0, 1, ..., of graph_.parameter_floats each
   int slots_ = 0;
   RunScalars run_scalars_{};
   double learning_rate_ = 0;  // as the user gave it; run_scalars_ holds it rounded to float32

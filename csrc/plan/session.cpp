@@ -56,8 +56,7 @@ struct Session::Loop {
   Session& session;
   StepList &full, &tail;
   const Memories memories;  // of sample 0
-  const int64_t* order;
-  const int64_t begin;
+  const Run& run;
   const Clock::time_point deadline;
   size_t scratch_bytes = 0;
 
@@ -71,7 +70,7 @@ struct Session::Loop {
       return;
     }
     Model& model = *session.model_;
-    for (int64_t i = begin;; ++i) {
+    for (int64_t i = run.begin;; ++i) {
       const bool short_batch = i == session.batches() - 1;
       StepList& list = short_batch ? tail : full;
       const Feeds& feeds = short_batch ? session.tail_ : session.full_;
@@ -90,8 +89,8 @@ struct Session::Loop {
     const SessionArguments& args = session.args_;
     const int64_t first = batch * args.batch_size;
     Memories m = memories;
-    if (order) {
-      m[Memory::kIndex] = const_cast<char*>(reinterpret_cast<const char*>(order + first));
+    if (run.order) {
+      m[Memory::kIndex] = const_cast<char*>(reinterpret_cast<const char*>(run.order + first));
     } else {
       for (size_t i = 0; i < args.x.size(); ++i) m[port(Memory::kInput, i)] += first * args.x[i].strides[0];
       for (size_t i = 0; i < args.y.size(); ++i)
@@ -103,6 +102,11 @@ struct Session::Loop {
       m[port(Memory::kOutput, i)] +=
           first * session.model_->graph().output(i).count * static_cast<int64_t>(sizeof(float));
     return m;
+  }
+
+  int64_t last_batch() const {
+    const int64_t all = session.batches();
+    return run.rates.empty() ? all : std::min(all, run.begin + static_cast<int64_t>(run.rates.size()));
   }
 
   // By member 0 alone, in the order of the batches.
@@ -121,7 +125,10 @@ struct Session::Loop {
     }
     if (session.args_.mode == Mode::kTrain) session.model_->count_step();
     next = batch + 1;
-    stop[batch % 2] = next == session.batches() || Clock::now() >= deadline;
+    const bool last = next == last_batch();
+    if (!last && !run.rates.empty())
+      session.model_->use_rate(run.rates[static_cast<size_t>(next - run.begin)]);
+    stop[batch % 2] = last || Clock::now() >= deadline;
   }
 };
 
@@ -254,14 +261,18 @@ Feeds Session::feeds_for(int64_t n) const {
   return feeds;
 }
 
-int64_t Session::run(const int64_t* order, int64_t begin, double seconds) {
+int64_t Session::run(const Run& run) {
   const char* op = name_of(args_.mode);
+  const int64_t *order = run.order, begin = run.begin;
   if (begin < 0 || begin >= batches())
     fail(Code::kArgument, "%s: begin is %lld, wanted 0 to %lld", op, ll(begin), ll(batches() - 1));
   for (int64_t i = begin * args_.batch_size; order && i < samples(); ++i)
     if (order[i] < 0 || order[i] >= samples())
       fail(Code::kArgument, "%s: order names sample %lld at index %lld, wanted 0 to %lld", op, ll(order[i]),
            ll(i), ll(samples() - 1));
+  for (const double rate : run.rates) check_learning_rate(rate);
+  if (!run.rates.empty() && args_.mode != Mode::kTrain)
+    fail(Code::kArgument, "%s: rates came, wanted them in training alone", op);
   if (running_.exchange(true))
     throw std::runtime_error(std::string(op) + ": session busy: another thread runs it");
   struct Running {
@@ -271,13 +282,13 @@ int64_t Session::run(const int64_t* order, int64_t begin, double seconds) {
   if (args_.mode == Mode::kTrain) {
     const TrainingClaim claim(model_->gate());
     std::unique_lock<Gate> held(model_->gate());
-    return run_batches(order, begin, seconds);
+    return run_batches(run);
   }
   std::shared_lock<Gate> held(model_->gate());
-  return run_batches(order, begin, seconds);
+  return run_batches(run);
 }
 
-int64_t Session::run_batches(const int64_t* order, int64_t begin, double seconds) {
+int64_t Session::run_batches(const Run& run) {
   const auto start = Clock::now();
   if (compilation_ != model_->compilations())
     fail(Code::kArgument, "%s: the model was compiled again after the session began; begin another",
@@ -296,14 +307,14 @@ int64_t Session::run_batches(const int64_t* order, int64_t begin, double seconds
     memories[port(Memory::kWeight, measured_[i])] = const_cast<char*>(args_.weights[i].data);
   for (size_t i = 0; i < out_.size(); ++i)
     memories[port(Memory::kOutput, i)] = reinterpret_cast<char*>(out_[i]);
-  const std::chrono::duration<double> limit(seconds > 0 ? std::min(seconds, 1e6) : 0.0);
-  Loop loop{
-      *this, full, tail, memories, order, begin, start + std::chrono::duration_cast<Clock::duration>(limit)};
+  const std::chrono::duration<double> limit(run.seconds > 0 ? std::min(run.seconds, 1e6) : 0.0);
+  Loop loop{*this, full, tail, memories, run, start + std::chrono::duration_cast<Clock::duration>(limit)};
+  if (!run.rates.empty()) model_->use_rate(run.rates[0]);
   loop.scratch_bytes = std::max(full.scratch_bytes, tail.scratch_bytes);
   for (const std::vector<Prepared>* feeds :
        {&full_.input, &full_.target, &full_.weight, &tail_.input, &tail_.target, &tail_.weight})
     for (const Prepared& feed : *feeds) loop.scratch_bytes = std::max(loop.scratch_bytes, feed.scratch_bytes);
-  const bool parallel = (begin < batches() - 1 ? full : tail).parallel;
+  const bool parallel = (run.begin < batches() - 1 ? full : tail).parallel;
   run_team(parallel ? threads() : 1, [&loop](Member& me) { loop(me); });
   if (loop.refused)
     fail(Code::kMemory, "%s: a scratch buffer of %zu bytes for each thread was refused", name_of(args_.mode),

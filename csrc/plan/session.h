@@ -34,9 +34,15 @@ class Session {
   int64_t samples() const { return args_.x[0].shape[0]; }
   int64_t batches() const { return (samples() + args_.batch_size - 1) / args_.batch_size; }
 
-  // Runs batches from `begin` on until `seconds` have passed or none is left; returns the next. Batch i is
-  // made of the samples order[i B .. (i + 1) B), or of those numbers when order is null.
-  int64_t run(const int64_t* order, int64_t begin, double seconds);
+  struct Run {
+    const int64_t* order;  // batch i is made of the samples order[i B .. (i + 1) B); null: of those numbers
+    int64_t begin;
+    double seconds;
+    std::vector<double> rates;  // of the optimizer, of batch begin and those after it; empty: the model's
+  };
+  // Runs batches from `begin` on until `seconds` have passed, none is left, or none has a rate; returns the
+  // next.
+  int64_t run(const Run& run);
 
   // One for each output; zeros for one without a loss.
   const std::vector<Totals>& totals() const { return totals_; }
@@ -54,7 +60,7 @@ class Session {
   // How messages call array i of `count`.
   std::string array_name(const char* kind, size_t i, size_t count) const;
   Feeds feeds_for(int64_t n) const;
-  int64_t run_batches(const int64_t* order, int64_t begin, double seconds);
+  int64_t run_batches(const Run& run);
 
   const std::shared_ptr<Model> model_;
   SessionArguments args_;

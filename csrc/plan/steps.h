@@ -62,14 +62,20 @@ struct PlannedStep {
   double latest = 0, seconds = 0;  // of the latest timed run, of the fastest
 };
 
+// Of the parameters and of every array that is laid out as they are.
+struct FloatRange {
+  int64_t begin, end;
+};
+
 struct StepList {
   int64_t n = 0;                 // samples
   std::vector<int64_t> weights;  // of one sample, for each output
   std::vector<PlannedStep> steps;
   size_t arena_bytes = 0;
-  size_t scratch_bytes = 0;  // of each thread
-  bool parallel = false;     // worth a team
-  std::vector<Ref> results;  // LossResult of each objective; none in predict
+  size_t scratch_bytes = 0;         // of each thread
+  bool parallel = false;            // worth a team
+  std::vector<Ref> results;         // LossResult of each objective; none in predict
+  std::vector<FloatRange> trained;  // what the optimizer updates, in order
   double flops = 0;
   double seconds = 0;  // the fastest timed run; 0 before
 };

@@ -13,26 +13,10 @@
 #include "array.h"
 #include "loss.h"
 #include "network.h"
+#include "optimizer.h"
 
 namespace fastcnn {
 namespace {
-
-OptimizerShape read_optimizer(const py::dict& from) {
-  const char* op = "optimizer";
-  const auto real = [&](const char* key) { return real_number(op, key, required(op, from, key)); };
-  OptimizerShape shape{};
-  if (choice(op, "name", required(op, from, "name"), {"sgd", "adam"}) == 0) {
-    shape.optimizer = Optimizer::kSgd;
-    shape.momentum = static_cast<float>(real("momentum"));
-    shape.nesterov = truth(op, "nesterov", required(op, from, "nesterov"));
-  } else {
-    shape.optimizer = Optimizer::kAdam;
-    shape.beta_1 = real("beta_1");
-    shape.beta_2 = real("beta_2");
-    shape.epsilon = static_cast<float>(real("epsilon"));
-  }
-  return shape;
-}
 
 void read_accuracy(const py::handle& accuracy, Objective* objective) {
   if (accuracy.is_none()) return;
@@ -67,6 +51,17 @@ py::tuple to_tuple(const std::vector<int64_t>& values) { return py::tuple(py::ca
 
 Mode mode_of(const char* op, py::handle mode) {
   return static_cast<Mode>(choice(op, "mode", mode, {"train", "evaluate", "predict"}));
+}
+
+// A float64 array of rank 1; None is one without entries.
+std::vector<double> real_numbers(const char* op, const char* argument, py::handle value) {
+  if (value.is_none()) return {};
+  const ArrayView v = view(op, argument, value);
+  if (v.dtype != DType::kF64 || v.rank != 1 || !(v.owner.flags() & py::array::c_style) || v.shape[0] == 0)
+    fail(Code::kDType, "%s: %s has dtype %s and shape %s, wanted a contiguous float64 array of rank 1", op,
+         argument, std::string(py::str(v.owner.dtype())).c_str(), ShapeText(v.shape, v.rank).text);
+  const double* first = reinterpret_cast<const double*>(v.data);
+  return std::vector<double>(first, first + v.shape[0]);
 }
 
 // The session and the arrays it reads and writes.
@@ -121,11 +116,10 @@ class PySession {
     session_->write_to(places);
   }
 
-  int64_t run(py::handle order, py::handle begin, py::handle seconds) {
-    const int64_t first = whole_number("run", "begin", begin);
-    const double limit = real_number("run", "seconds", seconds);
+  int64_t run(py::handle order, py::handle begin, py::handle seconds, py::handle rates) {
+    Session::Run run{nullptr, whole_number("run", "begin", begin), real_number("run", "seconds", seconds),
+                     real_numbers("run", "rates", rates)};
     py::object keep;
-    const int64_t* indices = nullptr;
     if (!order.is_none()) {
       const ArrayView v = view("run", "order", order);
       if (v.dtype != DType::kI64 || v.rank != 1 || !(v.owner.flags() & py::array::c_style))
@@ -135,10 +129,10 @@ class PySession {
         fail(Code::kShape, "run: order has %lld entries, wanted %lld: one for each sample",
              static_cast<long long>(v.shape[0]), static_cast<long long>(session_->samples()));
       keep = v.owner;
-      indices = reinterpret_cast<const int64_t*>(v.data);
+      run.order = reinterpret_cast<const int64_t*>(v.data);
     }
     py::gil_scoped_release release;
-    return session_->run(indices, first, limit);
+    return session_->run(run);
   }
 
   Session& session() { return *session_; }
@@ -250,6 +244,7 @@ struct CompileArguments {
 void compile(Model& model, const CompileArguments& from) {
   CompileOptions options;
   options.recipe.optimizer = read_optimizer(from.optimizer);
+  read_parameter_rules(from.optimizer, model.graph(), &options.recipe.optimizer);
   options.learning_rate =
       real_number("optimizer", "learning_rate", required("optimizer", from.optimizer, "learning_rate"));
   const py::tuple losses = one_or_several(from.loss), accuracies = one_or_several(from.accuracy);
@@ -313,7 +308,8 @@ py::tuple plan_memory_tuple(const std::vector<std::tuple<int, int, size_t>>& ten
 
 void bind_model(py::module_& m) {
   py::class_<PySession>(m, "Session")
-      .def("run", &PySession::run, py::arg("order"), py::arg("begin"), py::arg("seconds"))
+      .def("run", &PySession::run, py::arg("order"), py::arg("begin"), py::arg("seconds"),
+           py::arg("rates") = py::none())
       .def_property_readonly("batches", [](PySession& s) { return s.session().batches(); })
       .def("totals", [](PySession& s) { return totals_list(s.session().totals()); })
       .def("last", [](PySession& s) { return totals_list(s.session().last()); })
@@ -353,6 +349,7 @@ void bind_model(py::module_& m) {
           [](Model& model, py::handle value) {
             set_number(model, &Model::set_learning_rate, real_number("optimizer", "learning_rate", value));
           })
+      .def("finalize", &Model::finalize, py::call_guard<py::gil_scoped_release>())
       .def_property(
           "step", [](Model& model) { return scalars_of(model).step; },
           [](Model& model, py::handle value) {

@@ -12,6 +12,7 @@ void bind_ops(py::module_& m) {
   bind_gemm_ops(m);
   bind_activation_ops(m);
   bind_loss_ops(m);
+  bind_optimizer_ops(m);
 }
 
 }  // namespace fastcnn

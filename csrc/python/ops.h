@@ -13,5 +13,6 @@ void bind_pool_ops(pybind11::module_& m);
 void bind_gemm_ops(pybind11::module_& m);
 void bind_activation_ops(pybind11::module_& m);
 void bind_loss_ops(pybind11::module_& m);
+void bind_optimizer_ops(pybind11::module_& m);
 
 }  // namespace fastcnn

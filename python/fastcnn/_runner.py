@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Score: TypeAlias = float | list[float]
 
 SLICE = 0.05  # seconds of a native call; Ctrl-C and the progress line wait so long, or for one batch
+_RATES = 64  # of a schedule, evaluated at once when nothing is known of a batch's time
 _PHASES = {"train": "train", "evaluate": "test", "predict": "predict"}  # session mode -> name in callbacks
 
 
@@ -114,14 +115,16 @@ class Runner(abc.ABC):
         by_batch = calls.want_batches(phase)
         session.reset()
         logs: dict[str, float] = {}
-        rate: float | None = None
-        done, total = 0, session.batches
+        done, total, ahead = 0, session.batches, 1 if by_batch else _RATES
         while done < total and not (training and self.stop_training):
             if by_batch:
                 calls.call(f"on_{phase}_batch_begin", done)
-            if training and rate != self._learning_rate():
-                rate = self._bind().native.learning_rate = self._learning_rate()
-            done = session.run(order, done, 0.0 if by_batch else SLICE)
+            limit = 0.0 if by_batch else SLICE
+            if training:
+                before, done = done, self._train(session, order, done, limit, min(ahead, total - done))
+                ahead = 1 if by_batch else max(_RATES, 2 * (done - before))
+            else:
+                done = session.run(order, done, limit)
             logs = {} if mode == "predict" else self._compiled("logs").means(session.totals())
             if by_batch:
                 calls.call(f"on_{phase}_batch_end", done - 1, logs)
@@ -132,16 +135,28 @@ class Runner(abc.ABC):
         with self._binding():
             session = self._session(mode, where, data, max(1, data.samples))
         if mode == "train":
-            self._bind().native.learning_rate = self._learning_rate()
-        session.run(None, 0, math.inf)
+            self._train(session, None, 0, math.inf, 1)
+        else:
+            session.run(None, 0, math.inf)
         return self._compiled("logs").means(session.totals())
 
     def _score(self, logs: Mapping[str, float]) -> Score:
         values = [logs[name] for name in self._compiled("logs").names]
         return values if len(values) > 1 else values[0]
 
-    def _learning_rate(self) -> float:
-        return self._compiled("learning_rate").optimizer.learning_rate
+    def _train(
+        self, session: _native.Session, order: Array | None, begin: int, seconds: float, ahead: int
+    ) -> int:
+        """A slice of training; a schedule says the rates of at most ``ahead`` batches."""
+        native, optimizer = self._bind().native, self._compiled("fit").optimizer
+        optimizer.follow(native.step)
+        rates = optimizer.rates(ahead)
+        if rates is None:
+            native.learning_rate = optimizer.learning_rate
+        try:
+            return session.run(order, begin, seconds, rates)
+        finally:
+            optimizer.follow(native.step)
 
     def _start(self, calls: CallbackList, params: Mapping[str, Any]) -> None:
         calls.start(cast("BaseModel", self), params)

@@ -88,7 +88,7 @@ class Settings(NamedTuple):
 
     def _apply(self, native: _native.Model, frozen: list[int]) -> None:
         native.compile(
-            self.optimizer.native(),
+            self.optimizer.native(native.parameters),
             tuple(each.native() for each in self.objectives),
             tuple(None if each.metric is None else each.metric.native for each in self.objectives),
             self.device,

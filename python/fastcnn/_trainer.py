@@ -51,7 +51,7 @@ class Trainer(Runner):
         Parameters
         ----------
         optimizer
-            "sgd", "adam", or an object of `fastcnn.optimizers`.
+            A name such as "sgd" or "adam", or an object of `fastcnn.optimizers`.
         loss
             "sparse_categorical_crossentropy", "binary_crossentropy", "mean_squared_error" ("mse"), any other
             name or object of `fastcnn.losses`. A model with several outputs takes a list in their order, a
@@ -233,6 +233,8 @@ class Trainer(Runner):
                 self.history.on_epoch_end(epoch, logs)
                 if self.stop_training:
                     break
+        if epochs > first:
+            self._bind().native.finalize()
         calls.call("on_train_end", logs)
         return self.history
 

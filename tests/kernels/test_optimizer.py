@@ -1,86 +1,247 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Optimizer steps against Keras's formulas.
-
-The network is one dense layer without bias fed with the identity, so the gradient of the mean squared error
-is ``2 (kernel - target) / size``: it follows from the kernel alone, step after step.
-"""
+"""Optimizer steps on arrays against Keras's formulas: exact in whole numbers, else within derived bounds."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 
-from fastcnn.testing import cases
+import fastcnn
+from fastcnn import _native, optimizers
+from fastcnn.optimizers import Optimizer
+from fastcnn.testing import optimizing
 from fastcnn.testing import reference as ref
-from fastcnn.testing.compare import UNIT, assert_within, gamma
-from fastcnn.testing.fill import reals
-from fastcnn.testing.network import SGD, Chain, dense
+from fastcnn.testing.compare import assert_exact, assert_same_bits, assert_within
+from fastcnn.testing.fill import F32, integers, reals
+from fastcnn.testing.guard import Side, guarded
+from fastcnn.testing.rounding import Rounded
 
-STEPS = 6
-
-
-def single(value: float) -> float:
-    """As the kernel receives it."""
-    return float(np.float32(value))
+STEPS = 20
+SHAPES = ((5, 3), (7,), (3, 3, 2, 4), (1, 16), (33,))
 
 
-def start(case: cases.RowsCase, optimizer: dict, rng: np.random.Generator) -> tuple[Chain, np.ndarray]:
-    chain = Chain((case.rows,), dense(case.cols, use_bias=False))
-    chain.compile(optimizer)
-    chain.weights = [reals(rng, (case.rows, case.cols))]
-    # Far from the kernel: no gradient changes its sign on the way, so nothing cancels in the moments.
-    return chain, reals(rng, (case.rows, case.cols)) + np.float32(50)
+def begin(optimizer: Optimizer, shapes: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> list[F32]:
+    """Variables of normal deviates."""
+    variables = [reals(rng, shape) for shape in shapes]
+    optimizer.build(variables, optimizing.names_of(shapes))
+    return variables
 
 
-def assert_step(chain: Chain, before: np.ndarray, wanted: np.ndarray, roundings: int) -> None:
-    bound = 2.0 * UNIT * np.maximum(np.abs(before), np.abs(wanted)) + gamma(roundings) * np.abs(
-        wanted - before
+@pytest.mark.parametrize("common", optimizing.COMMON)
+@pytest.mark.parametrize("name", optimizing.OPTIMIZERS)
+def test_trajectory(name: str, common: str, rng: np.random.Generator) -> None:
+    optimizer = optimizing.made(name, common)
+    begin(optimizer, SHAPES, rng)
+    for step in range(STEPS):
+        optimizing.check_step(optimizer, [reals(rng, shape) for shape in SHAPES], f"step {step}")
+    assert optimizer.iterations == STEPS // (optimizer.gradient_accumulation_steps or 1)
+
+
+@pytest.mark.parametrize("name", optimizing.OPTIMIZERS)
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8, 15, 16, 17, 31, 33, 16384, 16385])
+def test_sizes(name: str, count: int, rng: np.random.Generator) -> None:
+    optimizer = optimizing.made(name, "ema")
+    begin(optimizer, ((count,),), rng)
+    for step in range(2):
+        optimizing.check_step(optimizer, [reals(rng, (count,))], f"step {step}")
+
+
+@pytest.mark.parametrize("name", optimizing.OPTIMIZERS)
+def test_late_steps(name: str, rng: np.random.Generator) -> None:
+    """The bias corrections of any step follow from its number alone."""
+    for steps in (999, 10**6, 10**12):
+        optimizer = optimizing.made(name)
+        begin(optimizer, ((4, 9),), rng)
+        optimizer.follow(steps)
+        optimizing.check_step(optimizer, [reals(rng, (4, 9))], f"step {steps}")
+
+
+def test_whole_numbers_are_exact(rng: np.random.Generator) -> None:
+    shape = (5, 13)
+    w, g = integers(rng, shape), integers(rng, shape)
+    plain = w.copy()
+    optimizers.SGD(0.5, weight_decay=0.25, clipvalue=4.0).apply([g], [plain])
+    assert_exact(plain, (w - w / 8) - np.clip(g, -4, 4) / 2, "SGD")
+    fast, nesterov = w.copy(), w.copy()
+    for optimizer, variable in ((optimizers.SGD(0.5, 0.5), fast), (optimizers.SGD(0.5, 0.5, True), nesterov)):
+        optimizer.apply([g], [variable])
+        optimizer.apply([g], [variable])
+    assert_exact(fast, w - g / 2 - (g / 4 + g / 2), "momentum")
+    assert_exact(nesterov, w - (g / 4 + g / 2) - (3 * g / 8 + g / 2), "Nesterov")
+    lion = w.copy()
+    optimizers.Lion(2.0, beta_1=0.5, beta_2=0.5).apply([g], [lion])
+    assert_exact(lion, w - 2 * np.sign(g), "Lion")
+    mean = w.copy()
+    accumulating = optimizers.SGD(1.0, gradient_accumulation_steps=4)
+    for _ in range(4):
+        accumulating.apply([g], [mean])
+    assert_exact(mean, w - g, "accumulated")
+    averaged = w.copy()
+    ema = optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2)
+    ema.apply([g], [averaged])
+    assert_exact(averaged, w - g, "the first average is w")
+    ema.apply([g], [averaged])
+    assert_exact(averaged, w - 1.5 * g, "the second is the weights")
+
+
+def test_clipped_norms_are_exact() -> None:
+    # 3, 4, 12 and 84 make a norm of 85; of the first two alone 5.
+    w = [np.zeros(2, np.float32), np.zeros(2, np.float32)]
+    g = [np.array([3, 4], np.float32), np.array([12, 84], np.float32)]
+    optimizers.SGD(1.0, global_clipnorm=42.5).apply(g, w)
+    assert_exact(np.concatenate(w), np.array([-1.5, -2, -6, -42]), "global_clipnorm")
+    w = [np.zeros(2, np.float32), np.zeros(2, np.float32)]
+    optimizers.SGD(1.0, clipnorm=5.0).apply([g[0], np.array([6, 8])], w)
+    assert_exact(np.concatenate(w), np.array([-3, -4, -3, -4]), "clipnorm")
+    # Squares that float32 could not hold.
+    w = [np.zeros(2, np.float32)]
+    optimizers.SGD(1.0, clipnorm=5.0).apply([np.float32(2.0**100) * g[0]], w)
+    assert_exact(w[0], np.array([-3, -4]), "of large gradients")
+
+
+def test_a_norm_below_its_limit_changes_no_bit(rng: np.random.Generator) -> None:
+    g = reals(rng, (1000,))
+    clipped = g.copy()
+    _native.clip_norm(clipped, 1e9)
+    assert_same_bits(clipped, g, "clip_norm")
+
+
+HUGE = 3 * 16384 + 77
+
+
+@pytest.mark.parametrize("common", ["global-clipnorm", "ema", "accumulate"])
+@pytest.mark.parametrize("name", optimizing.OPTIMIZERS)
+def test_same_bits_for_any_number_of_threads(
+    name: str, common: str, rng: np.random.Generator, keep_threads: None
+) -> None:
+    shapes = ((HUGE,), (200, 210))
+    start, gradients = [reals(rng, shape) for shape in shapes], [reals(rng, shape) for shape in shapes]
+    results = []
+    for threads in (1, 2, 3, 5):
+        fastcnn.set_num_threads(threads)
+        optimizer, variables = optimizing.made(name, common), [each.copy() for each in start]
+        optimizer.build(variables)
+        for _ in range(3):
+            optimizer.apply(gradients)
+        results.append(variables)
+    for threads, variables in zip((2, 3, 5), results[1:], strict=True):
+        for got, wanted in zip(variables, results[0], strict=True):
+            assert_same_bits(got, wanted, f"{threads} threads")
+
+
+@pytest.mark.parametrize("side", ["begin", "end"])
+@pytest.mark.parametrize("name", optimizing.OPTIMIZERS)
+def test_nothing_outside_is_touched(name: str, side: Side, rng: np.random.Generator) -> None:
+    for shape in ((1,), (5, 3), (16,), (7, 31)):
+        start, g = reals(rng, shape), reals(rng, shape)
+        optimizer, free = optimizing.made(name, "ema"), start.copy()
+        optimizer.apply([g], [free])
+        description = optimizer.native()
+        slots = [guarded(np.full(shape, v, np.float32), side) for v in _native.optimizer_slots(description)]
+        fenced = guarded(start, side)
+        _native.optimizer_step(
+            description, fenced, guarded(g, side), slots, 0, optimizer.learning_rate, True,
+            optimizer._matrix("", shape),
+        )  # fmt: skip
+        assert_same_bits(fenced, free, name)
+        _native.clip_norm(guarded(g, side), 0.5)
+        _native.accumulate(guarded(g, side), guarded(g, side), 2, 1)
+
+
+@pytest.mark.parametrize("common", ["plain", "clipvalue", "clipnorm", "global-clipnorm"])
+@pytest.mark.parametrize("name", optimizing.OPTIMIZERS)
+def test_nan_stays(name: str, common: str) -> None:
+    optimizer = optimizing.made(name, common)
+    w = np.ones(40, np.float32)
+    g = np.ones(40, np.float32)
+    g[[3, 37]] = np.nan
+    optimizer.apply([g], [w])
+    assert np.isnan(w[[3, 37]]).all()
+    assert np.isnan(w).all() == common.endswith("norm")  # a norm is everyone's
+
+
+def test_clipping_bounds_infinity() -> None:
+    w = np.zeros(2, np.float32)
+    optimizers.SGD(1.0, clipvalue=2.0).apply([np.array([np.inf, -np.inf])], [w])
+    assert w.tolist() == [-2.0, 2.0]
+
+
+def test_ftrl_begins_at_a_rate_of_zero() -> None:
+    w = np.ones(3, np.float32)
+    schedule = optimizers.schedules.CosineDecay(0.0, 10, warmup_target=0.1, warmup_steps=2)
+    ftrl = optimizers.Ftrl(schedule)
+    ftrl.apply([np.ones(3)], [w])
+    assert w.tolist() == [1.0, 1.0, 1.0]
+    ftrl.apply([np.ones(3)])
+    assert np.isfinite(w).all()
+    assert (w != 1).all()
+
+
+# --- Muon
+
+
+def iterates(u: F32, steps: int, **options: float) -> F32:
+    """X after some iterations: the step from zero weights with a rate of 1."""
+    w = np.zeros(u.shape, np.float32)
+    optimizers.Muon(1.0, momentum=0.0, weight_decay=None, ns_steps=steps, rms_rate=None, **options).apply(
+        [u], [w]
     )
-    assert_within(chain.weights[0], wanted, bound, "kernel")
+    return -w
 
 
-@pytest.mark.parametrize("case", cases.ROWS, ids=str)
-@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
-def test_sgd(case: cases.RowsCase, momentum: float, nesterov: bool, rng: np.random.Generator) -> None:
-    options = {"learning_rate": 0.01, "momentum": momentum, "nesterov": nesterov}
-    chain, target = start(case, {**SGD, **options}, rng)
-    x = np.eye(case.rows, dtype=np.float32)
-    velocity = np.zeros(target.shape)
-    for step in range(STEPS):
-        before = chain.weights[0]
-        state = ref.SGDState(before.astype(np.float64), velocity)
-        gradient = ref.mean_squared_error_bwd(target, before)
-        state = ref.sgd(state, gradient, lr=single(0.01), momentum=single(momentum), nesterov=nesterov)
-        velocity = state.velocity
-        chain.train(x, target)
-        assert_step(chain, before, state.weights, 8 * (step + 1))
+MATRICES = [(2, 2), (4, 3), (3, 4), (17, 33), (33, 17), (64, 64), (288, 24), (24, 288)]
 
 
-@pytest.mark.parametrize("case", cases.ROWS, ids=str)
-def test_adam(case: cases.RowsCase, rng: np.random.Generator) -> None:
-    options = {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
-    chain, target = start(case, {"name": "adam", **options}, rng)
-    x = np.eye(case.rows, dtype=np.float32)
-    m, v = np.zeros(target.shape), np.zeros(target.shape)
-    numbers = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": single(1e-7)}
-    for step in range(STEPS):
-        before = chain.weights[0]
-        gradient = ref.mean_squared_error_bwd(target, before)
-        state = ref.AdamState(before.astype(np.float64), m, v, step)
-        state = ref.adam(state, gradient, lr=single(0.001), **numbers)
-        m, v = state.m, state.v
-        chain.train(x, target)
-        assert_step(chain, before, state.weights, 16 * (step + 2))
+@pytest.mark.parametrize("shape", MATRICES, ids=str)
+def test_newton_schulz_iterates(shape: tuple[int, int], rng: np.random.Generator) -> None:
+    """Each iterate against the reference of one iteration of the one before."""
+    u = reals(rng, shape)
+    config = optimizers.Muon().native()
+    first = ref.newton_schulz({**config, "ns_steps": 0}, Rounded(u))
+    assert_within(iterates(u, 0), first.value, first.error, "X")
+    for step in range(5):
+        x = Rounded(iterates(u, step))
+        wanted = ref.newton_schulz({**config, "ns_steps": 1}, x, normalise=False)
+        assert_within(iterates(u, step + 1), wanted.value, wanted.error, f"iteration {step}")
 
 
-def test_learning_rate_can_change_between_steps(rng: np.random.Generator) -> None:
-    chain, target = start(cases.RowsCase(2, 4), SGD, rng)
-    x = np.eye(2, dtype=np.float32)
-    chain.model.learning_rate = 0.0
-    before = chain.weights[0]
-    chain.train(x, target)
-    assert np.array_equal(chain.weights[0], before)
-    chain.model.learning_rate = 0.5
-    chain.train(x, target)
-    wanted = before - 0.5 * ref.mean_squared_error_bwd(target, before)
-    assert_step(chain, before, wanted, 8)
+@pytest.mark.parametrize("shape", MATRICES, ids=str)
+def test_muon_makes_matrices_nearly_orthogonal(shape: tuple[int, int], rng: np.random.Generator) -> None:
+    # Singular values that are not far apart come near 1 in five iterations: the polynomial keeps them there.
+    left, _, right = np.linalg.svd(rng.standard_normal(shape), full_matrices=False)
+    u = (left * rng.uniform(0.5, 1.0, min(shape))) @ right
+    values = np.linalg.svd(iterates(u.astype(np.float32), 5).astype(np.float64), compute_uv=False)
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (16, 16), (4, 16), (16, 4)])
+def test_muon_is_exact_on_hadamard_matrices(shape: tuple[int, int]) -> None:
+    """Rows of a Hadamard matrix have a norm that is a power of two, and X X^T is a multiple of I."""
+    hadamard = np.ones((1, 1))
+    while len(hadamard) < 16:
+        hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
+    u = hadamard[: shape[0], : shape[1]] if shape[0] <= shape[1] else hadamard[: shape[1], : shape[0]].T
+    if shape == (4, 4):
+        u = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]])
+    norm = math.sqrt(u.size)
+    for steps, c in ((1, 1.0), (2, 0.0)):  # few digits each
+        got = iterates(u.astype(np.float32), steps, muon_a=2.0, muon_b=-1.0, muon_c=c)
+        scale = 1.0 / norm
+        for _ in range(steps):
+            square = scale * scale * max(shape)
+            scale = scale * (2.0 - square + c * square * square)
+        assert_exact(got, scale * u, "X")
+
+
+def test_muon_chooses_its_variables() -> None:
+    muon = optimizers.Muon(exclude_layers=["dense_1"])
+    assert muon._matrix("dense/kernel", (4, 6)) == (4, 6)
+    assert muon._matrix("conv2d/kernel", (3, 3, 8, 16)) == (72, 16)
+    assert muon._matrix("dense/bias", (6,)) is None
+    assert muon._matrix("dense_1/kernel", (4, 6)) is None
+    assert muon._matrix("Embedding/embeddings", (4, 6)) is None
+    assert optimizers.Muon(exclude_embeddings=False)._matrix("embedding/embeddings", (4, 6)) == (4, 6)
+    assert muon._matrix("depthwise_conv2d/kernel", (3, 3, 8, 1)) is None

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Updates of a run of parameters.
+// Updates of a run of parameters, and what prepares their gradients.
 #pragma once
 #include "../../base/shape.h"
 
@@ -8,10 +8,16 @@ namespace cpu {
 
 struct OptimizerRun {
   const float* gradient;
-  float *parameters, *slot0, *slot1;  // slots: velocity; or first and second moment; or null
+  float *parameters, *slot[3], *average;  // slots as each formula names them; no average: null
   int64_t count;
-  float rate;  // of Adam: with the bias corrections in it
-  float momentum, one_minus_beta_1, one_minus_beta_2, epsilon;
+  float clip;   // of each element of the gradient; infinity: none
+  float decay;  // w -= decay w, before the update
+  float ema, one_minus_ema;
+  int32_t overwrite;  // w = average
+  float rate;         // with the bias corrections that the formula has
+  float momentum, epsilon, beta_1, one_minus_beta_1, beta_2, one_minus_beta_2;
+  float gradient_rate, correction;                          // Nadam
+  float inverse_rate, l1, two_l2, two_shrinkage, exponent;  // Ftrl
 };
 
 struct OptimizerKernels {
@@ -19,6 +25,22 @@ struct OptimizerKernels {
   void (*momentum)(const OptimizerRun&);
   void (*nesterov)(const OptimizerRun&);
   void (*adam)(const OptimizerRun&);
+  void (*amsgrad)(const OptimizerRun&);
+  void (*rmsprop[2][2])(const OptimizerRun&);  // [centered][momentum]
+  void (*adagrad)(const OptimizerRun&);
+  void (*adadelta)(const OptimizerRun&);
+  void (*adamax)(const OptimizerRun&);
+  void (*nadam)(const OptimizerRun&);
+  void (*lion)(const OptimizerRun&);
+  void (*ftrl[2])(const OptimizerRun&);  // [exponent is not 1/2]
+  // m = momentum m + g, u = m or, with Nesterov, g + momentum m; m is slot 0, u slot 1
+  void (*muon_direction[2])(const OptimizerRun&);
+  // y = b x + c x2
+  void (*polynomial)(const float* x, const float* x2, float* y, int64_t count, const float (&bc)[2]);
+  // sum += g; the last of several: g = (g + sum) / steps, sum = 0
+  void (*accumulate)(const float* g, float* sum, int64_t count);
+  void (*accumulated)(float* g, float* sum, int64_t count, float steps);
+  double (*sum_of_squares)(const float* x, int64_t count);
 };
 
 }  // namespace cpu

@@ -198,7 +198,7 @@ class BaseModel(Trainer, abc.ABC):
         native.set_state({key: value for key, value in state.items() if key != _PERMUTATIONS})
         self._permutations, self._seed = permutations, native.seed
         if self._settings is not None:
-            self.optimizer.learning_rate = native.learning_rate
+            self.optimizer.follow(native.step, native.learning_rate)
 
     def save(self, path: Path) -> None:
         """Write the model into one safetensors file; `fastcnn.load_model` reads it.

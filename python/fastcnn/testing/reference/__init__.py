@@ -108,7 +108,7 @@ from fastcnn.testing.reference.loss import (
     sparse_categorical_crossentropy,
     sparse_categorical_crossentropy_bwd,
 )
-from fastcnn.testing.reference.optimizer import AdamState, SGDState, adam, sgd
+from fastcnn.testing.reference.optimizer import Variable, newton_schulz, optimizer_step
 from fastcnn.testing.reference.pool import (
     average_pool2d,
     average_pool2d_bwd,
@@ -149,13 +149,11 @@ __all__ = [
     "ACTIVATIONS",
     "ELEMENTWISE",
     "OPERATORS",
-    "AdamState",
     "DropoutDraw",
     "Operator",
     "Pads",
-    "SGDState",
+    "Variable",
     "activate",
-    "adam",
     "average_pool2d",
     "average_pool2d_bwd",
     "categorical_crossentropy",
@@ -228,9 +226,11 @@ __all__ = [
     "mean_squared_error_bwd",
     "mish",
     "mish_bwd",
+    "newton_schulz",
     "normal",
     "normal_density",
     "one_hot",
+    "optimizer_step",
     "output_size",
     "pair",
     "philox4x32",
@@ -252,7 +252,6 @@ __all__ = [
     "separable_conv2d_depthwise_wgrad",
     "separable_conv2d_dgrad",
     "separable_conv2d_pointwise_wgrad",
-    "sgd",
     "sigmoid",
     "sigmoid_bwd",
     "silu",

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Updates of arrays, in place: what optimizers do outside of a model.
+#include "../cpu/cpu.h"
+#include "eager.h"
+#include "network.h"
+#include "ops.h"
+#include "optimizer.h"
+
+namespace fastcnn {
+namespace {
+
+// An array that is written: float32, dense, apart from those named before it.
+float* written(const char* op, const char* argument, py::handle value, const ArrayView& like) {
+  const ArrayView v = float_view(op, argument, value, like.rank);
+  if (!std::equal(v.shape, v.shape + v.rank, like.shape))
+    fail(Code::kShape, "%s: %s has shape %s, wanted %s as %s", op, argument, ShapeText(v.shape, v.rank).text,
+         ShapeText(like.shape, like.rank).text, like.argument);
+  const std::string label = std::string(op) + ": " + argument;
+  return static_cast<float*>(output(label.c_str(), value, shape_of(v), {&like}).mutable_data());
+}
+
+void run_update(const OpDescriptor& op, const Operands& operands, const RunScalars& scalars) {
+  py::gil_scoped_release release;
+  run_eager(cpu::backend(), op, operands, &scalars);
+}
+
+RunScalars scalars_of(const char* op, py::handle step, double learning_rate) {
+  const int64_t number = whole_number(op, "step", step);
+  if (number < 0) fail(Code::kArgument, "%s: step is %lld, wanted at least 0", op, (long long)number);
+  RunScalars scalars{};
+  scalars.step = static_cast<uint64_t>(number);
+  scalars.learning_rate = static_cast<float>(learning_rate);
+  return scalars;
+}
+
+struct StepArguments {
+  py::handle parameters, gradient, slots, step, learning_rate, decay, matrix;
+};
+
+void optimizer_step(const py::dict& description, const StepArguments& from) {
+  const char* op = "optimizer";
+  const OptimizerRecipe recipe = read_optimizer(description);
+  const double rate = real_number(op, "learning_rate", from.learning_rate);
+  check_learning_rate(rate);
+  const RunScalars scalars = scalars_of(op, from.step, rate);
+  const bool decay = truth(op, "decay", from.decay);
+  const ArrayView g = any_rank_view(op, "gradient", from.gradient);
+  const int64_t count = element_count(op, "gradient", g.shape, g.rank);
+  const py::list slots = list_of(from.slots, op, "slots");
+  if (slots.size() != static_cast<size_t>(recipe.slots()))
+    fail(Code::kArgument, "%s: slots has %zu arrays, wanted %d", op, slots.size(), recipe.slots());
+  Operands operands{};
+  operands.out[0] = written(op, "parameters", from.parameters, g);
+  for (size_t i = 0; i < slots.size(); ++i) operands.out[1 + i] = written(op, "a slot", slots[i], g);
+  OpDescriptor step = make_op(Step::k_optimizer);
+  step.optimizer = range_update(recipe, count, decay);
+  if (!from.matrix.is_none()) {
+    int64_t sides[2];
+    whole_numbers(op, "matrix", from.matrix, 2, sides);
+    if (!recipe.is_muon || element_count(op, "matrix", sides, 2) != count)
+      fail(Code::kShape, "%s: matrix is %s, wanted None or, of muon, the %lld elements of the gradient", op,
+           ShapeText(sides, 2).text, static_cast<long long>(count));
+    step = make_op(Step::k_muon);
+    step.muon = matrix_update(recipe, sides[0], sides[1], decay);
+    operands.out[2] = step.muon.rule.use_ema ? operands.out[1 + recipe.average()] : nullptr;
+  }
+  py::array keep;
+  operands.in[0] = dense(g, &keep);
+  run_update(step, operands, scalars);
+}
+
+void clip_norm(py::handle gradient, py::handle limit) {
+  const char* op = "clip_norm";
+  const ArrayView g = any_rank_view(op, "gradient", gradient);
+  OpDescriptor step = make_op(Step::k_clip_norm);
+  const double most = real_number(op, "limit", limit);
+  if (!(most > 0)) fail(Code::kArgument, "%s: limit is %g, wanted a number above 0", op, most);
+  step.clip_norm = {element_count(op, "gradient", g.shape, g.rank), most, 1};
+  float* data = static_cast<float*>(output(op, gradient, shape_of(g), {}).mutable_data());
+  run_update(step, {{}, {data}}, RunScalars{});
+}
+
+void accumulate(py::handle gradient, py::handle sum, py::handle steps, py::handle step_number) {
+  const char* op = "accumulate";
+  const ArrayView g = any_rank_view(op, "gradient", gradient);
+  const int64_t count = whole_number(op, "steps", steps);
+  if (count < 1 || count > INT32_MAX)
+    fail(Code::kArgument, "%s: steps is %lld, wanted 1 to 2**31 - 1", op, static_cast<long long>(count));
+  const RunScalars scalars = scalars_of(op, step_number, 0);
+  OpDescriptor step = make_op(Step::k_accumulate);
+  step.accumulate = {element_count(op, "gradient", g.shape, g.rank), static_cast<int32_t>(count)};
+  float* to = written(op, "sum", sum, g);
+  float* data = static_cast<float*>(output(op, gradient, shape_of(g), {}).mutable_data());
+  run_update(step, {{}, {data, to}}, scalars);
+}
+
+// The value that each slot begins with.
+py::list optimizer_slots(const py::dict& description) {
+  const OptimizerRecipe recipe = read_optimizer(description);
+  py::list values;
+  for (int i = 0; i < recipe.slots(); ++i) values.append(recipe.initial_value(i));
+  return values;
+}
+
+}  // namespace
+
+void bind_optimizer_ops(py::module_& m) {
+  m.def("optimizer_slots", &optimizer_slots, py::arg("description"));
+  m.def(
+      "optimizer_step",
+      [](const py::dict& description, py::handle parameters, py::handle gradient, py::handle slots,
+         py::handle step, py::handle learning_rate, py::handle decay, py::handle matrix) {
+        optimizer_step(description, {parameters, gradient, slots, step, learning_rate, decay, matrix});
+      },
+      py::arg("description"), py::arg("parameters"), py::arg("gradient"), py::arg("slots"), py::arg("step"),
+      py::arg("learning_rate"), py::arg("decay") = true, py::arg("matrix") = py::none());
+  m.def("clip_norm", &clip_norm, py::arg("gradient"), py::arg("limit"));
+  m.def("accumulate", &accumulate, py::arg("gradient"), py::arg("sum"), py::arg("steps"), py::arg("step"));
+}
+
+}  // namespace fastcnn
