@@ -86,7 +86,7 @@ def test_fit_before_compile() -> None:
     ("change", "error", "message"),
     [
         ({"optimizer": "adan"}, ArgumentError, "did you mean 'adam'"),
-        ({"loss": "sparse_categorical_crossentropi"}, ArgumentError, "did you mean 'sparse_categorical_crossentropy'"),
+        ({"loss": "sparse_categorical_crossentropi"}, ArgumentError, "mean .sparse_categorical_crossentropy"),
         ({"metrics": ["precision"]}, ArgumentError, "metrics: unknown 'precision'"),
         ({"device": "cuda"}, DeviceError, "no CUDA"),
         ({"device": "tpu"}, ArgumentError, "device"),

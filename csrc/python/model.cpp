@@ -384,7 +384,8 @@ void bind_model(py::module_& m) {
       "infer_shapes",
       [](const py::list& nodes) {
         py::list shapes;
-        for (const Node& node : build_graph(read_layers(nodes), {}).nodes) shapes.append(to_tuple(node.shape));
+        for (const Node& node : build_graph(read_layers(nodes), {}).nodes)
+          shapes.append(to_tuple(node.shape));
         return shapes;
       },
       py::arg("nodes"));
