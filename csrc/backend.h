@@ -36,6 +36,11 @@ namespace fastcnn {
   X(dropout, DropoutShape, "x", "y")                     \
   X(rescale, RescaleShape, "x", "y")                     \
   X(add, FlatShape, "a b", "y")                          \
+  X(binary, BinaryShape, "a b", "y")                     \
+  X(binary_bwd, BinaryShape, "dy a? b?", "dx")           \
+  X(copy, CopyShape, "x", "y")                           \
+  X(resize_fwd, ResizeShape, "x", "y")                   \
+  X(resize_bwd, ResizeShape, "dy", "dx")                 \
   X(gather, GatherShape, "x index?", "y")                \
   X(loss, LossShape, "x target w?", "dx? result y?")     \
   X(accumulate, AccumulateShape, "", "gradient sum")     \
@@ -72,7 +77,21 @@ enum class Step : int32_t {
   X(log_softmax, log_softmax_fwd, kY)             \
   X(dropout, dropout, kNothing)                   \
   X(rescaling, rescale, kNothing)                 \
-  X(flatten, none, kNothing)
+  X(flatten, none, kNothing)                      \
+  X(reshape, none, kNothing)                      \
+  X(identity, none, kNothing)                     \
+  X(permute, copy, kNothing)                      \
+  X(zero_padding, copy, kNothing)                 \
+  X(cropping, copy, kNothing)                     \
+  X(upsampling, copy, kNothing)                   \
+  X(repeat_vector, copy, kNothing)                \
+  X(concatenate, copy, kNothing)                  \
+  X(add, binary, kNothing)                        \
+  X(subtract, binary, kNothing)                   \
+  X(average, binary, kNothing)                    \
+  X(multiply, binary, kX)                         \
+  X(maximum, binary, kX)                          \
+  X(minimum, binary, kX)
 
 // What is fused to the end of a step; a row's supports() says whether it can. A transposed convolution is a
 // dgrad step, so that those take a bias and ReLU too.

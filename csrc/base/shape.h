@@ -35,6 +35,7 @@ enum class Loss : int32_t {
 enum class Reduction : int32_t { kSumOverBatchSize, kSum, kMeanWithSampleWeight };
 enum class Accuracy : int32_t { kNone, kSparse, kCategorical, kBinary };
 enum class Optimizer : int32_t { kSgd, kAdam, kRmsprop, kAdagrad, kAdadelta, kAdamax, kNadam, kLion, kFtrl };
+enum class Binary : int32_t { kAdd, kSubtract, kMultiply, kMaximum, kMinimum };
 enum class Math : int32_t { kDefault, kStrict, kFast };
 
 // What the backward pass of an operator reads besides dy.
@@ -135,6 +136,37 @@ struct DropoutShape {
 };
 
 constexpr int kMaxRank = 8;
+
+// y = scale f(a, b) over `size`; a and b are dense, and where they have one index for all of a dimension
+// their stride is 0. The gradient has the shape of a (which = 0) or of b (1): it is summed over such
+// dimensions. It reads a and b for a maximum or minimum, the other factor for a product, nothing else
+// otherwise.
+struct BinaryShape {
+  int64_t size[kMaxRank];  // of y, which is dense; the first counts samples
+  int64_t a_stride[kMaxRank], b_stride[kMaxRank];
+  int32_t rank;
+  Binary kind;
+  float scale;
+  int32_t which;
+};
+
+// y[y_offset + i . y_stride] = x[x_offset + (i - before) . x_stride] for all i below size; 0 where i - before
+// is not in [0, inner). The first dimension counts samples and is never padded: before and inner are not read
+// there.
+struct CopyShape {
+  int64_t size[kMaxRank];
+  int64_t x_stride[kMaxRank], y_stride[kMaxRank];
+  int64_t before[kMaxRank], inner[kMaxRank];
+  int64_t x_offset, y_offset;
+  int64_t rank;
+};
+
+// Bilinear enlargement of x [N,H,W,C] to y [N, H factor_h, W factor_w, C]; the centres of pixels are at
+// halves.
+struct ResizeShape {
+  int64_t n, h, w, c;
+  int64_t factor_h, factor_w;
+};
 
 // y[i, ...] = scale * x[index[i], ...] + offset, dense; x any real dtype and any strides.
 struct GatherShape {

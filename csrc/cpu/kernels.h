@@ -18,7 +18,10 @@ namespace cpu {
   X(loss, LossKernels)               \
   X(reduce, ReduceKernels)           \
   X(optimizer, OptimizerKernels)     \
-  X(gather, GatherKernels)
+  X(gather, GatherKernels)           \
+  X(copy, CopyKernels)               \
+  X(binary, BinaryKernels)           \
+  X(resize, ResizeKernels)
 
 #define FASTCNN_DECLARE(field, Type) struct Type;
 FASTCNN_KERNEL_TABLES(FASTCNN_DECLARE)

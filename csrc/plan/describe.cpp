@@ -80,6 +80,22 @@ std::string text(const ClipNormShape& s) { return print("[%lld]", ll(s.count)); 
 std::string text(const AccumulateShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const MuonShape& s) { return print("[%lld, %lld]", ll(s.rows), ll(s.cols)); }
 
+std::string sizes_text(const int64_t* size, int64_t rank) {
+  std::string text;
+  for (int64_t d = 0; d < rank; ++d) text += (d ? ", " : "[") + std::to_string(size[d]);
+  return text + "]";
+}
+
+std::string text(const BinaryShape& s) {
+  static const char* const names[] = {"add", "subtract", "multiply", "maximum", "minimum"};
+  return sizes_text(s.size, s.rank) + " " + names[static_cast<int>(s.kind)];
+}
+std::string text(const CopyShape& s) { return sizes_text(s.size, s.rank); }
+std::string text(const ResizeShape& s) {
+  return print("[%lld, %lld, %lld, %lld] x (%lld, %lld)", ll(s.n), ll(s.h), ll(s.w), ll(s.c), ll(s.factor_h),
+               ll(s.factor_w));
+}
+
 std::string epilogue_text(const Epilogue& e) {
   const bool activation = e.activation != Activation::kNone;
   return std::string(e.bias ? " + bias" : "") + (activation ? " + " : "") +

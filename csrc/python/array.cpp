@@ -207,6 +207,30 @@ ArrayView float_view(const char* op, const char* argument, py::handle value, int
   return v;
 }
 
+void copy_view(const ArrayView& v, float* y) {
+  bool aligned = reinterpret_cast<uintptr_t>(v.data) % alignof(float) == 0;
+  for (int i = 0; i < v.rank; ++i) aligned = aligned && v.strides[i] % int64_t{sizeof(float)} == 0;
+  OpDescriptor op = make_op(aligned ? Step::k_copy : Step::k_gather);
+  if (aligned) {
+    CopyShape& shape = op.copy;
+    shape.rank = v.rank;
+    int64_t step = 1;
+    for (int i = v.rank - 1; i >= 0; --i) {
+      shape.size[i] = shape.inner[i] = v.shape[i];
+      shape.x_stride[i] = v.strides[i] / int64_t{sizeof(float)};
+      shape.y_stride[i] = step;
+      step *= v.shape[i];
+    }
+  } else {
+    GatherShape& shape = op.gather;
+    shape.n = v.shape[0], shape.sample_stride = v.strides[0], shape.rank = v.rank - 1;
+    for (int i = 1; i < v.rank; ++i) shape.shape[i - 1] = v.shape[i], shape.strides[i - 1] = v.strides[i];
+    shape.from = shape.to = DType::kF32, shape.scale = 1;
+  }
+  py::gil_scoped_release release;
+  run_eager(cpu::backend(), op, {{v.data, nullptr}, {y}});
+}
+
 const float* dense(const ArrayView& v, py::array* keep) {
   bool in_place = reinterpret_cast<uintptr_t>(v.data) % alignof(float) == 0;
   int64_t step = sizeof(float);
@@ -218,16 +242,7 @@ const float* dense(const ArrayView& v, py::array* keep) {
 
   *keep = allocate(v.op, std::string("a dense copy of ") + v.argument,
                    std::vector<int64_t>(v.shape, v.shape + v.rank));
-  OpDescriptor op = make_op(Step::k_gather);
-  GatherShape& shape = op.gather;
-  shape.n = v.shape[0], shape.sample_stride = v.strides[0], shape.rank = v.rank - 1;
-  for (int i = 1; i < v.rank; ++i) shape.shape[i - 1] = v.shape[i], shape.strides[i - 1] = v.strides[i];
-  shape.from = v.dtype, shape.to = DType::kF32, shape.scale = 1, shape.offset = 0;
-  Operands operands{{v.data, nullptr}, {keep->mutable_data()}};
-  {
-    py::gil_scoped_release release;
-    run_eager(cpu::backend(), op, operands);
-  }
+  copy_view(v, static_cast<float*>(keep->mutable_data()));
   return static_cast<const float*>(keep->data());
 }
 

@@ -51,6 +51,8 @@ Source source_of(const ArrayView& view);
 // The same for operators: float32 only, of this rank, not empty.
 ArrayView float_view(const char* op, const char* argument, py::handle value, int rank);
 
+// The elements of a float32 view in their order, any strides and alignment, to dense memory.
+void copy_view(const ArrayView& v, float* y);
 // The data of a float32 view, dense: the array's own memory, or a copy that `keep` then owns.
 const float* dense(const ArrayView& v, py::array* keep);
 

@@ -63,6 +63,12 @@ void expect_shape(const char* op, const ArrayView& v, const int64_t* wanted) {
          v.argument, ShapeText(v.shape, v.rank).text, ShapeText(wanted, v.rank).text);
 }
 
+TensorShape tensor_shape(const ArrayView& v) {
+  TensorShape shape{v.rank, {}};
+  std::copy(v.shape, v.shape + v.rank, shape.size);
+  return shape;
+}
+
 void run(const OpDescriptor& op, const Operands& operands) {
   py::gil_scoped_release release;
   run_eager(cpu::backend(), op, operands);
@@ -91,16 +97,11 @@ ImageOutput::ImageOutput(const char* op, py::handle out, bool first, const int64
 
 py::array ImageOutput::finish() {
   if (!first_) return result_;
-  const ArrayView v = float_view("transpose", "y", written_, static_cast<int>(written_.ndim()));
-  OpDescriptor op = make_op(Step::k_gather);
-  GatherShape& shape = op.gather;
-  shape.n = v.shape[0], shape.sample_stride = v.strides[0], shape.rank = v.rank - 1;
-  for (int i = 0; i < shape.rank; ++i) {
-    const int axis = i ? i : v.rank - 1;
-    shape.shape[i] = v.shape[axis], shape.strides[i] = v.strides[axis];
-  }
-  shape.from = DType::kF32, shape.to = DType::kF32, shape.scale = 1, shape.offset = 0;
-  run(op, {{v.data, nullptr}, {result_.mutable_data()}});
+  ArrayView v = float_view("transpose", "y", written_, static_cast<int>(written_.ndim()));
+  const int last = v.rank - 1;
+  std::rotate(v.shape + 1, v.shape + last, v.shape + v.rank);
+  std::rotate(v.strides + 1, v.strides + last, v.strides + v.rank);
+  copy_view(v, static_cast<float*>(result_.mutable_data()));
   return result_;
 }
 

@@ -4,6 +4,7 @@
 // from them, makes its outputs, and only then calls dense() and run().
 #pragma once
 #include "../plan/eager.h"
+#include "../plan/validate_merge.h"
 #include "array.h"
 
 namespace fastcnn {
@@ -29,6 +30,8 @@ inline void expect_shape(const char* op, const ArrayView& v, std::initializer_li
   expect_shape(op, v, wanted.begin());
 }
 inline std::vector<int64_t> shape_of(const ArrayView& v) { return {v.shape, v.shape + v.rank}; }
+TensorShape tensor_shape(const ArrayView& v);
+inline std::vector<int64_t> sizes(const TensorShape& shape) { return {shape.size, shape.size + shape.rank}; }
 
 // On the CPU, with the GIL released.
 void run(const OpDescriptor& op, const Operands& operands);

@@ -13,6 +13,8 @@ void bind_ops(py::module_& m) {
   bind_activation_ops(m);
   bind_loss_ops(m);
   bind_optimizer_ops(m);
+  bind_merge_ops(m);
+  bind_shape_ops(m);
 }
 
 }  // namespace fastcnn

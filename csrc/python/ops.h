@@ -14,5 +14,7 @@ void bind_gemm_ops(pybind11::module_& m);
 void bind_activation_ops(pybind11::module_& m);
 void bind_loss_ops(pybind11::module_& m);
 void bind_optimizer_ops(pybind11::module_& m);
+void bind_merge_ops(pybind11::module_& m);
+void bind_shape_ops(pybind11::module_& m);
 
 }  // namespace fastcnn

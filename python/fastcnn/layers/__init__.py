@@ -15,8 +15,36 @@ from fastcnn.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv
 from fastcnn.layers.convolution import Conv1D, Conv2D, Conv3D
 from fastcnn.layers.core import Dense, Dropout, Flatten, Input, InputLayer, Rescaling
 from fastcnn.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
+from fastcnn.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from fastcnn.layers.pooling import AveragePooling2D, MaxPooling2D, SumPooling2D
+from fastcnn.layers.reshaping import Identity, Permute, RepeatVector, Reshape
 from fastcnn.layers.separable import SeparableConv1D, SeparableConv2D
+from fastcnn.layers.spatial import (
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
+    UpSampling1D,
+    UpSampling2D,
+    UpSampling3D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
+)
 
 AvgPool2D = AveragePooling2D
 MaxPool2D = MaxPooling2D
@@ -29,8 +57,11 @@ SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2
 __all__ = [
     "ELU",
     "Activation",
+    "Add",
+    "Average",
     "AveragePooling2D",
     "AvgPool2D",
+    "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
@@ -43,34 +74,61 @@ __all__ = [
     "Convolution2DTranspose",
     "Convolution3D",
     "Convolution3DTranspose",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
     "Dropout",
     "Flatten",
+    "Identity",
     "Input",
     "InputLayer",
     "Layer",
     "LeakyReLU",
     "MaxPool2D",
     "MaxPooling2D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Permute",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
+    "Reshape",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
     "SeparableConvolution2D",
     "Softmax",
+    "Subtract",
     "SumPool2D",
     "SumPooling2D",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
+    "add",
+    "average",
+    "concatenate",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]
 
 CLASSES: dict[str, type[Layer]] = {
     each.__name__: each
     for each in (
-        InputLayer, Activation, AveragePooling2D, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D,
-        Conv3DTranspose, Dense, DepthwiseConv1D, DepthwiseConv2D, Dropout, ELU, Flatten, LeakyReLU,
-        MaxPooling2D, ReLU, Rescaling, SeparableConv1D, SeparableConv2D, Softmax, SumPooling2D,
+        InputLayer, Activation, Add, Average, AveragePooling2D, Concatenate, Conv1D, Conv1DTranspose,
+        Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D, Cropping3D, Dense,
+        DepthwiseConv1D, DepthwiseConv2D, Dropout, ELU, Flatten, Identity, LeakyReLU, MaxPooling2D,
+        Maximum, Minimum, Multiply, Permute, ReLU, RepeatVector, Rescaling, Reshape, SeparableConv1D,
+        SeparableConv2D, Softmax, Subtract, SumPooling2D, UpSampling1D, UpSampling2D, UpSampling3D,
+        ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
     )
 }  # fmt: skip
 """All that a configuration may name."""

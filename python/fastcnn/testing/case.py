@@ -7,8 +7,12 @@ benchmark.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from fastcnn.testing.reference.conv_nd import PaddingNd, Sum, walk, walk_transposed
 from fastcnn.testing.reference.geometry import Padding, output_size, resolve_padding
@@ -257,6 +261,65 @@ class RowsCase:
 
     def __str__(self) -> str:
         return f"{self.rows}x{self.cols}"
+
+
+@dataclass(frozen=True)
+class MergeCase:
+    """Two arrays whose shapes broadcast."""
+
+    x1_shape: tuple[int, ...]
+    x2_shape: tuple[int, ...]
+
+    @property
+    def y_shape(self) -> tuple[int, ...]:
+        return np.broadcast_shapes(self.x1_shape, self.x2_shape)
+
+    def terms(self, index: int) -> int:
+        """How many outputs each element of an input takes part in."""
+        return math.prod(self.y_shape) // math.prod((self.x1_shape, self.x2_shape)[index])
+
+    def __str__(self) -> str:
+        return f"{_sizes(self.x1_shape)}-{_sizes(self.x2_shape)}"
+
+
+@dataclass(frozen=True)
+class ConcatenateCase:
+    """Arrays of one shape but for `axis`, along which they have `sizes`."""
+
+    shape: tuple[int, ...]
+    sizes: tuple[int, ...]
+    axis: int = -1
+
+    @property
+    def x_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(self._with(size) for size in self.sizes)
+
+    @property
+    def y_shape(self) -> tuple[int, ...]:
+        return self._with(sum(self.sizes))
+
+    def _with(self, size: int) -> tuple[int, ...]:
+        shape = list(self.shape)
+        shape[self.axis] = size
+        return tuple(shape)
+
+    def __str__(self) -> str:
+        return f"{_sizes(self.y_shape)}-axis{self.axis}-{_sizes(self.sizes)}"
+
+
+@dataclass(frozen=True)
+class MoveCase:
+    """An array and the options of an operator that moves its elements."""
+
+    x_shape: tuple[int, ...]
+    options: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return "-".join([_sizes(self.x_shape), *(_spell(value) for value in self.options.values())])
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _spell(value: Padding | PaddingNd) -> str:

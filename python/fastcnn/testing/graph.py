@@ -125,7 +125,7 @@ def _conv2d_bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> 
 
 
 def _dense(node: Node, x: list[Real], w: list[Real]) -> Real:
-    y = reference.dense(x[0].reshape(-1, x[0].shape[-1]), *w)
+    y = reference.dense(x[0].reshape(-1, x[0].shape[-1]), w[0], w[1] if node["use_bias"] else None)
     return np.asarray(y).reshape(*x[0].shape[:-1], -1)
 
 
@@ -139,8 +139,8 @@ def unary(
 ) -> NodeReference:
     """A node of one input and no parameters.
 
-    Its backward function takes dy and the input (``reads="x"``), the output ("y"), the input's shape ("shape") or
-    nothing (""), and the node's `options`, as its forward function does.
+    Its backward function takes dy and the input (``reads="x"``), the output ("y"), the input's shape
+    ("shape") or nothing (""), and the node's `options`, as its forward function does.
     """
 
     def bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
@@ -159,6 +159,81 @@ def _activation(name: str) -> NodeReference:
     return unary(forward, backward, "x" if reference.saves_x(backward) else "y", *options)
 
 
+def _linear_merge(op: str, sign: float = 1.0) -> NodeReference:
+    """A sum, difference or mean of all inputs, whose gradient reads none of them."""
+
+    def forward(node: Node, x: list[Real], w: list[Real]) -> Real:
+        y = x[0]
+        for each in _aligned(x)[1:]:
+            y = reference.add(_aligned([y, each])[0], sign * each)
+        return y / (len(x) if op == "average" else 1)
+
+    def backward(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
+        share = dy / (len(x) if op == "average" else 1)
+        summed = [reference.add_bwd(share, each.shape) for each in _aligned(x)]
+        signed = [dx if k == 0 else sign * dx for k, dx in enumerate(summed)]
+        return Backward([dx.reshape(each.shape) for dx, each in zip(signed, x, strict=True)], [])
+
+    return NodeReference(forward, backward)
+
+
+def _chained_merge(op: str, bwd: Callable[[Real, Real, Real, int], Real]) -> NodeReference:
+    """``f(f(x_0, x_1), x_2)``, backward link by link: ``bwd(dy, x1, x2, index)``."""
+
+    def results(x: list[Real]) -> list[Real]:
+        values = [x[0]]
+        for each in x[1:]:
+            values.append(reference.OPERATORS[op].forward(values[-1], each))
+        return values
+
+    def backward(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
+        aligned = _aligned(x)
+        before, gradients = results(aligned), []
+        for k in range(len(x) - 1, 0, -1):
+            gradients.append(bwd(dy, before[k - 1], aligned[k], 1))
+            dy = bwd(dy, before[k - 1], aligned[k], 0)
+        gradients.append(dy)
+        shaped = [dx.reshape(each.shape) for dx, each in zip(gradients[::-1], x, strict=True)]
+        return Backward(shaped, [])
+
+    return NodeReference(lambda node, x, w: results(_aligned(x))[-1], backward)
+
+
+def _aligned(x: list[Real]) -> list[Real]:
+    """With axes of 1 after that of the samples, up to the highest rank."""
+    rank = max(each.ndim for each in x)
+    return [each.reshape(len(each), *(1,) * (rank - each.ndim), *each.shape[1:]) for each in x]
+
+
+def _multiply_bwd(dy: Real, x1: Real, x2: Real, index: int) -> Real:
+    mine, other = (x1, x2)[index], (x2, x1)[index]
+    return reference.multiply_bwd(dy, other, mine.shape)
+
+
+def _concatenate_bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
+    sizes = [each.shape[node["axis"]] for each in x]
+    parts = [reference.concatenate_bwd(dy, sizes, k, node["axis"]) for k in range(len(x))]
+    return Backward(parts, [])
+
+
+def _sides(node: Node, key: str) -> Any:
+    """Pairs out of the flat list of a native node; one pair alone for one axis."""
+    flat = list(node[key])
+    pairs = tuple(zip(flat[::2], flat[1::2], strict=True))
+    return pairs[0] if len(pairs) == 1 else pairs
+
+
+def _move(forward: Callable[..., Any], backward: Callable[..., Any], key: str) -> NodeReference:
+    return NodeReference(
+        lambda node, x, w: forward(x[0], _sides(node, key)),
+        lambda node, dy, x, w, y: Backward([backward(dy, _sides(node, key))], []),
+    )
+
+
+def _upsampling_options(node: Node) -> dict[str, Any]:
+    return {"size": tuple(node["size"]), "interpolation": node["interpolation"]}
+
+
 _POOL = ("pool_size", "strides", "padding", "ceil_mode")
 
 NODES: dict[str, NodeReference] = {
@@ -173,6 +248,29 @@ NODES: dict[str, NodeReference] = {
     "softmax": unary(reference.softmax, reference.softmax_bwd, "y"),
     "log_softmax": unary(reference.log_softmax, reference.log_softmax_bwd, "y"),
     "flatten": unary(lambda x: x.reshape(len(x), -1), reference.flatten_bwd, "shape"),
+    "reshape": NodeReference(
+        lambda node, x, w: reference.reshape(x[0], node["target_shape"]),
+        lambda node, dy, x, w, y: Backward([reference.reshape_bwd(dy, x[0].shape)], []),
+    ),
+    "identity": unary(reference.identity, reference.identity_bwd, ""),
+    "permute": unary(reference.permute, reference.permute_bwd, "", "dims"),
+    "zero_padding": _move(reference.zero_padding, reference.zero_padding_bwd, "padding"),
+    "cropping": _move(reference.cropping, reference.cropping_bwd, "cropping"),
+    "upsampling": NodeReference(
+        lambda node, x, w: reference.upsampling(x[0], **_upsampling_options(node)),
+        lambda node, dy, x, w, y: Backward([reference.upsampling_bwd(dy, **_upsampling_options(node))], []),
+    ),
+    "repeat_vector": NodeReference(
+        lambda node, x, w: reference.repeat_vector(x[0], node["n"]),
+        lambda node, dy, x, w, y: Backward([reference.repeat_vector_bwd(dy)], []),
+    ),
+    "concatenate": NodeReference(lambda node, x, w: reference.concatenate(x, node["axis"]), _concatenate_bwd),
+    "add": _linear_merge("add"),
+    "subtract": _linear_merge("subtract", -1.0),
+    "average": _linear_merge("average"),
+    "multiply": _chained_merge("multiply", _multiply_bwd),
+    "maximum": _chained_merge("maximum", reference.maximum_bwd),
+    "minimum": _chained_merge("minimum", reference.minimum_bwd),
     "rescaling": NodeReference(
         lambda node, x, w: reference.rescaling(x[0], node["scale"], node["offset"]),
         lambda node, dy, x, w, y: Backward([reference.rescaling_bwd(dy, node["scale"])], []),

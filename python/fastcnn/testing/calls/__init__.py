@@ -6,12 +6,25 @@ With the reference, with itself on a view, with itself on another number of thre
 
 from __future__ import annotations
 
-from fastcnn.testing.calls import activation, conv, conv_nd, gemm, loss, pool
+from fastcnn.testing.calls import (
+    activation,
+    conv,
+    conv_nd,
+    gemm,
+    loss,
+    merge,
+    pool,
+)
 from fastcnn.testing.calls.activation import activation_calls, rows_calls, softmax_calls
 from fastcnn.testing.calls.call import Arrays, Call, Real, Suite
 from fastcnn.testing.calls.conv import conv_calls
 from fastcnn.testing.calls.conv_nd import conv_nd_calls
 from fastcnn.testing.calls.gemm import gemm_call
+from fastcnn.testing.calls.merge import (
+    concatenate_calls,
+    merge_calls,
+    move_calls,
+)
 from fastcnn.testing.calls.pool import pool_calls
 
 __all__ = [
@@ -21,12 +34,23 @@ __all__ = [
     "Real",
     "Suite",
     "activation_calls",
+    "concatenate_calls",
     "conv_calls",
     "conv_nd_calls",
     "gemm_call",
+    "merge_calls",
+    "move_calls",
     "pool_calls",
     "rows_calls",
     "softmax_calls",
 ]
 
-SUITES: tuple[Suite, ...] = (conv.SUITE, conv_nd.SUITE, pool.SUITE, gemm.SUITE, activation.SUITE, loss.SUITE)
+SUITES: tuple[Suite, ...] = (
+    conv.SUITE,
+    conv_nd.SUITE,
+    pool.SUITE,
+    gemm.SUITE,
+    activation.SUITE,
+    loss.SUITE,
+    merge.SUITE,
+)

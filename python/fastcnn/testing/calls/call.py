@@ -30,7 +30,8 @@ class Call:
     `terms` is the length of the longest sum in the result; `linear` names the arguments in which the result
     is linear (affine for a bias), so that their absolute values give the sum of the absolute terms;
     `exact` says that whole numbers give a result without rounding. `error` bounds a result that is no sum
-    of products; `derive` turns normal deviates into arguments that belong together.
+    of products; `derive` turns normal deviates into arguments that belong together; `listed` names
+    the argument that takes all arrays as a list.
     """
 
     op: str
@@ -43,6 +44,7 @@ class Call:
     exact: bool = False
     error: Callable[[Call, Arrays, Real], Real] | None = None
     derive: Callable[[Call, dict[str, F32]], dict[str, F32]] | None = None
+    listed: str = ""
 
     def __str__(self) -> str:
         activation = self.options.get("activation")
@@ -62,13 +64,16 @@ class Call:
         # The references alone are of use where the extension is not built.
         from fastcnn import ops
 
-        y: F32 = getattr(ops, self.op)(**arrays, **self.options, out=out)
+        y: F32 = getattr(ops, self.op)(**self._arguments(arrays), **self.options, out=out)
         return y
 
     def reference(self, arrays: Arrays) -> Real:
         """The same in float64."""
-        y: Real = getattr(reference, self.op)(**arrays, **self.options)
+        y: Real = getattr(reference, self.op)(**self._arguments(arrays), **self.options)
         return y
+
+    def _arguments(self, arrays: Arrays) -> Mapping[str, Any]:
+        return {self.listed: list(arrays.values())} if self.listed else arrays
 
     def bound(self, arrays: Arrays, wanted: Real) -> Real:
         """What the kernel's result may differ from `wanted`."""

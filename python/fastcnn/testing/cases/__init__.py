@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fastcnn.testing.case import ConvCase, ConvNdCase, GemmCase, PoolCase, RowsCase
+from fastcnn.testing.case import (
+    ConcatenateCase,
+    ConvCase,
+    ConvNdCase,
+    GemmCase,
+    MergeCase,
+    MoveCase,
+    PoolCase,
+    RowsCase,
+)
 from fastcnn.testing.cases.conv import (
     CHANNELS,
     CONV,
@@ -28,6 +37,18 @@ from fastcnn.testing.cases.gemm import (
     GEMM_PARALLEL,
     GEMM_SUITE,
 )
+from fastcnn.testing.cases.merge import (
+    CONCATENATE,
+    CROPPING,
+    MERGE,
+    MERGE_PARALLEL,
+    MOVE_PARALLEL,
+    PERMUTE,
+    REPEAT_VECTOR,
+    RESHAPE,
+    UPSAMPLING,
+    ZERO_PADDING,
+)
 from fastcnn.testing.cases.pool import (
     POOL,
     POOL_FULL,
@@ -42,26 +63,39 @@ from fastcnn.testing.reference import ELEMENTWISE
 
 __all__ = [
     "CHANNELS",
+    "CONCATENATE",
     "CONV",
     "CONV_FULL",
     "CONV_ND",
     "CONV_ND_PARALLEL",
     "CONV_PARALLEL",
     "CONV_SUITE",
+    "CROPPING",
     "FLAT",
     "GEMM",
     "GEMM_FULL",
     "GEMM_PARALLEL",
     "GEMM_SUITE",
+    "MERGE",
+    "MERGE_PARALLEL",
+    "MOVE_PARALLEL",
     "OPERATORS",
+    "PERMUTE",
     "POOL",
     "POOL_FULL",
     "POOL_PARALLEL",
     "POOL_SUITE",
+    "REPEAT_VECTOR",
+    "RESHAPE",
     "ROWS",
+    "UPSAMPLING",
+    "ZERO_PADDING",
+    "ConcatenateCase",
     "ConvCase",
     "ConvNdCase",
     "GemmCase",
+    "MergeCase",
+    "MoveCase",
     "PoolCase",
     "RowsCase",
 ]
@@ -80,4 +114,18 @@ OPERATORS: Mapping[str, tuple[object, ...]] = {
     "dropout": ROWS,
     "rescaling": ROWS,
     "flatten": POOL,
+    "reshape": RESHAPE,
+    "identity": RESHAPE,
+    "permute": PERMUTE,
+    "zero_padding": ZERO_PADDING,
+    "cropping": CROPPING,
+    "upsampling": UPSAMPLING,
+    "repeat_vector": REPEAT_VECTOR,
+    "concatenate": CONCATENATE,
+    "add": MERGE,
+    "subtract": MERGE,
+    "average": MERGE,
+    "multiply": MERGE,
+    "maximum": MERGE,
+    "minimum": MERGE,
 }

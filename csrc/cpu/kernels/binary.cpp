@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// y = scale f(a, b) with rows or single elements of a and b repeated, and dx = sum of g(dy, p, q) over the
+// dimensions along which x was repeated. The order of a sum depends on its sizes and on the vector width
+// alone. Called by cpu/binary.cpp.
+#include "binary.h"
+
+#include "blocks.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+// Columns of an operand that is contiguous, and of one that repeats an element.
+struct Contiguous {
+  FASTCNN_INLINED explicit Contiguous(const float* p) : p(p) {}
+  template <class B>
+  FASTCNN_INLINED Vec get(B block, int64_t c) const {
+    return block.get(p + c);
+  }
+  const float* p;
+};
+struct Repeated {
+  FASTCNN_INLINED explicit Repeated(const float* p) : v(broadcast(*p)) {}
+  template <class B>
+  FASTCNN_INLINED Vec get(B, int64_t) const {
+    return v;
+  }
+  Vec v;
+};
+
+template <class A, class B, class F>
+FASTCNN_INLINE void combine(const BinaryBlock& s, F f) {
+  const Vec scale = broadcast(s.scale);
+  const bool narrow = s.size[2] < kLanes;
+  const Part part{(int)s.size[2]};
+  for (int64_t p = 0; p < s.size[0]; ++p)
+    for (int64_t r = 0; r < s.size[1]; ++r) {
+      const A a(s.a + p * s.a_stride[0] + r * s.a_stride[1]);
+      const B b(s.b + p * s.b_stride[0] + r * s.b_stride[1]);
+      float* y = s.y + p * s.y_stride[0] + r * s.y_stride[1];
+      if (narrow) {
+        part.put(y, f(a.get(part, 0), b.get(part, 0)) * scale);
+        continue;
+      }
+      for_each_block<2>(s.size[2], [&](auto block, int64_t c) FASTCNN_INLINED {
+        FASTCNN_UNROLL
+        for (int v = 0; v < block.kVectors; ++v, c += kLanes)
+          block.put(y + c, f(a.get(block, c), b.get(block, c)) * scale);
+      });
+    }
+}
+
+// Rows shorter than a vector without gaps, and one row of b for all of them: kLanes rows of b fill whole
+// vectors, under which y and a pass as one long row. Row by row three channels took four times as long.
+template <bool kSwapped, class F>
+FASTCNN_INLINE void combine_repeated_row(const BinaryBlock& s, F f) {
+  const Vec scale = broadcast(s.scale);
+  const int64_t cols = s.size[2], count = s.size[1] * cols, period = cols * kLanes;
+  for (int64_t p = 0; p < s.size[0]; ++p) {
+    const float* a = (kSwapped ? s.b + p * s.b_stride[0] : s.a + p * s.a_stride[0]);
+    const float* b = (kSwapped ? s.a + p * s.a_stride[0] : s.b + p * s.b_stride[0]);
+    float* y = s.y + p * s.y_stride[0];
+    float row[kLanes * kLanes];
+    for (int64_t i = 0, c = 0; i < period; ++i, c = c + 1 == cols ? 0 : c + 1) row[i] = b[c];
+    for (int64_t i = 0; i < count; i += period)
+      for_each_vector(count - i < period ? count - i : period, [&](auto block, int64_t j) FASTCNN_INLINED {
+        const Vec mine = block.get(a + i + j), other = load(row + j);
+        block.put(y + i + j, (kSwapped ? f(other, mine) : f(mine, other)) * scale);
+      });
+  }
+}
+
+template <class F>
+FASTCNN_INLINE void combine(const BinaryBlock& s, F f) {
+  const int64_t cols = s.size[2];
+  if (cols > 1 && cols < kLanes && s.y_stride[1] == cols) {
+    if (s.a_stride[2] && s.b_stride[2]) {
+      if (s.a_stride[1] == cols && s.b_stride[1] == 0) return combine_repeated_row<false>(s, f);
+      if (s.b_stride[1] == cols && s.a_stride[1] == 0) return combine_repeated_row<true>(s, f);
+    }
+  }
+  if (s.size[2] == 1 || (s.a_stride[2] && s.b_stride[2])) return combine<Contiguous, Contiguous>(s, f);
+  if (s.a_stride[2]) return combine<Contiguous, Repeated>(s, f);
+  combine<Repeated, Contiguous>(s, f);
+}
+
+void add(const BinaryBlock& s) {
+  combine(s, [](Vec a, Vec b) FASTCNN_INLINED { return a + b; });
+}
+void subtract(const BinaryBlock& s) {
+  combine(s, [](Vec a, Vec b) FASTCNN_INLINED { return a - b; });
+}
+void multiply(const BinaryBlock& s) {
+  combine(s, [](Vec a, Vec b) FASTCNN_INLINED { return a * b; });
+}
+// A NaN on either side stays; of equal ones a is taken.
+void maximum(const BinaryBlock& s) {
+  combine(s, [](Vec a, Vec b) FASTCNN_INLINED { return ((a >= b) | (a != a)) ? a : b; });
+}
+void minimum(const BinaryBlock& s) {
+  combine(s, [](Vec a, Vec b) FASTCNN_INLINED { return ((a <= b) | (a != a)) ? a : b; });
+}
+
+// What is summed: each has its operands at one place of the outer loops, and value(block, c).
+struct All {
+  FASTCNN_INLINED All(const SumBlock&, const float* dy, const float*, const float*) : dy(dy) {}
+  template <class B>
+  FASTCNN_INLINED Vec value(B block, int64_t c) const {
+    return block.get(dy + c);
+  }
+  const float* dy;
+};
+template <class P>
+struct Product {
+  FASTCNN_INLINED Product(const SumBlock&, const float* dy, const float* p, const float*) : dy(dy), p(p) {}
+  template <class B>
+  FASTCNN_INLINED Vec value(B block, int64_t c) const {
+    return block.get(dy + c) * p.get(block, c);
+  }
+  const float* dy;
+  P p;
+};
+template <class P, class Q>
+struct Selected {
+  FASTCNN_INLINED Selected(const SumBlock& s, const float* dy, const float* p, const float* q)
+      : dy(dy), p(p), q(q), sign(broadcast(s.sign)), want(IVec{} - s.want) {}
+  template <class B>
+  FASTCNN_INLINED Vec value(B block, int64_t c) const {
+    const Vec a = p.get(block, c), b = q.get(block, c);
+    const IVec wins = (a * sign >= b * sign) | (a != a);
+    return bits_to_vec(vec_to_bits(block.get(dy + c)) & ~(wins ^ want));
+  }
+  const float* dy;
+  P p;
+  Q q;
+  Vec sign;
+  IVec want;
+};
+
+// f(g) for every place of the sums of one row.
+template <class G, class F>
+FASTCNN_INLINE void for_each_term(const SumBlock& s, int64_t row, F f) {
+  for (int64_t i = 0; i < s.terms[0]; ++i)
+    for (int64_t j = 0; j < s.terms[1]; ++j)
+      for (int64_t k = 0; k < s.terms[2]; ++k) {
+        const auto at = [&](int t) FASTCNN_INLINED {
+          return row * s.row[t] + i * s.term[t][0] + j * s.term[t][1] + k * s.term[t][2];
+        };
+        f(G(s, s.dy + at(0), s.p + at(1), s.q + at(2)));
+      }
+}
+
+template <class G>
+FASTCNN_INLINE void sum_kept(const SumBlock& s) {
+  const Vec scale = broadcast(s.scale);
+  for (int64_t row = 0; row < s.rows; ++row) {
+    float* dx = s.dx + row * s.dx_row;
+    for_each_block<4>(s.cols, [&](auto block, int64_t c) FASTCNN_INLINED {
+      constexpr int kVectors = block.kVectors;
+      Vec sum[kVectors] = {};
+      for_each_term<G>(s, row, [&](const G& g) FASTCNN_INLINED {
+        FASTCNN_UNROLL
+        for (int v = 0; v < kVectors; ++v) sum[v] += g.value(block, c + v * kLanes);
+      });
+      FASTCNN_UNROLL
+      for (int v = 0; v < kVectors; ++v) block.put(dx + c + v * kLanes, sum[v] * scale);
+    });
+  }
+}
+
+// Four chains of additions.
+template <class G>
+FASTCNN_INLINE void sum_last(const SumBlock& s) {
+  for (int64_t row = 0; row < s.rows; ++row) {
+    Vec sum[4] = {};
+    for_each_term<G>(s, row, [&](const G& g) FASTCNN_INLINED {
+      for_each_block<4>(s.cols, [&](auto block, int64_t c) FASTCNN_INLINED {
+        FASTCNN_UNROLL
+        for (int v = 0; v < block.kVectors; ++v) sum[v] += block.only(g.value(block, c + v * kLanes), Vec{});
+      });
+    });
+    s.dx[row * s.dx_row] = lane_sum((sum[0] + sum[1]) + (sum[2] + sum[3])) * s.scale;
+  }
+}
+
+struct Kept {
+  template <class G>
+  FASTCNN_INLINED static void run(const SumBlock& s) {
+    sum_kept<G>(s);
+  }
+};
+struct Last {
+  template <class G>
+  FASTCNN_INLINED static void run(const SumBlock& s) {
+    sum_last<G>(s);
+  }
+};
+
+template <class Way>
+void sum_all(const SumBlock& s) {
+  Way::template run<All>(s);
+}
+template <class Way>
+void sum_product(const SumBlock& s) {
+  if (s.cols == 1 || s.col[1]) return Way::template run<Product<Contiguous>>(s);
+  Way::template run<Product<Repeated>>(s);
+}
+template <class Way>
+void sum_selected(const SumBlock& s) {
+  if (s.cols == 1 || (s.col[1] && s.col[2])) return Way::template run<Selected<Contiguous, Contiguous>>(s);
+  if (s.col[1]) return Way::template run<Selected<Contiguous, Repeated>>(s);
+  Way::template run<Selected<Repeated, Contiguous>>(s);
+}
+
+}  // namespace
+
+extern const BinaryKernels binary_kernels;
+const BinaryKernels binary_kernels = {{add, subtract, multiply, maximum, minimum},
+                                      {sum_all<Kept>, sum_product<Kept>, sum_selected<Kept>},
+                                      {sum_all<Last>, sum_product<Last>, sum_selected<Last>}};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// y[p, r, c] = x[p, r, c], each array with its own strides: row by row, or, where x is contiguous along r and
+// y along c, in tiles of kLanes by kLanes that are transposed in registers. Called by cpu/copy.cpp with
+// blocks that stay in the caches.
+#include "copy.h"
+
+#include "blocks.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+// f(x, y) for each row of the block.
+template <class F>
+FASTCNN_INLINE void for_each_row(const CopyBlock& b, F f) {
+  for (int64_t p = 0; p < b.size[0]; ++p) {
+    const float* x = b.x + p * b.x_stride[0];
+    float* y = b.y + p * b.y_stride[0];
+    for (int64_t r = 0; r < b.size[1]; ++r, x += b.x_stride[1], y += b.y_stride[1]) f(x, y);
+  }
+}
+
+// A short row is one part of a vector: without a loop of its own.
+void rows(const CopyBlock& b) {
+  const int64_t cols = b.size[2], x_step = b.x_stride[2], y_step = b.y_stride[2];
+  const Part part{(int)cols};
+  if (y_step != 1 || (x_step != 1 && x_step != 0)) {
+    for_each_row(b, [=](const float* x, float* y) FASTCNN_INLINED {
+      for (int64_t c = 0; c < cols; ++c) y[c * y_step] = x[c * x_step];
+    });
+  } else if (x_step == 0 && cols < kLanes) {
+    for_each_row(b, [=](const float* x, float* y) FASTCNN_INLINED { part.put(y, broadcast(*x)); });
+  } else if (x_step == 0) {
+    for_each_row(b, [=](const float* x, float* y) FASTCNN_INLINED {
+      const Vec v = broadcast(*x);
+      for_each_block<2>(cols, [&](auto block, int64_t c) FASTCNN_INLINED {
+        FASTCNN_UNROLL
+        for (int i = 0; i < block.kVectors; ++i) block.put(y + c + i * kLanes, v);
+      });
+    });
+  } else if (cols < kLanes) {
+    for_each_row(b, [=](const float* x, float* y) FASTCNN_INLINED { part.put(y, part.get(x)); });
+  } else {
+    for_each_row(b, [=](const float* x, float* y) FASTCNN_INLINED {
+      for_each_block<4>(cols, [&](auto block, int64_t c) FASTCNN_INLINED {
+        Vec v[block.kVectors];
+        FASTCNN_UNROLL
+        for (int i = 0; i < block.kVectors; ++i) v[i] = block.get(x + c + i * kLanes);
+        FASTCNN_UNROLL
+        for (int i = 0; i < block.kVectors; ++i) block.put(y + c + i * kLanes, v[i]);
+      });
+    });
+  }
+}
+
+void zero(const CopyBlock& b) {
+  const int64_t cols = b.size[2], y_step = b.y_stride[2];
+  for_each_row(b, [=](const float*, float* y) FASTCNN_INLINED {
+    if (y_step != 1) {
+      for (int64_t c = 0; c < cols; ++c) y[c * y_step] = 0;
+      return;
+    }
+    for_each_block<2>(cols, [&](auto block, int64_t c) FASTCNN_INLINED {
+      FASTCNN_UNROLL
+      for (int i = 0; i < block.kVectors; ++i) block.put(y + c + i * kLanes, Vec{});
+    });
+  });
+}
+
+// Rows [0, rows) and columns [0, cols) of one tile, at most kLanes each.
+template <class Rows, class Cols>
+FASTCNN_INLINE void transpose_tile(const float* x, float* y, const CopyBlock& b, Rows rows, Cols cols,
+                                   int n_rows, int n_cols) {
+  Vec v[kLanes];
+  for (int c = 0; c < kLanes; ++c) v[c] = c < n_cols ? rows.get(x + c * b.x_stride[2]) : Vec{};
+  transpose(v);
+  for (int r = 0; r < kLanes; ++r)
+    if (r < n_rows) cols.put(y + r * b.y_stride[1], v[r]);
+}
+
+// Fewer rows or columns than this are moved one by one: most of a tile would be empty.
+constexpr int kFew = kLanes / 4;
+
+void transpose_few(const CopyBlock& b) {
+  const int64_t rows = b.size[1], cols = b.size[2], x_step = b.x_stride[2], y_step = b.y_stride[1];
+  for (int64_t p = 0; p < b.size[0]; ++p) {
+    const float* __restrict x = b.x + p * b.x_stride[0];
+    float* __restrict y = b.y + p * b.y_stride[0];
+    if (rows <= kFew) {
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t c = 0; c < cols; ++c) y[r * y_step + c] = x[c * x_step + r];
+    } else {
+      for (int64_t c = 0; c < cols; ++c)
+        for (int64_t r = 0; r < rows; ++r) y[r * y_step + c] = x[c * x_step + r];
+    }
+  }
+}
+
+// Down a strip of kLanes columns: of x whole lines are read, of y as many lines are open as there are rows.
+void transpose_block(const CopyBlock& b) {
+  const int64_t rows = b.size[1], cols = b.size[2];
+  if (rows <= kFew || cols <= kFew) return transpose_few(b);
+  for (int64_t p = 0; p < b.size[0]; ++p) {
+    const float* xp = b.x + p * b.x_stride[0];
+    float* yp = b.y + p * b.y_stride[0];
+    for (int64_t c = 0; c < cols; c += kLanes) {
+      const float* x = xp + c * b.x_stride[2];
+      const int n_cols = cols - c < kLanes ? (int)(cols - c) : kLanes;
+      int64_t r = 0;
+      if (n_cols == kLanes)
+        for (; r + kLanes <= rows; r += kLanes)
+          transpose_tile(x + r, yp + r * b.y_stride[1] + c, b, Whole<1>{}, Whole<1>{}, kLanes, kLanes);
+      for (; r < rows; r += kLanes) {
+        const int n_rows = rows - r < kLanes ? (int)(rows - r) : kLanes;
+        transpose_tile(x + r, yp + r * b.y_stride[1] + c, b, Part{n_rows}, Part{n_cols}, n_rows, n_cols);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+extern const CopyKernels copy_kernels;
+const CopyKernels copy_kernels = {rows, transpose_block, zero};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn

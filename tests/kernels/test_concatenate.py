@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Concatenation and its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastcnn import ops
+from fastcnn.testing import cases
+from fastcnn.testing.calls import Call, concatenate_calls
+from fastcnn.testing.check import check_bound, check_exact
+from fastcnn.testing.compare import assert_same_bits
+
+CALLS = [call for case in cases.CONCATENATE for call in concatenate_calls(case)]
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call.exact], ids=str)
+def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
+    check_exact(call, rng)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
+    check_bound(call, rng)
+
+
+def test_one_input_is_copied() -> None:
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    y = ops.concatenate([x])
+    assert np.array_equal(y, x)
+    assert not np.shares_memory(y, x)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.0])
+def test_bits_are_kept(value: float) -> None:
+    x = np.full((2, 3), value, np.float32)
+    assert_same_bits(ops.concatenate([x, x]), np.concatenate([x, x], -1), "concatenate")

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Permutation of axes and its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastcnn import ops
+from fastcnn.testing import cases
+from fastcnn.testing.calls import Call, move_calls
+from fastcnn.testing.check import check_bound, check_exact
+from fastcnn.testing.compare import assert_same_bits
+from fastcnn.testing.fill import reals
+
+CALLS = [call for case in cases.PERMUTE for call in move_calls("permute", case)]
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call.exact], ids=str)
+def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
+    check_exact(call, rng)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
+    check_bound(call, rng)
+
+
+def test_there_and_back(rng: np.random.Generator) -> None:
+    x = reals(rng, (2, 17, 5, 33))
+    assert_same_bits(ops.permute_bwd(ops.permute(x, (3, 1, 2)), (3, 1, 2)), x, "permute")
