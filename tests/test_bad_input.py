@@ -15,6 +15,7 @@ from typing import Any
 
 import good_conv
 import good_merging as merging
+import good_pool
 import numpy as np
 import pytest
 
@@ -45,6 +46,8 @@ def good(op: str) -> dict[str, Any]:
         return good_conv.good(op)
     if op in merging.GOOD:
         return merging.good(op)
+    if op in good_pool.GOOD:
+        return good_pool.good(op)
     x, kernel, dy = ones(2, 5, 6, 4), ones(3, 3, 4, 6), ones(2, 3, 4, 6)
     pooled = ones(2, 2, 3, 4)
     if op == "conv2d":
@@ -247,8 +250,8 @@ def result_of(op: str) -> np.ndarray:
     return getattr(ops, op)(**good(op))
 
 
-# A list of arrays has tests of its own.
-@pytest.mark.parametrize("op", [op for op in ops.__all__ if op != "concatenate"])
+# A list of arrays, and what takes or gives indices, have tests of their own.
+@pytest.mark.parametrize("op", [op for op in ops.__all__ if op not in ("concatenate", *good_pool.INDEX)])
 class TestOut:
     def test_wrong_shape(self, op: str) -> None:
         shape = result_of(op).shape
@@ -401,6 +404,6 @@ def test_hostile_calls_return_or_raise(op: str) -> None:
         except (ShapeError, ArgumentError, DTypeError, OutOfMemoryError) as error:
             messages.append(str(error))
         else:
-            assert y.dtype == np.float32
+            assert (y[0] if isinstance(y, tuple) else y).dtype == np.float32
     assert len(messages) > 100, "these calls are not hostile"
     assert [text for text in messages if not text.startswith(f"{op}: ")] == []

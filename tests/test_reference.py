@@ -108,6 +108,87 @@ def test_pool_gradients(case: cases.PoolCase, rng: np.random.Generator) -> None:
         assert_gradient(lambda v, pool=pool: float((dy * pool(v, **case.options)).sum()), gradient, x)
 
 
+ND_POOLS = (
+    cases.PoolNdCase((2, 7, 2), 3, 2, 1, 2),
+    cases.PoolNdCase((1, 5, 2), 2, 1, ((1, 0),), count_include_pad=True),
+    cases.PoolNdCase((1, 4, 3, 5, 2), (2, 3, 2), (1, 2, 2), "same", count_include_pad=True),
+)
+
+
+def distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> Real:
+    """Values far more than a step apart: the maximum does not change hands; none is 0."""
+    return rng.permutation(np.arange(float(np.prod(shape)))).reshape(shape) - 4.5
+
+
+@pytest.mark.parametrize("case", ND_POOLS, ids=str)
+def test_pool_gradients_on_other_axes(case: cases.PoolNdCase, rng: np.random.Generator) -> None:
+    x, dy = distinct(rng, case.x_shape), rng.standard_normal(case.y_shape)
+    dilated = {**case.options, "dilation_rate": case.dilation_rate}
+    dx = ref.max_pool3d_bwd(dy, x, **dilated)
+    assert_gradient(lambda v: float((dy * ref.max_pool3d(v, **dilated)).sum()), dx, x)
+    if case.dilation_rate == 1:
+        counted = {**case.options, "count_include_pad": case.count_include_pad}
+        dx = ref.average_pool3d_bwd(dy, case.x_shape, **counted)
+        assert_gradient(lambda v: float((dy * ref.average_pool3d(v, **counted)).sum()), dx, x)
+        dx = ref.sum_pool3d_bwd(dy, case.x_shape, **case.options)
+        assert_gradient(lambda v: float((dy * ref.sum_pool3d(v, **case.options)).sum()), dx, x)
+
+
+@pytest.mark.parametrize("output_size", [(2, 3), (5, 7), 1])
+def test_adaptive_pool_gradients(output_size: int | tuple[int, int], rng: np.random.Generator) -> None:
+    x = distinct(rng, (2, 4, 5, 2))
+    dy = rng.standard_normal(ref.adaptive_max_pool(x, output_size).shape)
+    dx = ref.adaptive_max_pool_bwd(dy, x, output_size)
+    assert_gradient(lambda v: float((dy * ref.adaptive_max_pool(v, output_size)).sum()), dx, x)
+    dx = ref.adaptive_average_pool_bwd(dy, x.shape, output_size)
+    assert_gradient(lambda v: float((dy * ref.adaptive_average_pool(v, output_size)).sum()), dx, x)
+
+
+@pytest.mark.parametrize("keepdims", [True, False])
+@pytest.mark.parametrize("shape", [(2, 5, 3), (2, 3, 4, 3), (2, 2, 3, 2, 3)])
+def test_global_pool_gradients(shape: tuple[int, ...], keepdims: bool, rng: np.random.Generator) -> None:
+    x = distinct(rng, shape)
+    dy = rng.standard_normal(ref.global_max_pool(x, keepdims=keepdims).shape)
+    for kind, given in (("max", x), ("average", shape), ("sum", shape)):
+        pool, pool_bwd = getattr(ref, f"global_{kind}_pool"), getattr(ref, f"global_{kind}_pool_bwd")
+        dx = pool_bwd(dy, given, keepdims=keepdims)
+        assert_gradient(lambda v, pool=pool: float((dy * pool(v, keepdims=keepdims)).sum()), dx, x)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.5])
+def test_lp_pool_gradients(p: float, rng: np.random.Generator) -> None:
+    x, options = distinct(rng, (1, 5, 6, 1)) / 8, {"pool_size": 3, "strides": 2, "padding": 1, "p": p}
+    y = ref.lp_pool2d(x, **options)
+    dy = rng.standard_normal(y.shape)
+    dx = ref.lp_pool2d_bwd(dy, x, y, **options)
+    assert_gradient(lambda v: float((dy * ref.lp_pool2d(v, **options)).sum()), dx, x)
+
+
+def test_unpooling(rng: np.random.Generator) -> None:
+    x = distinct(rng, (2, 6, 4, 3))
+    y, index = ref.max_pool2d_with_index(x, 2)
+    assert np.array_equal(y, ref.max_pool2d(x, 2))
+    dy = rng.standard_normal(x.shape)
+    dx = ref.max_unpool2d_bwd(dy, index)
+    assert_gradient(lambda v: float((dy * ref.max_unpool2d(v, index, x.shape)).sum()), dx, y)
+    # Where windows do not overlap, unpooling is the gradient of pooling.
+    assert np.array_equal(ref.max_unpool2d(y, index, x.shape), ref.max_pool2d_bwd(y, x, 2))
+
+
+def test_other_pools_by_hand() -> None:
+    x = np.arange(1.0, 6.0).reshape(1, 5, 1)
+    assert ref.max_pool1d(x, 2, 1, dilation_rate=3).ravel().tolist() == [4.0, 5.0]
+    padded = ref.average_pool1d(x, 2, 2, 1, count_include_pad=True)
+    assert padded.ravel().tolist() == [0.5, 2.5, 4.5]
+    # The window that hangs over the padding counts the padding alone.
+    hanging = ref.average_pool1d(x, 3, 2, 1, ceil_mode=True, count_include_pad=True)
+    assert hanging.ravel().tolist() == [1.0, 3.0, 3.0]
+    assert ref.adaptive_average_pool(x, 3).ravel().tolist() == [1.5, 3.0, 4.5]
+    assert ref.lp_pool2d([[[[3.0], [-4.0]]]], (1, 2)).ravel().tolist() == [5.0]
+    volume = np.arange(8.0).reshape(1, 2, 2, 2, 1)
+    assert ref.max_pool3d(volume, (2, 1, 2)).ravel().tolist() == [5.0, 7.0]
+
+
 def test_pools_by_hand() -> None:
     x = np.array([[1.0, 5.0, 5.0], [4.0, 2.0, 0.0], [3.0, 3.0, 9.0]]).reshape(1, 3, 3, 1)
     assert ref.max_pool2d(x, 2)[0, :, :, 0].tolist() == [[5.0]]

@@ -98,13 +98,37 @@ struct Conv3dShape {
   int64_t stride_d, dilation_d, pad_front;
 };
 
+// Windows that are cut off at the border of the image, each with at least one tap inside.
 struct Pool2dShape {
   int64_t n, h, w, c;
   int64_t r, s;
   int64_t p, q;
-  int64_t stride_h, stride_w;
-  int64_t pad_top,
-      pad_left;  // what lies beyond the input below and to the right is clipped, whatever its size
+  int64_t stride_h, stride_w, dilation_h, dilation_w;
+  int64_t pad_top, pad_bottom, pad_left, pad_right;
+  int32_t adaptive;  // window p is rows floor(p H / P) .. ceil((p + 1) H / P); r, strides, ... mean nothing
+  int32_t count_include_pad;  // an average divides by the taps in the padded image, not by those in the image
+};
+
+// The same over x [N,D,H,W,C], y [N,O,P,Q,C], windows [T,R,S].
+struct Pool3dShape {
+  int64_t n, d, h, w, c;
+  int64_t t, r, s;
+  int64_t o, p, q;
+  int64_t stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w;
+  int64_t pad_front, pad_back, pad_top, pad_bottom, pad_left, pad_right;
+  int32_t adaptive, count_include_pad;
+};
+
+// y = (sum |x|^power)^(1 / power) over each window.
+struct LpPool2dShape {
+  Pool2dShape pool;  // no dilation, not adaptive
+  float power;       // at least 1
+};
+
+// y[n, index[n,p,q,c], c] = x[n,p,q,c], y [N,H*W,C], 0 elsewhere.
+struct Unpool2dShape {
+  int64_t n, h, w, c;
+  int64_t p, q;
 };
 
 // y[m,n] = op(a) op(b), a [m,k] (or [k,m] when transposed), b [k,n] (or [n,k]).

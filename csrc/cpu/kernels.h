@@ -8,19 +8,22 @@ namespace cpu {
 
 // X(field, table type): cpu/kernels/<field>.h declares the type, cpu/kernels/<field>.cpp defines
 // <isa>::<field>_kernels.
-#define FASTCNN_KERNEL_TABLES(X)     \
-  X(tile, TileKernels)               \
-  X(depthwise, DepthwiseKernels)     \
-  X(pool2d, Pool2dKernels)           \
-  X(activation, ActivationKernels)   \
-  X(elementwise, ElementwiseKernels) \
-  X(softmax, SoftmaxKernels)         \
-  X(loss, LossKernels)               \
-  X(reduce, ReduceKernels)           \
-  X(optimizer, OptimizerKernels)     \
-  X(gather, GatherKernels)           \
-  X(copy, CopyKernels)               \
-  X(binary, BinaryKernels)           \
+#define FASTCNN_KERNEL_TABLES(X)             \
+  X(tile, TileKernels)                       \
+  X(depthwise, DepthwiseKernels)             \
+  X(pool2d, Pool2dKernels)                   \
+  X(activation, ActivationKernels)           \
+  X(max_pool2d_index, MaxPool2dIndexKernels) \
+  X(lp_pool2d, LpPool2dKernels)              \
+  X(global_pool, GlobalPoolKernels)          \
+  X(elementwise, ElementwiseKernels)         \
+  X(softmax, SoftmaxKernels)                 \
+  X(loss, LossKernels)                       \
+  X(reduce, ReduceKernels)                   \
+  X(optimizer, OptimizerKernels)             \
+  X(gather, GatherKernels)                   \
+  X(copy, CopyKernels)                       \
+  X(binary, BinaryKernels)                   \
   X(resize, ResizeKernels)
 
 #define FASTCNN_DECLARE(field, Type) struct Type;

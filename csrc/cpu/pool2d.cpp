@@ -1,145 +1,141 @@
 // SPDX-License-Identifier: Apache-2.0
 // Max, average and sum pooling, forward and backward: x, dx [N,H,W,C], y, dy [N,P,Q,C]. Splits the steps into
 // rows for cpu/kernels/pool2d. Sum pooling is average pooling without the division.
-#include "kernels/pool2d.h"
+#include "pool2d.h"
 
-#include "chunks.h"
 #include "kernels.h"
+#include "kernels/pool2d.h"
 
 namespace fastcnn {
 namespace cpu {
 
 namespace {
 
-// Every window holds a pixel of the image, and a position in a window fits the kernels' 32 bits.
-bool windows_touch_image(const Pool2dShape& s) {
-  return s.r > s.pad_top && s.s > s.pad_left && (s.p - 1) * s.stride_h - s.pad_top < s.h &&
-         (s.q - 1) * s.stride_w - s.pad_left < s.w && s.r <= INT32_MAX / s.s;
+int64_t extent_h(const Pool2dShape& s) { return (s.r - 1) * s.dilation_h + 1; }
+int64_t extent_w(const Pool2dShape& s) { return (s.s - 1) * s.dilation_w + 1; }
+
+bool windows_overlap(const Pool2dShape& s) {
+  return s.adaptive || s.stride_h < extent_h(s) || s.stride_w < extent_w(s) || s.dilation_h > 1 ||
+         s.dilation_w > 1;
 }
-
-bool windows_overlap(const Pool2dShape& s) { return s.stride_h < s.r || s.stride_w < s.s; }
-
-// What the backward pass fixes when it is prepared.
-struct Bands {
-  int64_t rows;  // of dx, or of windows where they do not overlap, per task
-  int32_t stream;
-};
-
-// From here on dx is written past the caches: the next step would find little of it there.
-constexpr double kStreamBytes = 16 << 20;
 
 // Rows of windows that reach into a band of dx, at most.
 int64_t windows_over(const Pool2dShape& s, int64_t band) {
-  const int64_t rows = (band + s.r - 2) / s.stride_h + 1;
+  const int64_t rows = s.adaptive ? ceil_div(band * s.p, s.h) + 1 : (band + extent_h(s) - 2) / s.stride_h + 1;
   return rows < s.p ? rows : s.p;
 }
 
+int64_t rows_of_windows_per_task(const Pool2dShape& s) {
+  return rows_per_chunk(s.adaptive ? ceil_div(s.h, s.p) * s.w * s.c : s.stride_h * s.w * s.c);
+}
+
 void prepare_fwd(Prepared* p, const Pool2dShape& s) {
-  const double inputs = double(s.n) * s.h * s.w * s.c, outputs = double(s.n) * s.p * s.q * s.c;
-  set_cost(p, outputs * s.r * s.s, 4 * (inputs + outputs));
+  const double inputs = pool2d_inputs(s), outputs = pool2d_outputs(s);
+  set_cost(p, s.adaptive ? inputs : outputs * s.r * s.s, 4 * (inputs + outputs));
 }
 
-// arrays: how many of the input's size are moved. scratch: overlapping windows need some.
-void prepare_bwd(Prepared* p, const Pool2dShape& s, int arrays, bool scratch) {
-  const double inputs = double(s.n) * s.h * s.w * s.c, outputs = double(s.n) * s.p * s.q * s.c;
-  set_cost(p, outputs * s.r * s.s, 4 * (arrays * inputs + outputs));
+// arrays: how many of the input's size are moved.
+void prepare_bwd(Prepared* p, const Pool2dShape& s, Pooling kind) {
+  const double inputs = pool2d_inputs(s), outputs = pool2d_outputs(s);
+  const int arrays = 1 + (kind == Pooling::kMax || p->op.epilogue.relu_mask);
+  set_cost(p, s.adaptive ? inputs : outputs * s.r * s.s, 4 * (arrays * inputs + outputs));
   Bands& bands = state<Bands>(p);
-  bands.stream = 4 * inputs >= kStreamBytes;
-  if (!windows_overlap(s)) {
-    bands.rows = rows_per_chunk(s.stride_h * s.w * s.c);
-    return;
-  }
-  // Windows across the edge of a band are worked out on both sides: bands well above a window's height, and
-  // even.
-  int64_t rows = rows_per_chunk(s.w * s.c);
-  rows = rows < 4 * s.r ? 4 * s.r : rows;
-  bands.rows = rows < s.h ? ceil_div(s.h, ceil_div(s.h, rows)) : s.h;
-  if (scratch) p->scratch_bytes = sizeof(float) * windows_over(s, bands.rows) * s.q * s.c;
+  bands = pool2d_bands(s, kind);
+  p->scratch_bytes = bands.scratch_bytes;
 }
-
-using Forward = void (*)(const Pool2dFwd&, int64_t begin, int64_t end);
-
-void run_fwd(const Pool2dShape& s, Forward f, const Pool2dFwd& pool, Context& context) {
-  for_each_chunk(context, s.n * s.p, rows_per_chunk(s.stride_h * s.w * s.c),
-                 [&](int64_t begin, int64_t end) { f(pool, begin, end); });
-}
-
-struct Backward {
-  void (*apart)(const Pool2dBwd&, int64_t begin, int64_t end);
-  void (*overlapping)(const Pool2dBwd&, const Pool2dBand&);
-};
-
-void run_bwd(const Prepared& p, const Pool2dShape& s, const Backward& f, bool average,
-             const Operands& operands, Context& context) {
-  const Bands& bands = state<Bands>(p);
-  const Pool2dBwd pool = {&s,      input(operands, 0),      input(operands, 1), output(operands, 0),
-                          average, p.op.epilogue.relu_mask, bands.stream};
-  if (!windows_overlap(s)) {
-    for_each_chunk(context, s.n * s.p, bands.rows,
-                   [&](int64_t begin, int64_t end) { f.apart(pool, begin, end); });
-    return;
-  }
-  float* scratch = p.scratch_bytes ? static_cast<float*>(context.member->scratch(p.scratch_bytes)) : nullptr;
-  const int64_t count = ceil_div(s.h, bands.rows);
-  parallel_for(*context.member, s.n * count, [&](int64_t task) {
-    const int64_t n = task / count, begin = task % count * bands.rows, end = begin + bands.rows;
-    f.overlapping(pool, {n, begin, end < s.h ? end : s.h, scratch});
-  });
-}
-
-Backward max_bwd() { return {kernels().pool2d->max_bwd_apart, kernels().pool2d->max_bwd}; }
-Backward sum_bwd() { return {kernels().pool2d->sum_bwd_apart, kernels().pool2d->sum_bwd}; }
 
 }  // namespace
 
-bool supports_max_pool2d_fwd_direct(const OpDescriptor& op) { return windows_touch_image(op.max_pool2d_fwd); }
-bool supports_max_pool2d_bwd_direct(const OpDescriptor& op) { return windows_touch_image(op.max_pool2d_bwd); }
-bool supports_average_pool2d_fwd_direct(const OpDescriptor& op) {
-  return windows_touch_image(op.average_pool2d_fwd);
-}
-bool supports_average_pool2d_bwd_direct(const OpDescriptor& op) {
-  return windows_touch_image(op.average_pool2d_bwd);
-}
-bool supports_sum_pool2d_fwd_direct(const OpDescriptor& op) { return windows_touch_image(op.sum_pool2d_fwd); }
-bool supports_sum_pool2d_bwd_direct(const OpDescriptor& op) { return windows_touch_image(op.sum_pool2d_bwd); }
-
-void prepare_max_pool2d_fwd_direct(Prepared* p) { prepare_fwd(p, p->op.max_pool2d_fwd); }
-void prepare_average_pool2d_fwd_direct(Prepared* p) { prepare_fwd(p, p->op.average_pool2d_fwd); }
-void prepare_sum_pool2d_fwd_direct(Prepared* p) { prepare_fwd(p, p->op.sum_pool2d_fwd); }
-
-void prepare_max_pool2d_bwd_direct(Prepared* p) { prepare_bwd(p, p->op.max_pool2d_bwd, 2, true); }
-void prepare_average_pool2d_bwd_direct(Prepared* p) {
-  prepare_bwd(p, p->op.average_pool2d_bwd, 1 + p->op.epilogue.relu_mask, true);
-}
-void prepare_sum_pool2d_bwd_direct(Prepared* p) {
-  prepare_bwd(p, p->op.sum_pool2d_bwd, 1 + p->op.epilogue.relu_mask, false);
+bool windows_touch_image(const Pool2dShape& s) {
+  if (s.adaptive) return s.h <= INT32_MAX / s.w;
+  return extent_h(s) > s.pad_top && extent_w(s) > s.pad_left && (s.p - 1) * s.stride_h - s.pad_top < s.h &&
+         (s.q - 1) * s.stride_w - s.pad_left < s.w && s.r <= INT32_MAX / s.s;
 }
 
-void run_max_pool2d_fwd_direct(const Prepared& p, const Operands& operands, Context& context) {
-  const Pool2dShape& s = p.op.max_pool2d_fwd;
-  run_fwd(s, kernels().pool2d->max_fwd, {&s, input(operands, 0), output(operands, 0), false}, context);
+void run_pool2d_fwd(const Pool2dShape& s, Pooling kind, const float* x, float* y, Context& context) {
+  const Pool2dKernels& k = *kernels().pool2d;
+  const auto f = kind == Pooling::kMax ? k.max_fwd : k.sum_fwd;
+  const Pool2dFwd pool = {&s, x, y, kind == Pooling::kAverage};
+  for_each_chunk(context, s.n * s.p, rows_of_windows_per_task(s),
+                 [&](int64_t begin, int64_t end) { f(pool, begin, end); });
 }
 
-void run_average_pool2d_fwd_direct(const Prepared& p, const Operands& operands, Context& context) {
-  const Pool2dShape& s = p.op.average_pool2d_fwd;
-  run_fwd(s, kernels().pool2d->sum_fwd, {&s, input(operands, 0), output(operands, 0), true}, context);
+Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
+  Bands bands = {};
+  bands.stream = 4 * pool2d_inputs(s) >= kStreamBytes;
+  if (!windows_overlap(s)) {
+    bands.rows = rows_of_windows_per_task(s);
+    return bands;
+  }
+  // Windows across the edge of a band are worked out on both sides: bands well above a window's height, and
+  // even.
+  const int64_t least = s.adaptive ? 4 * ceil_div(s.h, s.p) : 4 * extent_h(s);
+  int64_t rows = rows_per_chunk(s.w * s.c);
+  rows = rows < least ? least : rows;
+  bands.rows = rows < s.h ? ceil_div(s.h, ceil_div(s.h, rows)) : s.h;
+  if (kind != Pooling::kSum)
+    bands.scratch_bytes = sizeof(float) * static_cast<size_t>(windows_over(s, bands.rows) * s.q * s.c);
+  return bands;
 }
 
-void run_sum_pool2d_fwd_direct(const Prepared& p, const Operands& operands, Context& context) {
-  const Pool2dShape& s = p.op.sum_pool2d_fwd;
-  run_fwd(s, kernels().pool2d->sum_fwd, {&s, input(operands, 0), output(operands, 0), false}, context);
+void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, const PoolGradient& gradient,
+                    Context& context) {
+  const Pool2dKernels& k = *kernels().pool2d;
+  const Pool2dBwd pool = {
+      &s, gradient.dy, gradient.x, gradient.dx, kind == Pooling::kAverage, gradient.relu_mask, bands.stream};
+  if (!windows_overlap(s)) {
+    const auto f = kind == Pooling::kMax ? k.max_bwd_apart : k.sum_bwd_apart;
+    for_each_chunk(context, s.n * s.p, bands.rows, [&](int64_t begin, int64_t end) { f(pool, begin, end); });
+    return;
+  }
+  const auto f = kind == Pooling::kMax ? k.max_bwd : k.sum_bwd;
+  float* scratch =
+      bands.scratch_bytes ? static_cast<float*>(context.member->scratch(bands.scratch_bytes)) : nullptr;
+  const int64_t count = ceil_div(s.h, bands.rows);
+  parallel_for(*context.member, s.n * count, [&](int64_t task) {
+    const int64_t n = task / count, begin = task % count * bands.rows, end = begin + bands.rows;
+    f(pool, {n, begin, end < s.h ? end : s.h, scratch});
+  });
 }
 
-void run_max_pool2d_bwd_direct(const Prepared& p, const Operands& operands, Context& context) {
-  run_bwd(p, p.op.max_pool2d_bwd, max_bwd(), false, operands, context);
-}
+#define FASTCNN_POOL2D(name, kind)                                                                         \
+  bool supports_##name##_pool2d_fwd_direct(const OpDescriptor& op) {                                       \
+    return windows_touch_image(op.name##_pool2d_fwd);                                                      \
+  }                                                                                                        \
+  bool supports_##name##_pool2d_bwd_direct(const OpDescriptor& op) {                                       \
+    return windows_touch_image(op.name##_pool2d_bwd);                                                      \
+  }                                                                                                        \
+  void prepare_##name##_pool2d_fwd_direct(Prepared* p) { prepare_fwd(p, p->op.name##_pool2d_fwd); }        \
+  void prepare_##name##_pool2d_bwd_direct(Prepared* p) { prepare_bwd(p, p->op.name##_pool2d_bwd, kind); }  \
+  void run_##name##_pool2d_fwd_direct(const Prepared& p, const Operands& operands, Context& context) {     \
+    run_pool2d_fwd(p.op.name##_pool2d_fwd, kind, input(operands, 0), output(operands, 0), context);        \
+  }                                                                                                        \
+  void run_##name##_pool2d_bwd_direct(const Prepared& p, const Operands& operands, Context& context) {     \
+    run_pool2d_bwd(p.op.name##_pool2d_bwd, kind, state<Bands>(p),                                          \
+                   {input(operands, 0), input(operands, 1), output(operands, 0), p.op.epilogue.relu_mask}, \
+                   context);                                                                               \
+  }
+FASTCNN_POOL2D(max, Pooling::kMax)
+FASTCNN_POOL2D(average, Pooling::kAverage)
+FASTCNN_POOL2D(sum, Pooling::kSum)
+#undef FASTCNN_POOL2D
 
-void run_average_pool2d_bwd_direct(const Prepared& p, const Operands& operands, Context& context) {
-  run_bwd(p, p.op.average_pool2d_bwd, sum_bwd(), true, operands, context);
+bool supports_max_pool2d_with_index_direct(const OpDescriptor& op) {
+  const Pool2dShape& s = op.max_pool2d_with_index;
+  return windows_touch_image(s) && s.h <= INT32_MAX / s.w;
 }
-
-void run_sum_pool2d_bwd_direct(const Prepared& p, const Operands& operands, Context& context) {
-  run_bwd(p, p.op.sum_pool2d_bwd, sum_bwd(), false, operands, context);
+void prepare_max_pool2d_with_index_direct(Prepared* p) {
+  const Pool2dShape& s = p->op.max_pool2d_with_index;
+  prepare_fwd(p, s);
+  p->bytes += 4 * pool2d_outputs(s);
+}
+void run_max_pool2d_with_index_direct(const Prepared& p, const Operands& operands, Context& context) {
+  const Pool2dShape& s = p.op.max_pool2d_with_index;
+  const Pool2dFwd pool = {&s, input(operands, 0), output(operands, 0), false};
+  int32_t* index = static_cast<int32_t*>(operands.out[1]);
+  for_each_chunk(context, s.n * s.p, rows_of_windows_per_task(s), [&](int64_t begin, int64_t end) {
+    kernels().pool2d->max_with_index(pool, index, begin, end);
+  });
 }
 
 }  // namespace cpu

@@ -25,10 +25,9 @@ class Attributes {
   // One number for both axes, or two.
   virtual void pair(const char* key, int64_t out[2]) const = 0;
   virtual std::vector<int64_t> list(const char* key) const = 0;
-  virtual Padding padding() const = 0;
   // One number for all axes, or one for each.
   virtual void sizes(const char* key, int rank, int64_t* out) const = 0;
-  // From "strides", "padding", "dilation_rate", and "groups" and "output_padding" where there are any.
+  // From "strides", "padding", and "dilation_rate", "groups" and "output_padding" where there are any.
   virtual ConvWindow conv_window(int rank, bool causal) const = 0;
 };
 

@@ -64,6 +64,19 @@ std::string text(const Pool2dShape& s) {
                ll(s.w), ll(s.c), ll(s.r), ll(s.s), ll(s.n), ll(s.p), ll(s.q), ll(s.c));
 }
 
+std::string text(const Pool3dShape& s) {
+  return print("[%lld, %lld, %lld, %lld, %lld] / (%lld, %lld, %lld) -> [%lld, %lld, %lld, %lld, %lld]",
+               ll(s.n), ll(s.d), ll(s.h), ll(s.w), ll(s.c), ll(s.t), ll(s.r), ll(s.s), ll(s.n), ll(s.o),
+               ll(s.p), ll(s.q), ll(s.c));
+}
+
+std::string text(const LpPool2dShape& s) { return text(s.pool) + print(" p %g", double(s.power)); }
+
+std::string text(const Unpool2dShape& s) {
+  return print("[%lld, %lld, %lld, %lld] -> [%lld, %lld, %lld, %lld]", ll(s.n), ll(s.p), ll(s.q), ll(s.c),
+               ll(s.n), ll(s.h), ll(s.w), ll(s.c));
+}
+
 std::string text(const GatherShape& s) {
   std::string text = "[" + std::to_string(s.n);
   for (int i = 0; i < s.rank; ++i) text += ", " + std::to_string(s.shape[i]);

@@ -9,22 +9,6 @@
 
 namespace fastcnn {
 
-struct Padding {
-  enum Kind { kValid, kSame, kExplicit } kind = kValid;
-  int64_t top = 0, bottom = 0, left = 0, right = 0;
-};
-
-// How a window walks over its input.
-struct Window {
-  int64_t strides[2] = {1, 1};
-  Padding padding;
-};
-
-// Windows take part of the input each: padding is smaller than the window. With ceil_mode a last, clipped
-// window is added where the strides leave pixels over, unless it would begin in the padding.
-Pool2dShape pool2d_shape(const char* op, const int64_t x[4], const int64_t pool_size[2], const Window& window,
-                         bool ceil_mode);
-
 // Elements of an array of this shape; throws when one is not positive or the product of bytes does not fit.
 int64_t element_count(const char* op, const char* argument, const int64_t* shape, int rank);
 

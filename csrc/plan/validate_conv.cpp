@@ -5,10 +5,6 @@
 #include <algorithm>
 
 namespace fastcnn {
-namespace {
-
-// Windows, strides and paddings stay far below this, so sums and products of three of them fit 64 bits.
-constexpr int64_t kMaxParameter = int64_t{1} << 31;
 
 const char* axis_name(int rank, int axis) {
   static const char* const names[kMaxSpatial][kMaxSpatial] = {
@@ -38,21 +34,6 @@ void check_window(const char* op, const ConvWindow& w) {
   }
 }
 
-// Sizes of x and kernel, and the channels: `inner` is what the kernel's third place from the end divides.
-void check_arrays(const char* op, const int64_t* x, const int64_t* kernel, int rank) {
-  element_count(op, "x", x, rank + 2);
-  element_count(op, "kernel", kernel, rank + 2);
-  for (int i = 0; i < rank; ++i)
-    if (kernel[i] >= kMaxParameter || x[1 + i] >= kMaxParameter)
-      fail(Code::kShape, "%s: x has shape %s and kernel %s, wanted a %s below 2**31", op,
-           ShapeText(x, rank + 2).text, ShapeText(kernel, rank + 2).text, axis_name(rank, i));
-}
-
-// One axis of a convolution.
-struct Walk {
-  int64_t in, out, before, after;
-};
-
 Walk walk(const char* op, int axis, int64_t in, int64_t extent, const ConvWindow& window) {
   const int64_t stride = window.strides[axis];
   Walk result{};
@@ -75,6 +56,18 @@ Walk walk(const char* op, int axis, int64_t in, int64_t extent, const ConvWindow
          op, static_cast<long long>(extent), axis_name(window.rank, axis), static_cast<long long>(padded));
   result.out = room / stride + 1;
   return result;
+}
+
+namespace {
+
+// Sizes of x and kernel, and the channels: `inner` is what the kernel's third place from the end divides.
+void check_arrays(const char* op, const int64_t* x, const int64_t* kernel, int rank) {
+  element_count(op, "x", x, rank + 2);
+  element_count(op, "kernel", kernel, rank + 2);
+  for (int i = 0; i < rank; ++i)
+    if (kernel[i] >= kMaxParameter || x[1 + i] >= kMaxParameter)
+      fail(Code::kShape, "%s: x has shape %s and kernel %s, wanted a %s below 2**31", op,
+           ShapeText(x, rank + 2).text, ShapeText(kernel, rank + 2).text, axis_name(rank, i));
 }
 
 // The axis of the convolution whose dx a transposed one computes: its `out` is the size given.

@@ -22,6 +22,21 @@ struct ConvWindow {
   int64_t output_padding[kMaxSpatial] = {};
 };
 
+// What all windows that slide are asked, those of pools too.
+
+// Windows, strides and paddings stay below this, so sums and products of three of them fit 64 bits.
+constexpr int64_t kMaxParameter = int64_t{1} << 31;
+
+const char* axis_name(int rank, int axis);
+void check_parameter(const char* op, const char* argument, const int64_t* value, int rank, int64_t least);
+void check_window(const char* op, const ConvWindow& window);
+
+// One axis: how often a window of `extent`, its dilation included, fits, and what padding it meets.
+struct Walk {
+  int64_t in, out, before, after;
+};
+Walk walk(const char* op, int axis, int64_t in, int64_t extent, const ConvWindow& window);
+
 // x [N,...,C], kernel [...,C/groups,K].
 Conv3dShape conv_shape(const char* op, const int64_t* x, const int64_t* kernel, const ConvWindow& window);
 

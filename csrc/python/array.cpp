@@ -123,30 +123,6 @@ void pair(const char* op, const char* argument, py::handle value, int64_t out[2]
   out[0] = out[1] = whole_number(op, argument, value);
 }
 
-Padding padding(const char* op, py::handle value) {
-  Padding result;
-  if (PyUnicode_Check(value.ptr())) {
-    result.kind = choice(op, "padding", value, {"valid", "same"}) ? Padding::kSame : Padding::kValid;
-    return result;
-  }
-  result.kind = Padding::kExplicit;
-  int64_t rows[2], cols[2];
-  const bool nested = is_sequence(value) && PySequence_Size(value.ptr()) == 2 &&
-                      is_sequence(py::object(py::reinterpret_borrow<py::sequence>(value)[0]));
-  if (nested) {
-    const auto sides = py::reinterpret_borrow<py::sequence>(value);
-    whole_numbers(op, "padding (top, bottom)", py::object(sides[0]), 2, rows);
-    whole_numbers(op, "padding (left, right)", py::object(sides[1]), 2, cols);
-  } else {
-    int64_t both[2];
-    pair(op, "padding", value, both);
-    rows[0] = rows[1] = both[0];
-    cols[0] = cols[1] = both[1];
-  }
-  result.top = rows[0], result.bottom = rows[1], result.left = cols[0], result.right = cols[1];
-  return result;
-}
-
 int choice(const char* op, const char* argument, py::handle value, std::initializer_list<const char*> names) {
   if (!PyUnicode_Check(value.ptr())) wrong_type(op, argument, value, "a string");
   const char* got = PyUnicode_AsUTF8(value.ptr());

@@ -40,8 +40,6 @@ std::string text(const char* op, const char* argument, py::handle value);
 void pair(const char* op, const char* argument, py::handle value, int64_t out[2]);
 // A sequence of `count` whole numbers.
 void whole_numbers(const char* op, const char* argument, py::handle value, int count, int64_t* out);
-// "same", "valid", p, (h, w), ((top, bottom), (left, right))
-Padding padding(const char* op, py::handle value);
 
 // The position of `value` among the names; throws ArgumentError that lists them.
 int choice(const char* op, const char* argument, py::handle value, std::initializer_list<const char*> names);

@@ -40,12 +40,12 @@ class DictAttributes final : public Attributes {
   }
   void pair(const char* key, int64_t out[2]) const override { fastcnn::pair(op(), key, get(key), out); }
   std::vector<int64_t> list(const char* key) const override { return numbers(op(), key, get(key)); }
-  Padding padding() const override { return fastcnn::padding(op(), get("padding")); }
   void sizes(const char* key, int rank, int64_t* out) const override {
     fastcnn::sizes(op(), key, get(key), rank, out);
   }
   ConvWindow conv_window(int rank, bool causal) const override {
-    const py::object strides = get("strides"), padding = get("padding"), dilation = get("dilation_rate");
+    const py::object strides = get("strides"), padding = get("padding");
+    const py::object dilation = has("dilation_rate") ? get("dilation_rate") : py::int_(1);
     const py::object groups = has("groups") ? get("groups") : py::int_(1);
     const py::object added = has("output_padding") ? get("output_padding") : py::none();
     return fastcnn::conv_window(op(), rank, {strides, padding, dilation, groups, added, causal});

@@ -9,6 +9,7 @@ void bind_ops(py::module_& m) {
   bind_conv_ops(m);
   bind_separable_ops(m);
   bind_pool_ops(m);
+  bind_pool_other_ops(m);
   bind_gemm_ops(m);
   bind_activation_ops(m);
   bind_loss_ops(m);

@@ -10,6 +10,7 @@ void bind_ops(pybind11::module_& m);
 void bind_conv_ops(pybind11::module_& m);
 void bind_separable_ops(pybind11::module_& m);
 void bind_pool_ops(pybind11::module_& m);
+void bind_pool_other_ops(pybind11::module_& m);
 void bind_gemm_ops(pybind11::module_& m);
 void bind_activation_ops(pybind11::module_& m);
 void bind_loss_ops(pybind11::module_& m);

@@ -147,17 +147,108 @@ def separable_conv2d_pointwise_wgrad(
     math: Any,
     out: Any,
 ) -> _Array: ...
+def max_pool1d(
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def max_pool1d_bwd(
+    dy: Any,
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def average_pool1d(
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def average_pool1d_bwd(
+    dy: Any,
+    input_shape: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def sum_pool1d(
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def sum_pool1d_bwd(
+    dy: Any,
+    input_shape: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
 def max_pool2d(
-    x: Any, pool_size: Any, strides: Any, padding: Any, ceil_mode: Any, data_format: Any, out: Any
-) -> _Array: ...
-def average_pool2d(
-    x: Any, pool_size: Any, strides: Any, padding: Any, ceil_mode: Any, data_format: Any, out: Any
-) -> _Array: ...
-def sum_pool2d(
-    x: Any, pool_size: Any, strides: Any, padding: Any, ceil_mode: Any, data_format: Any, out: Any
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
 ) -> _Array: ...
 def max_pool2d_bwd(
-    dy: Any, x: Any, pool_size: Any, strides: Any, padding: Any, ceil_mode: Any, data_format: Any, out: Any
+    dy: Any,
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def average_pool2d(
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
 ) -> _Array: ...
 def average_pool2d_bwd(
     dy: Any,
@@ -165,6 +256,19 @@ def average_pool2d_bwd(
     pool_size: Any,
     strides: Any,
     padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def sum_pool2d(
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
     ceil_mode: Any,
     data_format: Any,
     out: Any,
@@ -175,10 +279,115 @@ def sum_pool2d_bwd(
     pool_size: Any,
     strides: Any,
     padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
     ceil_mode: Any,
     data_format: Any,
     out: Any,
 ) -> _Array: ...
+def max_pool3d(
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def max_pool3d_bwd(
+    dy: Any,
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def average_pool3d(
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def average_pool3d_bwd(
+    dy: Any,
+    input_shape: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def sum_pool3d(
+    x: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def sum_pool3d_bwd(
+    dy: Any,
+    input_shape: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    count_include_pad: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def global_max_pool(x: Any, keepdims: Any, data_format: Any, out: Any) -> _Array: ...
+def global_max_pool_bwd(dy: Any, x: Any, keepdims: Any, data_format: Any, out: Any) -> _Array: ...
+def global_average_pool(x: Any, keepdims: Any, data_format: Any, out: Any) -> _Array: ...
+def global_average_pool_bwd(
+    dy: Any, input_shape: Any, keepdims: Any, data_format: Any, out: Any
+) -> _Array: ...
+def global_sum_pool(x: Any, keepdims: Any, data_format: Any, out: Any) -> _Array: ...
+def global_sum_pool_bwd(dy: Any, input_shape: Any, keepdims: Any, data_format: Any, out: Any) -> _Array: ...
+def adaptive_max_pool(x: Any, output_size: Any, data_format: Any, out: Any) -> _Array: ...
+def adaptive_max_pool_bwd(dy: Any, x: Any, output_size: Any, data_format: Any, out: Any) -> _Array: ...
+def adaptive_average_pool(x: Any, output_size: Any, data_format: Any, out: Any) -> _Array: ...
+def adaptive_average_pool_bwd(
+    dy: Any, input_shape: Any, output_size: Any, data_format: Any, out: Any
+) -> _Array: ...
+def lp_pool2d(
+    x: Any, pool_size: Any, strides: Any, padding: Any, p: Any, ceil_mode: Any, data_format: Any, out: Any
+) -> _Array: ...
+def lp_pool2d_bwd(
+    dy: Any,
+    x: Any,
+    y: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    p: Any,
+    ceil_mode: Any,
+    data_format: Any,
+    out: Any,
+) -> _Array: ...
+def max_pool2d_with_index(
+    x: Any, pool_size: Any, strides: Any, padding: Any, dilation_rate: Any, ceil_mode: Any, out: Any
+) -> tuple[_Array, NDArray[np.int32]]: ...
+def max_unpool2d(x: Any, index: Any, output_shape: Any, out: Any) -> _Array: ...
+def max_unpool2d_bwd(dy: Any, index: Any, out: Any) -> _Array: ...
 def gemm(
     a: Any, b: Any, transpose_a: Any, transpose_b: Any, bias: Any, activation: Any, out: Any
 ) -> _Array: ...

@@ -14,7 +14,7 @@ from fastcnn.testing.compare import assert_same_bits
 from fastcnn.testing.fill import reals
 
 OP = "average_pool2d"
-CASES = (*cases.POOL, *cases.POOL_PARALLEL)
+CASES = (*cases.POOL, *cases.POOL_PADDED, *cases.POOL_WIDE, *cases.POOL_PARALLEL)
 CALLS = [call for case in CASES for call in pool_calls(case) if call.op.startswith(OP)]
 LARGE = [call for case in cases.POOL_FULL for call in pool_calls(case) if call.op.startswith(OP)]
 
@@ -39,6 +39,12 @@ def test_padding_does_not_count() -> None:
     x = np.full((1, 5, 5, 3), 7.0, np.float32)
     assert (ops.average_pool2d(x, 2, padding="same") == 7.0).all()
     assert (ops.average_pool2d(x, 4, 2, padding=1) == 7.0).all()
+
+
+def test_padding_counts_if_asked() -> None:
+    x = np.full((1, 4, 4, 3), 4.0, np.float32)
+    y = ops.average_pool2d(x, 2, padding=1, count_include_pad=True)
+    assert y[0, :, :, 1].tolist() == [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]
 
 
 def test_gradient_is_adjoint(rng: np.random.Generator) -> None:

@@ -14,7 +14,7 @@ from fastcnn.testing.compare import assert_same_bits
 from fastcnn.testing.fill import reals
 
 OP = "sum_pool2d"
-CASES = (*cases.POOL, *cases.POOL_PARALLEL)
+CASES = (*cases.POOL, *cases.POOL_WIDE, *cases.POOL_PARALLEL)
 CALLS = [call for case in CASES for call in pool_calls(case) if call.op.startswith(OP)]
 LARGE = [call for case in cases.POOL_FULL for call in pool_calls(case) if call.op.startswith(OP)]
 

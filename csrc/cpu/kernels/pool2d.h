@@ -33,6 +33,8 @@ struct Pool2dKernels {
   // Rows [begin, end) of the N P rows of y.
   void (*max_fwd)(const Pool2dFwd&, int64_t begin, int64_t end);
   void (*sum_fwd)(const Pool2dFwd&, int64_t begin, int64_t end);
+  // max_fwd, and of each maximum its place in the image: [N,P,Q,C] of h W + w.
+  void (*max_with_index)(const Pool2dFwd&, int32_t* index, int64_t begin, int64_t end);
   // Windows that do not overlap: rows [begin, end) of the N P rows of windows write their own pixels and the
   // gaps after them.
   void (*max_bwd_apart)(const Pool2dBwd&, int64_t begin, int64_t end);

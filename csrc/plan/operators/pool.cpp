@@ -1,48 +1,164 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules of pooling.
+// Rules of pooling. A node's windows slide ("pool_size", "strides", "padding", ...), adapt to an
+// "output_size", or are one over the whole image ("global"); sequences and global pools of any axes are 2-D
+// steps.
 #include "../operator.h"
+#include "../validate_pool.h"
 
 namespace fastcnn {
 namespace {
 
 constexpr int kMask = 1;  // operand of average_pool2d_bwd and sum_pool2d_bwd
 
-void infer(Inference& f) {
-  f.need_image();
-  int64_t size[2];
-  Window window;
-  f.attributes.pair("pool_size", size);
-  f.attributes.pair("strides", window.strides);
-  window.padding = f.attributes.padding();
-  const bool ceil_mode = f.attributes.flag("ceil_mode");
-  const std::vector<int64_t>& x = f.x().shape;
-  const int64_t in[4] = {1, x[0], x[1], x[2]};
-  const Pool2dShape shape = pool2d_shape(f.label(), in, size, window, ceil_mode);
-  f.node.forward.max_pool2d_fwd = shape;  // the pools share this struct
-  f.node.shape = {shape.p, shape.q, shape.c};
-  f.node.flops = static_cast<double>(shape.p * shape.q * shape.c) * static_cast<double>(shape.r * shape.s);
+// x as [1,...,C]; a node that names no axes is a pool of `axes`.
+struct Input {
+  int axes;
+  int64_t shape[5] = {1};
+
+  Input(const Inference& f, int most) : axes(most) {
+    if (f.attributes.has("axes")) axes = static_cast<int>(f.attributes.whole("axes"));
+    const std::vector<int64_t>& x = f.x().shape;
+    static const char* const wanted[4] = {"", "[length, channels]", "[height, width, channels]",
+                                          "[depth, height, width, channels]"};
+    if (axes < 1 || axes > 3 || static_cast<int>(x.size()) != axes + 1)
+      fail(Code::kShape, "%s: the input has shape %s, wanted %s", f.label(),
+           ShapeText(x.data(), static_cast<int>(x.size())).text, wanted[axes < 1 || axes > 3 ? 2 : axes]);
+    std::copy(x.begin(), x.end(), shape + 1);
+  }
+};
+
+bool flag(const Inference& f, const char* key) { return f.attributes.has(key) && f.attributes.flag(key); }
+
+PoolWindow window_of(const Inference& f, int axes) {
+  PoolWindow w;
+  f.attributes.sizes("pool_size", axes, w.size);
+  w.walk = f.attributes.conv_window(axes, false);
+  w.ceil_mode = f.attributes.flag("ceil_mode");
+  w.count_include_pad = flag(f, "count_include_pad");
+  return w;
+}
+
+double product(const std::vector<int64_t>& sizes) {
+  double count = 1;
+  for (const int64_t size : sizes) count *= static_cast<double>(size);
+  return count;
+}
+
+void infer_global(Inference& f, const Input& x) {
+  f.node.forward.max_pool2d_fwd = global_pool_shape(f.label(), x.shape, x.axes);
+  f.node.flops = static_cast<double>(f.x().count);
+  const int64_t channels = x.shape[x.axes + 1];
+  f.node.shape = {channels};
+  if (flag(f, "keepdims")) f.node.shape.insert(f.node.shape.begin(), static_cast<size_t>(x.axes), 1);
+}
+
+// 0 keeps the size of an axis.
+std::vector<int64_t> output_size(const Inference& f, const Input& x) {
+  std::vector<int64_t> size(static_cast<size_t>(x.axes));
+  f.attributes.sizes("output_size", x.axes, size.data());
+  for (int i = 0; i < x.axes; ++i)
+    if (size[static_cast<size_t>(i)] == 0) size[static_cast<size_t>(i)] = x.shape[1 + i];
+  return size;
+}
+
+// The pools of one number of axes share a struct.
+void infer_2d(Inference& f) {
+  const Input x(f, 2);
+  if (flag(f, "global")) return infer_global(f, x);
+  if (x.axes > 2) fail(Code::kArgument, "%s: axes is %d, wanted 1 or 2", f.label(), x.axes);
+  Pool2dShape& s = f.node.forward.max_pool2d_fwd;
+  if (f.attributes.has("output_size")) {
+    const std::vector<int64_t> size = output_size(f, x);
+    s = x.axes == 1 ? adaptive_pool1d_shape(f.label(), x.shape, size.data())
+                    : adaptive_pool2d_shape(f.label(), x.shape, size.data());
+  } else {
+    const PoolWindow w = window_of(f, x.axes);
+    s = x.axes == 1 ? pool1d_shape(f.label(), x.shape, w) : pool2d_shape(f.label(), x.shape, w);
+  }
+  f.node.shape = {s.p, s.q, s.c};
+  if (x.axes == 1) f.node.shape.erase(f.node.shape.begin());
+  f.node.flops = s.adaptive ? static_cast<double>(f.x().count)
+                            : product(f.node.shape) * static_cast<double>(s.r) * static_cast<double>(s.s);
+}
+
+void infer_3d(Inference& f) {
+  const Input x(f, 3);
+  if (x.axes != 3) fail(Code::kArgument, "%s: axes is %d, wanted 3", f.label(), x.axes);
+  Pool3dShape& s = f.node.forward.max_pool3d_fwd;
+  s = f.attributes.has("output_size") ? adaptive_pool3d_shape(f.label(), x.shape, output_size(f, x).data())
+                                      : pool3d_shape(f.label(), x.shape, window_of(f, 3));
+  f.node.shape = {s.o, s.p, s.q, s.c};
+  const double taps = static_cast<double>(s.t) * static_cast<double>(s.r) * static_cast<double>(s.s);
+  f.node.flops = s.adaptive ? static_cast<double>(f.x().count) : product(f.node.shape) * taps;
+}
+
+void infer_lp(Inference& f) {
+  const Input x(f, 2);
+  if (x.axes != 2) fail(Code::kArgument, "%s: axes is %d, wanted 2", f.label(), x.axes);
+  const double power = f.attributes.real("p");
+  const LpPool2dShape s = f.node.forward.lp_pool2d_fwd =
+      lp_pool2d_shape(f.label(), x.shape, window_of(f, 2), power);
+  f.node.shape = {s.pool.p, s.pool.q, s.pool.c};
+  f.node.flops = 2 * product(f.node.shape) * static_cast<double>(s.pool.r) * static_cast<double>(s.pool.s);
+}
+
+// In training the place of each maximum is kept where a row says that it pays.
+void forward_max(Builder& b, int i) {
+  const int u = b.node(i).inputs[0];
+  if (b.mode() != Mode::kTrain || !b.needs_gradient[u]) return forward_step(b, i);
+  OpDescriptor op = b.op(Step::k_max_pool2d_fwd_index);
+  op.max_pool2d_fwd_index = b.forward_op(i).max_pool2d_fwd;
+  const Ref y = b.tensor_like(i), index = b.tensor_of_bytes(b.n() * b.node(i).count, 1);
+  if (!b.try_add({op, {b.value[u]}, {y, index}, b.node(i).name})) return forward_step(b, i);
+  b.value[i] = y;
+  b.saved[i] = {index};
+  b.keep(y);
 }
 
 void gradient_max(Builder& b, int i) {
   const int u = b.node(i).inputs[0];
-  OpDescriptor op = b.op(Step::k_max_pool2d_bwd);
+  const bool kept = !b.saved[i].empty();
+  OpDescriptor op = b.op(kept ? Step::k_max_pool2d_bwd_index : Step::k_max_pool2d_bwd);
   op.max_pool2d_bwd = b.forward_op(i).max_pool2d_fwd;
+  const std::vector<Ref> in = kept ? std::vector<Ref>{b.gradient[i], b.saved[i][0], b.value[i]}
+                                   : std::vector<Ref>{b.gradient[i], b.value[u]};
+  b.add_input_gradient(u, {op, in, {}, b.node(i).name}, Builder::kMaskIsRead);
+}
+
+void gradient_max3d(Builder& b, int i) {
+  const int u = b.node(i).inputs[0];
+  OpDescriptor op = b.op(Step::k_max_pool3d_bwd);
+  op.max_pool3d_bwd = b.forward_op(i).max_pool3d_fwd;
   b.add_input_gradient(u, {op, {b.gradient[i], b.value[u]}, {}, b.node(i).name}, Builder::kMaskIsRead);
 }
 
-void gradient_linear(Builder& b, int i, Step step) {
-  OpDescriptor op = b.op(step);
-  op.average_pool2d_bwd = b.forward_op(i).average_pool2d_fwd;
+// Of sums and averages: `step` has the forward step's shape.
+template <Step step>
+void gradient_linear(Builder& b, int i) {
+  OpDescriptor op = b.forward_op(i);
+  op.step = step;
   b.add_input_gradient(b.node(i).inputs[0], {op, {b.gradient[i]}, {}, b.node(i).name}, kMask);
 }
 
-void gradient_average(Builder& b, int i) { gradient_linear(b, i, Step::k_average_pool2d_bwd); }
-void gradient_sum(Builder& b, int i) { gradient_linear(b, i, Step::k_sum_pool2d_bwd); }
+void gradient_lp(Builder& b, int i) {
+  const int u = b.node(i).inputs[0];
+  OpDescriptor op = b.op(Step::k_lp_pool2d_bwd);
+  op.lp_pool2d_bwd = b.forward_op(i).lp_pool2d_fwd;
+  b.add_input_gradient(u, {op, {b.gradient[i], b.value[u], b.value[i]}, {}, b.node(i).name});
+}
 
 }  // namespace
 
-const Rule rule_max_pool2d = {"MaxPooling2D", 1, infer, forward_step, gradient_max};
-const Rule rule_average_pool2d = {"AveragePooling2D", 1, infer, forward_step, gradient_average};
-const Rule rule_sum_pool2d = {"SumPooling2D", 1, infer, forward_step, gradient_sum};
+const Rule rule_max_pool2d = {"MaxPooling2D", 1, infer_2d, forward_max, gradient_max};
+const Rule rule_average_pool2d = {"AveragePooling2D", 1, infer_2d, forward_step,
+                                  gradient_linear<Step::k_average_pool2d_bwd>};
+const Rule rule_sum_pool2d = {"SumPooling2D", 1, infer_2d, forward_step,
+                              gradient_linear<Step::k_sum_pool2d_bwd>};
+const Rule rule_max_pool3d = {"MaxPooling3D", 1, infer_3d, forward_step, gradient_max3d};
+const Rule rule_average_pool3d = {"AveragePooling3D", 1, infer_3d, forward_step,
+                                  gradient_linear<Step::k_average_pool3d_bwd>};
+const Rule rule_sum_pool3d = {"SumPooling3D", 1, infer_3d, forward_step,
+                              gradient_linear<Step::k_sum_pool3d_bwd>};
+const Rule rule_lp_pool2d = {"LPPooling2D", 1, infer_lp, forward_step, gradient_lp};
 
 }  // namespace fastcnn

@@ -24,14 +24,15 @@ def max_pool2d(
     strides: Size | None = None,
     padding: Padding = "valid",
     *,
+    dilation_rate: Size = 1,
     ceil_mode: bool = False,
     data_format: str = "channels_last",
     out: Array | None = None,
 ) -> Array:
     """Largest value of each window.
 
-    ``y[n,p,q,c] = max_{r,s} x[n, p*stride + r - top, q*stride + s - left, c]``. Padding never wins; NaN
-    always does.
+    ``y[n,p,q,c] = max_{r,s} x[n, p*stride + r*dilation - top, q*stride + s*dilation - left, c]``. Padding
+    never wins; NaN always does.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def max_pool2d(
         Pixels between windows; None means ``pool_size``.
     padding
         See the module; each side smaller than the window.
+    dilation_rate
+        Pixels between the taps of a window.
     ceil_mode
         Add a last, clipped window where the strides leave pixels over, unless it would begin in the padding.
     data_format, out
@@ -60,7 +63,9 @@ def max_pool2d(
     array([[ 5.,  7.],
            [13., 15.]], dtype=float32)
     """
-    return _native.max_pool2d(x, pool_size, strides, padding, ceil_mode, data_format, out)
+    return _native.max_pool2d(
+        x, pool_size, strides, padding, dilation_rate, False, ceil_mode, data_format, out
+    )
 
 
 def average_pool2d(
@@ -70,12 +75,14 @@ def average_pool2d(
     padding: Padding = "valid",
     *,
     ceil_mode: bool = False,
+    count_include_pad: bool = False,
     data_format: str = "channels_last",
     out: Array | None = None,
 ) -> Array:
     """Mean of each window over its pixels inside the image (padding is not counted, as in Keras).
 
-    Parameters, errors and result are those of `max_pool2d`.
+    With ``count_include_pad`` the sum of those pixels is divided by the number of pixels of the padded image
+    that the window covers, as in PyTorch. The other parameters, errors and result are those of `max_pool2d`.
 
     Examples
     --------
@@ -85,7 +92,9 @@ def average_pool2d(
     array([[ 2.5,  4.5],
            [10.5, 12.5]], dtype=float32)
     """
-    return _native.average_pool2d(x, pool_size, strides, padding, ceil_mode, data_format, out)
+    return _native.average_pool2d(
+        x, pool_size, strides, padding, 1, count_include_pad, ceil_mode, data_format, out
+    )
 
 
 def sum_pool2d(
@@ -108,7 +117,7 @@ def sum_pool2d(
     array([[10., 18.],
            [42., 50.]], dtype=float32)
     """
-    return _native.sum_pool2d(x, pool_size, strides, padding, ceil_mode, data_format, out)
+    return _native.sum_pool2d(x, pool_size, strides, padding, 1, False, ceil_mode, data_format, out)
 
 
 def max_pool2d_bwd(
@@ -118,6 +127,7 @@ def max_pool2d_bwd(
     strides: Size | None = None,
     padding: Padding = "valid",
     *,
+    dilation_rate: Size = 1,
     ceil_mode: bool = False,
     data_format: str = "channels_last",
     out: Array | None = None,
@@ -132,7 +142,7 @@ def max_pool2d_bwd(
         Gradient of the output, float32 ``[N, P, Q, C]``.
     x
         Input of the pooling, float32 ``[N, H, W, C]``.
-    pool_size, strides, padding, ceil_mode, data_format, out
+    pool_size, strides, padding, dilation_rate, ceil_mode, data_format, out
         As in `max_pool2d`.
 
     Returns
@@ -148,7 +158,9 @@ def max_pool2d_bwd(
     array([[0., 3.],
            [0., 0.]], dtype=float32)
     """
-    return _native.max_pool2d_bwd(dy, x, pool_size, strides, padding, ceil_mode, data_format, out)
+    return _native.max_pool2d_bwd(
+        dy, x, pool_size, strides, padding, dilation_rate, False, ceil_mode, data_format, out
+    )
 
 
 def average_pool2d_bwd(
@@ -159,6 +171,7 @@ def average_pool2d_bwd(
     padding: Padding = "valid",
     *,
     ceil_mode: bool = False,
+    count_include_pad: bool = False,
     data_format: str = "channels_last",
     out: Array | None = None,
 ) -> Array:
@@ -170,8 +183,8 @@ def average_pool2d_bwd(
         Gradient of the output, float32 ``[N, P, Q, C]``.
     input_shape
         Shape of ``x``: ``(N, H, W, C)``.
-    pool_size, strides, padding, ceil_mode, data_format, out
-        As in `max_pool2d`.
+    pool_size, strides, padding, ceil_mode, count_include_pad, data_format, out
+        As in `average_pool2d`.
 
     Returns
     -------
@@ -186,7 +199,16 @@ def average_pool2d_bwd(
            [2., 2.]], dtype=float32)
     """
     return _native.average_pool2d_bwd(
-        dy, shape_of(input_shape), pool_size, strides, padding, ceil_mode, data_format, out
+        dy,
+        shape_of(input_shape),
+        pool_size,
+        strides,
+        padding,
+        1,
+        count_include_pad,
+        ceil_mode,
+        data_format,
+        out,
     )
 
 
@@ -213,5 +235,5 @@ def sum_pool2d_bwd(
     array([1., 2., 1.], dtype=float32)
     """
     return _native.sum_pool2d_bwd(
-        dy, shape_of(input_shape), pool_size, strides, padding, ceil_mode, data_format, out
+        dy, shape_of(input_shape), pool_size, strides, padding, 1, False, ceil_mode, data_format, out
     )

@@ -16,6 +16,7 @@ import numpy as np
 
 from fastcnn.testing.reference.conv_nd import PaddingNd, Sum, walk, walk_transposed
 from fastcnn.testing.reference.geometry import Padding, output_size, resolve_padding
+from fastcnn.testing.reference.windows import SlidingPool, Windows
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,8 @@ class PoolCase:
     strides: tuple[int, int] | None = None
     padding: Padding = "valid"
     ceil_mode: bool = False
+    dilation_rate: tuple[int, int] = (1, 1)  # of max pooling
+    count_include_pad: bool = False  # of average pooling
     name: str = ""
 
     @property
@@ -188,23 +191,26 @@ class PoolCase:
         return self.n, self.h, self.w, self.c
 
     @property
+    def windows(self) -> Windows:
+        return Windows.sliding(self.x_shape, SlidingPool(**self.options))
+
+    @property
     def y_shape(self) -> tuple[int, int, int, int]:
-        strides = self.pool_size if self.strides is None else self.strides
-        pads = resolve_padding(self.padding, (self.h, self.w), self.pool_size, strides)
-        ceil = self.ceil_mode
-        p = output_size(self.h, self.pool_size[0], strides[0], pads.top, pads.bottom, ceil_mode=ceil)
-        q = output_size(self.w, self.pool_size[1], strides[1], pads.left, pads.right, ceil_mode=ceil)
+        p, q = self.windows.output
         return self.n, p, q, self.c
 
     @property
     def options(self) -> dict[str, Any]:
-        """The arguments of ``ops.*_pool2d`` and of its gradient."""
-        return {
+        """The arguments of ``ops.*_pool2d`` and of its gradient; those of one kind alone only if given."""
+        options = {
             "pool_size": self.pool_size,
             "strides": self.strides,
             "padding": self.padding,
             "ceil_mode": self.ceil_mode,
         }
+        dilated = {"dilation_rate": self.dilation_rate} if self.dilation_rate != (1, 1) else {}
+        counted = {"count_include_pad": True} if self.count_include_pad else {}
+        return {**options, **dilated, **counted}
 
     @property
     def bytes(self) -> int:
@@ -217,6 +223,8 @@ class PoolCase:
         return self.name or (
             f"n{self.n}h{self.h}w{self.w}c{self.c}-{_spell(self.pool_size)}{strides}-p{_spell(self.padding)}"
             f"{'-ceil' if self.ceil_mode else ''}"
+            f"{'' if self.dilation_rate == (1, 1) else '-d' + _spell(self.dilation_rate)}"
+            f"{'-pad' if self.count_include_pad else ''}"
         )
 
 

@@ -234,16 +234,44 @@ def _upsampling_options(node: Node) -> dict[str, Any]:
     return {"size": tuple(node["size"]), "interpolation": node["interpolation"]}
 
 
-_POOL = ("pool_size", "strides", "padding", "ceil_mode")
+_SLIDING = ("pool_size", "strides", "padding", "ceil_mode", "dilation_rate", "count_include_pad")
+
+
+def _pool(kind: str) -> NodeReference:
+    """Max, average or sum pooling of any axes, whose windows slide, adapt or cover the image."""
+
+    def of(node: Node) -> tuple[str, dict[str, Any]]:
+        if node.get("global", False):
+            return f"global_{kind}_pool", {"keepdims": node["keepdims"]}
+        if "output_size" in node:
+            return f"adaptive_{kind}_pool", {"output_size": tuple(n or None for n in node["output_size"])}
+        return f"{kind}_pool2d", {key: node[key] for key in _SLIDING if key in node}
+
+    def forward(node: Node, x: list[Real], w: list[Real]) -> Any:
+        name, options = of(node)
+        return getattr(reference, name)(x[0], **options)
+
+    def bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
+        name, options = of(node)
+        dx = getattr(reference, f"{name}_bwd")(dy, x[0] if kind == "max" else x[0].shape, **options)
+        return Backward([np.asarray(dx)], [])
+
+    return NodeReference(forward, bwd)
+
+
+def _lp_bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
+    return Backward([reference.lp_pool2d_bwd(dy, x[0], y, **_options(node, *_SLIDING[:4], "p"))], [])
+
 
 NODES: dict[str, NodeReference] = {
     "conv2d": NodeReference(
         lambda node, x, w: reference.conv2d(x[0], *w, **_conv2d_options(node)), _conv2d_bwd, _kernel_and_bias
     ),
     "dense": NodeReference(_dense, _dense_bwd, _kernel_and_bias),
-    "max_pool2d": unary(reference.max_pool2d, reference.max_pool2d_bwd, "x", *_POOL),
-    "average_pool2d": unary(reference.average_pool2d, reference.average_pool2d_bwd, "shape", *_POOL),
-    "sum_pool2d": unary(reference.sum_pool2d, reference.sum_pool2d_bwd, "shape", *_POOL),
+    **{f"{kind}_pool{axes}d": _pool(kind) for kind in ("max", "average", "sum") for axes in (2, 3)},
+    "lp_pool2d": NodeReference(
+        lambda node, x, w: reference.lp_pool2d(x[0], **_options(node, *_SLIDING[:4], "p")), _lp_bwd
+    ),
     **{name: _activation(name) for name in reference.ELEMENTWISE},
     "softmax": unary(reference.softmax, reference.softmax_bwd, "y"),
     "log_softmax": unary(reference.log_softmax, reference.log_softmax_bwd, "y"),

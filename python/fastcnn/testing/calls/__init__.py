@@ -25,7 +25,14 @@ from fastcnn.testing.calls.merge import (
     merge_calls,
     move_calls,
 )
-from fastcnn.testing.calls.pool import pool_calls
+from fastcnn.testing.calls.pool import (
+    adaptive_calls,
+    global_calls,
+    index_calls,
+    lp_calls,
+    pool_calls,
+    pool_nd_calls,
+)
 
 __all__ = [
     "SUITES",
@@ -34,13 +41,18 @@ __all__ = [
     "Real",
     "Suite",
     "activation_calls",
+    "adaptive_calls",
     "concatenate_calls",
     "conv_calls",
     "conv_nd_calls",
     "gemm_call",
+    "global_calls",
+    "index_calls",
+    "lp_calls",
     "merge_calls",
     "move_calls",
     "pool_calls",
+    "pool_nd_calls",
     "rows_calls",
     "softmax_calls",
 ]

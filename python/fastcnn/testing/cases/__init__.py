@@ -20,6 +20,12 @@ from fastcnn.testing.case import (
     PoolCase,
     RowsCase,
 )
+from fastcnn.testing.case_pool import (
+    AdaptivePoolCase,
+    GlobalPoolCase,
+    LpPoolCase,
+    PoolNdCase,
+)
 from fastcnn.testing.cases.conv import (
     CHANNELS,
     CONV,
@@ -55,6 +61,19 @@ from fastcnn.testing.cases.pool import (
     POOL_PARALLEL,
     POOL_SUITE,
 )
+from fastcnn.testing.cases.pool_other import (
+    ADAPTIVE_POOL,
+    ADAPTIVE_POOL_PARALLEL,
+    GLOBAL_POOL,
+    GLOBAL_POOL_PARALLEL,
+    LP_POOL,
+    LP_POOL_PARALLEL,
+    POOL_DILATED,
+    POOL_ND,
+    POOL_ND_PARALLEL,
+    POOL_PADDED,
+    POOL_WIDE,
+)
 from fastcnn.testing.cases.rows import (
     FLAT,
     ROWS,
@@ -62,6 +81,8 @@ from fastcnn.testing.cases.rows import (
 from fastcnn.testing.reference import ELEMENTWISE
 
 __all__ = [
+    "ADAPTIVE_POOL",
+    "ADAPTIVE_POOL_PARALLEL",
     "CHANNELS",
     "CONCATENATE",
     "CONV",
@@ -76,27 +97,40 @@ __all__ = [
     "GEMM_FULL",
     "GEMM_PARALLEL",
     "GEMM_SUITE",
+    "GLOBAL_POOL",
+    "GLOBAL_POOL_PARALLEL",
+    "LP_POOL",
+    "LP_POOL_PARALLEL",
     "MERGE",
     "MERGE_PARALLEL",
     "MOVE_PARALLEL",
     "OPERATORS",
     "PERMUTE",
     "POOL",
+    "POOL_DILATED",
     "POOL_FULL",
+    "POOL_ND",
+    "POOL_ND_PARALLEL",
+    "POOL_PADDED",
     "POOL_PARALLEL",
     "POOL_SUITE",
+    "POOL_WIDE",
     "REPEAT_VECTOR",
     "RESHAPE",
     "ROWS",
     "UPSAMPLING",
     "ZERO_PADDING",
+    "AdaptivePoolCase",
     "ConcatenateCase",
     "ConvCase",
     "ConvNdCase",
     "GemmCase",
+    "GlobalPoolCase",
+    "LpPoolCase",
     "MergeCase",
     "MoveCase",
     "PoolCase",
+    "PoolNdCase",
     "RowsCase",
 ]
 
@@ -108,6 +142,10 @@ OPERATORS: Mapping[str, tuple[object, ...]] = {
     "max_pool2d": POOL,
     "average_pool2d": POOL,
     "sum_pool2d": POOL,
+    "max_pool3d": POOL_ND,
+    "average_pool3d": POOL_ND,
+    "sum_pool3d": POOL_ND,
+    "lp_pool2d": LP_POOL,
     **dict.fromkeys(ELEMENTWISE, FLAT),
     "softmax": ROWS,
     "log_softmax": ROWS,

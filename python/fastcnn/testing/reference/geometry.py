@@ -75,6 +75,19 @@ def output_size(
     return count
 
 
+def resolve_axis(
+    padding: str | int | tuple[int, int], size: int, window: int, stride: int, dilation: int = 1
+) -> tuple[int, int]:
+    """Elements of padding before and after one axis."""
+    if padding == "valid":
+        return 0, 0
+    if padding == "same":
+        return _same(size, window, stride, dilation)
+    if isinstance(padding, str):
+        raise ValueError(f"padding must be 'same', 'valid' or numbers, got {padding!r}")
+    return pair(padding)
+
+
 def _same(size: int, window: int, stride: int, dilation: int) -> tuple[int, int]:
     count = -(-size // stride)
     total = max((count - 1) * stride + dilation * (window - 1) + 1 - size, 0)

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// y = (sum |x|^p)^(1/p) over the taps of each window that lie in the image (windows.h), and
+// dx = sum over windows of dy sign(x) (|x| / y)^(p-1), 0 where y is. With p = 1 and p = 2 as they stand; for
+// any other p the taps are first divided by the greatest of them, so that no power overflows or vanishes:
+// y = m (sum (|x|/m)^p)^(1/p). Called by cpu/lp_pool2d.cpp, which splits the work.
+#include "lp_pool2d.h"
+
+#include "windows.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+// t^power of t in [0, 1], and NaN of NaN.
+FASTCNN_INLINE Vec power_of(Vec t, float power) { return exp(log(t) * power); }
+
+struct Abs {
+  static constexpr bool kScaled = false;
+  FASTCNN_INLINED Vec term(Vec x, Vec) const { return abs(x); }
+  FASTCNN_INLINED Vec finish(Vec sum, Vec) const { return sum; }
+  FASTCNN_INLINED Vec factor(Vec, Vec dy, Vec y) const { return y == Vec{} ? Vec{} : dy; }
+  FASTCNN_INLINED Vec gradient(Vec sum, Vec x) const {
+    return x > Vec{} ? sum : (x < Vec{} ? -sum : x);  // of 0 it is 0, of NaN NaN
+  }
+};
+
+struct Square {
+  static constexpr bool kScaled = false;
+  FASTCNN_INLINED Vec term(Vec x, Vec) const { return x * x; }
+  FASTCNN_INLINED Vec finish(Vec sum, Vec) const { return sqrt(sum); }
+  FASTCNN_INLINED Vec factor(Vec, Vec dy, Vec y) const { return y == Vec{} ? Vec{} : dy / y; }
+  FASTCNN_INLINED Vec gradient(Vec sum, Vec x) const { return sum * x; }
+};
+
+struct Power {
+  static constexpr bool kScaled = true;
+  float p;
+  // Of the greatest itself exactly 1, also where that is infinite.
+  FASTCNN_INLINED Vec term(Vec x, Vec greatest) const {
+    const Vec a = abs(x);
+    return power_of(a == greatest ? broadcast(1.0f) : a / greatest, p);
+  }
+  FASTCNN_INLINED Vec finish(Vec sum, Vec greatest) const {
+    return greatest == Vec{} ? greatest : greatest * exp(log(sum) / p);
+  }
+  FASTCNN_INLINED Vec factor(Vec x, Vec dy, Vec y) const {
+    return y == Vec{} ? Vec{} : dy * power_of(abs(x) / y, p - 1.0f);
+  }
+  FASTCNN_INLINED Vec gradient(Vec sum, Vec x) const { return x < Vec{} ? -sum : sum; }
+};
+
+template <class F>
+FASTCNN_INLINE void with_power(float power, F f) {
+  if (power == 1.0f) {
+    f(Abs{});
+  } else if (power == 2.0f) {
+    f(Square{});
+  } else {
+    f(Power{power});
+  }
+}
+
+void fwd(const LpPool2dFwd& args, int64_t begin, int64_t end) {
+  const LpPool2dFwd a = args;
+  const Geometry g(a.shape->pool);
+  with_power(a.shape->power, [&](auto op) FASTCNN_INLINED {
+    const auto reduce = [&](auto size, const Window& window) FASTCNN_INLINED {
+      for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+        constexpr int kVectors = block.kVectors;
+        const float* x = a.x + window.pixel + c;
+        Vec greatest[kVectors] = {}, sum[kVectors] = {};
+        const auto get = [&](int64_t r, int64_t col, int v) FASTCNN_INLINED {
+          return block.get(x + r * g.row_step + col * g.col_step + v * kLanes);
+        };
+        if constexpr (decltype(op)::kScaled) {
+          size.for_each_tap([&](int64_t r, int64_t col, int) FASTCNN_INLINED {
+            for (int v = 0; v < kVectors; ++v) {
+              const Vec t = abs(get(r, col, v));
+              greatest[v] = ((t > greatest[v]) | (t != t)) ? t : greatest[v];
+            }
+          });
+        }
+        size.for_each_tap([&](int64_t r, int64_t col, int) FASTCNN_INLINED {
+          for (int v = 0; v < kVectors; ++v) sum[v] += op.term(get(r, col, v), greatest[v]);
+        });
+        float* y = a.y + window.output + c;
+        for (int v = 0; v < kVectors; ++v) block.put(y + v * kLanes, op.finish(sum[v], greatest[v]));
+      });
+    };
+    for (int64_t row = begin; row < end; ++row) for_each_window_of_row<Merge::kYes>(g, row, reduce);
+  });
+}
+
+void bwd(const LpPool2dBwd& args, int64_t n, int64_t begin, int64_t end) {
+  const LpPool2dBwd a = args;
+  const Geometry g(a.shape->pool);
+  const Span over = g.rows.over(begin, end);
+  const int64_t first = (n * g.s.p + over.begin) * g.s.q * g.s.c;
+  const float *dy = a.dy + first, *y = a.y + first;
+  with_power(a.shape->power, [&](auto op) FASTCNN_INLINED {
+    gather_windows(
+        g, n, {begin, end}, over,
+        [&](auto block, int64_t i, int64_t at, int)
+            FASTCNN_INLINED { return op.factor(block.get(a.x + at), block.get(dy + i), block.get(y + i)); },
+        [&](auto block, int64_t at, Vec sum)
+            FASTCNN_INLINED { block.put(a.dx + at, op.gradient(sum, block.get(a.x + at))); });
+  });
+}
+
+}  // namespace
+
+extern const LpPool2dKernels lp_pool2d_kernels;
+const LpPool2dKernels lp_pool2d_kernels = {fwd, bwd};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn

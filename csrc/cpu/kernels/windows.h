@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the windows of a pool stand: x, dx [N,H,W,C], y, dy [N,P,Q,C]. Tap (r,s) of window (p,q) is pixel
+// (p stride_h - pad_top + r dilation_h, q stride_w - pad_left + s dilation_w), if that lies in the image; an
+// adaptive window is rows floor(p H / P) .. ceil((p + 1) H / P). Walks over windows forward, and over pixels
+// with the windows that hold them backward; vectors run over the channels. Included by the pooling kernels.
+#pragma once
+#include "blocks.h"
+#include "vec_math.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+struct Span {
+  int64_t begin, end;
+};
+
+FASTCNN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+FASTCNN_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// One axis of a pool.
+struct Axis {
+  int64_t in, out, size, stride, dilation, before, after;
+  bool adaptive, count_padding;
+
+  FASTCNN_INLINED int64_t extent() const { return (size - 1) * dilation + 1; }
+  FASTCNN_INLINED Span adaptive_window(int64_t i) const {
+    return {i * in / out, ((i + 1) * in + out - 1) / out};
+  }
+  // What window i reaches over, padding included.
+  FASTCNN_INLINED Span reach(int64_t i) const {
+    if (adaptive) return adaptive_window(i);
+    const int64_t begin = i * stride - before;
+    return {begin, begin + extent()};
+  }
+  // Its taps in the image: the first, and one past the last.
+  FASTCNN_INLINED Span taps(int64_t i) const {
+    if (adaptive) return adaptive_window(i);
+    const int64_t begin = i * stride - before;
+    if (dilation == 1) return {larger(begin, 0), smaller(begin + size, in)};
+    const int64_t skipped = begin < 0 ? (dilation - 1 - begin) / dilation : 0;
+    const int64_t last = smaller(size - 1, (in - 1 - begin) / dilation);
+    return {begin + skipped * dilation, begin + last * dilation + 1};
+  }
+  FASTCNN_INLINED int64_t count(Span taps) const {
+    return dilation == 1 ? taps.end - taps.begin : (taps.end - taps.begin - 1) / dilation + 1;
+  }
+  // By what an average divides.
+  FASTCNN_INLINED int64_t divisor(int64_t i, int64_t taps) const {
+    return count_padding ? smaller(size, in + after + before - i * stride) : taps;
+  }
+  // The number of the tap that pixel i is, -1 if it lies between two.
+  FASTCNN_INLINED int64_t tap_of(int64_t i, Span taps) const {
+    const int64_t distance = i - taps.begin;
+    if (dilation == 1) return distance;
+    return distance >= 0 && distance % dilation == 0 ? distance / dilation : -1;
+  }
+  // The windows that lie inside the image.
+  FASTCNN_INLINED Span inner() const {
+    if (adaptive || in < extent()) return {0, 0};
+    const int64_t begin = (before + stride - 1) / stride;
+    return {begin, larger(begin, smaller((in - extent() + before) / stride + 1, out))};
+  }
+  // The windows that reach into pixels [begin, end).
+  FASTCNN_INLINED Span over(int64_t begin, int64_t end) const {
+    if (adaptive) return {begin * out / in, (end * out + in - 1) / in};
+    const int64_t above = begin + before - extent();
+    return {above < 0 ? 0 : above / stride + 1, smaller((end - 1 + before) / stride + 1, out)};
+  }
+};
+
+FASTCNN_INLINE Axis rows_of(const Pool2dShape& s) {
+  const bool adaptive = s.adaptive, count = s.count_include_pad;
+  return {s.h, s.p, s.r, s.stride_h, adaptive ? 1 : s.dilation_h, s.pad_top, s.pad_bottom, adaptive, count};
+}
+FASTCNN_INLINE Axis cols_of(const Pool2dShape& s) {
+  const bool adaptive = s.adaptive, count = s.count_include_pad;
+  return {s.w, s.q, s.s, s.stride_w, adaptive ? 1 : s.dilation_w, s.pad_left, s.pad_right, adaptive, count};
+}
+
+// A pool with what every walk needs of it.
+struct Geometry {
+  Pool2dShape s;
+  Axis rows, cols;
+  Span inner;                  // windows of a row
+  int64_t row_step, col_step;  // from a tap to the next
+  explicit Geometry(const Pool2dShape& shape)
+      : s(shape),
+        rows(rows_of(shape)),
+        cols(cols_of(shape)),
+        inner(cols.inner()),
+        row_step(rows.dilation * s.w * s.c),
+        col_step(cols.dilation * s.c) {}
+};
+
+// The size of a window, known when compiling (2 x 2, 3 x 3) or not (0 x 0).
+template <int kR, int kS>
+struct Size {
+  int64_t rows, cols;
+
+  // f(r, s, r * cols + s) in row-major order.
+  template <class F>
+  FASTCNN_INLINED void for_each_tap(F f) const {
+    if constexpr (kR > 0) {
+      FASTCNN_UNROLL
+      for (int r = 0; r < kR; ++r) FASTCNN_UNROLL
+      for (int s = 0; s < kS; ++s) f(r, s, r * kS + s);
+    } else {
+      int position = 0;
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t s = 0; s < cols; ++s) f(r, s, position++);
+    }
+  }
+};
+
+// One window of x or dx: its first tap and as many channels from there; its own place in y or dy; by what an
+// average divides.
+struct Window {
+  int64_t pixel, output, channels, divisor;
+};
+
+// Windows at a distance of one pixel may be taken as one window with the channels of all of them.
+enum class Merge { kNo, kYes };
+
+// f(size, window) for the windows of row `row` of the N P rows.
+template <Merge kMerge, class F>
+FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, F f) {
+  const Pool2dShape& s = g.s;
+  const int64_t n = row / s.p, p = row - n * s.p;
+  const Span taps = g.rows.taps(p);
+  const int64_t rows = g.rows.count(taps), divisor = g.rows.divisor(p, rows);
+  const int64_t first = (n * s.h + taps.begin) * s.w * s.c, output = row * s.q * s.c;
+  const bool two = rows == 2 && s.r == 2 && s.s == 2, three = rows == 3 && s.r == 3 && s.s == 3;
+  for (int64_t q = 0; q < s.q;) {
+    if (q == g.inner.begin && q < g.inner.end) {
+      const int64_t step = kMerge == Merge::kYes && s.stride_w == 1 ? g.inner.end - q : 1;
+      int64_t pixel = first + (q * s.stride_w - s.pad_left) * s.c;
+      const auto take = [&](auto size) FASTCNN_INLINED {
+        for (; q < g.inner.end; q += step, pixel += s.stride_w * s.c)
+          f(size, Window{pixel, output + q * s.c, step * s.c, divisor * s.s});
+      };
+      if (two) {
+        take(Size<2, 2>{2, 2});
+      } else if (three) {
+        take(Size<3, 3>{3, 3});
+      } else {
+        take(Size<0, 0>{rows, s.s});
+      }
+    } else {
+      const Span cols = g.cols.taps(q);
+      const int64_t count = g.cols.count(cols);
+      f(Size<0, 0>{rows, count},
+        Window{first + cols.begin * s.c, output + q * s.c, s.c, divisor * g.cols.divisor(q, count)});
+      ++q;
+    }
+  }
+}
+
+// v / count, exact where count is a power of two and correctly rounded elsewhere.
+struct Mean {
+  float factor, count;
+  bool exact;
+  explicit Mean(int64_t n) : factor(1.0f / (float)n), count((float)n), exact((n & (n - 1)) == 0) {}
+  FASTCNN_INLINED Vec operator()(Vec v) const { return exact ? v * factor : v / count; }
+};
+
+// Stores to dx, past the caches where it is large and its vectors are aligned.
+struct Output {
+  bool streams;
+  Output(const float* dx, bool stream, int64_t channels)
+      : streams(stream && (uintptr_t)dx % sizeof(Vec) == 0 && channels % kLanes == 0) {}
+  template <int kCount>
+  FASTCNN_INLINED void put(Whole<kCount>, float* p, Vec v) const {
+    if (streams) {
+      stream(p, v);
+    } else {
+      store(p, v);
+    }
+  }
+  FASTCNN_INLINED void put(Part part, float* p, Vec v) const { part.put(p, v); }
+  FASTCNN_INLINED void end() const {
+    if (streams) end_stream();
+  }
+};
+
+// put(block, at, sum) for every vector of rows [h_begin, h_end) of image n, `at` its offset in dx: the sum of
+// f(block, i, at, position) over the windows that hold the pixel, in their order. i is the offset of the
+// window's channels from the first row of windows of `over`, and position that of the pixel in the window.
+template <class F, class Put>
+FASTCNN_INLINE void gather_windows(const Geometry& g, int64_t n, Span band, Span over, F f, Put put) {
+  const Pool2dShape& s = g.s;
+  Span ps = {over.begin, over.begin};
+  for (int64_t h = band.begin; h < band.end; ++h) {
+    while (ps.begin < s.p && g.rows.reach(ps.begin).end <= h) ++ps.begin;
+    while (ps.end < s.p && g.rows.reach(ps.end).begin <= h) ++ps.end;
+    Span qs = {0, 0};
+    for (int64_t w = 0; w < s.w; ++w) {
+      while (qs.begin < s.q && g.cols.reach(qs.begin).end <= w) ++qs.begin;
+      while (qs.end < s.q && g.cols.reach(qs.end).begin <= w) ++qs.end;
+      const int64_t pixel = ((n * s.h + h) * s.w + w) * s.c;
+      for_each_block<4>(s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
+        constexpr int kVectors = block.kVectors;
+        Vec sum[kVectors] = {};
+        for (int64_t p = ps.begin; p < ps.end; ++p) {
+          const int64_t r = g.rows.tap_of(h, g.rows.taps(p));
+          if (r < 0) continue;
+          for (int64_t q = qs.begin; q < qs.end; ++q) {
+            const Span cols = g.cols.taps(q);
+            const int64_t col = g.cols.tap_of(w, cols);
+            if (col < 0) continue;
+            const int position = (int)(r * g.cols.count(cols) + col);
+            const int64_t i = ((p - over.begin) * s.q + q) * s.c + c;
+            for (int v = 0; v < kVectors; ++v)
+              sum[v] += f(block, i + v * kLanes, pixel + c + v * kLanes, position);
+          }
+        }
+        for (int v = 0; v < kVectors; ++v) put(block, pixel + c + v * kLanes, sum[v]);
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn

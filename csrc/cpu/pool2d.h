@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pooling of images on a team: what the rows of pool2d.cpp are made of, and the passes of pool3d.cpp.
+#pragma once
+#include "chunks.h"
+
+namespace fastcnn {
+namespace cpu {
+
+// From here on dx is written past the caches: the next step would find little of it there.
+constexpr double kStreamBytes = 16 << 20;
+
+enum class Pooling { kMax, kAverage, kSum };
+
+// Every window holds a pixel of the image, and a position in a window fits the kernels' 32 bits.
+bool windows_touch_image(const Pool2dShape&);
+
+inline double pool2d_inputs(const Pool2dShape& s) { return double(s.n) * s.h * s.w * s.c; }
+inline double pool2d_outputs(const Pool2dShape& s) { return double(s.n) * s.p * s.q * s.c; }
+
+void run_pool2d_fwd(const Pool2dShape&, Pooling, const float* x, float* y, Context&);
+
+// How the backward pass is cut; fixed when it is prepared.
+struct Bands {
+  int64_t rows;  // of dx, or of windows where they do not overlap, per task
+  int32_t stream;
+  size_t scratch_bytes;  // of each thread, for windows that overlap
+};
+Bands pool2d_bands(const Pool2dShape&, Pooling);
+
+struct PoolGradient {
+  const float *dy, *x;  // x: what max pooling read; of the others the ReLU mask, or null
+  float* dx;
+  int32_t relu_mask;
+};
+
+void run_pool2d_bwd(const Pool2dShape&, Pooling, const Bands&, const PoolGradient&, Context&);
+
+}  // namespace cpu
+}  // namespace fastcnn

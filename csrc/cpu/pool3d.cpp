@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pooling of volumes x [N,D,H,W,C] to y [N,O,P,Q,C]. Max, sum and mean over a box are taken over its planes
+// first, to [N,D,P,Q,C], and then over its depth, which is pooling of images of height D and width 1 with
+// P Q C channels. The first greatest element of a box lies in the first plane whose maximum is the box's, so
+// ties go where they should. Against one loop over whole boxes: T + R S taps instead of T R S.
+#include "kernels.h"
+#include "pool2d.h"
+
+namespace fastcnn {
+namespace cpu {
+
+namespace {
+
+Pool2dShape planes_of(const Pool3dShape& s) {
+  Pool2dShape v = {};
+  v.n = s.n * s.d, v.h = s.h, v.w = s.w, v.c = s.c;
+  v.r = s.r, v.s = s.s, v.p = s.p, v.q = s.q;
+  v.stride_h = s.stride_h, v.stride_w = s.stride_w, v.dilation_h = s.dilation_h, v.dilation_w = s.dilation_w;
+  v.pad_top = s.pad_top, v.pad_bottom = s.pad_bottom, v.pad_left = s.pad_left, v.pad_right = s.pad_right;
+  v.adaptive = s.adaptive, v.count_include_pad = s.count_include_pad;
+  return v;
+}
+
+Pool2dShape depth_of(const Pool3dShape& s) {
+  Pool2dShape v = {};
+  v.n = s.n, v.h = s.d, v.w = 1, v.c = s.p * s.q * s.c;
+  v.r = s.t, v.s = 1, v.p = s.o, v.q = 1;
+  v.stride_h = s.stride_d, v.stride_w = 1, v.dilation_h = s.dilation_d, v.dilation_w = 1;
+  v.pad_top = s.pad_front, v.pad_bottom = s.pad_back;
+  v.adaptive = s.adaptive, v.count_include_pad = s.count_include_pad;
+  return v;
+}
+
+struct Passes {
+  Pool2dShape planes, depth;
+  Bands plane_bands, depth_bands;
+  int64_t between;  // elements of what the first pass hands to the second
+};
+
+bool supports(const Pool3dShape& s) {
+  return windows_touch_image(planes_of(s)) && windows_touch_image(depth_of(s));
+}
+
+// arrays: between the passes.
+Passes& prepare(Prepared* p, const Pool3dShape& s, int arrays) {
+  Passes& passes = state<Passes>(p);
+  passes = {};
+  passes.planes = planes_of(s), passes.depth = depth_of(s);
+  passes.between = s.n * s.d * s.p * s.q * s.c;
+  const double inputs = pool2d_inputs(passes.planes), outputs = pool2d_outputs(passes.depth);
+  set_cost(p, s.adaptive ? inputs : outputs * s.t * s.r * s.s, 4 * (inputs + outputs));
+  p->workspace_bytes = sizeof(float) * static_cast<size_t>(arrays * passes.between);
+  return passes;
+}
+
+void prepare_bwd(Prepared* p, const Pool3dShape& s, Pooling kind) {
+  Passes& passes = prepare(p, s, kind == Pooling::kMax ? 2 : 1);
+  if (kind == Pooling::kMax || p->op.epilogue.relu_mask) p->bytes += 4 * pool2d_inputs(passes.planes);
+  passes.plane_bands = pool2d_bands(passes.planes, kind);
+  passes.depth_bands = pool2d_bands(passes.depth, kind);
+  const size_t a = passes.plane_bands.scratch_bytes, b = passes.depth_bands.scratch_bytes;
+  p->scratch_bytes = a > b ? a : b;
+}
+
+void run_fwd(const Prepared& p, Pooling kind, const Operands& operands, Context& context) {
+  const Passes& passes = state<Passes>(p);
+  float* between = static_cast<float*>(context.workspace);
+  run_pool2d_fwd(passes.planes, kind, input(operands, 0), between, context);
+  run_pool2d_fwd(passes.depth, kind, between, output(operands, 0), context);
+}
+
+void run_bwd(const Prepared& p, Pooling kind, const Operands& operands, Context& context) {
+  const Passes& passes = state<Passes>(p);
+  const float* x = input(operands, 1);
+  float *d_between = static_cast<float*>(context.workspace), *between = nullptr;
+  if (kind == Pooling::kMax) {
+    between = d_between + passes.between;
+    run_pool2d_fwd(passes.planes, kind, x, between, context);
+  }
+  const PoolGradient depth = {input(operands, 0), between, d_between, 0};
+  run_pool2d_bwd(passes.depth, kind, passes.depth_bands, depth, context);
+  const PoolGradient planes = {d_between, x, output(operands, 0), p.op.epilogue.relu_mask};
+  run_pool2d_bwd(passes.planes, kind, passes.plane_bands, planes, context);
+}
+
+}  // namespace
+
+#define FASTCNN_POOL3D(name, kind)                                                                           \
+  bool supports_##name##_pool3d_fwd_separable(const OpDescriptor& op) {                                      \
+    return supports(op.name##_pool3d_fwd);                                                                   \
+  }                                                                                                          \
+  bool supports_##name##_pool3d_bwd_separable(const OpDescriptor& op) {                                      \
+    return supports(op.name##_pool3d_bwd);                                                                   \
+  }                                                                                                          \
+  void prepare_##name##_pool3d_fwd_separable(Prepared* p) { prepare(p, p->op.name##_pool3d_fwd, 1); }        \
+  void prepare_##name##_pool3d_bwd_separable(Prepared* p) { prepare_bwd(p, p->op.name##_pool3d_bwd, kind); } \
+  void run_##name##_pool3d_fwd_separable(const Prepared& p, const Operands& operands, Context& context) {    \
+    run_fwd(p, kind, operands, context);                                                                     \
+  }                                                                                                          \
+  void run_##name##_pool3d_bwd_separable(const Prepared& p, const Operands& operands, Context& context) {    \
+    run_bwd(p, kind, operands, context);                                                                     \
+  }
+FASTCNN_POOL3D(max, Pooling::kMax)
+FASTCNN_POOL3D(average, Pooling::kAverage)
+FASTCNN_POOL3D(sum, Pooling::kSum)
+#undef FASTCNN_POOL3D
+
+}  // namespace cpu
+}  // namespace fastcnn

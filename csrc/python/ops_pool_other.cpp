@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lp pooling, max pooling with the places of the maxima, and max unpooling on arrays.
+#include "eager.h"
+#include "ops.h"
+#include "pool_window.h"
+
+namespace fastcnn {
+namespace {
+
+// Arguments that a pool does not have.
+PoolArguments plain(py::handle pool_size, py::handle strides, py::handle padding, py::handle ceil_mode) {
+  static const py::handle one = py::int_(1).release(), no = py::bool_(false).release();
+  return {pool_size, strides, padding, one, no, ceil_mode};
+}
+
+LpPool2dShape lp_shape(const char* op, const int64_t* x, const PoolArguments& arguments, py::handle p) {
+  return lp_pool2d_shape(op, x, pool_window(op, 2, arguments), real_number(op, "p", p));
+}
+
+py::array lp_pool2d(py::handle x, py::handle pool_size, py::handle strides, py::handle padding, py::handle p,
+                    py::handle ceil_mode, py::handle data_format, py::handle out) {
+  const char* op = "lp_pool2d";
+  const bool first = channels_first(op, data_format);
+  const ArrayView xv = image_view(op, "x", x, first);
+  OpDescriptor step = make_op(Step::k_lp_pool2d_fwd);
+  step.lp_pool2d_fwd = lp_shape(op, xv.shape, plain(pool_size, strides, padding, ceil_mode), p);
+  const Pool2dShape& s = step.lp_pool2d_fwd.pool;
+  const int64_t y_shape[4] = {s.n, s.p, s.q, s.c};
+  ImageOutput y(op, out, first, y_shape, {&xv});
+  py::array keep;
+  run(step, {{dense(xv, &keep)}, {y.data()}});
+  return y.finish();
+}
+
+py::array lp_pool2d_bwd(py::handle dy, py::handle x, py::handle y, py::handle pool_size, py::handle strides,
+                        py::handle padding, py::handle p, py::handle ceil_mode, py::handle data_format,
+                        py::handle out) {
+  const char* op = "lp_pool2d_bwd";
+  const bool first = channels_first(op, data_format);
+  const ArrayView dyv = image_view(op, "dy", dy, first), xv = image_view(op, "x", x, first),
+                  yv = image_view(op, "y", y, first);
+  OpDescriptor step = make_op(Step::k_lp_pool2d_bwd);
+  step.lp_pool2d_bwd = lp_shape(op, xv.shape, plain(pool_size, strides, padding, ceil_mode), p);
+  const Pool2dShape& s = step.lp_pool2d_bwd.pool;
+  expect_shape(op, dyv, {s.n, s.p, s.q, s.c});
+  expect_shape(op, yv, {s.n, s.p, s.q, s.c});
+  ImageOutput dx(op, out, first, xv.shape, {&dyv, &xv, &yv});
+  py::array keep[3];
+  run(step, {{dense(dyv, &keep[0]), dense(xv, &keep[1]), dense(yv, &keep[2])}, {dx.data()}});
+  return dx.finish();
+}
+
+// Channels-last alone: an index is a place in the image, and no array of them is converted.
+py::tuple max_pool2d_with_index(py::handle x, py::handle pool_size, py::handle strides, py::handle padding,
+                                py::handle dilation_rate, py::handle ceil_mode, py::handle out) {
+  const char* op = "max_pool2d_with_index";
+  const ArrayView xv = float_view(op, "x", x, 4);
+  PoolArguments arguments = plain(pool_size, strides, padding, ceil_mode);
+  arguments.dilation_rate = dilation_rate;
+  OpDescriptor step = make_op(Step::k_max_pool2d_with_index);
+  const Pool2dShape& s = step.max_pool2d_with_index =
+      pool2d_shape(op, xv.shape, pool_window(op, 2, arguments));
+  if (s.h > INT32_MAX / s.w)
+    fail(Code::kShape, "%s: x has shape %s, wanted fewer than 2**31 pixels in an image", op,
+         ShapeText(xv.shape, 4).text);
+  py::array y = output(op, out, {s.n, s.p, s.q, s.c}, {&xv}), keep;
+  py::array_t<int32_t> index({s.n, s.p, s.q, s.c});
+  run(step, {{dense(xv, &keep)}, {y.mutable_data(), index.mutable_data()}});
+  return py::make_tuple(y, index);
+}
+
+// Dense indices, all of them proven to be pixels of an image of `pixels`.
+class Index {
+ public:
+  Index(const char* op, py::handle value, const int64_t shape[4])
+      : op_(op), view_(fastcnn::view(op, "index", value)) {
+    if (view_.dtype != DType::kI32)
+      fail(Code::kDType, "%s: index has dtype %s, wanted int32 as max_pool2d_with_index returns it", op,
+           std::string(py::str(view_.owner.dtype())).c_str());
+    if (view_.rank != 4 || !std::equal(shape, shape + 4, view_.shape))
+      fail(Code::kShape, "%s: index has shape %s, wanted %s", op, ShapeText(view_.shape, view_.rank).text,
+           ShapeText(shape, 4).text);
+  }
+
+  const ArrayView* view() const { return &view_; }
+
+  const int32_t* checked(int64_t pixels) {
+    dense_ = py::array_t<int32_t, py::array::c_style | py::array::forcecast>::ensure(view_.owner);
+    if (!dense_) {
+      PyErr_Clear();
+      fail(Code::kMemory, "%s: a dense copy of index was refused", op_);
+    }
+    const int32_t* index = dense_.data();
+    const int64_t count = dense_.size();
+    uint32_t largest = 0;  // a negative one is larger than all others
+    for (int64_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<uint32_t>(index[i]));
+    if (largest >= pixels)
+      fail(Code::kArgument, "%s: index holds %d, wanted numbers from 0 to %lld, the pixels of output_shape",
+           op_, static_cast<int>(largest), static_cast<long long>(pixels - 1));
+    return index;
+  }
+
+ private:
+  const char* op_;
+  ArrayView view_;
+  py::array_t<int32_t, py::array::c_style | py::array::forcecast> dense_;
+};
+
+py::array max_unpool2d(py::handle x, py::handle index, py::handle output_shape, py::handle out) {
+  const char* op = "max_unpool2d";
+  const ArrayView xv = float_view(op, "x", x, 4);
+  int64_t shape[4];
+  whole_numbers(op, "output_shape", output_shape, 4, shape);
+  OpDescriptor step = make_op(Step::k_max_unpool2d_fwd);
+  const Unpool2dShape& s = step.max_unpool2d_fwd = unpool2d_shape(op, xv.shape, shape);
+  Index places(op, index, xv.shape);
+  const int32_t* checked = places.checked(s.h * s.w);
+  py::array y = output(op, out, {s.n, s.h, s.w, s.c}, {&xv, places.view()}), keep;
+  run(step, {{dense(xv, &keep), checked}, {y.mutable_data()}});
+  return y;
+}
+
+py::array max_unpool2d_bwd(py::handle dy, py::handle index, py::handle out) {
+  const char* op = "max_unpool2d_bwd";
+  const ArrayView dyv = float_view(op, "dy", dy, 4), iv = view(op, "index", index);
+  if (iv.rank != 4)
+    fail(Code::kShape, "%s: index has shape %s, wanted rank 4", op, ShapeText(iv.shape, iv.rank).text);
+  OpDescriptor step = make_op(Step::k_max_unpool2d_bwd);
+  const Unpool2dShape& s = step.max_unpool2d_bwd = unpool2d_shape(op, iv.shape, dyv.shape);
+  Index places(op, index, iv.shape);
+  const int32_t* checked = places.checked(s.h * s.w);
+  py::array dx = output(op, out, {s.n, s.p, s.q, s.c}, {&dyv, places.view()}), keep;
+  run(step, {{dense(dyv, &keep), checked}, {dx.mutable_data()}});
+  return dx;
+}
+
+}  // namespace
+
+void bind_pool_other_ops(py::module_& m) {
+  m.def("lp_pool2d", &lp_pool2d, py::arg("x"), py::arg("pool_size"), py::arg("strides"), py::arg("padding"),
+        py::arg("p"), py::arg("ceil_mode"), py::arg("data_format"), py::arg("out"));
+  m.def("lp_pool2d_bwd", &lp_pool2d_bwd, py::arg("dy"), py::arg("x"), py::arg("y"), py::arg("pool_size"),
+        py::arg("strides"), py::arg("padding"), py::arg("p"), py::arg("ceil_mode"), py::arg("data_format"),
+        py::arg("out"));
+  m.def("max_pool2d_with_index", &max_pool2d_with_index, py::arg("x"), py::arg("pool_size"),
+        py::arg("strides"), py::arg("padding"), py::arg("dilation_rate"), py::arg("ceil_mode"),
+        py::arg("out"));
+  m.def("max_unpool2d", &max_unpool2d, py::arg("x"), py::arg("index"), py::arg("output_shape"),
+        py::arg("out"));
+  m.def("max_unpool2d_bwd", &max_unpool2d_bwd, py::arg("dy"), py::arg("index"), py::arg("out"));
+}
+
+}  // namespace fastcnn
