@@ -45,6 +45,17 @@ ALL_LAYERS: list[layers.Layer] = [
     layers.MaxPooling2D(3, 2, "same"),
     layers.AveragePooling2D((2, 1), padding=(1, 0), ceil_mode=True),
     layers.SumPooling2D(),
+    layers.MaxPooling1D(3, 2, "same", dilation_rate=2),
+    layers.AveragePooling1D(2, padding=((1, 0),), count_include_pad=True),
+    layers.SumPooling1D(ceil_mode=True),
+    layers.MaxPooling3D((3, 2, 1), 2, 1, dilation_rate=(1, 2, 3)),
+    layers.AveragePooling3D((2, 1, 3), padding=((1, 0), (0, 0), (1, 2))),
+    layers.SumPooling3D(),
+    layers.LPPooling2D(1.5, 3, 2, padding=1),
+    *(getattr(layers, f"Global{kind}Pooling{n}D")() for kind in ("Max", "Average", "Sum") for n in (1, 2, 3)),
+    *(getattr(layers, f"Adaptive{kind}Pooling{n}D")(3) for kind in ("Max", "Average") for n in (1, 2, 3)),
+    layers.AdaptiveMaxPooling2D((None, 4)),
+    layers.GlobalMaxPooling2D(keepdims=True),
     layers.Flatten(),
     layers.Dropout(0.25),
     layers.Activation("sigmoid"),
@@ -98,11 +109,13 @@ def test_names_are_those_of_keras() -> None:
     made = [
         layers.Conv2D(1, 1), layers.Conv2D(1, 1), layers.MaxPool2D(), layers.AvgPool2D(), layers.SumPool2D(),
         layers.ReLU(), layers.Dense(1), layers.InputLayer((1,)), layers.Conv2D(1, 1, name="mine"),
-        layers.Conv2D(1, 1),
+        layers.Conv2D(1, 1), layers.MaxPool1D(), layers.AvgPool3D(), layers.GlobalAvgPool2D(),
+        layers.LPPooling2D(2), layers.AdaptiveMaxPooling1D(1),
     ]  # fmt: skip
     assert [layer.name for layer in made] == [
         "conv2d", "conv2d_1", "max_pooling2d", "average_pooling2d", "sum_pooling2d",
-        "re_lu", "dense", "input_layer", "mine", "conv2d_2",
+        "re_lu", "dense", "input_layer", "mine", "conv2d_2", "max_pooling1d", "average_pooling3d",
+        "global_average_pooling2d", "lp_pooling2d", "adaptive_max_pooling1d",
     ]  # fmt: skip
     assert [Sequential().name, Sequential().name] == ["sequential", "sequential_1"]
 

@@ -15,6 +15,23 @@ from fastcnn.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv
 from fastcnn.layers.convolution import Conv1D, Conv2D, Conv3D
 from fastcnn.layers.core import Dense, Dropout, Flatten, Input, InputLayer, Rescaling
 from fastcnn.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
+from fastcnn.layers.global_pooling import (
+    AdaptiveAveragePooling1D,
+    AdaptiveAveragePooling2D,
+    AdaptiveAveragePooling3D,
+    AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling2D,
+    AdaptiveMaxPooling3D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+    GlobalSumPooling1D,
+    GlobalSumPooling2D,
+    GlobalSumPooling3D,
+)
 from fastcnn.layers.merging import (
     Add,
     Average,
@@ -31,7 +48,18 @@ from fastcnn.layers.merging import (
     multiply,
     subtract,
 )
-from fastcnn.layers.pooling import AveragePooling2D, MaxPooling2D, SumPooling2D
+from fastcnn.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    LPPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
+    SumPooling1D,
+    SumPooling2D,
+    SumPooling3D,
+)
 from fastcnn.layers.reshaping import Identity, Permute, RepeatVector, Reshape
 from fastcnn.layers.separable import SeparableConv1D, SeparableConv2D
 from fastcnn.layers.spatial import (
@@ -46,9 +74,24 @@ from fastcnn.layers.spatial import (
     ZeroPadding3D,
 )
 
+AvgPool1D = AveragePooling1D
 AvgPool2D = AveragePooling2D
+AvgPool3D = AveragePooling3D
+MaxPool1D = MaxPooling1D
 MaxPool2D = MaxPooling2D
+MaxPool3D = MaxPooling3D
+SumPool1D = SumPooling1D
 SumPool2D = SumPooling2D
+SumPool3D = SumPooling3D
+GlobalAvgPool1D = GlobalAveragePooling1D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalAvgPool3D = GlobalAveragePooling3D
+GlobalMaxPool1D = GlobalMaxPooling1D
+GlobalMaxPool2D = GlobalMaxPooling2D
+GlobalMaxPool3D = GlobalMaxPooling3D
+GlobalSumPool1D = GlobalSumPooling1D
+GlobalSumPool2D = GlobalSumPooling2D
+GlobalSumPool3D = GlobalSumPooling3D
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
 Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
 Convolution3DTranspose = Conv3DTranspose
@@ -57,10 +100,20 @@ SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2
 __all__ = [
     "ELU",
     "Activation",
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveAveragePooling3D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
+    "AdaptiveMaxPooling3D",
     "Add",
     "Average",
+    "AveragePooling1D",
     "AveragePooling2D",
+    "AveragePooling3D",
+    "AvgPool1D",
     "AvgPool2D",
+    "AvgPool3D",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -82,13 +135,36 @@ __all__ = [
     "DepthwiseConv2D",
     "Dropout",
     "Flatten",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "GlobalAvgPool1D",
+    "GlobalAvgPool2D",
+    "GlobalAvgPool3D",
+    "GlobalMaxPool1D",
+    "GlobalMaxPool2D",
+    "GlobalMaxPool3D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "GlobalSumPool1D",
+    "GlobalSumPool2D",
+    "GlobalSumPool3D",
+    "GlobalSumPooling1D",
+    "GlobalSumPooling2D",
+    "GlobalSumPooling3D",
     "Identity",
     "Input",
     "InputLayer",
+    "LPPooling2D",
     "Layer",
     "LeakyReLU",
+    "MaxPool1D",
     "MaxPool2D",
+    "MaxPool3D",
+    "MaxPooling1D",
     "MaxPooling2D",
+    "MaxPooling3D",
     "Maximum",
     "Minimum",
     "Multiply",
@@ -103,8 +179,12 @@ __all__ = [
     "SeparableConvolution2D",
     "Softmax",
     "Subtract",
+    "SumPool1D",
     "SumPool2D",
+    "SumPool3D",
+    "SumPooling1D",
     "SumPooling2D",
+    "SumPooling3D",
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",
@@ -123,11 +203,16 @@ __all__ = [
 CLASSES: dict[str, type[Layer]] = {
     each.__name__: each
     for each in (
-        InputLayer, Activation, Add, Average, AveragePooling2D, Concatenate, Conv1D, Conv1DTranspose,
+        InputLayer, Activation, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D,
+        AdaptiveAveragePooling3D, AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, Add,
+        Average, AveragePooling1D, AveragePooling2D, AveragePooling3D, Concatenate, Conv1D, Conv1DTranspose,
         Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D, Cropping3D, Dense,
-        DepthwiseConv1D, DepthwiseConv2D, Dropout, ELU, Flatten, Identity, LeakyReLU, MaxPooling2D,
-        Maximum, Minimum, Multiply, Permute, ReLU, RepeatVector, Rescaling, Reshape, SeparableConv1D,
-        SeparableConv2D, Softmax, Subtract, SumPooling2D, UpSampling1D, UpSampling2D, UpSampling3D,
+        DepthwiseConv1D, DepthwiseConv2D, Dropout, ELU, Flatten, GlobalAveragePooling1D,
+        GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D,
+        GlobalMaxPooling3D, GlobalSumPooling1D, GlobalSumPooling2D, GlobalSumPooling3D, Identity,
+        LPPooling2D, LeakyReLU, MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, Minimum, Multiply,
+        Permute, ReLU, RepeatVector, Rescaling, Reshape, SeparableConv1D, SeparableConv2D, Softmax,
+        Subtract, SumPooling1D, SumPooling2D, SumPooling3D, UpSampling1D, UpSampling2D, UpSampling3D,
         ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
     )
 }  # fmt: skip

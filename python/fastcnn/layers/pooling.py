@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Maximum, mean and sum of windows."""
+"""Maximum, mean, sum and norm of windows that slide over sequences, images and volumes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, TypeAlias
 
-from fastcnn import _arguments
-from fastcnn._arguments import Padding, Pair, flag, pair
+from fastcnn._arguments import Pair, flag, padding_nd, real, sizes
 from fastcnn.layers.base import Layer, Node
 
+Sizes: TypeAlias = int | tuple[int, ...]
+Padding: TypeAlias = str | int | tuple[int, ...] | tuple[Pair, ...]
 
-class _Pooling2D(Layer):
-    _fields = ("pool_size", "strides", "padding", "ceil_mode")
+
+class _Pooling(Layer):
+    """``_axes`` spatial axes; ``_op`` is the native operator."""
+
+    _fields: ClassVar[tuple[str, ...]] = ("pool_size", "strides", "padding", "ceil_mode")
+    _axes: ClassVar[int] = 2
     _op: ClassVar[str]
 
     def __init__(
         self,
-        pool_size: int | Pair = (2, 2),
-        strides: int | Pair | None = None,
+        pool_size: Sizes = 2,
+        strides: Sizes | None = None,
         padding: Padding = "valid",
         *,
         ceil_mode: bool = False,
@@ -26,17 +31,70 @@ class _Pooling2D(Layer):
         input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name=name, input_shape=input_shape)
-        self.pool_size = pair(pool_size, self._where("pool_size"), least=1)
-        self.strides = self.pool_size if strides is None else pair(strides, self._where("strides"), least=1)
-        self.padding = _arguments.padding(padding, self._where("padding"))
+        self.pool_size = self._sizes(pool_size, "pool_size")
+        self.strides = self.pool_size if strides is None else self._sizes(strides, "strides")
+        self.padding = padding_nd(padding, self._where("padding"), self._axes)
         self.ceil_mode = flag(ceil_mode, self._where("ceil_mode"))
+
+    def _sizes(self, value: Sizes, argument: str) -> tuple[int, ...]:
+        return sizes(value, self._where(argument), self._axes, least=1)
 
     def nodes(self) -> list[Node]:
         """One operator."""
-        return [{"op": self._op, **{field: getattr(self, field) for field in self._fields}}]
+        return [{"op": self._op, "axes": self._axes, **{name: getattr(self, name) for name in self._fields}}]
 
 
-class MaxPooling2D(_Pooling2D):
+class _MaxPooling(_Pooling):
+    _fields = (*_Pooling._fields, "dilation_rate")
+
+    def __init__(
+        self,
+        pool_size: Sizes = 2,
+        strides: Sizes | None = None,
+        padding: Padding = "valid",
+        *,
+        dilation_rate: Sizes = 1,
+        **options: Any,
+    ) -> None:
+        super().__init__(pool_size, strides, padding, **options)
+        self.dilation_rate = self._sizes(dilation_rate, "dilation_rate")
+
+
+class _AveragePooling(_Pooling):
+    _fields = (*_Pooling._fields, "count_include_pad")
+
+    def __init__(
+        self,
+        pool_size: Sizes = 2,
+        strides: Sizes | None = None,
+        padding: Padding = "valid",
+        *,
+        count_include_pad: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(pool_size, strides, padding, **options)
+        self.count_include_pad = flag(count_include_pad, self._where("count_include_pad"))
+
+
+class MaxPooling1D(_MaxPooling):
+    """Largest value of each window, ``[N, L, C]`` to ``[N, P, C]``.
+
+    Parameters and errors are those of `MaxPooling2D`, with one size where that takes two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import Sequential, layers
+    >>> model = Sequential([layers.MaxPooling1D(input_shape=(2, 1))])
+    >>> model.predict(np.arange(2).reshape(1, 2, 1), verbose=0).item()
+    1.0
+    """
+
+    _axes = 1
+    _op = "max_pool2d"
+
+
+class MaxPooling2D(_MaxPooling):
     """Largest value of each window, ``[N, H, W, C]`` to ``[N, P, Q, C]``; formula: `fastcnn.ops.max_pool2d`.
 
     Parameters
@@ -48,6 +106,8 @@ class MaxPooling2D(_Pooling2D):
     padding
         "valid", "same", ``p``, ``(h, w)`` or ``((top, bottom), (left, right))``, each side smaller than the
         window.
+    dilation_rate
+        Pixels between the taps of a window.
     ceil_mode
         Add a last, clipped window where the strides leave pixels over.
 
@@ -66,8 +126,47 @@ class MaxPooling2D(_Pooling2D):
     _op = "max_pool2d"
 
 
-class AveragePooling2D(_Pooling2D):
-    """Mean of each window over its pixels inside the image. Parameters and errors: those of `MaxPooling2D`.
+class MaxPooling3D(_MaxPooling):
+    """Largest value of each window, ``[N, D, H, W, C]`` to ``[N, O, P, Q, C]``.
+
+    Parameters and errors are those of `MaxPooling2D`, with three sizes where that takes two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import Sequential, layers
+    >>> model = Sequential([layers.MaxPooling3D(input_shape=(2, 2, 2, 1))])
+    >>> model.predict(np.arange(8).reshape(1, 2, 2, 2, 1), verbose=0).item()
+    7.0
+    """
+
+    _axes = 3
+    _op = "max_pool3d"
+
+
+class AveragePooling1D(_AveragePooling):
+    """Mean of each window, ``[N, L, C]`` to ``[N, P, C]``.
+
+    Parameters and errors are those of `AveragePooling2D`, with one size where that takes two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import Sequential, layers
+    >>> model = Sequential([layers.AveragePooling1D(input_shape=(2, 1))])
+    >>> model.predict(np.arange(2).reshape(1, 2, 1), verbose=0).item()
+    0.5
+    """
+
+    _axes = 1
+    _op = "average_pool2d"
+
+
+class AveragePooling2D(_AveragePooling):
+    """Mean of each window over its pixels inside the image.
+
+    With ``count_include_pad`` the sum is divided by the window's pixels in the padded image instead. The
+    other parameters and errors are those of `MaxPooling2D`.
 
     Examples
     --------
@@ -81,8 +180,44 @@ class AveragePooling2D(_Pooling2D):
     _op = "average_pool2d"
 
 
-class SumPooling2D(_Pooling2D):
-    """Sum of each window. Parameters and errors are those of `MaxPooling2D`.
+class AveragePooling3D(_AveragePooling):
+    """Mean of each window, ``[N, D, H, W, C]`` to ``[N, O, P, Q, C]``.
+
+    Parameters and errors are those of `AveragePooling2D`, with three sizes where that takes two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import Sequential, layers
+    >>> model = Sequential([layers.AveragePooling3D(input_shape=(2, 2, 2, 1))])
+    >>> model.predict(np.arange(8).reshape(1, 2, 2, 2, 1), verbose=0).item()
+    3.5
+    """
+
+    _axes = 3
+    _op = "average_pool3d"
+
+
+class SumPooling1D(_Pooling):
+    """Sum of each window, ``[N, L, C]`` to ``[N, P, C]``.
+
+    Parameters and errors are those of `SumPooling2D`, with one size where that takes two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import Sequential, layers
+    >>> model = Sequential([layers.SumPooling1D(input_shape=(2, 1))])
+    >>> model.predict(np.arange(2).reshape(1, 2, 1), verbose=0).item()
+    1.0
+    """
+
+    _axes = 1
+    _op = "sum_pool2d"
+
+
+class SumPooling2D(_Pooling):
+    """Sum of each window. Parameters and errors are those of `MaxPooling2D`, without a dilation.
 
     Examples
     --------
@@ -94,3 +229,55 @@ class SumPooling2D(_Pooling2D):
     """
 
     _op = "sum_pool2d"
+
+
+class SumPooling3D(_Pooling):
+    """Sum of each window, ``[N, D, H, W, C]`` to ``[N, O, P, Q, C]``.
+
+    Parameters and errors are those of `SumPooling2D`, with three sizes where that takes two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import Sequential, layers
+    >>> model = Sequential([layers.SumPooling3D(input_shape=(2, 2, 2, 1))])
+    >>> model.predict(np.arange(8).reshape(1, 2, 2, 2, 1), verbose=0).item()
+    28.0
+    """
+
+    _axes = 3
+    _op = "sum_pool3d"
+
+
+class LPPooling2D(_Pooling):
+    """Norm ``(sum |x|^p)^(1/p)`` of each window; formula and gradient: `fastcnn.ops.lp_pool2d`.
+
+    Parameters
+    ----------
+    p
+        A number from 1 to 1e6.
+    pool_size, strides, padding, ceil_mode
+        As in `MaxPooling2D`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import Sequential, layers
+    >>> model = Sequential([layers.LPPooling2D(2, input_shape=(2, 2, 1))])
+    >>> model.predict(np.array([3, -4, 0, 0]).reshape(1, 2, 2, 1), verbose=0).item()
+    5.0
+    """
+
+    _fields = ("p", *_Pooling._fields)
+    _op = "lp_pool2d"
+
+    def __init__(
+        self,
+        p: float,
+        pool_size: Sizes = 2,
+        strides: Sizes | None = None,
+        padding: Padding = "valid",
+        **options: Any,
+    ) -> None:
+        super().__init__(pool_size, strides, padding, **options)
+        self.p = real(p, self._where("p"), least=1.0)
