@@ -14,8 +14,6 @@ namespace {
 
 // Against finding the maxima again: windows that overlap, or vectors that would be mostly empty. Elsewhere
 // that costs less than what is stored for it.
-constexpr int64_t kFewChannels = 8;
-
 bool worth_an_index(const Pool2dShape& s) {
   const bool overlap = s.stride_h < s.r || s.stride_w < s.s || s.dilation_h > 1 || s.dilation_w > 1;
   return windows_touch_image(s) && !s.adaptive && s.r * s.s <= 256 && (overlap || s.c < kFewChannels);

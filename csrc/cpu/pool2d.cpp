@@ -25,6 +25,11 @@ int64_t windows_over(const Pool2dShape& s, int64_t band) {
   return rows < s.p ? rows : s.p;
 }
 
+// Windows write their own pixels. With few channels a maximum is rather put in its place one by one.
+bool writes_windows(const Pool2dShape& s, Pooling kind) {
+  return !windows_overlap(s) && !(kind == Pooling::kMax && s.c < kFewChannels);
+}
+
 int64_t rows_of_windows_per_task(const Pool2dShape& s) {
   return rows_per_chunk(s.adaptive ? ceil_div(s.h, s.p) * s.w * s.c : s.stride_h * s.w * s.c);
 }
@@ -63,7 +68,7 @@ void run_pool2d_fwd(const Pool2dShape& s, Pooling kind, const float* x, float* y
 Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
   Bands bands = {};
   bands.stream = 4 * pool2d_inputs(s) >= kStreamBytes;
-  if (!windows_overlap(s)) {
+  if (writes_windows(s, kind)) {
     bands.rows = rows_of_windows_per_task(s);
     return bands;
   }
@@ -83,12 +88,13 @@ void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, cons
   const Pool2dKernels& k = *kernels().pool2d;
   const Pool2dBwd pool = {
       &s, gradient.dy, gradient.x, gradient.dx, kind == Pooling::kAverage, gradient.relu_mask, bands.stream};
-  if (!windows_overlap(s)) {
+  if (writes_windows(s, kind)) {
     const auto f = kind == Pooling::kMax ? k.max_bwd_apart : k.sum_bwd_apart;
     for_each_chunk(context, s.n * s.p, bands.rows, [&](int64_t begin, int64_t end) { f(pool, begin, end); });
     return;
   }
-  const auto f = kind == Pooling::kMax ? k.max_bwd : k.sum_bwd;
+  const auto sum = s.adaptive || s.c < kFewChannels ? k.sum_scatter : k.sum_bwd;
+  const auto f = kind == Pooling::kMax ? k.max_bwd : sum;
   float* scratch =
       bands.scratch_bytes ? static_cast<float*>(context.member->scratch(bands.scratch_bytes)) : nullptr;
   const int64_t count = ceil_div(s.h, bands.rows);

@@ -9,6 +9,9 @@ namespace cpu {
 // From here on dx is written past the caches: the next step would find little of it there.
 constexpr double kStreamBytes = 16 << 20;
 
+// Below this most of a vector is empty.
+constexpr int64_t kFewChannels = 8;
+
 enum class Pooling { kMax, kAverage, kSum };
 
 // Every window holds a pixel of the image, and a position in a window fits the kernels' 32 bits.

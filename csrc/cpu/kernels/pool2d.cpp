@@ -211,11 +211,39 @@ void sum_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
                 [&](auto block, int64_t i, int) FASTCNN_INLINED { return block.get(dy + i); });
 }
 
+void sum_scatter(const Pool2dBwd& args, const Pool2dBand& piece) {
+  const Pool2dBwd a = args;
+  const Pool2dBand band = piece;
+  const Geometry g(*a.shape);
+  const int64_t pitch = g.s.w * g.s.c;
+  set_zero(a.dx + (band.n * g.s.h + band.h_begin) * pitch, (band.h_end - band.h_begin) * pitch);
+  const Span over = g.rows.over(band.h_begin, band.h_end);
+  for (int64_t p = over.begin; p < over.end; ++p) {
+    const Span rows = g.rows.taps(p);
+    const int64_t begin = larger(band.h_begin - rows.begin, 0);
+    const int64_t end = smaller(rows.end, band.h_end) - rows.begin;
+    for_each_window_of_row<Merge::kNo>(
+        g, band.n * g.s.p + p, [&](auto size, const Window& window) FASTCNN_INLINED {
+          const Mean mean(a.average ? window.divisor : 1);
+          for_each_vector(g.s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
+            const Vec dy = mean(block.get(a.dy + window.output + c));
+            for (int64_t r = begin; r < end; ++r) {
+              for (int64_t col = 0; col < size.cols; ++col) {
+                const int64_t at = window.pixel + r * pitch + col * g.s.c + c;
+                const Vec sum = block.get(a.dx + at) + dy;
+                block.put(a.dx + at, a.relu_mask ? (block.get(a.x + at) <= Vec{} ? Vec{} : sum) : sum);
+              }
+            }
+          });
+        });
+  }
+}
+
 }  // namespace
 
 extern const Pool2dKernels pool2d_kernels;
 const Pool2dKernels pool2d_kernels = {fwd<Max>,      fwd<Sum>, max_with_index, max_bwd_apart,
-                                      sum_bwd_apart, max_bwd,  sum_bwd};
+                                      sum_bwd_apart, max_bwd,  sum_bwd,        sum_scatter};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

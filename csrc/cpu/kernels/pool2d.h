@@ -42,6 +42,9 @@ struct Pool2dKernels {
   // Any windows: each pixel of a band of dx takes from the windows that hold it, in their order.
   void (*max_bwd)(const Pool2dBwd&, const Pool2dBand&);
   void (*sum_bwd)(const Pool2dBwd&, const Pool2dBand&);
+  // The same without dilation, window by window: for few channels, where looking for the windows of a pixel
+  // would take longer than adding them up, and for adaptive windows, which have to be divided for.
+  void (*sum_scatter)(const Pool2dBwd&, const Pool2dBand&);
 };
 
 }  // namespace cpu
