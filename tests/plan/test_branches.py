@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graph_checks import Graph, check_exact_graph, named, small, source
+from graph_checks import Graph, check_exact_graph, half_squares, named, small, source
 from plan_networks import SGD, SQUARED, Node, conv2d, dense, op, pool, run
 
 import fastcnn
@@ -119,7 +119,7 @@ def test_weights_of_losses(rng: np.random.Generator) -> None:
     graph = Graph(nodes, [2, 3], rng)
     graph.model.set_parameters(graph.weights)
     x, dy = graph.inputs(rng, 4), [small(rng, (4, 3), 4.0), small(rng, (4, 2), 4.0)]
-    losses = ({**SQUARED, "weight": 2.0}, {**SQUARED, "weight": -0.5})
+    losses = (half_squares(3, 2.0), half_squares(2, -0.5))
     graph.model.compile(SGD, losses, (None, None), "cpu", "float32", "default")
     judge = GraphReference(nodes, graph.weights, [2, 3])
     judge.forward(x)

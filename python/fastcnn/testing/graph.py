@@ -8,7 +8,7 @@ several outputs are the business of `GraphReference` alone.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -97,6 +97,22 @@ class GraphReference:
                 own[p] = own[p] + gradient
         self.gradients = dy
         return own
+
+    def magnitudes(self, gradients: Sequence[ArrayLike]) -> Iterator[Real]:
+        """Values and gradients of the last `forward` and its backward pass, and both from absolute values.
+
+        The latter bound the partial sums of a linear operator in any order.
+        """
+        yield from self.backward(gradients)
+        yield from self.gradients
+        for i, node in enumerate(self.nodes):
+            yield self.values[i]
+            if node["op"] == "input":
+                continue
+            x, w = ([np.abs(each) for each in group] for group in (self._inputs(i), self._parameters(i)))
+            yield np.asarray(NODES[node["op"]].forward(node, x, w))
+            back = NODES[node["op"]].backward(node, np.abs(self.gradients[i]), x, w, self.values[i])
+            yield from (*back.inputs, *back.parameters)
 
     def _inputs(self, i: int) -> list[Real]:
         return [self.values[u] for u in self.nodes[i]["inputs"]]
