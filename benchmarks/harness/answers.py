@@ -14,11 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcnn.testing import reference
 from fastcnn.testing.compare import sum_bound
 
+from .operators import OpTask, flat
 from .tasks import ConvTask, GemmTask, PoolTask
 
 _SAMPLES = 192
+_SAME = 2.0**-14  # of the largest value: a thousand roundings
 
 Point = tuple[int, ...]
 Factors = tuple[NDArray[np.float32], NDArray[np.float32]]  # whose products add up to one element
@@ -47,8 +50,10 @@ class Answers:
         return float(difference.max() / max(np.abs(self.values).max(), np.finfo(np.float32).tiny))
 
 
-def answers(task: ConvTask | PoolTask | GemmTask) -> Answers:
+def answers(task: ConvTask | PoolTask | GemmTask | OpTask) -> Answers:
     """Sampled elements of the task's result: random ones, and every corner."""
+    if isinstance(task, OpTask):
+        return _operator(task)
     if isinstance(task, ConvTask):
         shape, terms = _CONV[task.direction](task)
     elif isinstance(task, PoolTask):
@@ -59,6 +64,18 @@ def answers(task: ConvTask | PoolTask | GemmTask) -> Answers:
     results = [_dot(*factors) for factors in terms(zip(*np.unravel_index(indices, shape), strict=True))]
     values, bounds = np.asarray(results).T
     return Answers(indices, values, bounds)
+
+
+def _operator(task: OpTask) -> Answers:
+    """All of the reference's result, sampled.
+
+    Whether a kernel keeps its bound is for the tests to say; here all must compute the same, up to sums in
+    another order.
+    """
+    values = flat(task.call(reference, task.arrays()))
+    indices = np.unique(np.random.default_rng(values.size).integers(0, values.size, 4 * _SAMPLES))
+    bound = _SAME * np.abs(values).max()
+    return Answers(indices, values[indices], np.full(len(indices), bound))
 
 
 def _sample(shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from fastcnn import _native, layers, losses, ops, optimizers
 
 from . import networks
 from .library import LOSSES, Job
+from .operators import OpTask, flat
 from .tasks import ConvTask, GemmTask, PoolTask, Task, TrainTask
 
 
@@ -29,6 +30,8 @@ class FastcnnLibrary:
     def build(self, task: Task, setting: str) -> Job:
         if isinstance(task, TrainTask):
             return _train(task, setting)
+        if isinstance(task, OpTask):
+            return _operator(task, setting)
         if isinstance(task, ConvTask):
             call = _conv(task)
         elif isinstance(task, PoolTask):
@@ -50,6 +53,14 @@ class FastcnnLibrary:
 def load(threads: int) -> FastcnnLibrary:
     fastcnn.set_num_threads(threads)
     return FastcnnLibrary()
+
+
+def _operator(task: OpTask, setting: str) -> Job:
+    arrays = task.arrays()
+    if setting != "out":
+        return Job(lambda: task.call(ops, arrays), lambda: flat(task.call(ops, arrays)))
+    out = task.call(ops, arrays)
+    return Job(lambda: task.call(ops, arrays, out=out), lambda: flat(out))
 
 
 def _conv(task: ConvTask) -> Callable[..., NDArray[np.float32]]:

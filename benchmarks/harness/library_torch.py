@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from . import networks
+from . import library_torch_operators, networks
 from .library import LOSSES, Job
+from .operators import OpTask
 from .tasks import ConvTask, GemmTask, PoolTask, Task, TrainTask
 
 _FORMATS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
@@ -34,6 +35,8 @@ class TorchLibrary:
     def build(self, task: Task, setting: str) -> Job:
         mode, _, layout = setting.partition(" ")
         compiled = mode == "compile"
+        if isinstance(task, OpTask):
+            return Job(*library_torch_operators.build(task, compiled, _FORMATS[layout]))
         if isinstance(task, ConvTask):
             return _conv(task, compiled, _FORMATS[layout])
         if isinstance(task, PoolTask):
