@@ -12,53 +12,61 @@
 namespace fastcnn {
 
 // X(step, shape struct, inputs, outputs): operands in order; a trailing ? may be null.
-#define FASTCNN_STEPS(X)                                    \
-  X(conv2d_fprop, Conv2dShape, "x w bias?", "y")            \
-  X(conv2d_dgrad, Conv2dShape, "dy w mask? bias?", "dx")    \
-  X(conv2d_wgrad, Conv2dShape, "x dy", "dw")                \
-  X(conv3d_fprop, Conv3dShape, "x w bias?", "y")            \
-  X(conv3d_dgrad, Conv3dShape, "dy w mask? bias?", "dx")    \
-  X(conv3d_wgrad, Conv3dShape, "x dy", "dw")                \
-  X(gemm, GemmShape, "a b bias? mask?", "y")                \
-  X(column_sum, RowsShape, "dy", "db")                      \
-  X(max_pool2d_fwd, Pool2dShape, "x", "y")                  \
-  X(max_pool2d_bwd, Pool2dShape, "dy x", "dx")              \
-  X(average_pool2d_fwd, Pool2dShape, "x", "y")              \
-  X(average_pool2d_bwd, Pool2dShape, "dy mask?", "dx")      \
-  X(sum_pool2d_fwd, Pool2dShape, "x", "y")                  \
-  X(sum_pool2d_bwd, Pool2dShape, "dy mask?", "dx")          \
-  X(max_pool2d_fwd_index, Pool2dShape, "x", "y index")      \
-  X(max_pool2d_bwd_index, Pool2dShape, "dy index y?", "dx") \
-  X(max_pool3d_fwd, Pool3dShape, "x", "y")                  \
-  X(max_pool3d_bwd, Pool3dShape, "dy x", "dx")              \
-  X(average_pool3d_fwd, Pool3dShape, "x", "y")              \
-  X(average_pool3d_bwd, Pool3dShape, "dy mask?", "dx")      \
-  X(sum_pool3d_fwd, Pool3dShape, "x", "y")                  \
-  X(sum_pool3d_bwd, Pool3dShape, "dy mask?", "dx")          \
-  X(lp_pool2d_fwd, LpPool2dShape, "x", "y")                 \
-  X(lp_pool2d_bwd, LpPool2dShape, "dy x y", "dx")           \
-  X(max_pool2d_with_index, Pool2dShape, "x", "y index")     \
-  X(max_unpool2d_fwd, Unpool2dShape, "x index", "y")        \
-  X(max_unpool2d_bwd, Unpool2dShape, "dy index", "dx")      \
-  X(activation_fwd, FlatShape, "x", "y")                    \
-  X(activation_bwd, FlatShape, "dy saved", "dx")            \
-  X(softmax_fwd, RowsShape, "x", "y")                       \
-  X(softmax_bwd, RowsShape, "dy y", "dx")                   \
-  X(log_softmax_fwd, RowsShape, "x", "y")                   \
-  X(log_softmax_bwd, RowsShape, "dy y", "dx")               \
-  X(dropout, DropoutShape, "x", "y")                        \
-  X(rescale, RescaleShape, "x", "y")                        \
-  X(add, FlatShape, "a b", "y")                             \
-  X(binary, BinaryShape, "a b", "y")                        \
-  X(binary_bwd, BinaryShape, "dy a? b?", "dx")              \
-  X(copy, CopyShape, "x", "y")                              \
-  X(resize_fwd, ResizeShape, "x", "y")                      \
-  X(resize_bwd, ResizeShape, "dy", "dx")                    \
-  X(gather, GatherShape, "x index?", "y")                   \
-  X(loss, LossShape, "x target w?", "dx? result y?")        \
-  X(accumulate, AccumulateShape, "", "gradient sum")        \
-  X(clip_norm, ClipNormShape, "", "gradient")               \
-  X(muon, MuonShape, "gradient", "w momentum average?")     \
+#define FASTCNN_STEPS(X)                                                                     \
+  X(conv2d_fprop, Conv2dShape, "x w bias?", "y")                                             \
+  X(conv2d_dgrad, Conv2dShape, "dy w mask? bias?", "dx")                                     \
+  X(conv2d_wgrad, Conv2dShape, "x dy", "dw")                                                 \
+  X(conv3d_fprop, Conv3dShape, "x w bias?", "y")                                             \
+  X(conv3d_dgrad, Conv3dShape, "dy w mask? bias?", "dx")                                     \
+  X(conv3d_wgrad, Conv3dShape, "x dy", "dw")                                                 \
+  X(gemm, GemmShape, "a b bias? mask?", "y")                                                 \
+  X(column_sum, RowsShape, "dy", "db")                                                       \
+  X(max_pool2d_fwd, Pool2dShape, "x", "y")                                                   \
+  X(max_pool2d_bwd, Pool2dShape, "dy x", "dx")                                               \
+  X(average_pool2d_fwd, Pool2dShape, "x", "y")                                               \
+  X(average_pool2d_bwd, Pool2dShape, "dy mask?", "dx")                                       \
+  X(sum_pool2d_fwd, Pool2dShape, "x", "y")                                                   \
+  X(sum_pool2d_bwd, Pool2dShape, "dy mask?", "dx")                                           \
+  X(max_pool2d_fwd_index, Pool2dShape, "x", "y index")                                       \
+  X(max_pool2d_bwd_index, Pool2dShape, "dy index y?", "dx")                                  \
+  X(max_pool3d_fwd, Pool3dShape, "x", "y")                                                   \
+  X(max_pool3d_bwd, Pool3dShape, "dy x", "dx")                                               \
+  X(average_pool3d_fwd, Pool3dShape, "x", "y")                                               \
+  X(average_pool3d_bwd, Pool3dShape, "dy mask?", "dx")                                       \
+  X(sum_pool3d_fwd, Pool3dShape, "x", "y")                                                   \
+  X(sum_pool3d_bwd, Pool3dShape, "dy mask?", "dx")                                           \
+  X(lp_pool2d_fwd, LpPool2dShape, "x", "y")                                                  \
+  X(lp_pool2d_bwd, LpPool2dShape, "dy x y", "dx")                                            \
+  X(max_pool2d_with_index, Pool2dShape, "x", "y index")                                      \
+  X(max_unpool2d_fwd, Unpool2dShape, "x index", "y")                                         \
+  X(max_unpool2d_bwd, Unpool2dShape, "dy index", "dx")                                       \
+  X(activation_fwd, FlatShape, "x", "y")                                                     \
+  X(activation_bwd, FlatShape, "dy saved", "dx")                                             \
+  X(softmax_fwd, RowsShape, "x", "y")                                                        \
+  X(softmax_bwd, RowsShape, "dy y", "dx")                                                    \
+  X(log_softmax_fwd, RowsShape, "x", "y")                                                    \
+  X(log_softmax_bwd, RowsShape, "dy y", "dx")                                                \
+  X(batch_norm_fwd, BatchNormShape, "x gamma? beta?", "y moving_mean? moving_variance?")     \
+  X(batch_norm_bwd, BatchNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
+  X(batch_norm_infer, BatchNormShape, "x mean variance gamma? beta?", "y")                   \
+  X(batch_norm_infer_bwd, BatchNormShape, "dy x mean variance gamma?", "dx? dgamma? dbeta?") \
+  X(group_norm_fwd, GroupNormShape, "x gamma? beta?", "y")                                   \
+  X(group_norm_bwd, GroupNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
+  X(row_norm_fwd, RowNormShape, "x gamma? beta?", "y")                                       \
+  X(row_norm_bwd, RowNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                         \
+  X(dropout, DropoutShape, "x", "y")                                                         \
+  X(rescale, RescaleShape, "x", "y")                                                         \
+  X(add, FlatShape, "a b", "y")                                                              \
+  X(binary, BinaryShape, "a b", "y")                                                         \
+  X(binary_bwd, BinaryShape, "dy a? b?", "dx")                                               \
+  X(copy, CopyShape, "x", "y")                                                               \
+  X(resize_fwd, ResizeShape, "x", "y")                                                       \
+  X(resize_bwd, ResizeShape, "dy", "dx")                                                     \
+  X(gather, GatherShape, "x index?", "y")                                                    \
+  X(loss, LossShape, "x target w?", "dx? result y?")                                         \
+  X(accumulate, AccumulateShape, "", "gradient sum")                                         \
+  X(clip_norm, ClipNormShape, "", "gradient")                                                \
+  X(muon, MuonShape, "gradient", "w momentum average?")                                      \
   X(optimizer, OptimizerShape, "gradient", "parameters slot0? slot1? slot2? slot3?")
 
 enum class Step : int32_t {

@@ -148,6 +148,27 @@ struct RowsShape {
   int64_t rows, cols;
 };
 
+// Statistics of each channel over [rows].
+struct BatchNormShape {
+  int64_t rows, c;
+  double epsilon, momentum;  // moving = moving momentum + batch (1 - momentum)
+};
+
+// Statistics of each sample and group of c / groups neighbouring channels, over [m, c / groups].
+struct GroupNormShape {
+  int64_t n, m, c, groups;
+  double epsilon;
+};
+
+// Statistics of each row. kLayer: mean and variance; kRms: y = x / sqrt(mean(x^2) + epsilon); kUnit: y = x
+// times the lesser of 1 / sqrt(sum(x^2)) and 1 / epsilon.
+enum class RowNorm : int64_t { kLayer, kRms, kUnit };
+struct RowNormShape {
+  int64_t rows, cols;
+  double epsilon;
+  RowNorm kind;
+};
+
 struct RescaleShape {
   int64_t count;
   float scale, offset;  // y = scale x + offset

@@ -19,6 +19,8 @@ namespace cpu {
   X(elementwise, ElementwiseKernels)         \
   X(softmax, SoftmaxKernels)                 \
   X(loss, LossKernels)                       \
+  X(channel_norm, ChannelNormKernels)        \
+  X(row_norm, RowNormKernels)                \
   X(reduce, ReduceKernels)                   \
   X(optimizer, OptimizerKernels)             \
   X(gather, GatherKernels)                   \

@@ -85,6 +85,11 @@ std::string text(const GatherShape& s) {
 
 std::string text(const RowsShape& s) { return print("[%lld, %lld]", ll(s.rows), ll(s.cols)); }
 std::string text(const LossShape& s) { return print("[%lld, %lld]", ll(s.rows), ll(s.cols)); }
+std::string text(const BatchNormShape& s) { return print("[%lld, %lld]", ll(s.rows), ll(s.c)); }
+std::string text(const GroupNormShape& s) {
+  return print("[%lld, %lld, %lld] groups %lld", ll(s.n), ll(s.m), ll(s.c), ll(s.groups));
+}
+std::string text(const RowNormShape& s) { return print("[%lld, %lld]", ll(s.rows), ll(s.cols)); }
 std::string text(const FlatShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const DropoutShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const RescaleShape& s) { return print("[%lld]", ll(s.count)); }

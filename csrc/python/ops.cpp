@@ -12,6 +12,7 @@ void bind_ops(py::module_& m) {
   bind_pool_other_ops(m);
   bind_gemm_ops(m);
   bind_activation_ops(m);
+  bind_norm_ops(m);
   bind_loss_ops(m);
   bind_optimizer_ops(m);
   bind_merge_ops(m);

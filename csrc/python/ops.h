@@ -13,6 +13,7 @@ void bind_pool_ops(pybind11::module_& m);
 void bind_pool_other_ops(pybind11::module_& m);
 void bind_gemm_ops(pybind11::module_& m);
 void bind_activation_ops(pybind11::module_& m);
+void bind_norm_ops(pybind11::module_& m);
 void bind_loss_ops(pybind11::module_& m);
 void bind_optimizer_ops(pybind11::module_& m);
 void bind_merge_ops(pybind11::module_& m);

@@ -330,6 +330,33 @@ def _sizes(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
+@dataclass(frozen=True)
+class NormCase:
+    """A normalization of x [n,...,c]: `groups` for group norm, `axes` trailing ones for those of rows.
+
+    `affine`: with gamma and beta; `given`: with statistics that are not those of x.
+    """
+
+    x_shape: tuple[int, ...]
+    groups: int = 1
+    axes: int = 1
+    affine: bool = True
+    given: bool = False
+
+    @property
+    def channels(self) -> int:
+        return self.x_shape[-1]
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return self.x_shape[-self.axes :]
+
+    def __str__(self) -> str:
+        size = "x".join(map(str, self.x_shape))
+        flags = ("" if self.affine else "-plain") + ("-given" if self.given else "")
+        return f"{size}-g{self.groups}-a{self.axes}{flags}"
+
+
 def _spell(value: Padding | PaddingNd) -> str:
     """(1, 2) as "1,2" and ((1, 2), (0, 1)) as "1,2,0,1"."""
     if isinstance(value, tuple):

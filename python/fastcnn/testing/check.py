@@ -10,7 +10,7 @@ import numpy as np
 
 from fastcnn.testing.calls import Arrays, Call
 from fastcnn.testing.compare import assert_exact, assert_within
-from fastcnn.testing.fill import F32, poisoned
+from fastcnn.testing.fill import F32, poisoned, reals
 
 
 def run_poisoned(call: Call, arrays: Arrays) -> F32:
@@ -32,3 +32,15 @@ def check_bound(call: Call, rng: np.random.Generator) -> None:
     arrays = call.reals(rng)
     wanted = call.reference(arrays)
     assert_within(run_poisoned(call, arrays), wanted, call.bound(arrays, wanted), str(call))
+
+
+def check_far_from_zero(call: Call, rng: np.random.Generator) -> None:
+    """Keep the bound of data about zero, nearly, for x of deviation 1 about 1e4."""
+    arrays = call.reals(rng)
+    arrays["x"] = reals(rng, call.shapes["x"])
+    near = call.bound(arrays, call.reference(arrays))
+    arrays["x"] += np.float32(1e4)
+    wanted = call.reference(arrays)
+    bound = call.bound(arrays, wanted)
+    assert bound.max() <= 2.0 * near.max(), f"{call}: the bound grows with the mean"
+    assert_within(run_poisoned(call, arrays), wanted, bound, str(call))

@@ -13,6 +13,7 @@ from fastcnn.testing.calls import (
     gemm,
     loss,
     merge,
+    norm,
     pool,
 )
 from fastcnn.testing.calls.activation import activation_calls, rows_calls, softmax_calls
@@ -24,6 +25,10 @@ from fastcnn.testing.calls.merge import (
     concatenate_calls,
     merge_calls,
     move_calls,
+)
+from fastcnn.testing.calls.norm import (
+    channel_norm_calls,
+    row_norm_calls,
 )
 from fastcnn.testing.calls.pool import (
     adaptive_calls,
@@ -42,6 +47,7 @@ __all__ = [
     "Suite",
     "activation_calls",
     "adaptive_calls",
+    "channel_norm_calls",
     "concatenate_calls",
     "conv_calls",
     "conv_nd_calls",
@@ -53,6 +59,7 @@ __all__ = [
     "move_calls",
     "pool_calls",
     "pool_nd_calls",
+    "row_norm_calls",
     "rows_calls",
     "softmax_calls",
 ]
@@ -65,4 +72,5 @@ SUITES: tuple[Suite, ...] = (
     activation.SUITE,
     loss.SUITE,
     merge.SUITE,
+    norm.SUITE,
 )

@@ -30,8 +30,9 @@ class Call:
     `terms` is the length of the longest sum in the result; `linear` names the arguments in which the result
     is linear (affine for a bias), so that their absolute values give the sum of the absolute terms;
     `exact` says that whole numbers give a result without rounding. `error` bounds a result that is no sum
-    of products; `derive` turns normal deviates into arguments that belong together; `listed` names
-    the argument that takes all arrays as a list.
+    of products; `derive` turns normal deviates into arguments that belong together, `whole` draws whole
+    numbers that do; `listed` names the argument that takes all arrays as a list. `part` is (i, n) for result
+    i of an operator that returns n of them.
     """
 
     op: str
@@ -45,13 +46,18 @@ class Call:
     error: Callable[[Call, Arrays, Real], Real] | None = None
     derive: Callable[[Call, dict[str, F32]], dict[str, F32]] | None = None
     listed: str = ""
+    whole: Callable[[Call, np.random.Generator], dict[str, F32]] | None = None
+    part: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         activation = self.options.get("activation")
-        return f"{self.op}-{self.case}" + (f"-{activation}" if activation else "")
+        part = f"[{self.part[0]}]" if self.part else ""
+        return f"{self.op}{part}-{self.case}" + (f"-{activation}" if activation else "")
 
     def integers(self, rng: np.random.Generator) -> dict[str, F32]:
         """Whole numbers for every argument, small enough for exact sums."""
+        if self.whole is not None:
+            return self.whole(self, rng)
         return {name: integers(rng, shape, self.terms) for name, shape in self.shapes.items()}
 
     def reals(self, rng: np.random.Generator) -> dict[str, F32]:
@@ -64,12 +70,19 @@ class Call:
         # The references alone are of use where the extension is not built.
         from fastcnn import ops
 
-        y: F32 = getattr(ops, self.op)(**self._arguments(arrays), **self.options, out=out)
-        return y
+        operator, arguments = getattr(ops, self.op), self._arguments(arrays)
+        if self.part is None:
+            y: F32 = operator(**arguments, **self.options, out=out)
+            return y
+        i, count = self.part
+        outs = None if out is None else tuple(out if j == i else None for j in range(count))
+        results: tuple[F32, ...] = operator(**arguments, **self.options, out=outs)
+        return results[i]
 
     def reference(self, arrays: Arrays) -> Real:
         """The same in float64."""
-        y: Real = getattr(reference, self.op)(**self._arguments(arrays), **self.options)
+        result = getattr(reference, self.op)(**self._arguments(arrays), **self.options)
+        y: Real = result if self.part is None else result[self.part[0]]
         return y
 
     def _arguments(self, arrays: Arrays) -> Mapping[str, Any]:

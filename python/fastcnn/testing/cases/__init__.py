@@ -17,6 +17,7 @@ from fastcnn.testing.case import (
     GemmCase,
     MergeCase,
     MoveCase,
+    NormCase,
     PoolCase,
     RowsCase,
 )
@@ -55,6 +56,12 @@ from fastcnn.testing.cases.merge import (
     UPSAMPLING,
     ZERO_PADDING,
 )
+from fastcnn.testing.cases.norm import (
+    CHANNEL_NORM,
+    CHANNEL_NORM_PARALLEL,
+    ROW_NORM,
+    ROW_NORM_PARALLEL,
+)
 from fastcnn.testing.cases.pool import (
     POOL,
     POOL_FULL,
@@ -84,6 +91,8 @@ __all__ = [
     "ADAPTIVE_POOL",
     "ADAPTIVE_POOL_PARALLEL",
     "CHANNELS",
+    "CHANNEL_NORM",
+    "CHANNEL_NORM_PARALLEL",
     "CONCATENATE",
     "CONV",
     "CONV_FULL",
@@ -118,6 +127,8 @@ __all__ = [
     "REPEAT_VECTOR",
     "RESHAPE",
     "ROWS",
+    "ROW_NORM",
+    "ROW_NORM_PARALLEL",
     "UPSAMPLING",
     "ZERO_PADDING",
     "AdaptivePoolCase",
@@ -129,6 +140,7 @@ __all__ = [
     "LpPoolCase",
     "MergeCase",
     "MoveCase",
+    "NormCase",
     "PoolCase",
     "PoolNdCase",
     "RowsCase",

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// With x [rows, width], statistics over all columns of a group of channels and the K elements x in it:
+//   y  = gamma r (x - mean) + beta                                      r = 1 / sqrt(variance + epsilon)
+//   dx = r (g - sum(g) / K - (x - mean) r^2 sum(g (x - mean)) / K)      g = gamma dy
+//   dgamma = r sum(dy (x - mean)), dbeta = sum(dy)
+// Sums of a tile are taken in float32, in order of its rows; those of tiles are added in double precision.
+// The mean is kept as center + rest, two floats: x - center has no rounding error where x is near it.
+// Called by cpu/channel_norm.cpp.
+#include "channel_norm.h"
+
+#include "blocks.h"
+#include "moments.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+// Down one block of columns after the other, its sums in registers; rows side by side with the sums in memory
+// took up to twice as long. The pivot is the mean of the first quarter of the rows: that of any quarter is
+// within sqrt(3) deviations of the mean of all, so the mean of d^2 is at most four times the variance, and
+// what was read is read again at once. The mean of all rows took 1.1 to 1.6 times as long.
+template <bool kBackward>
+FASTCNN_INLINE void tile_sums(const ChannelTile& t, const ChannelSums& s) {
+  constexpr int kMany = kBackward && kRegisters < 32 ? 2 : 4;
+  const int64_t quarter = (t.rows + 3) / 4;
+  for_each_block<kMany>(t.cols, [&](auto block, int64_t c) FASTCNN_INLINED {
+    constexpr int kVectors = block.kVectors;
+    Vec pivot[kVectors] = {}, first[kVectors] = {}, second[kVectors] = {}, sum[kVectors] = {},
+        product[kVectors] = {};
+    const float *x = t.x + c, *dy = kBackward ? t.dy + c : nullptr;
+    for (int64_t row = 0; row < quarter; ++row)
+      for (int v = 0; v < kVectors; ++v) pivot[v] += block.get(x + row * t.pitch + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) pivot[v] *= 1.0f / (float)quarter;
+    for (int64_t row = 0; row < t.rows; ++row, x += t.pitch) {
+      FASTCNN_UNROLL
+      for (int v = 0; v < kVectors; ++v) {
+        const Vec d = block.get(x + v * kLanes) - pivot[v];
+        first[v] += d;
+        second[v] = fma(d, d, second[v]);
+        if constexpr (kBackward) {
+          const Vec g = block.get(dy + v * kLanes);
+          sum[v] += g;
+          product[v] = fma(g, d, product[v]);
+        }
+      }
+      if constexpr (kBackward) dy += t.pitch;
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t at = c + v * kLanes;
+      block.put(s.pivot + at, pivot[v]);
+      block.put(s.first + at, first[v]);
+      block.put(s.second + at, second[v]);
+      if constexpr (kBackward) {
+        block.put(s.dy + at, sum[v]);
+        block.put(s.product + at, product[v]);
+      }
+    }
+  });
+}
+
+void sums_fwd(const ChannelTile& t, const ChannelSums& s) { tile_sums<false>(t, s); }
+void sums_bwd(const ChannelTile& t, const ChannelSums& s) { tile_sums<true>(t, s); }
+
+constexpr float kZeros[kChannelStrip] = {};
+
+struct Sums {
+  const float *pivot, *first, *second, *dy, *product;
+};
+
+// f(n, sums of n elements each) for all that belongs to the channels from c on; a pixel of the tail is its
+// own pivot.
+template <class F>
+FASTCNN_INLINE void for_each_sum(const ChannelStatistics& a, int64_t c, F f) {
+  const int64_t arrays = a.backward ? kBackwardSums : kForwardSums;
+  for (int64_t b = 0; b < a.blocks; ++b) {
+    const int64_t left = a.rows - b * a.height;
+    const double n = (double)(left < a.height ? left : a.height);
+    for (int64_t v = c; v < a.width; v += a.c) {
+      const float* at = a.sums + b * arrays * a.width + v;
+      const float* backward = a.backward ? at + 3 * a.width : kZeros;
+      f(n, Sums{at, at + a.width, at + 2 * a.width, backward, a.backward ? backward + a.width : kZeros});
+    }
+  }
+  for (int64_t i = 0; i < a.tail; ++i)
+    f(1.0,
+      Sums{a.tail_x + i * a.c + c, kZeros, kZeros, a.backward ? a.tail_dy + i * a.c + c : kZeros, kZeros});
+}
+
+// The channels [c, c + n), n <= kChannelStrip, and which group of the strip each belongs to.
+struct Line {
+  int64_t c;
+  int n, group[kChannelStrip];
+};
+
+template <class F>
+FASTCNN_INLINE void for_each_line(const ChannelStatistics& a, F f) {
+  Line line = {};
+  int group = 0;
+  int64_t left = a.group;
+  for (int64_t c = a.begin; c < a.end; c += kChannelStrip) {
+    line.c = c;
+    line.n = (int)(a.end - c < kChannelStrip ? a.end - c : kChannelStrip);
+    for (int i = 0; i < line.n; ++i, --left) {
+      if (left == 0) ++group, left = a.group;
+      line.group[i] = group;
+    }
+    f(line);
+  }
+}
+
+// What is summed of each channel or group, and root = 1 / sqrt(variance + epsilon).
+struct Totals {
+  double mean[kChannelStrip], square[kChannelStrip], dy[kChannelStrip], product[kChannelStrip];
+  double root[kChannelStrip];
+};
+
+FASTCNN_INLINE void sum_means(const ChannelStatistics& a, Totals* groups) {
+  for_each_line(a, [&](const Line& line) FASTCNN_INLINED {
+    double sum[kChannelStrip] = {};
+    for_each_sum(a, line.c, [&](double rows, const auto& s) FASTCNN_INLINED {
+      for (int i = 0; i < line.n; ++i) sum[i] += rows * (double)s.pivot[i] + (double)s.first[i];
+    });
+    for (int i = 0; i < line.n; ++i) groups->mean[line.group[i]] += sum[i];
+  });
+}
+
+// About the mean; dgamma without its root.
+FASTCNN_INLINE void sum_about_means(const ChannelStatistics& a, Totals* groups) {
+  for_each_line(a, [&](const Line& line) FASTCNN_INLINED {
+    Totals t = {};
+    for (int i = 0; i < line.n; ++i) t.mean[i] = groups->mean[line.group[i]];
+    for_each_sum(a, line.c, [&](double rows, const auto& s) FASTCNN_INLINED {
+      for (int i = 0; i < line.n; ++i) {
+        const double e = (double)s.pivot[i] - t.mean[i];
+        t.square[i] += squares_about(e, rows, (double)s.first[i], (double)s.second[i]);
+        if (!a.backward) continue;
+        t.dy[i] += (double)s.dy[i];
+        t.product[i] += (double)s.product[i] + e * (double)s.dy[i];
+      }
+    });
+    for (int i = 0; i < line.n; ++i) {
+      const int g = line.group[i];
+      groups->square[g] += t.square[i];
+      if (!a.backward) continue;
+      const double gamma = a.gamma ? (double)a.gamma[line.c + i] : 1.0;
+      groups->dy[g] += gamma * t.dy[i];
+      groups->product[g] += gamma * t.product[i];
+      if (a.dbeta) a.dbeta[line.c + i] = (float)t.dy[i];
+      if (a.dgamma) a.dgamma[line.c + i] = (float)t.product[i];
+    }
+  });
+}
+
+FASTCNN_INLINE double moved(float moving, double batch, double momentum) {
+  return (double)moving * momentum + batch * (1 - momentum);
+}
+
+// The factors of one channel, in each of its columns.
+FASTCNN_INLINE void put_factors(const ChannelStatistics& a, const Totals& groups, int64_t c, int g) {
+  const ChannelFactors& to = a.factors;
+  const double root = groups.root[g], scale = (a.gamma ? (double)a.gamma[c] : 1.0) * root;
+  const float center = (float)groups.mean[g];
+  const double rest = groups.mean[g] - (double)center;
+  const double slope = -root * root * root * groups.product[g];
+  const double offset =
+      a.backward ? -root * groups.dy[g] - slope * rest : (a.beta ? (double)a.beta[c] : 0.0) - rest * scale;
+  const bool fixed = a.backward && a.mean;  // then dx is dy scale, whatever x
+  for (int64_t v = c; v < a.width; v += a.c) {
+    to.center[v] = fixed ? 0 : center;
+    to.scale[v] = (float)scale;
+    to.slope[v] = (float)slope;
+    to.offset[v] = fixed ? 0 : (float)offset;
+  }
+}
+
+void statistics(const ChannelStatistics& a) {
+  Totals groups = {};
+  const double share = 1 / (double)((a.rows * (a.width / a.c) + a.tail) * a.group);
+  const int64_t count = (a.end - a.begin) / a.group;
+  if (!a.mean) sum_means(a, &groups);
+  for (int64_t g = 0; g < count; ++g)
+    groups.mean[g] = a.mean ? (double)a.mean[a.begin + g] : groups.mean[g] * share;
+  if (!a.mean || a.dgamma || a.dbeta) sum_about_means(a, &groups);
+  for (int64_t g = 0; g < count; ++g) {
+    const int64_t c = a.begin + g;  // batch norm alone, whose groups are channels
+    const double variance = a.variance ? (double)a.variance[c] : no_less_than_zero(groups.square[g]) * share;
+    groups.root[g] = inverse_root(variance + a.epsilon);
+    groups.dy[g] *= share, groups.product[g] *= share;
+    if (!a.moving_mean) continue;
+    a.moving_mean[c] = (float)moved(a.moving_mean[c], groups.mean[g], a.momentum);
+    a.moving_variance[c] = (float)moved(a.moving_variance[c], variance, a.momentum);
+  }
+  for_each_line(a, [&](const Line& line) FASTCNN_INLINED {
+    for (int i = 0; i < line.n; ++i) {
+      put_factors(a, groups, line.c + i, line.group[i]);
+      if (a.dgamma) a.dgamma[line.c + i] = (float)(groups.root[line.group[i]] * (double)a.dgamma[line.c + i]);
+    }
+  });
+}
+
+// Row by row: what it writes follows what it reads.
+template <class F>
+FASTCNN_INLINE void map_rows(const ChannelRows& a, F f) {
+  for (int64_t row = 0; row < a.rows; ++row)
+    for_each_block<2>(a.cols, [&](auto block, int64_t c) FASTCNN_INLINED {
+      FASTCNN_UNROLL
+      for (int v = 0; v < block.kVectors; ++v, c += kLanes) {
+        const int64_t at = row * a.cols + c;
+        block.put(a.y + at, f(block, at, c));
+      }
+    });
+}
+
+template <bool kRelu>
+FASTCNN_INLINE void apply(const ChannelRows& a) {
+  const ChannelFactors& k = a.factors;
+  map_rows(a, [&](auto block, int64_t at, int64_t c) FASTCNN_INLINED {
+    const Vec d = block.get(a.x + at) - block.get(k.center + c);
+    const Vec y = fma(d, block.get(k.scale + c), block.get(k.offset + c));
+    return kRelu ? relu(y) : y;
+  });
+}
+
+void apply_fwd(const ChannelRows& a) { apply<false>(a); }
+void apply_relu(const ChannelRows& a) { apply<true>(a); }
+
+// dx may be dy.
+void apply_bwd(const ChannelRows& a) {
+  const ChannelFactors& k = a.factors;
+  map_rows(a, [&](auto block, int64_t at, int64_t c) FASTCNN_INLINED {
+    const Vec d = block.get(a.x + at) - block.get(k.center + c);
+    const Vec of_x = fma(d, block.get(k.slope + c), block.get(k.offset + c));
+    return fma(block.get(a.dy + at), block.get(k.scale + c), of_x);
+  });
+}
+
+}  // namespace
+
+extern const ChannelNormKernels channel_norm_kernels;
+const ChannelNormKernels channel_norm_kernels = {sums_fwd,  sums_bwd,   statistics,
+                                                 apply_fwd, apply_relu, apply_bwd};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn

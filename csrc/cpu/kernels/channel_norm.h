@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Normalization by statistics of channels: batch, group and instance norm. cpu/channel_norm.cpp folds several
+// pixels into one row of `width` columns where there are few channels, so column v holds channel v % c.
+#pragma once
+#include "../../base/shape.h"
+
+namespace fastcnn {
+namespace cpu {
+
+// `rows` rows of `cols` floats, `pitch` floats apart.
+struct ChannelTile {
+  const float *x, *dy;  // dy: backward passes alone
+  int64_t rows, cols, pitch;
+};
+
+// Of each column: a pivot near its mean, with d = x - pivot the sums of d and d^2, in a backward pass also of
+// dy and dy d.
+constexpr int kForwardSums = 3, kBackwardSums = 5;
+struct ChannelSums {
+  float *pivot, *first, *second, *dy, *product;
+};
+
+// y = (x - center) scale + offset                  forward
+// dx = dy scale + ((x - center) slope + offset)    backward
+struct ChannelFactors {
+  float *center, *scale, *slope, *offset;  // [width]
+};
+
+// The channels [begin, end) of one sample, whole groups of them: at most kChannelStrip channels, or one
+// group.
+constexpr int kChannelStrip = 16;
+struct ChannelStatistics {
+  int32_t backward;
+  const float* sums;              // [blocks, kForwardSums or kBackwardSums, width]
+  int64_t blocks, height, rows;   // rows of a block, of all of them
+  int64_t width, c, group;        // group: channels that share their statistics
+  const float *tail_x, *tail_dy;  // [tail, c]: pixels that fill no row
+  int64_t tail;
+  int64_t begin, end;
+  const float *gamma, *beta;     // [c] or null
+  const float *mean, *variance;  // [c]: given, or null
+  double epsilon, momentum;
+  float *moving_mean, *moving_variance;  // [c] or null: updated
+  ChannelFactors factors;
+  float *dgamma, *dbeta;  // [c] or null: of this sample
+};
+
+struct ChannelRows {
+  const float *x, *dy;
+  float* y;  // or dx
+  int64_t rows, cols;
+  ChannelFactors factors;
+};
+
+struct ChannelNormKernels {
+  void (*sums_fwd)(const ChannelTile&, const ChannelSums&);
+  void (*sums_bwd)(const ChannelTile&, const ChannelSums&);
+  void (*statistics)(const ChannelStatistics&);
+  void (*apply_fwd)(const ChannelRows&);
+  void (*apply_relu)(const ChannelRows&);
+  void (*apply_bwd)(const ChannelRows&);
+};
+
+}  // namespace cpu
+}  // namespace fastcnn

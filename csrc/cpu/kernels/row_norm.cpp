@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+// Of each row x[0..n) on its own, with g = gamma dy:
+//   layer   xhat = r (x - mean), r = 1 / sqrt(variance + epsilon)   dx = r (g - sum(g) / n - xhat sum(g xhat)
+//   / n) rms     xhat = r x, r = 1 / sqrt(sum(x^2) / n + epsilon)        dx = r (g - xhat sum(g xhat) / n)
+//   unit    xhat = r x, r = min(1 / sqrt(sum(x^2)), 1 / epsilon)    dx = r (g - xhat sum(g xhat)), or r g at
+//                                                                   the limit
+// y = gamma xhat + beta; dgamma = sum over rows of dy xhat, dbeta of dy. Called by cpu/row_norm.cpp.
+#include "row_norm.h"
+
+#include "blocks.h"
+#include "moments.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+FASTCNN_INLINE bool centered(const RowStatistics& s) { return s.kind == RowNorm::kLayer; }
+
+// gamma, beta: 1 and 0 where they are missing.
+template <class Block>
+FASTCNN_INLINE Vec get_or(Block block, const float* p, int64_t i, float otherwise) {
+  return p ? block.get(p + i) : broadcast(otherwise);
+}
+
+template <int kMany>
+FASTCNN_INLINE Vec total(const Vec (&sums)[kMany]) {
+  Vec sum = sums[0];
+  for (int v = 1; v < kMany; ++v) sum += sums[v];
+  return sum;
+}
+
+// Sums of a row that are still spread over the lanes.
+struct Partial {
+  Vec first, second, dy, product;
+};
+
+FASTCNN_INLINE Vec partial_sum(const float* x, int64_t count) {
+  Vec sums[4] = {};
+  for_each_block<4>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    FASTCNN_UNROLL
+    for (int v = 0; v < block.kVectors; ++v) sums[v] += block.get(x + i + v * kLanes);
+  });
+  return total(sums);
+}
+
+template <bool kBackward>
+FASTCNN_INLINE Partial partial_sums(const NormRows& a, float pivot) {
+  constexpr int kMany = kBackward && kRegisters < 32 ? 2 : 4;
+  Vec first[kMany] = {}, second[kMany] = {}, dy[kMany] = {}, product[kMany] = {};
+  for_each_block<kMany>(a.count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    FASTCNN_UNROLL
+    for (int v = 0; v < block.kVectors; ++v, i += kLanes) {
+      const Vec d = block.only(block.get(a.x + i) - pivot, Vec{});
+      first[v] += d;
+      second[v] = fma(d, d, second[v]);
+      if constexpr (kBackward) {
+        const Vec g = block.get(a.dy + i) * get_or(block, a.gamma, i, 1.0f);
+        dy[v] += g;
+        product[v] = fma(g, d, product[v]);
+      }
+    }
+  });
+  return {total(first), total(second), total(dy), total(product)};
+}
+
+template <bool kBackward>
+FASTCNN_INLINE RowSums row_sums(bool center, const NormRows& a) {
+  RowSums s = {};
+  if (center) s.pivot = lane_sum(partial_sum(a.x, a.count)) / (float)a.count;
+  const Partial p = partial_sums<kBackward>(a, s.pivot);
+  s.first = lane_sum(p.first), s.second = lane_sum(p.second);
+  if constexpr (kBackward) s.dy = lane_sum(p.dy), s.product = lane_sum(p.product);
+  return s;
+}
+
+void factors(const RowStatistics& of, const RowSums* sums, int64_t piece, RowFactors* to) {
+  const bool unit = of.kind == RowNorm::kUnit;
+  const double n = (double)of.cols;
+  const auto for_each_piece = [&](auto f) FASTCNN_INLINED {
+    for (int64_t i = 0, left = of.cols; left > 0; ++i, left -= piece)
+      f(sums[i], (double)(left < piece ? left : piece));
+  };
+  double mean = 0;
+  if (centered(of)) {
+    for_each_piece([&](const RowSums& s, double count)
+                       FASTCNN_INLINED { mean += count * (double)s.pivot + (double)s.first; });
+    mean /= n;
+  }
+  double square = 0, dy = 0, product = 0;
+  for_each_piece([&](const RowSums& s, double count) FASTCNN_INLINED {
+    const double e = (double)s.pivot - mean;
+    square += squares_about(e, count, (double)s.first, (double)s.second);
+    dy += (double)s.dy;
+    product += (double)s.product + e * (double)s.dy;
+  });
+  square = no_less_than_zero(square);
+  double root = inverse_root(unit ? square : square / n + of.epsilon);
+  if (unit && root > 1 / of.epsilon) root = 1 / of.epsilon, product = 0;
+  const double share = unit ? 1 : 1 / n;
+  const float center = (float)mean;
+  const double rest = mean - (double)center, slope = -root * root * root * product * share;
+  to->center = center;
+  to->root = (float)root;
+  to->nudge = (float)(-rest * root);
+  to->slope = (float)slope;
+  to->offset = centered(of) ? (float)(-root * dy * share - slope * rest) : 0.0f;
+}
+
+template <bool kRelu>
+FASTCNN_INLINE void row_fwd(const NormRows& a, const RowFactors& k) {
+  const Vec root = broadcast(k.root), nudge = broadcast(k.nudge);
+  for_each_block<2>(a.count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    FASTCNN_UNROLL
+    for (int v = 0; v < block.kVectors; ++v, i += kLanes) {
+      const Vec xhat = fma(block.get(a.x + i) - k.center, root, nudge);
+      const Vec y = fma(xhat, get_or(block, a.gamma, i, 1.0f), get_or(block, a.beta, i, 0.0f));
+      block.put(a.y + i, kRelu ? relu(y) : y);
+    }
+  });
+}
+
+FASTCNN_INLINE void row_bwd(const NormRows& a, const RowFactors& k) {
+  const Vec root = broadcast(k.root), nudge = broadcast(k.nudge), slope = broadcast(k.slope);
+  for_each_block<2>(a.count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    FASTCNN_UNROLL
+    for (int v = 0; v < block.kVectors; ++v, i += kLanes) {
+      const Vec dy = block.get(a.dy + i), d = block.get(a.x + i) - k.center;
+      if (a.dgamma) block.put(a.dgamma + i, fma(dy, fma(d, root, nudge), block.get(a.dgamma + i)));
+      if (a.dbeta) block.put(a.dbeta + i, block.get(a.dbeta + i) + dy);
+      if (!a.y) continue;
+      const Vec of_x = fma(d, slope, broadcast(k.offset));
+      block.put(a.y + i, fma(dy * get_or(block, a.gamma, i, 1.0f), root, of_x));
+    }
+  });
+}
+
+// f(row) for each of the rows on its own.
+template <class F>
+FASTCNN_INLINE void for_each_row(const NormRows& a, F f) {
+  NormRows row = a;
+  for (int64_t r = 0; r < a.rows; ++r) {
+    f(row, r);
+    row.x += a.pitch;
+    if (a.dy) row.dy += a.pitch;
+    if (a.y) row.y += a.pitch;
+  }
+}
+
+// Rows of a vector or less are taken kLanes at a time, one in each lane.
+struct Lanes {
+  Vec v[kLanes];
+};
+// Lanes that have no row get that of the first, or zeros.
+FASTCNN_INLINE void get_rows(const float* x, int rows, int cols, bool zeros, Lanes* to) {
+  for (int r = 0; r < kLanes; ++r)
+    to->v[r] = r < rows ? (cols == kLanes ? load(x + r * cols) : load_n(x + r * cols, cols))
+               : zeros  ? Vec{}
+                        : to->v[0];
+  transpose(to->v);
+}
+FASTCNN_INLINE void put_rows(float* y, int rows, int cols, Lanes* from) {
+  transpose(from->v);
+  for (int r = 0; r < rows; ++r) {
+    if (cols == kLanes)
+      store(y + r * cols, from->v[r]);
+    else
+      store_n(y + r * cols, from->v[r], cols);
+  }
+}
+
+struct LaneRoots {
+  Vec root;
+  IVec limited;  // unit norm: root is 1 / epsilon
+};
+
+FASTCNN_INLINE LaneRoots lane_roots(const RowStatistics& of, Vec square) {
+  LaneRoots s = {};
+  if (of.kind == RowNorm::kUnit) {
+    const Vec limit = broadcast((float)(1 / of.epsilon)), root = 1.0f / sqrt(square);
+    s.limited = root > limit;
+    s.root = s.limited ? limit : root;
+  } else {
+    s.root = 1.0f / sqrt(square / (float)of.cols + (float)of.epsilon);
+  }
+  return s;
+}
+
+// Takes the mean off x.
+FASTCNN_INLINE LaneRoots lane_statistics(const RowStatistics& of, int cols, Lanes* x) {
+  const float n = (float)cols;
+  if (centered(of)) {
+    Vec sum = {}, rest = {};
+    for (int j = 0; j < cols; ++j) sum += x->v[j];
+    for (int j = 0; j < cols; ++j) x->v[j] -= sum / n, rest += x->v[j];
+    for (int j = 0; j < cols; ++j) x->v[j] -= rest / n;
+  }
+  Vec square = {};
+  for (int j = 0; j < cols; ++j) square = fma(x->v[j], x->v[j], square);
+  return lane_roots(of, square);
+}
+
+template <bool kRelu>
+FASTCNN_INLINE void narrow_fwd(const RowStatistics& of, const NormRows& a) {
+  const int cols = (int)a.count;
+  for (int64_t r = 0; r < a.rows; r += kLanes) {
+    const int rows = (int)(a.rows - r < kLanes ? a.rows - r : kLanes);
+    Lanes x;
+    get_rows(a.x + r * cols, rows, cols, false, &x);
+    const Vec root = lane_statistics(of, cols, &x).root;
+    for (int j = 0; j < cols; ++j) {
+      const Vec gamma = broadcast(a.gamma ? a.gamma[j] : 1.0f), beta = broadcast(a.beta ? a.beta[j] : 0.0f);
+      const Vec y = fma(x.v[j] * root, gamma, beta);
+      x.v[j] = kRelu ? relu(y) : y;
+    }
+    put_rows(a.y + r * cols, rows, cols, &x);
+  }
+}
+
+void narrow_bwd(const RowStatistics& of, const NormRows& a) {
+  const int cols = (int)a.count;
+  const float share = of.kind == RowNorm::kUnit ? 1.0f : 1.0f / (float)cols;
+  Lanes dgamma = {}, dbeta = {};
+  for (int64_t r = 0; r < a.rows; r += kLanes) {
+    const int rows = (int)(a.rows - r < kLanes ? a.rows - r : kLanes);
+    Lanes x, dy;
+    get_rows(a.x + r * cols, rows, cols, false, &x);
+    get_rows(a.dy + r * cols, rows, cols, true, &dy);
+    const LaneRoots s = lane_statistics(of, cols, &x);
+    Vec sum = {}, product = {};
+    for (int j = 0; j < cols; ++j) {
+      x.v[j] *= s.root;
+      dbeta.v[j] += dy.v[j];
+      dgamma.v[j] = fma(dy.v[j], x.v[j], dgamma.v[j]);
+      dy.v[j] *= broadcast(a.gamma ? a.gamma[j] : 1.0f);
+      sum += dy.v[j];
+      product = fma(dy.v[j], x.v[j], product);
+    }
+    if (!a.y) continue;
+    sum = centered(of) ? sum * share : Vec{};
+    product = s.limited ? Vec{} : product * share;
+    for (int j = 0; j < cols; ++j) dy.v[j] = s.root * (dy.v[j] - sum - x.v[j] * product);
+    put_rows(a.y + r * cols, rows, cols, &dy);
+  }
+  for (int j = 0; j < cols; ++j) {
+    if (a.dgamma) a.dgamma[j] += lane_sum(dgamma.v[j]);
+    if (a.dbeta) a.dbeta[j] += lane_sum(dbeta.v[j]);
+  }
+}
+
+// Sum of the lanes of each of the vectors, one in each lane of the result.
+FASTCNN_INLINE Vec lane_sums(Lanes* of) {
+  transpose(of->v);
+  FASTCNN_UNROLL
+  for (int half = kLanes / 2; half; half /= 2) FASTCNN_UNROLL
+  for (int i = 0; i < half; ++i) of->v[i] += of->v[i + half];
+  return of->v[0];
+}
+
+// The factors of at most kLanes short rows, whose arithmetic is done for all at once: row by row it took more
+// time than the sums themselves. Single precision is enough, as `rest` = mean - pivot is small.
+constexpr int64_t kShortRow = 1024;
+
+template <bool kBackward>
+FASTCNN_INLINE void short_factors(const RowStatistics& of, const NormRows& a, RowFactors* to) {
+  const float n = (float)of.cols, share = of.kind == RowNorm::kUnit ? 1.0f : 1.0f / n;
+  Vec pivot = {}, rest = {};
+  if (centered(of)) {
+    Lanes sums = {};
+    for_each_row(a, [&](const NormRows& row, int64_t r)
+                        FASTCNN_INLINED { sums.v[r] = partial_sum(row.x, row.count); });
+    pivot = lane_sums(&sums) / n;
+  }
+  Lanes first = {}, second = {}, dy = {}, product = {};
+  for_each_row(a, [&](const NormRows& row, int64_t r) FASTCNN_INLINED {
+    const Partial p = partial_sums<kBackward>(row, pivot[r]);
+    first.v[r] = p.first, second.v[r] = p.second;
+    if constexpr (kBackward) dy.v[r] = p.dy, product.v[r] = p.product;
+  });
+  Vec square = lane_sums(&second), slope = {}, offset = {};
+  if (centered(of)) {
+    const Vec sum = lane_sums(&first);
+    rest = sum / n;
+    square -= sum * rest;
+    square = square < Vec{} ? Vec{} : square;
+  }
+  const LaneRoots s = lane_roots(of, square);
+  if constexpr (kBackward) {
+    const Vec sum = lane_sums(&dy);
+    const Vec along = s.limited ? Vec{} : (lane_sums(&product) - rest * sum) * share;
+    slope = -s.root * s.root * s.root * along;
+    if (centered(of)) offset = -s.root * (sum * share) - slope * rest;
+  }
+  for (int64_t r = 0; r < a.rows; ++r)
+    to[r] = {pivot[r], s.root[r], -rest[r] * s.root[r], slope[r], offset[r]};
+}
+
+// f(row, factors) for each row.
+template <bool kBackward, class F>
+FASTCNN_INLINE void for_each_factors(const RowStatistics& of, const NormRows& a, F f) {
+  if (a.count > kShortRow)
+    return for_each_row(a, [&](const NormRows& row, int64_t) FASTCNN_INLINED {
+      const RowSums sums = row_sums<kBackward>(centered(of), row);
+      RowFactors k;
+      factors(of, &sums, of.cols, &k);
+      f(row, k);
+    });
+  NormRows some = a;
+  for (int64_t left = a.rows; left > 0; left -= kLanes) {
+    RowFactors k[kLanes];
+    some.rows = left < kLanes ? left : kLanes;
+    short_factors<kBackward>(of, some, k);
+    for_each_row(some, [&](const NormRows& row, int64_t r) FASTCNN_INLINED { f(row, k[r]); });
+    some.x += kLanes * a.pitch;
+    if (a.dy) some.dy += kLanes * a.pitch;
+    if (a.y) some.y += kLanes * a.pitch;
+  }
+}
+
+template <bool kRelu>
+FASTCNN_INLINE void rows_fwd(const RowStatistics& of, const NormRows& a) {
+  if (a.count <= kLanes) return narrow_fwd<kRelu>(of, a);
+  for_each_factors<false>(
+      of, a, [](const NormRows& row, const RowFactors& k) FASTCNN_INLINED { row_fwd<kRelu>(row, k); });
+}
+
+void fwd(const RowStatistics& of, const NormRows& a) { rows_fwd<false>(of, a); }
+void fwd_relu(const RowStatistics& of, const NormRows& a) { rows_fwd<true>(of, a); }
+
+void bwd(const RowStatistics& of, const NormRows& a) {
+  if (a.count <= kLanes) return narrow_bwd(of, a);
+  for_each_factors<true>(of, a,
+                         [](const NormRows& row, const RowFactors& k) FASTCNN_INLINED { row_bwd(row, k); });
+}
+
+void sums_fwd(const RowStatistics& of, const NormRows& a, RowSums* to) {
+  *to = row_sums<false>(centered(of), a);
+}
+void sums_bwd(const RowStatistics& of, const NormRows& a, RowSums* to) {
+  *to = row_sums<true>(centered(of), a);
+}
+
+void apply_fwd(const NormRows& a, const RowFactors* k) {
+  for_each_row(a, [&](const NormRows& row, int64_t r) FASTCNN_INLINED { row_fwd<false>(row, k[r]); });
+}
+void apply_relu(const NormRows& a, const RowFactors* k) {
+  for_each_row(a, [&](const NormRows& row, int64_t r) FASTCNN_INLINED { row_fwd<true>(row, k[r]); });
+}
+void apply_bwd(const NormRows& a, const RowFactors* k) {
+  for_each_row(a, [&](const NormRows& row, int64_t r) FASTCNN_INLINED { row_bwd(row, k[r]); });
+}
+
+}  // namespace
+
+extern const RowNormKernels row_norm_kernels;
+const RowNormKernels row_norm_kernels = {fwd,     fwd_relu,  bwd,        sums_fwd, sums_bwd,
+                                         factors, apply_fwd, apply_relu, apply_bwd};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+// Normalization and its gradients on arrays. Those with several results return a tuple; their `out` is None
+// or a tuple of as many, each an array or None.
+#include <algorithm>
+
+#include "../plan/validate_norm.h"
+#include "eager.h"
+#include "ops.h"
+
+namespace fastcnn {
+namespace {
+
+using Shape = std::vector<int64_t>;
+
+// An argument that may be None, of exactly this shape. get() copies a strided one, so it is not called before
+// everything is validated.
+class Optional {
+ public:
+  Optional(const char* op, const char* argument, py::handle value, const Shape& shape)
+      : given_(!value.is_none()) {
+    if (!given_) return;
+    const int rank = static_cast<int>(shape.size());
+    view_ = float_view(op, argument, value, rank);
+    if (!std::equal(shape.begin(), shape.end(), view_.shape))
+      fail(Code::kShape, "%s: %s has shape %s, wanted %s from the shape of x", op, argument,
+           ShapeText(view_.shape, rank).text, ShapeText(shape.data(), rank).text);
+  }
+  bool given() const { return given_; }
+  const ArrayView* view() const { return given_ ? &view_ : nullptr; }
+  const float* get() { return given_ ? dense(view_, &keep_) : nullptr; }
+
+ private:
+  bool given_;
+  ArrayView view_{};
+  py::array keep_;
+};
+
+// The results of one call: `out` of each, apart from all inputs and from each other.
+class Outputs {
+ public:
+  Outputs(const char* op, py::handle out, size_t count, std::vector<const ArrayView*> inputs)
+      : op_(op), inputs_(std::move(inputs)) {
+    if (out.is_none()) return;
+    if (!PyTuple_Check(out.ptr()) && !PyList_Check(out.ptr()))
+      fail(Code::kDType, "%s: out is a %s, wanted None or a tuple of %zu", op, type_name(out).c_str(), count);
+    const auto items = py::reinterpret_borrow<py::sequence>(out);
+    if (items.size() != count)
+      fail(Code::kArgument, "%s: out has %zu entries, wanted %zu", op, items.size(), count);
+    for (size_t i = 0; i < count; ++i) given_.push_back(items[i]);
+  }
+
+  // The next one; all are made before any is written.
+  float* add(const Shape& shape) {
+    const size_t i = arrays_.size();
+    py::object out = given_.empty() ? py::none() : given_[i];
+    py::array array = output(op_, out, shape, {});
+    if (!out.is_none()) {
+      for (const ArrayView* input : inputs_)
+        if (input) output(op_, out, shape, {input});
+      for (const ArrayView& other : views_) output(op_, out, shape, {&other});
+      views_.push_back(view(op_, "another of out", array));
+    }
+    arrays_.push_back(array);
+    return static_cast<float*>(array.mutable_data());
+  }
+
+  py::tuple get() const {
+    py::tuple result(arrays_.size());
+    for (size_t i = 0; i < arrays_.size(); ++i) result[i] = arrays_[i];
+    return result;
+  }
+
+ private:
+  const char* op_;
+  std::vector<const ArrayView*> inputs_;
+  std::vector<py::object> given_;
+  std::vector<ArrayView> views_;
+  std::vector<py::array> arrays_;
+};
+
+ArrayView same_shape_view(const char* op, const char* argument, py::handle value, const ArrayView& x) {
+  const ArrayView v = float_view(op, argument, value, x.rank);
+  if (!std::equal(x.shape, x.shape + x.rank, v.shape))
+    fail(Code::kShape, "%s: %s has shape %s and x %s, wanted equal shapes", op, argument,
+         ShapeText(v.shape, v.rank).text, ShapeText(x.shape, x.rank).text);
+  return v;
+}
+
+// Both or none.
+void need_pair(const char* op, const Optional& mean, const Optional& variance) {
+  if (mean.given() != variance.given())
+    fail(Code::kArgument, "%s: %s is None, wanted both mean and variance or neither", op,
+         mean.given() ? "variance" : "mean");
+}
+
+py::array batch_norm(py::handle x, py::handle gamma, py::handle beta, py::handle mean, py::handle variance,
+                     py::handle epsilon, py::handle out) {
+  const char* op = "batch_norm";
+  const ArrayView xv = any_rank_view(op, "x", x);
+  const BatchNormShape shape =
+      batch_norm_shape(op, xv.shape, xv.rank, real_number(op, "epsilon", epsilon), 0);
+  const Shape channels = {shape.c};
+  Optional g(op, "gamma", gamma, channels), b(op, "beta", beta, channels);
+  Optional m(op, "mean", mean, channels), v(op, "variance", variance, channels);
+  need_pair(op, m, v);
+  py::array y = output(op, out, shape_of(xv), {&xv, g.view(), b.view(), m.view(), v.view()}), keep;
+  OpDescriptor step = make_op(m.given() ? Step::k_batch_norm_infer : Step::k_batch_norm_fwd);
+  step.batch_norm_fwd = shape;
+  const float* data = dense(xv, &keep);
+  if (m.given())
+    run(step, {{data, m.get(), v.get(), g.get(), b.get()}, {y.mutable_data()}});
+  else
+    run(step, {{data, g.get(), b.get()}, {y.mutable_data()}});
+  return y;
+}
+
+// The moving statistics are returned, not changed in place: those given stay as they are.
+void begin_moving(Optional& given, float initial, int64_t c, float* to) {
+  if (const float* from = given.get())
+    std::copy(from, from + c, to);
+  else
+    std::fill(to, to + c, initial);
+}
+
+py::tuple batch_norm_train(py::handle x, py::handle gamma, py::handle beta, py::handle moving_mean,
+                           py::handle moving_variance, py::handle momentum, py::handle epsilon,
+                           py::handle out) {
+  const char* op = "batch_norm_train";
+  const ArrayView xv = any_rank_view(op, "x", x);
+  const BatchNormShape shape = batch_norm_shape(op, xv.shape, xv.rank, real_number(op, "epsilon", epsilon),
+                                                real_number(op, "momentum", momentum));
+  const Shape channels = {shape.c};
+  Optional g(op, "gamma", gamma, channels), b(op, "beta", beta, channels);
+  Optional m(op, "moving_mean", moving_mean, channels), v(op, "moving_variance", moving_variance, channels);
+  Outputs results(op, out, 3, {&xv, g.view(), b.view(), m.view(), v.view()});
+  float* const y = results.add(shape_of(xv));
+  float* const mean = results.add(channels);
+  float* const variance = results.add(channels);
+  py::array keep;
+  OpDescriptor step = make_op(Step::k_batch_norm_fwd);
+  step.batch_norm_fwd = shape;
+  const Operands operands{{dense(xv, &keep), g.get(), b.get()}, {y, mean, variance}};
+  begin_moving(m, 0, shape.c, mean);
+  begin_moving(v, 1, shape.c, variance);
+  run(step, operands);
+  return results.get();
+}
+
+py::tuple batch_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::handle mean, py::handle variance,
+                         py::handle epsilon, py::handle out) {
+  const char* op = "batch_norm_bwd";
+  const ArrayView xv = any_rank_view(op, "x", x), dyv = same_shape_view(op, "dy", dy, xv);
+  const BatchNormShape shape =
+      batch_norm_shape(op, xv.shape, xv.rank, real_number(op, "epsilon", epsilon), 0);
+  const Shape channels = {shape.c};
+  Optional g(op, "gamma", gamma, channels);
+  Optional m(op, "mean", mean, channels), v(op, "variance", variance, channels);
+  need_pair(op, m, v);
+  Outputs results(op, out, 3, {&xv, &dyv, g.view(), m.view(), v.view()});
+  float* const dx = results.add(shape_of(xv));
+  float* const dgamma = results.add(channels);
+  float* const dbeta = results.add(channels);
+  py::array keep_x, keep_dy;
+  OpDescriptor step = make_op(m.given() ? Step::k_batch_norm_infer_bwd : Step::k_batch_norm_bwd);
+  step.batch_norm_bwd = shape;
+  const float *from_dy = dense(dyv, &keep_dy), *from_x = dense(xv, &keep_x);
+  if (m.given())
+    run(step, {{from_dy, from_x, m.get(), v.get(), g.get()}, {dx, dgamma, dbeta}});
+  else
+    run(step, {{from_dy, from_x, g.get()}, {dx, dgamma, dbeta}});
+  return results.get();
+}
+
+// Instance norm is group norm with a group for each channel.
+constexpr int64_t kEachChannel = -1;
+
+py::array group_norm_of(const char* op, py::handle x, py::handle gamma, py::handle beta, int64_t groups,
+                        py::handle epsilon, py::handle out) {
+  const ArrayView xv = any_rank_view(op, "x", x);
+  const GroupNormShape shape =
+      group_norm_shape(op, xv.shape, xv.rank, groups, real_number(op, "epsilon", epsilon));
+  const Shape channels = {shape.c};
+  Optional g(op, "gamma", gamma, channels), b(op, "beta", beta, channels);
+  py::array y = output(op, out, shape_of(xv), {&xv, g.view(), b.view()}), keep;
+  OpDescriptor step = make_op(Step::k_group_norm_fwd);
+  step.group_norm_fwd = shape;
+  run(step, {{dense(xv, &keep), g.get(), b.get()}, {y.mutable_data()}});
+  return y;
+}
+
+py::tuple group_norm_bwd_of(const char* op, py::handle dy, py::handle x, py::handle gamma, int64_t groups,
+                            py::handle epsilon, py::handle out) {
+  const ArrayView xv = any_rank_view(op, "x", x), dyv = same_shape_view(op, "dy", dy, xv);
+  const GroupNormShape shape =
+      group_norm_shape(op, xv.shape, xv.rank, groups, real_number(op, "epsilon", epsilon));
+  const Shape channels = {shape.c};
+  Optional g(op, "gamma", gamma, channels);
+  Outputs results(op, out, 3, {&xv, &dyv, g.view()});
+  float* const dx = results.add(shape_of(xv));
+  float* const dgamma = results.add(channels);
+  float* const dbeta = results.add(channels);
+  py::array keep_x, keep_dy;
+  OpDescriptor step = make_op(Step::k_group_norm_bwd);
+  step.group_norm_bwd = shape;
+  run(step, {{dense(dyv, &keep_dy), dense(xv, &keep_x), g.get()}, {dx, dgamma, dbeta}});
+  return results.get();
+}
+
+py::array group_norm(py::handle x, py::handle gamma, py::handle beta, py::handle groups, py::handle epsilon,
+                     py::handle out) {
+  return group_norm_of("group_norm", x, gamma, beta, whole_number("group_norm", "groups", groups), epsilon,
+                       out);
+}
+
+py::tuple group_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::handle groups, py::handle epsilon,
+                         py::handle out) {
+  return group_norm_bwd_of("group_norm_bwd", dy, x, gamma, whole_number("group_norm_bwd", "groups", groups),
+                           epsilon, out);
+}
+
+py::array instance_norm(py::handle x, py::handle gamma, py::handle beta, py::handle epsilon, py::handle out) {
+  return group_norm_of("instance_norm", x, gamma, beta, kEachChannel, epsilon, out);
+}
+
+py::tuple instance_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::handle epsilon,
+                            py::handle out) {
+  return group_norm_bwd_of("instance_norm_bwd", dy, x, gamma, kEachChannel, epsilon, out);
+}
+
+// One axis or a sequence of them.
+int axes_of(const char* op, py::handle axis, int rank) {
+  std::vector<int64_t> numbers;
+  if (PyTuple_Check(axis.ptr()) || PyList_Check(axis.ptr())) {
+    numbers.resize(static_cast<size_t>(PySequence_Size(axis.ptr())));
+    whole_numbers(op, "axis", axis, static_cast<int>(numbers.size()), numbers.data());
+  } else {
+    numbers.push_back(whole_number(op, "axis", axis));
+  }
+  return trailing_axes(op, numbers, rank);
+}
+
+struct Rows {
+  Rows(const char* op, RowNorm kind, const ArrayView& x, py::handle axis, py::handle epsilon) {
+    const int axes = axes_of(op, axis, x.rank);
+    shape = row_norm_shape(op, x.shape, x.rank, {axes, real_number(op, "epsilon", epsilon), kind});
+    affine = Shape(x.shape + x.rank - axes, x.shape + x.rank);
+  }
+  RowNormShape shape;
+  Shape affine;  // of gamma and beta
+};
+
+const char* const kRowOps[] = {"layer_norm", "rms_norm", "unit_norm"};
+const char* const kRowOpsBwd[] = {"layer_norm_bwd", "rms_norm_bwd", "unit_norm_bwd"};
+
+template <RowNorm kind>
+py::array row_norm(py::handle x, py::handle gamma, py::handle beta, py::handle axis, py::handle epsilon,
+                   py::handle out) {
+  const char* op = kRowOps[static_cast<int>(kind)];
+  const ArrayView xv = any_rank_view(op, "x", x);
+  const Rows rows(op, kind, xv, axis, epsilon);
+  Optional g(op, "gamma", gamma, rows.affine), b(op, "beta", beta, rows.affine);
+  py::array y = output(op, out, shape_of(xv), {&xv, g.view(), b.view()}), keep;
+  OpDescriptor step = make_op(Step::k_row_norm_fwd);
+  step.row_norm_fwd = rows.shape;
+  run(step, {{dense(xv, &keep), g.get(), b.get()}, {y.mutable_data()}});
+  return y;
+}
+
+// Results: dx, dgamma, dbeta; the first `count` of them.
+template <RowNorm kind, size_t count>
+py::tuple row_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::handle axis, py::handle epsilon,
+                       py::handle out) {
+  const char* op = kRowOpsBwd[static_cast<int>(kind)];
+  const ArrayView xv = any_rank_view(op, "x", x), dyv = same_shape_view(op, "dy", dy, xv);
+  const Rows rows(op, kind, xv, axis, epsilon);
+  Optional g(op, "gamma", gamma, rows.affine);
+  Outputs results(op, out, count, {&xv, &dyv, g.view()});
+  float* to[3] = {};
+  for (size_t i = 0; i < count; ++i) to[i] = results.add(i ? rows.affine : shape_of(xv));
+  py::array keep_x, keep_dy;
+  OpDescriptor step = make_op(Step::k_row_norm_bwd);
+  step.row_norm_bwd = rows.shape;
+  run(step, {{dense(dyv, &keep_dy), dense(xv, &keep_x), g.get()}, {to[0], to[1], to[2]}});
+  return results.get();
+}
+
+}  // namespace
+
+void bind_norm_ops(py::module_& m) {
+  using py::arg;
+  m.def("batch_norm", &batch_norm, arg("x"), arg("gamma"), arg("beta"), arg("mean"), arg("variance"),
+        arg("epsilon"), arg("out"));
+  m.def("batch_norm_train", &batch_norm_train, arg("x"), arg("gamma"), arg("beta"), arg("moving_mean"),
+        arg("moving_variance"), arg("momentum"), arg("epsilon"), arg("out"));
+  m.def("batch_norm_bwd", &batch_norm_bwd, arg("dy"), arg("x"), arg("gamma"), arg("mean"), arg("variance"),
+        arg("epsilon"), arg("out"));
+  m.def("group_norm", &group_norm, arg("x"), arg("gamma"), arg("beta"), arg("groups"), arg("epsilon"),
+        arg("out"));
+  m.def("group_norm_bwd", &group_norm_bwd, arg("dy"), arg("x"), arg("gamma"), arg("groups"), arg("epsilon"),
+        arg("out"));
+  m.def("instance_norm", &instance_norm, arg("x"), arg("gamma"), arg("beta"), arg("epsilon"), arg("out"));
+  m.def("instance_norm_bwd", &instance_norm_bwd, arg("dy"), arg("x"), arg("gamma"), arg("epsilon"),
+        arg("out"));
+  const auto def_row = [&m](const char* name, auto f) {
+    m.def(name, f, arg("x"), arg("gamma"), arg("beta"), arg("axis"), arg("epsilon"), arg("out"));
+  };
+  def_row("layer_norm", &row_norm<RowNorm::kLayer>);
+  def_row("rms_norm", &row_norm<RowNorm::kRms>);
+  def_row("unit_norm", &row_norm<RowNorm::kUnit>);
+  const auto def_row_bwd = [&m](const char* name, auto f) {
+    m.def(name, f, arg("dy"), arg("x"), arg("gamma"), arg("axis"), arg("epsilon"), arg("out"));
+  };
+  def_row_bwd("layer_norm_bwd", &row_norm_bwd<RowNorm::kLayer, 3>);
+  def_row_bwd("rms_norm_bwd", &row_norm_bwd<RowNorm::kRms, 2>);
+  def_row_bwd("unit_norm_bwd", &row_norm_bwd<RowNorm::kUnit, 1>);
+}
+
+}  // namespace fastcnn
