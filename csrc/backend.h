@@ -100,6 +100,11 @@ enum class Step : int32_t {
   FASTCNN_ACTIVATIONS(X)                          \
   X(softmax, softmax_fwd, kY)                     \
   X(log_softmax, log_softmax_fwd, kY)             \
+  X(batch_norm, batch_norm_fwd, kX)               \
+  X(group_norm, group_norm_fwd, kX)               \
+  X(layer_norm, row_norm_fwd, kX)                 \
+  X(rms_norm, row_norm_fwd, kX)                   \
+  X(unit_norm, row_norm_fwd, kX)                  \
   X(dropout, dropout, kNothing)                   \
   X(rescaling, rescale, kNothing)                 \
   X(flatten, none, kNothing)                      \

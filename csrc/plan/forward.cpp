@@ -3,6 +3,8 @@
 // losses with their gradients. An activation is fused into the convolution or dense layer before it, a first
 // Rescaling into the gather, a last softmax into a cross-entropy (log-softmax keeps what a rounded
 // probability loses, as Keras does).
+#include <algorithm>
+
 #include "operator.h"
 #include "validate_activation.h"
 
@@ -56,7 +58,8 @@ void forward_fused(Builder& b, int i, NewStep step) {
   const Node& node = b.node(i);
   if (b.has(i, "bias")) step.in.push_back(b.parameter(i, "bias"));
   b.value[i] = b.tensor_like(i);
-  step.out = {b.value[i]};
+  step.out.resize(std::max<size_t>(step.out.size(), 1));
+  step.out[0] = b.value[i];
   step.name = node.name;
   const int next = node.consumers.size() == 1 && !node.output ? node.consumers[0] : -1;
   if (next >= 0 && !b.done[next] && can_follow(b, b.node(next))) {

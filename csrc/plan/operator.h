@@ -70,7 +70,7 @@ void forward_flat(Builder& b, int node);
 // Another name for its input.
 void forward_rename(Builder& b, int node);
 // A step with bias and activation in its epilogue: adds the bias operand if the node has one, and takes the
-// activation that alone follows if a row can.
+// activation that alone follows if a row can. Outputs besides the first are the step's own.
 void forward_fused(Builder& b, int node, NewStep step);
 
 // Gradient rules that several operators share.

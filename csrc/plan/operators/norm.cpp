@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules of normalization. Nothing is saved but x: the backward steps take the statistics from it again.
+// Batch norm in training updates its moving statistics in place; in evaluation and prediction, and in
+// training where the layer is frozen, it uses them.
+#include "../operator.h"
+#include "../validate_norm.h"
+
+namespace fastcnn {
+namespace {
+
+// The sample's shape with the batch before it, of one.
+std::vector<int64_t> with_batch(const Inference& f) {
+  std::vector<int64_t> shape = {1};
+  shape.insert(shape.end(), f.x().shape.begin(), f.x().shape.end());
+  return shape;
+}
+
+void affine_parameters(Inference& f, const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  if (f.attributes.flag("scale")) f.parameter({"gamma", shape, count, count});
+  if (f.attributes.flag("center")) f.parameter({"beta", shape, count, count});
+}
+
+Ref input_of(const Builder& b, int i) { return b.value[b.node(i).inputs[0]]; }
+
+// Adds the step that writes dx over dy, dgamma and dbeta, where one of them is wanted.
+void gradient_step(Builder& b, int i, const OpDescriptor& op, const std::vector<Ref>& in) {
+  const int u = b.node(i).inputs[0];
+  Ref dx;
+  if (b.needs_gradient[u]) dx = b.over_gradient(i);
+  const Ref dgamma = b.begin_parameter_gradient(i, "gamma"), dbeta = b.begin_parameter_gradient(i, "beta");
+  b.add({op, in, {dx, dgamma, dbeta}, b.node(i).name});
+  b.end_parameter_gradient(i, "gamma", dgamma);
+  b.end_parameter_gradient(i, "beta", dbeta);
+  if (dx.memory != Memory::kNone) b.contribute(u, dx);
+}
+
+// Batch norm.
+
+void infer_batch(Inference& f) {
+  const std::vector<int64_t> x = with_batch(f);
+  f.node.forward.batch_norm_fwd =
+      batch_norm_shape(f.label(), x.data(), static_cast<int>(x.size()), f.attributes.real("epsilon"),
+                       f.attributes.real("momentum"));
+  f.node.flops = 6.0 * static_cast<double>(f.x().count);
+  const int64_t c = x.back();
+  affine_parameters(f, {c});
+  f.parameter({"moving_mean", {c}, c, c, false});
+  f.parameter({"moving_variance", {c}, c, c, false});
+}
+
+OpDescriptor with_moving(const Builder& b, int i, Step step) {
+  OpDescriptor op = b.op(step);
+  op.batch_norm_infer = b.forward_op(i).batch_norm_fwd;
+  return op;
+}
+
+void forward_batch(Builder& b, int i) {
+  const Ref x = input_of(b, i), gamma = b.parameter(i, "gamma"), beta = b.parameter(i, "beta");
+  const Ref mean = b.parameter(i, "moving_mean"), variance = b.parameter(i, "moving_variance");
+  if (b.mode() == Mode::kTrain && !b.frozen(i))
+    forward_fused(b, i, {b.forward_op(i), {x, gamma, beta}, {{}, mean, variance}, ""});
+  else
+    forward_fused(b, i,
+                  {with_moving(b, i, Step::k_batch_norm_infer), {x, mean, variance, gamma, beta}, {}, ""});
+}
+
+void gradient_batch(Builder& b, int i) {
+  const Ref dy = b.gradient[i], x = input_of(b, i), gamma = b.parameter(i, "gamma");
+  if (b.frozen(i))
+    return gradient_step(b, i, with_moving(b, i, Step::k_batch_norm_infer_bwd),
+                         {dy, x, b.parameter(i, "moving_mean"), b.parameter(i, "moving_variance"), gamma});
+  OpDescriptor op = b.op(Step::k_batch_norm_bwd);
+  op.batch_norm_bwd = b.forward_op(i).batch_norm_fwd;
+  gradient_step(b, i, op, {dy, x, gamma});
+}
+
+// Group and instance norm.
+
+void forward_affine(Builder& b, int i) {
+  forward_fused(b, i,
+                {b.forward_op(i), {input_of(b, i), b.parameter(i, "gamma"), b.parameter(i, "beta")}, {}, ""});
+}
+
+void infer_group(Inference& f) {
+  const std::vector<int64_t> x = with_batch(f);
+  f.node.forward.group_norm_fwd =
+      group_norm_shape(f.label(), x.data(), static_cast<int>(x.size()), f.attributes.whole("groups"),
+                       f.attributes.real("epsilon"));
+  f.node.flops = 6.0 * static_cast<double>(f.x().count);
+  affine_parameters(f, {x.back()});
+}
+
+void gradient_group(Builder& b, int i) {
+  OpDescriptor op = b.op(Step::k_group_norm_bwd);
+  op.group_norm_bwd = b.forward_op(i).group_norm_fwd;
+  gradient_step(b, i, op, {b.gradient[i], input_of(b, i), b.parameter(i, "gamma")});
+}
+
+// Layer, RMS and unit norm.
+
+template <RowNorm kind>
+void infer_row(Inference& f) {
+  const std::vector<int64_t> x = with_batch(f);
+  const int rank = static_cast<int>(x.size());
+  const int axes = trailing_axes(f.label(), f.attributes.list("axis"), rank);
+  if (axes == rank) fail(Code::kArgument, "%s: axis names the axis of the batch, 0", f.label());
+  f.node.forward.row_norm_fwd =
+      row_norm_shape(f.label(), x.data(), rank, {axes, f.attributes.real("epsilon"), kind});
+  f.node.flops = 6.0 * static_cast<double>(f.x().count);
+  affine_parameters(f, std::vector<int64_t>(x.end() - axes, x.end()));
+}
+
+void gradient_row(Builder& b, int i) {
+  OpDescriptor op = b.op(Step::k_row_norm_bwd);
+  op.row_norm_bwd = b.forward_op(i).row_norm_fwd;
+  gradient_step(b, i, op, {b.gradient[i], input_of(b, i), b.parameter(i, "gamma")});
+}
+
+}  // namespace
+
+const Rule rule_batch_norm = {"BatchNormalization", 1, infer_batch, forward_batch, gradient_batch};
+const Rule rule_group_norm = {"GroupNormalization", 1, infer_group, forward_affine, gradient_group};
+const Rule rule_layer_norm = {"LayerNormalization", 1, infer_row<RowNorm::kLayer>, forward_affine,
+                              gradient_row};
+const Rule rule_rms_norm = {"RMSNormalization", 1, infer_row<RowNorm::kRms>, forward_affine, gradient_row};
+const Rule rule_unit_norm = {"UnitNormalization", 1, infer_row<RowNorm::kUnit>, forward_affine, gradient_row};
+
+}  // namespace fastcnn
