@@ -46,15 +46,13 @@ namespace fastcnn {
   X(softmax_bwd, RowsShape, "dy y", "dx")                                                    \
   X(log_softmax_fwd, RowsShape, "x", "y")                                                    \
   X(log_softmax_bwd, RowsShape, "dy y", "dx")                                                \
-  X(batch_norm_fwd, BatchNormShape, "x gamma? beta?", "y moving_mean? moving_variance?")     \
-  X(batch_norm_bwd, BatchNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
-  X(batch_norm_infer, BatchNormShape, "x mean variance gamma? beta?", "y")                   \
-  X(batch_norm_infer_bwd, BatchNormShape, "dy x mean variance gamma?", "dx? dgamma? dbeta?") \
-  X(group_norm_fwd, GroupNormShape, "x gamma? beta?", "y")                                   \
-  X(group_norm_bwd, GroupNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
-  X(row_norm_fwd, RowNormShape, "x gamma? beta?", "y")                                       \
-  X(row_norm_bwd, RowNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                         \
+  X(prelu_fwd, PreluShape, "x alpha", "y")                                                   \
+  X(prelu_bwd, PreluShape, "dy x alpha", "dx")                                               \
+  X(prelu_alpha_bwd, PreluShape, "dy x", "dalpha")                                           \
   X(dropout, DropoutShape, "x", "y")                                                         \
+  X(spatial_dropout, SpatialDropoutShape, "x", "y")                                          \
+  X(gaussian, GaussianShape, "x", "y")                                                       \
+  X(alpha_dropout, AlphaDropoutShape, "x", "y")                                              \
   X(rescale, RescaleShape, "x", "y")                                                         \
   X(add, FlatShape, "a b", "y")                                                              \
   X(binary, BinaryShape, "a b", "y")                                                         \
@@ -67,6 +65,14 @@ namespace fastcnn {
   X(accumulate, AccumulateShape, "", "gradient sum")                                         \
   X(clip_norm, ClipNormShape, "", "gradient")                                                \
   X(muon, MuonShape, "gradient", "w momentum average?")                                      \
+  X(batch_norm_fwd, BatchNormShape, "x gamma? beta?", "y moving_mean? moving_variance?")     \
+  X(batch_norm_bwd, BatchNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
+  X(batch_norm_infer, BatchNormShape, "x mean variance gamma? beta?", "y")                   \
+  X(batch_norm_infer_bwd, BatchNormShape, "dy x mean variance gamma?", "dx? dgamma? dbeta?") \
+  X(group_norm_fwd, GroupNormShape, "x gamma? beta?", "y")                                   \
+  X(group_norm_bwd, GroupNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
+  X(row_norm_fwd, RowNormShape, "x gamma? beta?", "y")                                       \
+  X(row_norm_bwd, RowNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                         \
   X(optimizer, OptimizerShape, "gradient", "parameters slot0? slot1? slot2? slot3?")
 
 enum class Step : int32_t {
@@ -100,12 +106,17 @@ enum class Step : int32_t {
   FASTCNN_ACTIVATIONS(X)                          \
   X(softmax, softmax_fwd, kY)                     \
   X(log_softmax, log_softmax_fwd, kY)             \
+  X(prelu, prelu_fwd, kX)                         \
   X(batch_norm, batch_norm_fwd, kX)               \
   X(group_norm, group_norm_fwd, kX)               \
   X(layer_norm, row_norm_fwd, kX)                 \
   X(rms_norm, row_norm_fwd, kX)                   \
   X(unit_norm, row_norm_fwd, kX)                  \
   X(dropout, dropout, kNothing)                   \
+  X(spatial_dropout, spatial_dropout, kNothing)   \
+  X(gaussian_noise, gaussian, kNothing)           \
+  X(gaussian_dropout, gaussian, kNothing)         \
+  X(alpha_dropout, alpha_dropout, kNothing)       \
   X(rescaling, rescale, kNothing)                 \
   X(flatten, none, kNothing)                      \
   X(reshape, none, kNothing)                      \

@@ -82,6 +82,8 @@ enum class Activation : int32_t {
   kRelu = k_relu  // the one that kernels know by name
 };
 
+constexpr int kMaxRank = 8;
+
 struct Conv2dShape {
   int64_t n, h, w, c;
   int64_t r, s, k;
@@ -174,13 +176,43 @@ struct RescaleShape {
   float scale, offset;  // y = scale x + offset
 };
 
+// y = x where x > 0, else alpha x. A sample is [rows, cols]; the axes of a row's number have these sizes and,
+// in alpha, these strides. `shared`: one alpha for all of a row, else one for each column.
+struct PreluShape {
+  int64_t n, rows, cols;
+  int32_t shared, rank;
+  int64_t size[kMaxRank - 1], stride[kMaxRank - 1];
+  int64_t alphas;
+};
+
 struct DropoutShape {
   int64_t count;
   float rate;   // probability of a zero
   uint32_t op;  // which dropout of the network: part of the counter, so two layers never share a mask
 };
 
-constexpr int kMaxRank = 8;
+// Dropout of whole channels: x [n, pixels, channels], one draw for each sample and channel.
+struct SpatialDropoutShape {
+  int64_t n, pixels, channels;
+  float rate;
+  uint32_t op;
+};
+
+// With a normal deviate z, y = x + scale z or y = x (1 + scale z).
+enum class Noise : int32_t { kAdded, kMultiplied };
+struct GaussianShape {
+  int64_t count;
+  Noise noise;
+  float scale;
+  uint32_t op;
+};
+
+// y = scale x + offset where an element stays, else `dropped`.
+struct AlphaDropoutShape {
+  int64_t count;
+  float rate, scale, offset, dropped;
+  uint32_t op;
+};
 
 // y = scale f(a, b) over `size`; a and b are dense, and where they have one index for all of a dimension
 // their stride is 0. The gradient has the shape of a (which = 0) or of b (1): it is summed over such

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps on flat arrays: rescaling, sums of two, dropout. Chunks of the arrays go to the kernels of
+// Steps on flat arrays: rescaling, sums of two. Chunks of the arrays go to the kernels of
 // cpu/kernels/elementwise.
 #include "kernels/elementwise.h"
-
-#include <cmath>
 
 #include "chunks.h"
 #include "kernels.h"
@@ -41,28 +39,6 @@ void run_add_flat(const Prepared& p, const Operands& operands, Context& context)
   for_each_chunk(context, p.op.add.count, kChunk, [&](int64_t begin, int64_t end) {
     kernels().elementwise->add(a + begin, b + begin, y + begin, end - begin);
   });
-}
-
-bool supports_dropout_philox(const OpDescriptor& op) { return op.dropout.rate >= 0 && op.dropout.rate < 1; }
-
-void prepare_dropout_philox(Prepared* p) {
-  const double count = double(p->op.dropout.count);
-  set_cost(p, count, 8 * count);
-}
-
-void run_dropout_philox(const Prepared& p, const Operands& operands, Context& context) {
-  const DropoutShape& s = p.op.dropout;
-  const float* x = input(operands, 0);
-  float* y = output(operands, 0);
-  DropoutMask mask;
-  mask.seed = context.scalars->seed;
-  mask.step = context.scalars->step;
-  mask.op = s.op;
-  mask.threshold = uint32_t(std::ceil(double(s.rate) * (1 << 24)));
-  mask.keep = 1.0f - s.rate;
-  static_assert(kChunk % 16 == 0, "a chunk begins with a whole block of words");
-  for_each_chunk(context, s.count, kChunk,
-                 [&](int64_t begin, int64_t end) { kernels().elementwise->dropout(x, y, begin, end, mask); });
 }
 
 }  // namespace cpu

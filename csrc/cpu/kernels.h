@@ -17,6 +17,8 @@ namespace cpu {
   X(lp_pool2d, LpPool2dKernels)              \
   X(global_pool, GlobalPoolKernels)          \
   X(elementwise, ElementwiseKernels)         \
+  X(prelu, PreluKernels)                     \
+  X(random, RandomKernels)                   \
   X(softmax, SoftmaxKernels)                 \
   X(loss, LossKernels)                       \
   X(channel_norm, ChannelNormKernels)        \

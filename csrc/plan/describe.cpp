@@ -92,6 +92,12 @@ std::string text(const GroupNormShape& s) {
 std::string text(const RowNormShape& s) { return print("[%lld, %lld]", ll(s.rows), ll(s.cols)); }
 std::string text(const FlatShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const DropoutShape& s) { return print("[%lld]", ll(s.count)); }
+std::string text(const GaussianShape& s) { return print("[%lld]", ll(s.count)); }
+std::string text(const AlphaDropoutShape& s) { return print("[%lld]", ll(s.count)); }
+std::string text(const SpatialDropoutShape& s) {
+  return print("[%lld, %lld, %lld]", ll(s.n), ll(s.pixels), ll(s.channels));
+}
+std::string text(const PreluShape& s) { return print("[%lld, %lld, %lld]", ll(s.n), ll(s.rows), ll(s.cols)); }
 std::string text(const RescaleShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const OptimizerShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const ClipNormShape& s) { return print("[%lld]", ll(s.count)); }

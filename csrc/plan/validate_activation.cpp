@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "validate.h"
+
 namespace fastcnn {
 namespace {
 
@@ -99,6 +101,43 @@ FlatShape activation_shape(Activation activation, int64_t count) {
   const Rules& rules = rules_of(activation);
   for (int i = 0; i < rules.parameters; ++i) usual[i] = rules.of[i].usual;
   return activation_shape(info(activation).name, activation, count, usual);
+}
+
+PreluShape prelu_shape(const char* op, const int64_t* x, int rank, const int64_t* alpha) {
+  PreluShape shape{};
+  shape.n = x[0];
+  shape.rows = shape.cols = shape.alphas = 1;
+  // Neighbouring axes of a kind are one, from the last on; axes of size 1 are none.
+  bool shared[kMaxRank] = {};
+  int64_t size[kMaxRank], count = 0;
+  for (int axis = rank - 1; axis > 0; --axis) {
+    if (alpha[axis - 1] != 1 && alpha[axis - 1] != x[axis])
+      fail(Code::kShape, "%s: alpha has shape %s, wanted that of a sample, %s, or 1 in place of some sizes",
+           op, ShapeText(alpha, rank - 1).text, ShapeText(x + 1, rank - 1).text);
+    if (x[axis] == 1) continue;
+    const bool shares = alpha[axis - 1] == 1;
+    if (count == 0 || shared[count - 1] != shares) {
+      shared[count] = shares;
+      size[count++] = 1;
+    }
+    size[count - 1] *= x[axis];
+    if (!shares) shape.alphas *= x[axis];
+  }
+  if (count == 0) return shape;
+  shape.cols = size[0];
+  shape.shared = shared[0];
+  int64_t stride = shape.shared ? 1 : shape.cols;
+  for (int64_t i = 1; i < count; ++i) shape.rows *= size[i];
+  // A single axis over the rows that shares its alphas says nothing: rank stays 0.
+  if (count == 1 || (count == 2 && shared[1])) return shape;
+  shape.rank = static_cast<int32_t>(count - 1);
+  for (int64_t i = 1; i < count; ++i) {
+    const int64_t axis = shape.rank - i;
+    shape.size[axis] = size[i];
+    shape.stride[axis] = shared[i] ? 0 : stride;
+    if (!shared[i]) stride *= size[i];
+  }
+  return shape;
 }
 
 }  // namespace fastcnn

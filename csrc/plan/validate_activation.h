@@ -24,4 +24,8 @@ FlatShape activation_shape(const char* op, Activation activation, int64_t count,
 bool has_defaults(Activation activation);
 FlatShape activation_shape(Activation activation, int64_t count);
 
+// PReLU of x [n, ...] under alphas whose shape is that of a sample with some sizes replaced by 1: those axes
+// share their alphas.
+PreluShape prelu_shape(const char* op, const int64_t* x, int rank, const int64_t* alpha);
+
 }  // namespace fastcnn

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Activations and their gradients on arrays of any rank from 1: those that work element by element, by name
-// and parameters, then softmax and its logarithm over the last axis.
+// and parameters, PReLU, and softmax and its logarithm over the last axis.
 #include "../plan/validate_activation.h"
 #include "eager.h"
 #include "ops.h"
@@ -94,12 +94,57 @@ py::array softmax_bwd(py::handle dy, py::handle y, py::handle out) {
   return run_bwd(op, step, in, out);
 }
 
+PreluShape checked_prelu(const char* op, const ArrayView& x, const int64_t* alpha, int alpha_rank) {
+  if (x.rank < 2) fail(Code::kShape, "%s: x has rank %d, wanted at least 2, the first the batch", op, x.rank);
+  if (alpha_rank != x.rank - 1)
+    fail(Code::kShape, "%s: alpha has rank %d, wanted %d, that of a sample", op, alpha_rank, x.rank - 1);
+  element_count(op, "x", x.shape, x.rank);
+  return prelu_shape(op, x.shape, x.rank, alpha);
+}
+
+py::array prelu(py::handle x, py::handle alpha, py::handle out) {
+  const char* op = "prelu";
+  const ArrayView xv = any_rank_view(op, "x", x), av = any_rank_view(op, "alpha", alpha);
+  OpDescriptor step = make_op(Step::k_prelu_fwd);
+  step.prelu_fwd = checked_prelu(op, xv, av.shape, av.rank);
+  py::array y = output(op, out, shape_of(xv), {&xv, &av}), keep_x, keep_a;
+  run(step, {{dense(xv, &keep_x), dense(av, &keep_a)}, {y.mutable_data()}});
+  return y;
+}
+
+py::array prelu_bwd(py::handle dy, py::handle x, py::handle alpha, py::handle out) {
+  const char* op = "prelu_bwd";
+  const Saved in(op, "x", dy, x);
+  const ArrayView av = any_rank_view(op, "alpha", alpha);
+  OpDescriptor step = make_op(Step::k_prelu_bwd);
+  step.prelu_bwd = checked_prelu(op, in.saved, av.shape, av.rank);
+  py::array dx = output(op, out, shape_of(in.dy), {&in.dy, &in.saved, &av}), keep_dy, keep_x, keep_a;
+  run(step, {{dense(in.dy, &keep_dy), dense(in.saved, &keep_x), dense(av, &keep_a)}, {dx.mutable_data()}});
+  return dx;
+}
+
+py::array prelu_alpha_bwd(py::handle dy, py::handle x, py::handle alpha_shape, py::handle out) {
+  const char* op = "prelu_alpha_bwd";
+  const Saved in(op, "x", dy, x);
+  std::vector<int64_t> shape(static_cast<size_t>(in.saved.rank - 1));
+  whole_numbers(op, "alpha_shape", alpha_shape, in.saved.rank - 1, shape.data());
+  OpDescriptor step = make_op(Step::k_prelu_alpha_bwd);
+  step.prelu_alpha_bwd = checked_prelu(op, in.saved, shape.data(), in.saved.rank - 1);
+  py::array dalpha = output(op, out, shape, {&in.dy, &in.saved}), keep_dy, keep_x;
+  run(step, {{dense(in.dy, &keep_dy), dense(in.saved, &keep_x)}, {dalpha.mutable_data()}});
+  return dalpha;
+}
+
 }  // namespace
 
 void bind_activation_ops(py::module_& m) {
   m.def("activation", &activation, py::arg("name"), py::arg("x"), py::arg("parameters"), py::arg("out"));
   m.def("activation_bwd", &activation_bwd, py::arg("name"), py::arg("dy"), py::arg("saved"),
         py::arg("parameters"), py::arg("out"));
+  m.def("prelu", &prelu, py::arg("x"), py::arg("alpha"), py::arg("out"));
+  m.def("prelu_bwd", &prelu_bwd, py::arg("dy"), py::arg("x"), py::arg("alpha"), py::arg("out"));
+  m.def("prelu_alpha_bwd", &prelu_alpha_bwd, py::arg("dy"), py::arg("x"), py::arg("alpha_shape"),
+        py::arg("out"));
   m.def("softmax", &softmax<Step::k_softmax_fwd>, py::arg("x"), py::arg("out"));
   m.def("log_softmax", &softmax<Step::k_log_softmax_fwd>, py::arg("x"), py::arg("out"));
   m.def("softmax_bwd", &softmax_bwd<Step::k_softmax_bwd>, py::arg("dy"), py::arg("y"), py::arg("out"));

@@ -38,7 +38,7 @@ def general_relu(x: Any, negative_slope: float = 0.0, max_value: Any = None, thr
 
 
 def gelu(x: Any, approximate: bool = True) -> Any:
-    """PyTorch computes 1 + erf() and 1 + tanh(), which leave nothing of the tail in double precision either."""
+    """PyTorch computes 1 + erf() and 1 + tanh(), which leave nothing of the tail in double precision."""
     if approximate:
         return x * torch.sigmoid(2 * (2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3))
     return 0.5 * x * torch.special.erfc(-x / 2**0.5)

@@ -23,7 +23,13 @@ def test_operator_is_covered(name: str) -> None:
     assert reference.OPERATORS[name].gradients
     assert cases.OPERATORS[name]
     step = str(OPERATORS[name]["forward"])
-    file = {"activation_fwd": "activations", "log_softmax_fwd": "softmax"}.get(step, name)
+    file = {
+        "activation_fwd": "activations",
+        "log_softmax_fwd": "softmax",
+        "spatial_dropout": "noise",
+        "gaussian": "noise",
+        "alpha_dropout": "noise",
+    }.get(step, name)
     assert (Path(__file__).parent / f"test_{file}.py").is_file()
 
 

@@ -9,7 +9,7 @@ an `Input`.
 
 from __future__ import annotations
 
-from fastcnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
+from fastcnn.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fastcnn.layers.base import Layer
 from fastcnn.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from fastcnn.layers.convolution import Conv1D, Conv2D, Conv3D
@@ -47,6 +47,14 @@ from fastcnn.layers.merging import (
     minimum,
     multiply,
     subtract,
+)
+from fastcnn.layers.noise import (
+    AlphaDropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
 )
 from fastcnn.layers.normalization import (
     BatchNormalization,
@@ -115,6 +123,7 @@ __all__ = [
     "AdaptiveMaxPooling2D",
     "AdaptiveMaxPooling3D",
     "Add",
+    "AlphaDropout",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -144,6 +153,8 @@ __all__ = [
     "DepthwiseConv2D",
     "Dropout",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
     "GlobalAveragePooling3D",
@@ -180,6 +191,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "PReLU",
     "Permute",
     "RMSNormalization",
     "ReLU",
@@ -191,6 +203,9 @@ __all__ = [
     "SeparableConvolution1D",
     "SeparableConvolution2D",
     "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
     "Subtract",
     "SumPool1D",
     "SumPool2D",
@@ -219,15 +234,16 @@ CLASSES: dict[str, type[Layer]] = {
     for each in (
         InputLayer, Activation, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D,
         AdaptiveAveragePooling3D, AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, Add,
-        Average, AveragePooling1D, AveragePooling2D, AveragePooling3D, BatchNormalization, Concatenate,
-        Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D,
-        Cropping3D, Dense, DepthwiseConv1D, DepthwiseConv2D, Dropout, ELU, Flatten,
-        GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D,
-        GlobalMaxPooling2D, GlobalMaxPooling3D, GlobalSumPooling1D, GlobalSumPooling2D,
-        GlobalSumPooling3D, GroupNormalization, Identity, InstanceNormalization, LPPooling2D,
-        LayerNormalization, LeakyReLU, MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, Minimum,
-        Multiply, Permute, RMSNormalization, ReLU, RepeatVector, Rescaling, Reshape, SeparableConv1D,
-        SeparableConv2D, Softmax, Subtract, SumPooling1D, SumPooling2D, SumPooling3D, UnitNormalization,
+        AlphaDropout, Average, AveragePooling1D, AveragePooling2D, AveragePooling3D, BatchNormalization,
+        Concatenate, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D,
+        Cropping2D, Cropping3D, Dense, DepthwiseConv1D, DepthwiseConv2D, Dropout, ELU, Flatten,
+        GaussianDropout, GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D,
+        GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
+        GlobalSumPooling1D, GlobalSumPooling2D, GlobalSumPooling3D, GroupNormalization, Identity,
+        InstanceNormalization, LPPooling2D, LayerNormalization, LeakyReLU, MaxPooling1D, MaxPooling2D,
+        MaxPooling3D, Maximum, Minimum, Multiply, PReLU, Permute, RMSNormalization, ReLU, RepeatVector,
+        Rescaling, Reshape, SeparableConv1D, SeparableConv2D, Softmax, SpatialDropout1D, SpatialDropout2D,
+        SpatialDropout3D, Subtract, SumPooling1D, SumPooling2D, SumPooling3D, UnitNormalization,
         UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
     )
 }  # fmt: skip

@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from fastcnn._arguments import real
+from fastcnn import initializers
+from fastcnn._arguments import integer, listed, real
 from fastcnn.layers.base import ACTIVATIONS, Layer, Node, activation_name
 
 
@@ -130,6 +131,60 @@ class LeakyReLU(Layer):
     def nodes(self) -> list[Node]:
         """One operator."""
         return [{"op": "leaky_relu", "negative_slope": self.negative_slope}]
+
+
+class PReLU(Layer):
+    """``x`` above 0, else ``alpha * x`` with learnt slopes ``alpha``.
+
+    K. He et al., "Delving deep into rectifiers", 2015.
+
+    Parameters
+    ----------
+    alpha_initializer
+        What the slopes start from; a name or an object of `fastcnn.initializers`.
+    shared_axes
+        Axes along which all elements share a slope, the first after the batch being 1: ``(1, 2)`` gives the
+        channels of images one each. None: every element of a sample has its own.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        An axis is not a whole number of 1 or more, or an initializer is unknown.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> model = Sequential([layers.PReLU(shared_axes=(1, 2), input_shape=(8, 8, 3))])
+    >>> model.get_weights()[0].shape
+    (1, 1, 3)
+    """
+
+    _fields = ("alpha_initializer", "shared_axes")
+
+    def __init__(
+        self,
+        alpha_initializer: Any = "zeros",
+        *,
+        shared_axes: Sequence[int] | int | None = None,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.alpha_initializer = initializers.get(alpha_initializer, self._where("alpha_initializer"))
+        where = self._where("shared_axes")
+        if isinstance(shared_axes, int):
+            shared_axes = (shared_axes,)
+        axes = None if shared_axes is None else listed(shared_axes, where, "integers")
+        self.shared_axes = None if axes is None else tuple(integer(axis, where, least=1) for axis in axes)
+
+    @property
+    def weight_initializers(self) -> dict[str, initializers.Initializer]:
+        """What the slopes start from."""
+        return {"alpha": self.alpha_initializer}
+
+    def nodes(self) -> list[Node]:
+        """One operator."""
+        return [{"op": "prelu", "shared_axes": self.shared_axes or ()}]
 
 
 class ELU(Layer):

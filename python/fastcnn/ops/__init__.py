@@ -157,6 +157,7 @@ from fastcnn.ops.pool_other import (
     max_unpool2d,
     max_unpool2d_bwd,
 )
+from fastcnn.ops.prelu import prelu, prelu_alpha_bwd, prelu_bwd
 from fastcnn.ops.rectifier import (
     general_relu,
     general_relu_bwd,
@@ -313,6 +314,9 @@ __all__ = [
     "multiply_bwd",
     "permute",
     "permute_bwd",
+    "prelu",
+    "prelu_alpha_bwd",
+    "prelu_bwd",
     "relu",
     "relu6",
     "relu6_bwd",

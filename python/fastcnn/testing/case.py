@@ -357,6 +357,17 @@ class NormCase:
         return f"{size}-g{self.groups}-a{self.axes}{flags}"
 
 
+@dataclass(frozen=True)
+class PreluCase:
+    """x [n, ...] and the shape of its slopes: a sample's, with 1 for a shared axis."""
+
+    x_shape: tuple[int, ...]
+    alpha_shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{_sizes(self.x_shape)}-{_sizes(self.alpha_shape)}"
+
+
 def _spell(value: Padding | PaddingNd) -> str:
     """(1, 2) as "1,2" and ((1, 2), (0, 1)) as "1,2,0,1"."""
     if isinstance(value, tuple):

@@ -279,6 +279,16 @@ def _lp_bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Back
     return Backward([reference.lp_pool2d_bwd(dy, x[0], y, **_options(node, *_SLIDING[:4], "p"))], [])
 
 
+def _alpha_shape(node: Node, x: Real) -> tuple[int, ...]:
+    shared = node["shared_axes"]
+    return tuple(1 if axis in shared else size for axis, size in enumerate(x.shape) if axis)
+
+
+def _prelu_bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
+    own = reference.prelu_alpha_bwd(dy, x[0], _alpha_shape(node, x[0]))
+    return Backward([reference.prelu_bwd(dy, x[0], w[0])], [own])
+
+
 NODES: dict[str, NodeReference] = {
     "conv2d": NodeReference(
         lambda node, x, w: reference.conv2d(x[0], *w, **_conv2d_options(node)), _conv2d_bwd, _kernel_and_bias
@@ -290,6 +300,9 @@ NODES: dict[str, NodeReference] = {
     ),
     **{name: _activation(name) for name in reference.ELEMENTWISE},
     "softmax": unary(reference.softmax, reference.softmax_bwd, "y"),
+    "prelu": NodeReference(
+        lambda node, x, w: reference.prelu(x[0], w[0]), _prelu_bwd, lambda node: ("alpha",)
+    ),
     "log_softmax": unary(reference.log_softmax, reference.log_softmax_bwd, "y"),
     "flatten": unary(lambda x: x.reshape(len(x), -1), reference.flatten_bwd, "shape"),
     "reshape": NodeReference(

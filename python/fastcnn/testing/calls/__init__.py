@@ -15,6 +15,7 @@ from fastcnn.testing.calls import (
     merge,
     norm,
     pool,
+    prelu,
 )
 from fastcnn.testing.calls.activation import activation_calls, rows_calls, softmax_calls
 from fastcnn.testing.calls.call import Arrays, Call, Real, Suite
@@ -38,6 +39,7 @@ from fastcnn.testing.calls.pool import (
     pool_calls,
     pool_nd_calls,
 )
+from fastcnn.testing.calls.prelu import prelu_calls
 
 __all__ = [
     "SUITES",
@@ -59,6 +61,7 @@ __all__ = [
     "move_calls",
     "pool_calls",
     "pool_nd_calls",
+    "prelu_calls",
     "row_norm_calls",
     "rows_calls",
     "softmax_calls",
@@ -70,6 +73,7 @@ SUITES: tuple[Suite, ...] = (
     pool.SUITE,
     gemm.SUITE,
     activation.SUITE,
+    prelu.SUITE,
     loss.SUITE,
     merge.SUITE,
     norm.SUITE,

@@ -19,6 +19,7 @@ from fastcnn.testing.case import (
     MoveCase,
     NormCase,
     PoolCase,
+    PreluCase,
     RowsCase,
 )
 from fastcnn.testing.case_pool import (
@@ -83,6 +84,8 @@ from fastcnn.testing.cases.pool_other import (
 )
 from fastcnn.testing.cases.rows import (
     FLAT,
+    PRELU,
+    PRELU_PARALLEL,
     ROWS,
 )
 from fastcnn.testing.reference import ELEMENTWISE
@@ -124,6 +127,8 @@ __all__ = [
     "POOL_PARALLEL",
     "POOL_SUITE",
     "POOL_WIDE",
+    "PRELU",
+    "PRELU_PARALLEL",
     "REPEAT_VECTOR",
     "RESHAPE",
     "ROWS",
@@ -143,6 +148,7 @@ __all__ = [
     "NormCase",
     "PoolCase",
     "PoolNdCase",
+    "PreluCase",
     "RowsCase",
 ]
 
@@ -166,7 +172,12 @@ OPERATORS: Mapping[str, tuple[object, ...]] = {
     "layer_norm": ROW_NORM,
     "rms_norm": ROW_NORM,
     "unit_norm": ROW_NORM,
+    "prelu": PRELU,
     "dropout": ROWS,
+    "spatial_dropout": POOL,
+    "gaussian_noise": ROWS,
+    "gaussian_dropout": ROWS,
+    "alpha_dropout": ROWS,
     "rescaling": ROWS,
     "flatten": POOL,
     "reshape": RESHAPE,

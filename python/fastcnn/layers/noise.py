@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers that act in training alone. What they draw follows from the model's seed and its step: the same on
+every device and for any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from fastcnn._arguments import real
+from fastcnn.layers.base import Layer, Node
+
+
+class _RateLayer(Layer):
+    """A layer with a rate."""
+
+    _fields = ("rate",)
+    _node: ClassVar[Node]
+
+    def __init__(
+        self, rate: float, *, name: str | None = None, input_shape: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.rate = real(rate, self._where("rate"), least=0, below=1)
+
+    def nodes(self) -> list[Node]:
+        """One operator."""
+        return [{**self._node, "rate": self.rate}]
+
+
+class SpatialDropout1D(_RateLayer):
+    """In training, set a share of the channels of a sample to 0 and divide the others by ``1 - rate``.
+
+    J. Tompson et al., "Efficient object localization using convolutional networks", 2015. The input is
+    ``[N, T, C]``.
+
+    Parameters
+    ----------
+    rate
+        Share of channels to drop, in [0, 1).
+
+    Raises
+    ------
+    ArgumentError
+        ``rate`` lies outside [0, 1).
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> Sequential([layers.SpatialDropout1D(0.5, input_shape=(8, 3))]).output_shape
+    (None, 8, 3)
+    """
+
+    _node: ClassVar[Node] = {"op": "spatial_dropout", "axes": 1}
+
+
+class SpatialDropout2D(_RateLayer):
+    """In training, set a share of the channels of a sample to 0 and divide the others by ``1 - rate``.
+
+    J. Tompson et al., "Efficient object localization using convolutional networks", 2015. The input is
+    ``[N, H, W, C]``.
+
+    Parameters
+    ----------
+    rate
+        Share of channels to drop, in [0, 1).
+
+    Raises
+    ------
+    ArgumentError
+        ``rate`` lies outside [0, 1).
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> Sequential([layers.SpatialDropout2D(0.5, input_shape=(8, 8, 3))]).output_shape
+    (None, 8, 8, 3)
+    """
+
+    _node: ClassVar[Node] = {"op": "spatial_dropout", "axes": 2}
+
+
+class SpatialDropout3D(_RateLayer):
+    """In training, set a share of the channels of a sample to 0 and divide the others by ``1 - rate``.
+
+    J. Tompson et al., "Efficient object localization using convolutional networks", 2015. The input is
+    ``[N, D, H, W, C]``.
+
+    Parameters
+    ----------
+    rate
+        Share of channels to drop, in [0, 1).
+
+    Raises
+    ------
+    ArgumentError
+        ``rate`` lies outside [0, 1).
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> Sequential([layers.SpatialDropout3D(0.5, input_shape=(4, 8, 8, 3))]).output_shape
+    (None, 4, 8, 8, 3)
+    """
+
+    _node: ClassVar[Node] = {"op": "spatial_dropout", "axes": 3}
+
+
+class GaussianDropout(_RateLayer):
+    """In training, multiply by normal deviates of mean 1 and variance ``rate / (1 - rate)``.
+
+    N. Srivastava et al., JMLR 15, 2014, section 10.
+
+    Parameters
+    ----------
+    rate
+        In [0, 1); the variance is that of a dropout of the same rate.
+
+    Raises
+    ------
+    ArgumentError
+        ``rate`` lies outside [0, 1).
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> Sequential([layers.GaussianDropout(0.5, input_shape=(2,))]).predict([[1, 2]], verbose=0).tolist()
+    [[1.0, 2.0]]
+    """
+
+    _node: ClassVar[Node] = {"op": "gaussian_dropout"}
+
+
+class AlphaDropout(_RateLayer):
+    """In training, set a share of the elements to what SELU tends to, and put mean and variance back.
+
+    G. Klambauer et al., "Self-normalizing neural networks", 2017.
+
+    Parameters
+    ----------
+    rate
+        Share of elements to drop, in [0, 1).
+
+    Raises
+    ------
+    ArgumentError
+        ``rate`` lies outside [0, 1).
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> Sequential([layers.AlphaDropout(0.5, input_shape=(2,))]).predict([[1, 2]], verbose=0).tolist()
+    [[1.0, 2.0]]
+    """
+
+    _node: ClassVar[Node] = {"op": "alpha_dropout"}
+
+
+class GaussianNoise(Layer):
+    """In training, add normal deviates of mean 0.
+
+    Parameters
+    ----------
+    stddev
+        Their standard deviation, of 0 or more.
+
+    Raises
+    ------
+    ArgumentError
+        ``stddev`` is negative or not finite.
+
+    Examples
+    --------
+    >>> from fastcnn import Sequential, layers
+    >>> Sequential([layers.GaussianNoise(0.1, input_shape=(2,))]).predict([[1, 2]], verbose=0).tolist()
+    [[1.0, 2.0]]
+    """
+
+    _fields = ("stddev",)
+
+    def __init__(
+        self, stddev: float, *, name: str | None = None, input_shape: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.stddev = real(stddev, self._where("stddev"), least=0)
+
+    def nodes(self) -> list[Node]:
+        """One operator."""
+        return [{"op": "gaussian_noise", "stddev": self.stddev}]
