@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt \
     $(shell find cmake csrc python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 CXX_FILES = $(shell find csrc -name '*.cpp' -o -name '*.h')
-BENCHMARKS := layers gemm pool train
+BENCHMARKS := layers gemm pool train operators
 
 .PHONY: train test test-full test-differential bench dev fmt lint wheel clean
 
