@@ -15,6 +15,7 @@ from typing import Any
 
 import good_conv
 import good_merging as merging
+import good_norm
 import good_pool
 import numpy as np
 import pytest
@@ -46,6 +47,8 @@ def good(op: str) -> dict[str, Any]:
         return good_conv.good(op)
     if op in merging.GOOD:
         return merging.good(op)
+    if op in good_norm.OPS:
+        return good_norm.good(op)
     if op in good_pool.GOOD:
         return good_pool.good(op)
     x, kernel, dy = ones(2, 5, 6, 4), ones(3, 3, 4, 6), ones(2, 3, 4, 6)
@@ -246,15 +249,20 @@ def test_refused(row: Bad) -> None:
 @pytest.mark.parametrize("op", ops.__all__)
 def test_good_arguments_are_good(op: str) -> None:
     """Otherwise the rows above would prove nothing."""
-    assert np.isfinite(getattr(ops, op)(**good(op))).all()
+    result = getattr(ops, op)(**good(op))
+    for array in result if isinstance(result, tuple) else (result,):
+        assert array is None or np.isfinite(array).all()
 
 
 def result_of(op: str) -> np.ndarray:
     return getattr(ops, op)(**good(op))
 
 
-# A list of arrays, and what takes or gives indices, have tests of their own.
-@pytest.mark.parametrize("op", [op for op in ops.__all__ if op not in ("concatenate", *good_pool.INDEX)])
+# A list of arrays, what takes or gives indices, and what returns several arrays have tests of their own.
+ELSEWHERE = ("concatenate", *good_pool.INDEX, *good_norm.SEVERAL)
+
+
+@pytest.mark.parametrize("op", [op for op in ops.__all__ if op not in ELSEWHERE])
 class TestOut:
     def test_wrong_shape(self, op: str) -> None:
         shape = result_of(op).shape

@@ -8,34 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from good_norm import OPS, SEVERAL, good
 from test_bad_input import HUGE, endless, ones
 
 from fastcnn import ops
 from fastcnn.errors import ArgumentError, DTypeError, OutOfMemoryError, ShapeError
-
-CHANNELS = ("batch_norm", "batch_norm_train", "group_norm", "instance_norm")
-ROWS = ("layer_norm", "rms_norm", "unit_norm")
-BACKWARD = tuple(f"{op}_bwd" for op in (*CHANNELS, *ROWS) if op != "batch_norm_train")
-OPS = (*CHANNELS, *ROWS, *BACKWARD)
-
-
-def good(op: str) -> dict[str, Any]:
-    """Arguments that `op` accepts."""
-    arguments: dict[str, Any] = {"x": ones(2, 3, 4)}
-    if op.endswith("_bwd"):
-        arguments["dy"] = ones(2, 3, 4)
-    if not op.startswith("unit"):
-        arguments["gamma"] = ones(4)
-    if not op.endswith("_bwd") and not op.startswith(("unit", "rms")):
-        arguments["beta"] = ones(4)
-    if op in ("batch_norm", "batch_norm_bwd"):
-        arguments |= {"mean": ones(4), "variance": ones(4)}
-    if op == "batch_norm_train":
-        arguments |= {"moving_mean": ones(4), "moving_variance": ones(4)}
-    if op.startswith("group"):
-        arguments["groups"] = 2
-    return arguments
-
 
 Row = tuple[str, dict[str, Any], type[Exception], tuple[str, ...]]
 
@@ -113,9 +90,6 @@ def test_refused(row: Row) -> None:
 @pytest.mark.parametrize("op", OPS)
 def test_good_arguments_pass(op: str) -> None:
     getattr(ops, op)(**good(op))
-
-
-SEVERAL = [op for op in OPS if op == "batch_norm_train" or (op in BACKWARD and not op.startswith("unit"))]
 
 
 @pytest.mark.parametrize("op", SEVERAL)
