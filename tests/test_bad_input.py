@@ -67,8 +67,9 @@ def good(op: str) -> dict[str, Any]:
     if op == "gemm":
         return {"a": ones(3, 5), "b": ones(5, 7), "bias": ones(7)}
     if op.startswith("prelu"):
-        first = {"dy": ones(3, 5), "x": ones(3, 5)} if op.endswith("_bwd") else {"x": ones(3, 5)}
-        return {**first, **({"alpha_shape": (5,)} if op == "prelu_alpha_bwd" else {"alpha": ones(5)})}
+        x = ones(3, 4, 5)
+        first = {"dy": x, "x": x.copy()} if op.endswith("_bwd") else {"x": x}
+        return {**first, **({"alpha_shape": (4, 5)} if op == "prelu_alpha_bwd" else {"alpha": ones(4, 5)})}
     rest = {"threshold": 0.5, "default_value": 0.0} if op in ("threshold", "threshold_bwd") else {}
     if not op.endswith("_bwd"):
         return {"x": ones(3, 5), **rest}
