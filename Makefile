@@ -2,6 +2,7 @@
 #
 # make train    install into .venv and train the default network on MNIST
 # make test     the quick tests          make test-full   the rest, but for the peers
+# make test-avx512    the AVX-512 kernels, their instructions emulated, on a processor with AVX2 alone
 # make bench    the benchmarks against their peers, in a second virtual environment
 # make dev      from now on .venv holds an editable, incrementally built install
 # make fmt      format in place          make lint        what CI checks without running a test
@@ -19,7 +20,7 @@ SOURCES := pyproject.toml CMakeLists.txt \
 CXX_FILES = $(shell find csrc -name '*.cpp' -o -name '*.h')
 BENCHMARKS := layers gemm pool train operators
 
-.PHONY: train test test-full test-differential bench dev fmt lint wheel clean
+.PHONY: train test test-full test-differential test-avx512 bench dev fmt lint wheel clean
 
 train: $(VENV)/.installed
 	$(BIN)/fastcnn train $(ARGS)
@@ -32,6 +33,13 @@ test-full: $(VENV)/.test
 
 test-differential: $(PEERS)/.installed
 	$(PEERS)/bin/python -m pytest -m differential tests/differential $(ARGS)
+
+test-avx512: $(VENV)/.test
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/avx512 -G Ninja -DFASTCNN_EMULATE_AVX512=ON \
+	    -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" >/dev/null
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/avx512
+	FASTCNN_ISA=avx512 PYTHONPATH=build/avx512/site $(BIN)/python -m pytest -p no:cacheprovider -k "not lenet" \
+	    tests/kernels tests/test_views.py tests/test_guard_pages.py tests/test_threads.py $(ARGS)
 
 bench: $(PEERS)/.installed
 	@set -e; for name in $(BENCHMARKS); do $(PEERS)/bin/python benchmarks/$$name.py $(ARGS); done

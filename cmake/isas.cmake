@@ -12,6 +12,13 @@ set(FASTCNN_ISAS
     "avx512|${x86_64}|-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mprefer-vector-width=512"
     "neon|^(aarch64|arm64|ARM64)$|")
 
+# For tests on a processor without AVX-512: that row alone, its intrinsics written out for AVX2.
+option(FASTCNN_EMULATE_AVX512 "Build only the avx512 kernels, as tests/emulation/avx512.h emulates them" OFF)
+if(FASTCNN_EMULATE_AVX512)
+  set(FASTCNN_ISAS
+      "avx512|${x86_64}|-O1 -mavx2 -mfma -Wno-psabi -include ${PROJECT_SOURCE_DIR}/tests/emulation/avx512.h")
+endif()
+
 # What keeps one ISA's code out of another's: no exceptions or RTTI (shared weak symbols), no LTO (it would merge
 # functions across rows), and -march put back to the architecture's base should CXXFLAGS have raised it.
 # GCC's own AVX-512 header reads the variables that it leaves undefined on purpose: hence the one warning turned off.
@@ -25,7 +32,7 @@ endif()
 function(fastcnn_add_isa_libraries)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "LIBRARIES;DEFINITIONS" "SOURCES")
   set(libraries "")
-  set(definitions "")
+  set(definitions $<$<BOOL:${FASTCNN_EMULATE_AVX512}>:FASTCNN_EMULATE_AVX512>)
   foreach(row IN LISTS FASTCNN_ISAS)
     string(REGEX MATCH "^([a-z0-9]+)\\|(.*)\\|([^|]*)$" _ "${row}")
     set(name "${CMAKE_MATCH_1}")

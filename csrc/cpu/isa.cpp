@@ -27,6 +27,9 @@ uint32_t detected_features() {
   if ((saved & kZmm) == kZmm && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
     features |= kAvx512;
+#ifdef FASTCNN_EMULATE_AVX512  // those files are compiled for AVX2: cmake/isas.cmake
+  if ((features & kAvx2) && (features & kFma)) features |= kAvx512;
+#endif
   return features;
 }
 

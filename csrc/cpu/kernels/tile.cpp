@@ -207,7 +207,7 @@ int64_t multiply_add(int64_t turns) {
   FASTCNN_UNROLL for (int i = 0; i < kChains; ++i) acc[i] = broadcast(0.1f * i);
   for (int64_t t = 0; t < turns; ++t) {
     FASTCNN_UNROLL for (int i = 0; i < kChains; ++i) acc[i] = fma(acc[i], factor, term);
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(FASTCNN_EMULATED)
     FASTCNN_UNROLL for (int i = 0; i < kChains; ++i) asm volatile("" : "+x"(acc[i]));
 #endif
   }
