@@ -54,6 +54,8 @@ def test_agrees_with_torch(number: int) -> None:
     loss_bound = UNSEEN * max(abs(each - wanted_loss) for each, _ in drawn) + UNIT * abs(wanted_loss)
     assert abs(loss - wanted_loss) <= loss_bound
     for p, (old, new) in enumerate(zip(weights, model.get_parameters(), strict=True)):
+        if not model.parameters[p]["trainable"]:
+            continue
         disturbed = max(np.abs(gradients[p] - wanted[p]).max() for _, gradients in drawn)
         bound = UNSEEN * disturbed + 2 * UNIT * (np.abs(old) + np.abs(wanted[p]))
         error = np.abs(old.astype(np.float64) - new - wanted[p])
@@ -61,6 +63,8 @@ def test_agrees_with_torch(number: int) -> None:
 
 
 def initial(rng: np.random.Generator, parameter: dict[str, Any]) -> np.ndarray:
+    if parameter["role"] == "moving_variance":
+        return np.ones(parameter["shape"], np.float32)
     scale = 1.0 / np.sqrt(max(1, parameter["fan_in"]))
     return (scale * rng.standard_normal(parameter["shape"])).astype(np.float32)
 
@@ -83,10 +87,13 @@ class Peer:
                 continue
             own = {
                 role: tensors[self.index[f"{node['name']}/{role}"]]
-                for role in ("kernel", "bias")
+                for role in ("kernel", "bias", "gamma", "beta")
                 if f"{node['name']}/{role}" in self.index
             }
-            value = TORCH[node["op"]](node, [values[u] for u in node["inputs"]], own)
+            seen = [values[u] for u in node["inputs"]]
+            if noise is not None and node["op"].endswith("norm"):  # its sums of x, before the differences
+                seen = [each * (1 + relative_error(node) * uniform(each.shape, noise)) for each in seen]
+            value = TORCH[node["op"]](node, seen, own)
             if noise is not None:
                 value = value * (1 + relative_error(node) * uniform(value.shape, noise))
             values.append(value)
@@ -171,8 +178,55 @@ def reduce_all(function: Any) -> Any:
     return apply
 
 
+def depthwise_conv2d(node: Any, x: Any, own: Any) -> Any:
+    r, s, c, times = own["kernel"].shape
+    kernel = {**own, "kernel": own["kernel"].reshape(r, s, 1, c * times).contiguous()}
+    return conv2d({**node, "groups": c}, x, kernel)
+
+
+def conv2d_transpose(node: Any, x: Any, own: Any) -> Any:
+    """Of a 2x2 kernel with padding "same": what sticks out beyond the input's stride lies at the end."""
+    kernel, stride = own["kernel"].permute(3, 2, 0, 1).contiguous(), node["strides"][0]
+    full = functional.conv_transpose2d(x[0].permute(0, 3, 1, 2), kernel, own.get("bias"), stride)
+    h, w = (size * stride for size in x[0].shape[1:3])
+    return full[:, :, :h, :w].permute(0, 2, 3, 1)
+
+
+def norm(statistics: Any) -> Any:
+    """By mean and variance over the axes of [N,H,W,G,C/G] that `statistics` gives."""
+
+    def apply(node: Any, x: Any, own: Any) -> Any:
+        c = x[0].shape[-1]
+        groups = {-1: c}.get(node.get("groups", 1), node.get("groups", 1))
+        grouped = x[0].reshape(*x[0].shape[:-1], groups, c // groups)
+        centred = grouped - grouped.mean(statistics, keepdim=True)
+        root = torch.rsqrt((centred**2).mean(statistics, keepdim=True) + node["epsilon"])
+        return (centred * root).reshape(x[0].shape) * own.get("gamma", 1.0) + own.get("beta", 0.0)
+
+    return apply
+
+
+def batch_norm(node: Any, x: Any, own: Any) -> Any:
+    return functional.batch_norm(
+        x[0].permute(0, 3, 1, 2), None, None, own.get("gamma"), own.get("beta"), True, eps=node["epsilon"]
+    ).permute(0, 2, 3, 1)
+
+
+def rms_norm(node: Any, x: Any, own: Any) -> Any:
+    return functional.rms_norm(x[0], x[0].shape[-1:], own.get("gamma"), node["epsilon"])
+
+
 TORCH: dict[str, Any] = {
     "conv2d": conv2d,
+    "depthwise_conv2d": depthwise_conv2d,
+    "conv2d_transpose": conv2d_transpose,
+    "batch_norm": batch_norm,
+    "group_norm": norm((1, 2, 4)),
+    "layer_norm": norm((3, 4)),
+    "rms_norm": rms_norm,
+    "gelu_tanh": lambda node, x, own: functional.gelu(x[0], approximate="tanh"),
+    "silu": lambda node, x, own: functional.silu(x[0]),
+    "softplus": lambda node, x, own: functional.softplus(x[0], threshold=1e9),
     "dense": dense,
     "max_pool2d": pool("max"),
     "average_pool2d": pool("average"),

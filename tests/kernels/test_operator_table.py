@@ -9,12 +9,18 @@ import pytest
 
 from fastcnn import _native, ops
 from fastcnn.testing import cases, reference
+from fastcnn.testing.nodes import NODES
 
 OPERATORS = {row["name"]: row for row in _native.operators()}
 
 
 def test_the_table_is_what_is_proven() -> None:
     assert set(OPERATORS) == set(reference.OPERATORS) == set(cases.OPERATORS)
+
+
+def test_networks_know_every_operator_but_the_random_ones() -> None:
+    drawn = {"dropout", "spatial_dropout", "gaussian_noise", "gaussian_dropout", "alpha_dropout"}
+    assert set(NODES) == set(OPERATORS) - drawn
 
 
 @pytest.mark.parametrize("name", OPERATORS)

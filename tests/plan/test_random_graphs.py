@@ -50,14 +50,14 @@ def test_reference_gradients_are_numerical_differences(number: int) -> None:
     graph = Graph(nodes, outputs, rng)
     weights = [0.3 * rng.standard_normal(w.shape) for w in graph.weights]
     x = [rng.standard_normal(a.shape) for a in graph.inputs(rng, 2)]
-    judge = GraphReference(nodes, weights, outputs)
+    judge = GraphReference(nodes, weights, outputs, training=True)
     dy = [rng.standard_normal(y.shape) for y in judge.forward(x)]
     direction = [rng.standard_normal(w.shape) for w in weights]
     slope = sum(float((g * d).sum()) for g, d in zip(judge.backward(dy), direction, strict=True))
 
     def along(t: float) -> float:
         moved = [w + t * d for w, d in zip(weights, direction, strict=True)]
-        y = GraphReference(nodes, moved, outputs).forward(x)
+        y = GraphReference(nodes, moved, outputs, training=True).forward(x)
         return sum(float((a * b).sum()) for a, b in zip(dy, y, strict=True))
 
     # Errors of a central difference fall with the square of the step until rounding takes over; the best of

@@ -75,7 +75,9 @@ class _Grower:
             return [self._dense, self._dense, self._activation]
         kinds: list[Callable[[int], int]] = [self._move, self._dense]
         kinds += [self._convolution] * 4
+        kinds += [self._relative] * 2
         kinds += [self._activation] * 3
+        kinds += [] if self.exact else [self._norm] * 2
         if min(shape[:2]) >= 2:
             kinds += [self._pool] * 2
         return kinds
@@ -121,8 +123,39 @@ class _Grower:
         p, q = (-(-n // stride) if same else (n - size) // stride + 1 for n in (h, w))
         return self._add(node, [u], (p, q, filters))
 
+    def _relative(self, u: int) -> int:
+        """A depthwise or a transposed convolution."""
+        h, w, c = self.shapes[u]
+        node: Node = {
+            "op": self.dice.choice(("depthwise_conv2d", "conv2d_transpose")),
+            "kernel_size": (2, 2),
+            "strides": (1, 1),
+            "padding": "same",
+            "dilation_rate": (1, 1),
+            "use_bias": self.dice.random() < 0.7,
+        }
+        if node["op"] == "depthwise_conv2d":
+            times = self.dice.choice((1, 2))
+            return self._add({**node, "depth_multiplier": times, "fan": 4}, [u], (h, w, c * times))
+        stride, filters = self.dice.choice((1, 2)) if max(h, w) < 6 else 1, self.dice.choice((1, 2, 3))
+        node |= {"filters": filters, "groups": 1, "strides": (stride, stride), "fan": 4 * c}
+        return self._add(node, [u], (h * stride, w * stride, filters))
+
+    def _norm(self, u: int) -> int:
+        c = self.shapes[u][-1]
+        kind = self.dice.choice(("batch_norm", "batch_norm", "group_norm", "layer_norm", "rms_norm"))
+        node: Node = {"op": kind, "epsilon": 0.25, "scale": self.dice.random() < 0.7}
+        node["center"] = kind != "rms_norm" and self.dice.random() < 0.7
+        if kind == "batch_norm":
+            node["momentum"] = 0.9
+        elif kind == "group_norm":
+            node["groups"] = self.dice.choice((1, c, -1))
+        else:
+            node["axis"] = [-1]
+        return self._add({**node, "fan": self.shapes[u][0] * self.shapes[u][1] * c}, [u], self.shapes[u])
+
     def _activation(self, u: int) -> int:
-        smooth = () if self.exact else ("sigmoid", "tanh", "softmax")
+        smooth = () if self.exact else ("sigmoid", "tanh", "softmax", "gelu_tanh", "silu", "softplus")
         return self._add({"op": self.dice.choice(("relu", "relu", *smooth))}, [u], self.shapes[u])
 
     def _pool(self, u: int) -> int:
