@@ -31,6 +31,34 @@ inline void pause() {
 #endif
 }
 
+template <class Over>
+inline void wait_until(Over over) {
+  for (int spins = 0; !over(); ++spins)
+    if (spins < kSpins)
+      pause();
+    else
+      sched_yield();
+}
+
+// A Count's word: the low bits of the phase, then tasks. Phases of one region are told apart over half the
+// range of their bits, some minutes of the shortest ones.
+constexpr int kTaskBits = 36;
+constexpr uint64_t kTasks = (uint64_t{1} << kTaskBits) - 1;
+
+inline uint64_t word(uint32_t phase, int64_t tasks) {
+  return uint64_t{phase} << kTaskBits | static_cast<uint64_t>(tasks);
+}
+
+// What a word says in this phase: of an earlier one nothing, of a later one that this phase is over.
+struct Tally {
+  int64_t tasks;
+  bool over;
+};
+inline Tally tally_of(uint64_t word, uint32_t phase) {
+  const int64_t ahead = static_cast<int64_t>(word - (uint64_t{phase} << kTaskBits)) >> kTaskBits;
+  return {ahead == 0 ? static_cast<int64_t>(word & kTasks) : 0, ahead > 0};
+}
+
 struct Scratch {
   ~Scratch() { std::free(data); }
   void* data = nullptr;
@@ -105,16 +133,37 @@ void Member::barrier() {
   if (count == 1) return;
   const uint32_t generation = team->generation.load(std::memory_order_relaxed);
   if (team->arrived.fetch_add(1, std::memory_order_acq_rel) == count - 1) {
-    for (int i = 0; i < count; ++i) team->cursors[i].next.store(0, std::memory_order_relaxed);
     team->arrived.store(0, std::memory_order_relaxed);
     team->generation.store(generation + 1, std::memory_order_release);
     return;
   }
-  for (int spins = 0; team->generation.load(std::memory_order_acquire) == generation; ++spins)
-    if (spins < kSpins)
-      pause();
-    else
-      sched_yield();
+  wait_until([&] { return team->generation.load(std::memory_order_acquire) != generation; });
+}
+
+int64_t Member::take(int owner, int64_t share) {
+  std::atomic<uint64_t>& taken = team->taken[owner].value;
+  uint64_t seen = taken.load(std::memory_order_relaxed);
+  for (;;) {
+    const Tally tally = tally_of(seen, phase);
+    if (tally.over || tally.tasks >= share) return -1;
+    if (taken.compare_exchange_weak(seen, word(phase, tally.tasks + 1), std::memory_order_relaxed))
+      return tally.tasks;
+  }
+}
+
+void Member::leave(int64_t mine, int64_t tasks) {
+  std::atomic<uint64_t>& done = team->done.value;
+  uint64_t seen = done.load(std::memory_order_acquire);
+  closed = false;
+  for (Tally tally; mine && !(tally = tally_of(seen, phase)).over;)
+    if (done.compare_exchange_weak(seen, word(phase, tally.tasks + mine), std::memory_order_acq_rel)) {
+      closed = tally.tasks + mine == tasks;
+      break;
+    }
+  wait_until([&] {
+    const Tally tally = tally_of(done.load(std::memory_order_acquire), phase);
+    return tally.over || tally.tasks == tasks;
+  });
 }
 
 void* Member::scratch(size_t bytes) {
@@ -140,9 +189,9 @@ bool Member::reserve(size_t bytes) {
 
 void run_team(int threads, void (*f)(void*, Member&), void* argument) {
   watch_forks();
-  std::unique_ptr<Cursor[]> cursors;
-  if (threads > 1 && !team_lost && !omp_in_parallel()) cursors.reset(new (std::nothrow) Cursor[threads]);
-  if (!cursors) {
+  std::unique_ptr<Count[]> taken;
+  if (threads > 1 && !team_lost && !omp_in_parallel()) taken.reset(new (std::nothrow) Count[threads]);
+  if (!taken) {
     Team alone;
     Member me{&alone, 0, 1};
     f(argument, me);
@@ -150,7 +199,7 @@ void run_team(int threads, void (*f)(void*, Member&), void* argument) {
   }
   team_opened = true;
   Team team;
-  team.cursors = cursors.get();
+  team.taken = taken.get();
 #pragma omp parallel num_threads(threads)
   {
     Member me{&team, omp_get_thread_num(), omp_get_num_threads()};

@@ -19,6 +19,8 @@ struct Member {
   Team* team;
   int index;
   int count;
+  uint32_t phase = 0;  // the latest that it has been through
+  bool closed = true;  // it did the task of that phase that was done last: one member of the team has
 
   // Waits for all members: spins briefly, then yields, so a busy neighbour on the core costs little.
   void barrier();
@@ -28,38 +30,52 @@ struct Member {
   // Called by all members: reserves that much scratch on each, so scratch() cannot fail later. False on all
   // members if memory is refused to one.
   bool reserve(size_t bytes);
+  // Goes on after this phase, which is over or about to be.
+  void join(uint32_t after) { phase = after, closed = count == 1; }
+
+  // What parallel_for() is made of. take(): the next of the `share` tasks of member `owner` in this phase, or
+  // -1. leave(): waits until all tasks are done, of which this member did `mine`.
+  int64_t take(int owner, int64_t share);
+  void leave(int64_t mine, int64_t tasks);
 };
 
-struct alignas(64) Cursor {
-  std::atomic<int64_t> next{0};
+// A phase and a number of tasks in one word, so that one comparison settles both.
+struct alignas(64) Count {
+  std::atomic<uint64_t> value{0};
 };
 
 struct Team {
   std::atomic<int> arrived{0};
   std::atomic<uint32_t> generation{0};
   std::atomic<bool> refused{false};
-  Cursor* cursors = nullptr;  // one for each member, all zero between phases
+  Count* taken = nullptr;  // of each member's share
+  Count done;
 };
 
-// f(task) for every task in [0, tasks), each exactly once, then a barrier. Each member starts with its own
-// contiguous share (the same share of every phase with as many tasks: its data stays in its cache) and then
-// helps the others.
+// f(task) for every task in [0, tasks), each exactly once; returns when all are done. Each member starts with
+// its own contiguous share (the same share of every phase with as many tasks: its data stays in its cache)
+// and then helps the others.
+//
+// A phase ends with its last task and not with the arrival of all members: one that lost its core catches up
+// later and finds nothing left to take. Until then it runs the code between the phases on data that are no
+// longer those of its phase. So how many phases and tasks there are follows from what was known before the
+// region, and what another member's task has written is read inside tasks alone.
 template <class F>
 inline void parallel_for(Member& me, int64_t tasks, F f) {
   if (me.count == 1) {
     for (int64_t i = 0; i < tasks; ++i) f(i);
     return;
   }
+  if (tasks <= 0) return;
+  ++me.phase;
+  int64_t mine = 0;
   for (int v = 0; v < me.count; ++v) {
     const int t = (me.index + v) % me.count;
-    const int64_t begin = tasks * t / me.count, end = tasks * (t + 1) / me.count;
-    std::atomic<int64_t>& next = me.team->cursors[t].next;
-    while (begin + next.load(std::memory_order_relaxed) < end) {
-      const int64_t i = begin + next.fetch_add(1, std::memory_order_relaxed);
-      if (i < end) f(i);
-    }
+    const auto begin_of = [&](int member) { return (tasks * member + me.count - 1) / me.count; };
+    const int64_t begin = begin_of(t), share = begin_of(t + 1) - begin;
+    for (int64_t i; (i = me.take(t, share)) >= 0; ++mine) f(begin + i);
   }
-  me.barrier();
+  me.leave(mine, tasks);
 }
 
 // Calls f(member) on `threads` threads (fewer in a forked child or inside another team: then on one).

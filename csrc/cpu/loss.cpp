@@ -182,7 +182,8 @@ void prepare_loss_rows(Prepared* p) {
   const LossShape& s = p->op.loss;
   const double count = double(s.rows) * s.cols;
   set_cost(p, 8 * count, 8 * count + 4 * (is_sparse(s) ? double(s.rows) : count));
-  p->workspace_bytes = (sizeof(LossResult) + sizeof(Survey)) * ceil_div(s.rows, rows_per_chunk(s.cols));
+  const int64_t chunks = ceil_div(s.rows, rows_per_chunk(s.cols));
+  p->workspace_bytes = sizeof(LossResult) * chunks + sizeof(Survey) * (chunks + 1);
 }
 
 void run_loss_rows(const Prepared& p, const Operands& operands, Context& context) {
@@ -190,18 +191,20 @@ void run_loss_rows(const Prepared& p, const Operands& operands, Context& context
   const LossKernel loss = loss_kernel(s);
   const int64_t chunk = rows_per_chunk(s.cols), chunks = ceil_div(s.rows, chunk);
   LossResult* results = static_cast<LossResult*>(context.workspace);
-  Survey* surveys = reinterpret_cast<Survey*>(results + chunks);
-
-  Survey batch{double(s.rows), {0, 0, 0}, 0};
-  if (needs_survey(s)) {
+  Survey* const surveys = reinterpret_cast<Survey*>(results + chunks);
+  Survey* const total = surveys + chunks;
+  const bool surveyed = needs_survey(s);
+  if (surveyed) {
     for_each_chunk(context, s.rows, chunk, [&](int64_t begin, int64_t end) {
       surveys[begin / chunk] = survey(s, rows_of(s, operands, begin, end));
     });
-    batch = sum_of(surveys, chunks);  // by every member for itself
+    parallel_for(*context.member, 1, [&](int64_t) { *total = sum_of(surveys, chunks); });
   }
-  const double divisor = divisor_of(s, batch), scale = divisor ? s.weight / divisor : 0;
-  const Overlap overlap = is_overlap(s) ? overlap_of(s, batch, scale) : Overlap{0, 0, 0};
+  const auto batch_of_rows = [&] { return surveyed ? *total : Survey{double(s.rows), {0, 0, 0}, 0}; };
   for_each_chunk(context, s.rows, chunk, [&](int64_t begin, int64_t end) {
+    const Survey batch = batch_of_rows();
+    const double divisor = divisor_of(s, batch), scale = divisor ? s.weight / divisor : 0;
+    const Overlap overlap = is_overlap(s) ? overlap_of(s, batch, scale) : Overlap{0, 0, 0};
     LossRows rows = rows_of(s, operands, begin, end);
     rows.scale = scale;
     rows.binary_targets = int32_t(batch.binary);
@@ -220,12 +223,12 @@ void run_loss_rows(const Prepared& p, const Operands& operands, Context& context
     results[begin / chunk] = result;
   });
   parallel_for(*context.member, 1, [&](int64_t) {
-    LossResult total = {0, divisor, 0};
+    LossResult sum = {0, divisor_of(s, batch_of_rows()), 0};
     for (int64_t i = 0; i < chunks; ++i) {
-      total.loss += results[i].loss;
-      total.correct += results[i].correct;
+      sum.loss += results[i].loss;
+      sum.correct += results[i].correct;
     }
-    *static_cast<LossResult*>(operands.out[1]) = total;
+    *static_cast<LossResult*>(operands.out[1]) = sum;
   });
 }
 

@@ -58,7 +58,7 @@ Workspace workspace_of(const MuonShape& s, void* memory) {
     w.bytes += (bytes + 63) / 64 * 64;
     return at;
   };
-  w.partial = reinterpret_cast<double*>(take(sizeof(double) * norm_chunks(z.count)));
+  w.partial = reinterpret_cast<double*>(take(sizeof(double) * (norm_chunks(z.count) + 1)));
   for (float*& x : w.x) x = reinterpret_cast<float*>(take(float_bytes(z.count)));
   for (float** m : {&w.a, &w.a2, &w.polynomial})
     *m = reinterpret_cast<float*>(take(float_bytes(z.side * z.side)));
@@ -112,8 +112,9 @@ void run_muon_newton_schulz(const Prepared& p, const Operands& operands, Context
     run.count = end - begin;
     k.muon_direction[s.nesterov != 0](run);
   });
-  const float scale = float(1 / (norm_of(context, w.x[0], z.count, w.partial) + 1e-7));
+  const double* norm = norm_of(context, w.x[0], z.count, w.partial);
   for_each_chunk(context, z.count, kChunk, [&](int64_t begin, int64_t end) {
+    const float scale = float(1 / (*norm + 1e-7));
     kernels().elementwise->rescale(w.x[0] + begin, w.x[0] + begin, end - begin, scale, 0);
   });
 

@@ -38,15 +38,19 @@ inline OptimizerRun run_of(const UpdateRule& rule, const Update& update, float r
 
 inline int64_t norm_chunks(int64_t count) { return ceil_div(count, kChunk); }
 
-// Euclidean norm of x, [0, count): chunks in double, added in index order by every member. `partial` has room
-// for norm_chunks(count).
-inline double norm_of(Context& context, const float* x, int64_t count, double* partial) {
+// Euclidean norm of x, [0, count): sums of chunks in double, added in index order. `workspace` has room for
+// norm_chunks(count) + 1; the norm is at its end, to be read inside tasks.
+inline const double* norm_of(Context& context, const float* x, int64_t count, double* workspace) {
   for_each_chunk(context, count, kChunk, [&](int64_t begin, int64_t end) {
-    partial[begin / kChunk] = kernels().optimizer->sum_of_squares(x + begin, end - begin);
+    workspace[begin / kChunk] = kernels().optimizer->sum_of_squares(x + begin, end - begin);
   });
-  double sum = 0;
-  for (int64_t i = 0; i < norm_chunks(count); ++i) sum += partial[i];
-  return std::sqrt(sum);
+  double* const norm = workspace + norm_chunks(count);
+  parallel_for(*context.member, 1, [&](int64_t) {
+    double sum = 0;
+    for (int64_t i = 0; i < norm_chunks(count); ++i) sum += workspace[i];
+    *norm = std::sqrt(sum);
+  });
+  return norm;
 }
 
 }  // namespace cpu

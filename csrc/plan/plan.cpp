@@ -9,19 +9,6 @@ namespace {
 
 constexpr size_t kLists = 8;  // kept for each plan: batch sizes in turn, each with its short last batch
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// Of one run as a whole: a step's own minimum would leave out what it waits for others.
-void keep_fastest(StepList& list) {
-  double seconds = 0;
-  for (const PlannedStep& step : list.steps) seconds += step.latest;
-  if (list.seconds > 0 && seconds >= list.seconds) return;
-  list.seconds = seconds;
-  for (PlannedStep& step : list.steps) step.seconds = step.latest;
-}
-
 }  // namespace
 
 Plan::Plan(const Graph& graph, const Backend& backend, const Recipe& recipe, Mode mode)
@@ -49,32 +36,63 @@ StepList& Plan::list(const Batch& batch) {
   return list;
 }
 
-void run_list(const ListRun& run, Member& me, const RunScalars& scalars) {
-  Team nobody;
-  Member alone{&nobody, 0, 1};
-  bool ahead = false;  // member 0 has run steps that the others have not waited for
-  const bool timed = run.timed && me.index == 0;
-  double before = timed ? now() : 0;
-  for (PlannedStep& step : run.list.steps) {
-    const Prepared* prepared = &step.prepared;
-    if (step.feed == Feed::kInput) prepared = &run.feeds.input[step.port];
-    if (step.feed == Feed::kTarget) prepared = &run.feeds.target[step.port];
-    if (step.feed == Feed::kWeight) prepared = &run.feeds.weight[step.port];
-    if (prepared->parallel && ahead) me.barrier();
-    ahead = !prepared->parallel;
-    if (ahead && me.index != 0) continue;
-    Context context{ahead ? &alone : &me, nullptr, &scalars};
-    Operands operands;
-    for (int i = 0; i < kMaxInputs; ++i) operands.in[i] = run.memories.at(step.in[i]);
-    for (int i = 0; i < kMaxOutputs; ++i) operands.out[i] = run.memories.at(step.out[i]);
-    context.workspace = run.memories.at(step.workspace);
-    run.backend.run(prepared, &operands, &context);
-    if (!timed) continue;
-    const double after = now();
-    step.latest = after - before;
-    before = after;
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Of one run as a whole: a step's own minimum would leave out what it waits for others.
+void keep_fastest(StepList& list, double begin) {
+  const double seconds = list.steps.back().end - begin;
+  if (list.seconds > 0 && seconds >= list.seconds) return;
+  list.seconds = seconds;
+  for (PlannedStep& step : list.steps) {
+    step.seconds = step.end - begin;
+    begin = step.end;
   }
-  if (timed) keep_fastest(run.list);
+}
+
+namespace {
+
+const Prepared& prepared_of(const ListRun& run, const PlannedStep& step) {
+  switch (step.feed) {
+    case Feed::kInput:
+      return run.feeds.input[step.port];
+    case Feed::kTarget:
+      return run.feeds.target[step.port];
+    case Feed::kWeight:
+      return run.feeds.weight[step.port];
+    case Feed::kNone:
+      break;
+  }
+  return step.prepared;
+}
+
+void run_step(const ListRun& run, const PlannedStep& step, Member& me, const RunScalars& scalars) {
+  Operands operands;
+  for (int i = 0; i < kMaxInputs; ++i) operands.in[i] = run.memories.at(step.in[i]);
+  for (int i = 0; i < kMaxOutputs; ++i) operands.out[i] = run.memories.at(step.out[i]);
+  Context context{&me, run.memories.at(step.workspace), &scalars};
+  run.backend.run(&prepared_of(run, step), &operands, &context);
+}
+
+}  // namespace
+
+void run_list(const ListRun& run, Member& me, const RunScalars& scalars) {
+  std::vector<PlannedStep>& steps = run.list.steps;
+  for (size_t i = 0, next; i < steps.size(); i = next) {
+    next = i + 1;
+    if (prepared_of(run, steps[i]).parallel) {
+      run_step(run, steps[i], me, scalars);
+    } else {  // with the small ones that follow, unless each is timed
+      while (!run.timed && next < steps.size() && !prepared_of(run, steps[next]).parallel) ++next;
+      parallel_for(me, 1, [&](int64_t) {
+        Team nobody;
+        Member alone{&nobody, 0, 1};
+        for (size_t s = i; s < next; ++s) run_step(run, steps[s], alone, scalars);
+      });
+    }
+    if (run.timed && me.closed) steps[i].end = seconds_now();
+  }
 }
 
 }  // namespace fastcnn

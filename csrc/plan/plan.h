@@ -46,16 +46,20 @@ struct Feeds {
   std::vector<Prepared> input, target, weight;
 };
 
-// One batch, by one member of a team. Steps with too little work for two are run by member 0 while the others
-// wait for the next large one: results are visible to all after a barrier. Member 0 takes the steps' times if
-// `timed`.
+// One batch, by one member of a team. Steps with too little work for two are run by one of them while the
+// others wait for the next large one.
 struct ListRun {
   const Backend& backend;
   StepList& list;
   const Feeds& feeds;
   const Memories& memories;
-  bool timed;
+  bool timed;  // take the time at the end of each step
 };
 void run_list(const ListRun& run, Member& me, const RunScalars& scalars);
+
+// Of a monotonic clock.
+double seconds_now();
+// After a timed run that began then: keeps the times if no run was faster as a whole.
+void keep_fastest(StepList& list, double begin);
 
 }  // namespace fastcnn

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <mutex>
 #include <shared_mutex>
 
 namespace fastcnn {
@@ -59,30 +60,45 @@ struct Session::Loop {
   const Run& run;
   const Clock::time_point deadline;
   size_t scratch_bytes = 0;
-
-  int64_t next = 0;
-  bool stop[2] = {};  // after an even batch, after an odd one
   bool refused = false;
+
+  // Where the team stands. A member that lost its core for a while goes on from here.
+  struct Place {
+    int64_t batch;
+    uint32_t phase;  // before the first of the batch
+    bool stop;
+    double begin;
+    RunScalars scalars;
+  };
+  Place place;
+  std::mutex place_lock;
 
   void operator()(Member& me) {
     if (!me.reserve(scratch_bytes)) {
       if (me.index == 0) refused = true;
       return;
     }
-    Model& model = *session.model_;
-    for (int64_t i = run.begin;; ++i) {
-      const bool short_batch = i == session.batches() - 1;
+    for (;;) {
+      const Place at = current();
+      if (at.stop) return;
+      me.join(at.phase);
+      const bool short_batch = at.batch == session.batches() - 1;
       StepList& list = short_batch ? tail : full;
-      const Feeds& feeds = short_batch ? session.tail_ : session.full_;
-      const Memories now = memories_of(i);
+      const Memories now = memories_of(at.batch);
       // Not all: reading the clock between steps costs a small network a percent.
-      const bool timed = i < 8 || i % 64 == 0;
-      run_list({model.backend(), list, feeds, now, timed}, me, model.run_scalars());
-      if (me.index == 0) finish(i, list, now);
-      me.barrier();
-      // Written again two batches later: by then all have passed the barrier of the next.
-      if (stop[i % 2]) return;
+      const bool timed = at.batch < 8 || at.batch % 64 == 0;
+      run_list({session.model_->backend(), list, short_batch ? session.tail_ : session.full_, now, timed}, me,
+               at.scalars);
+      parallel_for(me, 1, [&](int64_t) {
+        if (timed) keep_fastest(list, at.begin);
+        finish(at.batch, me.phase, list, now);
+      });
     }
+  }
+
+  Place current() {
+    const std::lock_guard<std::mutex> held(place_lock);
+    return place;
   }
 
   Memories memories_of(int64_t batch) const {
@@ -109,8 +125,8 @@ struct Session::Loop {
     return run.rates.empty() ? all : std::min(all, run.begin + static_cast<int64_t>(run.rates.size()));
   }
 
-  // By member 0 alone, in the order of the batches.
-  void finish(int64_t batch, const StepList& list, const Memories& now) {
+  // By one member, in the order of the batches.
+  void finish(int64_t batch, uint32_t phase, const StepList& list, const Memories& now) {
     for (size_t i = 0; i < list.results.size(); ++i) {
       const auto* result = static_cast<const LossResult*>(now.at(list.results[i]));
       if (!result) continue;
@@ -123,12 +139,13 @@ struct Session::Loop {
       totals.correct += last.correct;
       totals.predictions += last.predictions;
     }
-    if (session.args_.mode == Mode::kTrain) session.model_->count_step();
-    next = batch + 1;
-    const bool last = next == last_batch();
-    if (!last && !run.rates.empty())
-      session.model_->use_rate(run.rates[static_cast<size_t>(next - run.begin)]);
-    stop[batch % 2] = last || Clock::now() >= deadline;
+    Model& model = *session.model_;
+    if (session.args_.mode == Mode::kTrain) model.count_step();
+    const bool last = batch + 1 == last_batch();
+    if (!last && !run.rates.empty()) model.use_rate(run.rates[static_cast<size_t>(batch + 1 - run.begin)]);
+    const bool stop = last || Clock::now() >= deadline;
+    const std::lock_guard<std::mutex> held(place_lock);
+    place = {batch + 1, phase, stop, seconds_now(), model.run_scalars()};
   }
 };
 
@@ -308,8 +325,11 @@ int64_t Session::run_batches(const Run& run) {
   for (size_t i = 0; i < out_.size(); ++i)
     memories[port(Memory::kOutput, i)] = reinterpret_cast<char*>(out_[i]);
   const std::chrono::duration<double> limit(run.seconds > 0 ? std::min(run.seconds, 1e6) : 0.0);
-  Loop loop{*this, full, tail, memories, run, start + std::chrono::duration_cast<Clock::duration>(limit)};
   if (!run.rates.empty()) model_->use_rate(run.rates[0]);
+  Loop loop{*this,    full,  tail,
+            memories, run,   start + std::chrono::duration_cast<Clock::duration>(limit),
+            0,        false, {run.begin, 0, false, seconds_now(), model_->run_scalars()},
+            {}};
   loop.scratch_bytes = std::max(full.scratch_bytes, tail.scratch_bytes);
   for (const std::vector<Prepared>* feeds :
        {&full_.input, &full_.target, &full_.weight, &tail_.input, &tail_.target, &tail_.weight})
@@ -319,7 +339,7 @@ int64_t Session::run_batches(const Run& run) {
   if (loop.refused)
     fail(Code::kMemory, "%s: a scratch buffer of %zu bytes for each thread was refused", name_of(args_.mode),
          loop.scratch_bytes);
-  return loop.next;
+  return loop.place.batch;
 }
 
 }  // namespace fastcnn

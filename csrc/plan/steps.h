@@ -57,9 +57,9 @@ struct PlannedStep {
   Ref in[kMaxInputs], out[kMaxOutputs];
   Ref workspace;
   Feed feed = Feed::kNone;
-  int port = 0;                    // of the feed
-  std::string name;                // of the layer, or of what belongs to none
-  double latest = 0, seconds = 0;  // of the latest timed run, of the fastest
+  int port = 0;                 // of the feed
+  std::string name;             // of the layer, or of what belongs to none
+  double end = 0, seconds = 0;  // when it ended in the latest timed run, how long it took in the fastest
 };
 
 // Of the parameters and of every array that is laid out as they are.
