@@ -78,11 +78,15 @@ bool Builder::frozen(int i) const {
   return !node(i).parameters.empty();
 }
 
-OpDescriptor Builder::op(Step step) const { return make_op(step, recipe().math); }
+Math Builder::math() const {
+  return recipe().math == Math::kDefault && mode() != Mode::kTrain ? Math::kFast : recipe().math;
+}
+
+OpDescriptor Builder::op(Step step) const { return make_op(step, math()); }
 
 OpDescriptor Builder::forward_op(int i) const {
   OpDescriptor batch = for_batch(node(i).forward, n());
-  batch.math = recipe().math;
+  batch.math = math();
   return batch;
 }
 

@@ -53,6 +53,8 @@ class Builder {
   const Node& node(int i) const { return request_.graph.nodes[i]; }
   const Recipe& recipe() const { return request_.recipe; }
   Mode mode() const { return request_.mode; }
+  // Of every step: errors of a forward pass alone do not add up over an epoch, so it takes the fast kernels.
+  Math math() const;
   int64_t n() const { return request_.n; }
   int64_t weights(size_t output) const { return request_.weights[output]; }
 
