@@ -10,6 +10,7 @@ namespace cpu {
 // <isa>::<field>_kernels.
 #define FASTCNN_KERNEL_TABLES(X)             \
   X(tile, TileKernels)                       \
+  X(winograd, WinogradKernels)               \
   X(depthwise, DepthwiseKernels)             \
   X(pool2d, Pool2dKernels)                   \
   X(activation, ActivationKernels)           \

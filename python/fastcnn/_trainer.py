@@ -68,7 +68,9 @@ class Trainer(Runner):
         precision
             "float32".
         math
-            "default", "strict" (direct kernels only) or "fast".
+            How 3x3 convolutions may be computed; `fastcnn.ops.conv2d` says what that costs in accuracy.
+            "default": by Winograd's F(2,3), and in `predict` and `evaluate` by F(4,3). "strict": directly.
+            "fast": by F(4,3) in training too.
 
         Raises
         ------

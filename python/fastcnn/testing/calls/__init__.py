@@ -19,7 +19,7 @@ from fastcnn.testing.calls import (
 )
 from fastcnn.testing.calls.activation import activation_calls, rows_calls, softmax_calls
 from fastcnn.testing.calls.call import Arrays, Call, Real, Suite
-from fastcnn.testing.calls.conv import conv_calls
+from fastcnn.testing.calls.conv import conv_calls, winograd_calls
 from fastcnn.testing.calls.conv_nd import conv_nd_calls
 from fastcnn.testing.calls.gemm import gemm_call
 from fastcnn.testing.calls.merge import (
@@ -65,6 +65,7 @@ __all__ = [
     "row_norm_calls",
     "rows_calls",
     "softmax_calls",
+    "winograd_calls",
 ]
 
 SUITES: tuple[Suite, ...] = (

@@ -50,9 +50,9 @@ class Call:
     part: tuple[int, int] | None = None
 
     def __str__(self) -> str:
-        activation = self.options.get("activation")
         part = f"[{self.part[0]}]" if self.part else ""
-        return f"{self.op}{part}-{self.case}" + (f"-{activation}" if activation else "")
+        said = (self.options.get(name) for name in ("activation", "math"))
+        return "-".join([f"{self.op}{part}", str(self.case), *(value for value in said if value)])
 
     def integers(self, rng: np.random.Generator) -> dict[str, F32]:
         """Whole numbers for every argument, small enough for exact sums."""
@@ -81,7 +81,8 @@ class Call:
 
     def reference(self, arrays: Arrays) -> Real:
         """The same in float64."""
-        result = getattr(reference, self.op)(**self._arguments(arrays), **self.options)
+        options = {name: value for name, value in self.options.items() if name != "math"}
+        result = getattr(reference, self.op)(**self._arguments(arrays), **options)
         y: Real = result if self.part is None else result[self.part[0]]
         return y
 

@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from fastcnn.testing import cases
-from fastcnn.testing.calls.call import Call, Suite
+import numpy as np
+
+from fastcnn.testing import cases, winograd
+from fastcnn.testing.calls.call import Arrays, Call, Real, Suite
 from fastcnn.testing.case import ConvCase
+from fastcnn.testing.compare import activation_bound
+from fastcnn.testing.reference.geometry import resolve_padding
 
 
 def conv_calls(case: ConvCase, activation: str | None = None) -> Iterator[Call]:
@@ -32,6 +37,30 @@ def conv_calls(case: ConvCase, activation: str | None = None) -> Iterator[Call]:
     )  # fmt: skip
 
 
+def winograd_calls(case: ConvCase, activation: str | None = None) -> Iterator[Call]:
+    """The passes of a 3x3 convolution of stride 1 by F(2,3), and the two that F(4,3) knows."""
+    for call in conv_calls(case, activation):
+        yield replace(call, options={**call.options, "math": "default"}, error=_winograd_error)
+    for call in list(conv_calls(case, activation))[:2]:
+        yield replace(call, options={**call.options, "math": "fast"}, error=_winograd_error, exact=False)
+
+
+def _winograd_error(call: Call, arrays: Arrays, wanted: Real) -> Real:
+    case = call.case
+    assert isinstance(case, ConvCase)
+    outputs = 4 if call.options["math"] == "fast" else 2
+    pads = resolve_padding(case.padding, (case.h, case.w), (3, 3), (1, 1), (1, 1))
+    before = pads.top, pads.left
+    x, other = (np.asarray(arrays[name], np.float64) for name in list(arrays)[:2])
+    if call.op == "conv2d_wgrad":
+        return winograd.wgrad_bound(x, other, wanted, before, outputs)
+    if call.op == "conv2d_dgrad":
+        other = other[::-1, ::-1].swapaxes(2, 3)
+        before = 2 - pads.top, 2 - pads.left
+    error = winograd.bound(x, other, wanted, before, outputs)
+    return activation_bound(wanted, error, call.options.get("activation"))
+
+
 _VIEWS = (
     ConvCase(2, 6, 7, 16, 33, padding="same"),
     ConvCase(2, 7, 6, 3, 5, r=2, strides=(2, 1), padding=((0, 1), (2, 0))),
@@ -39,8 +68,10 @@ _VIEWS = (
     ConvCase(2, 4, 5, 64, 32, r=1, s=1),
 )
 
+_WINOGRAD = tuple(call for case in cases.WINOGRAD for call in winograd_calls(case))
+
 SUITE = Suite(
-    every=tuple(call for case in cases.CONV for call in conv_calls(case)),
-    views=tuple(call for case in _VIEWS for call in conv_calls(case)),
-    parallel=tuple(call for case in cases.CONV_PARALLEL for call in conv_calls(case)),
+    every=(*(call for case in cases.CONV for call in conv_calls(case)), *_WINOGRAD),
+    views=(*(call for case in _VIEWS for call in conv_calls(case)), *_WINOGRAD[:5]),
+    parallel=(*(call for case in cases.CONV_PARALLEL for call in conv_calls(case)), *_WINOGRAD[-15:]),
 )

@@ -34,6 +34,7 @@ from fastcnn.testing.cases.conv import (
     CONV_FULL,
     CONV_PARALLEL,
     CONV_SUITE,
+    WINOGRAD,
 )
 from fastcnn.testing.cases.conv_nd import (
     CONV_ND,
@@ -135,6 +136,7 @@ __all__ = [
     "ROW_NORM",
     "ROW_NORM_PARALLEL",
     "UPSAMPLING",
+    "WINOGRAD",
     "ZERO_PADDING",
     "AdaptivePoolCase",
     "ConcatenateCase",

@@ -123,6 +123,22 @@ CONV_PARALLEL: tuple[ConvCase, ...] = (
     ConvCase(9, 14, 14, 128, 64, r=1, s=1),
 )
 
+# 3x3 filters that Winograd's kernels take, with tiles, channels and filters that fill nothing.
+WINOGRAD: tuple[ConvCase, ...] = (
+    ConvCase(2, 13, 14, 33, 34, padding="same"),
+    ConvCase(1, 15, 13, 48, 33, padding=1),
+    ConvCase(3, 13, 14, 24, 65),
+    ConvCase(2, 12, 15, 40, 40, padding=((0, 2), (1, 0))),
+    ConvCase(2, 11, 12, 32, 32, padding=2),
+    # Outputs that see nothing but zeros; its gradient leaves out pixels of dy.
+    ConvCase(2, 11, 12, 32, 48, padding=((3, 4), (3, 3))),
+    # Filters so large that the team shares the tiles, forward and backward.
+    ConvCase(1, 12, 10, 300, 33, padding="same"),
+    ConvCase(2, 9, 12, 40, 260, padding="same"),
+    # Parts of an image, and several blocks of output channels.
+    ConvCase(2, 30, 29, 32, 130, padding="same"),
+)
+
 CONV_SUITE: tuple[ConvCase, ...] = (
     ConvCase(128, 28, 28, 1, 6, r=5, s=5, padding=2, name="lenet1"),
     ConvCase(128, 14, 14, 6, 16, r=5, s=5, name="lenet2"),

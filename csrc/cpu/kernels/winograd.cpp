@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// See winograd.h for the formula. A transform is two passes of the same short sums, over columns and over
+// rows of the tile; between them the points are on the stack.
+#include "winograd.h"
+
+#include "vec.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+struct F2 {
+  static constexpr int kOutputs = 2, kPoints = 4;
+  FASTCNN_INLINE void input(const Vec* x, Vec* v) {
+    v[0] = x[0] - x[2];
+    v[1] = x[1] + x[2];
+    v[2] = x[2] - x[1];
+    v[3] = x[3] - x[1];
+  }
+  FASTCNN_INLINE void filter(const Vec* w, Vec* u) {
+    const Vec half = broadcast(0.5f), even = half * (w[0] + w[2]), odd = half * w[1];
+    u[0] = w[0];
+    u[1] = even + odd;
+    u[2] = even - odd;
+    u[3] = w[2];
+  }
+  FASTCNN_INLINE void output(const Vec* m, Vec* y) {
+    y[0] = m[0] + m[1] + m[2];
+    y[1] = m[1] - m[2] + m[3];
+  }
+  FASTCNN_INLINE void gradient(const Vec* y, Vec* w) {
+    w[0] = y[0];
+    w[1] = y[0] + y[1];
+    w[2] = y[0] - y[1];
+    w[3] = y[1];
+  }
+  FASTCNN_INLINE void filter_gradient(const Vec* d, Vec* w) {
+    const Vec half = broadcast(0.5f), even = half * (d[1] + d[2]);
+    w[0] = d[0] + even;
+    w[1] = half * (d[1] - d[2]);
+    w[2] = even + d[3];
+  }
+};
+
+struct F4 {
+  static constexpr int kOutputs = 4, kPoints = 6;
+  FASTCNN_INLINE void input(const Vec* x, Vec* v) {
+    const Vec half = broadcast(0.5f), two = broadcast(2.0f), more = broadcast(1.5f), most = broadcast(2.5f);
+    const Vec even = x[4] - x[2], odd = x[3] - x[1];
+    v[0] = fma(more, odd, x[0] - x[2] + even);
+    v[1] = fma(half, x[2], x[4]) + fma(most, x[3], -x[1]);
+    v[2] = fma(-most, x[2], x[4]) + fma(half, x[3], x[1]);
+    v[3] = fma(two, odd, even);
+    v[4] = fma(-half, odd, even);
+    v[5] = fma(more, even, x[5] - x[3] - odd);
+  }
+  FASTCNN_INLINE void filter(const Vec* w, Vec* u) {
+    const Vec third = broadcast(1.0f / 3.0f), fifteenth = broadcast(1.0f / 15.0f);
+    const Vec two = broadcast(2.0f), four = broadcast(4.0f);
+    const Vec sum = w[0] + w[2];
+    u[0] = w[0];
+    u[1] = third * (sum + w[1]);
+    u[2] = third * (w[1] - sum);
+    u[3] = -four * fifteenth * (fma(four, w[0], w[2]) + two * w[1]);
+    u[4] = fifteenth * (fma(four, w[2], w[0]) - two * w[1]);
+    u[5] = w[2];
+  }
+  FASTCNN_INLINE void output(const Vec* m, Vec* y) {
+    const Vec sum = m[1] + m[2], difference = m[1] - m[2];
+    y[0] = (m[0] + sum) + (m[3] + m[4]);
+    y[1] = fma(broadcast(0.5f), m[3], fma(broadcast(-2.0f), m[4], difference));
+    y[2] = fma(broadcast(0.25f), m[3], fma(broadcast(4.0f), m[4], sum));
+    y[3] = fma(broadcast(0.125f), m[3], fma(broadcast(-8.0f), m[4], difference + m[5]));
+  }
+};
+
+// Of x: edge pixels to edge points.
+template <class F>
+struct OfInput {
+  static constexpr int kPixels = F::kPoints, kPoints = F::kPoints;
+  FASTCNN_INLINE void transform(const Vec* x, Vec* v) { F::input(x, v); }
+};
+// Of the gradient of an output: m pixels to edge points.
+template <class F>
+struct OfGradient {
+  static constexpr int kPixels = F::kOutputs, kPoints = F::kPoints;
+  FASTCNN_INLINE void transform(const Vec* x, Vec* v) { F::gradient(x, v); }
+};
+
+// read(row, column) of the tile to v.
+template <class F, class Read>
+FASTCNN_INLINE void to_points(Read read, float* v, int64_t plane) {
+  constexpr int N = F::kPixels, A = F::kPoints;
+  Vec columns[A][N];
+  FASTCNN_UNROLL for (int s = 0; s < N; ++s) {
+    Vec x[N], out[A];
+    FASTCNN_UNROLL for (int r = 0; r < N; ++r) x[r] = read(r, s);
+    F::transform(x, out);
+    FASTCNN_UNROLL for (int i = 0; i < A; ++i) columns[i][s] = out[i];
+  }
+  FASTCNN_UNROLL for (int i = 0; i < A; ++i) {
+    Vec out[A];
+    F::transform(columns[i], out);
+    FASTCNN_UNROLL for (int j = 0; j < A; ++j) store(v + (i * A + j) * plane, out[j]);
+  }
+}
+
+template <class F>
+void tile_to_points(const InputTile& t) {
+  constexpr int N = F::kPixels;
+  const int64_t whole = t.channels / kLanes * kLanes;
+  const int tail = static_cast<int>(t.channels - whole);
+  const bool inside = t.row_begin == 0 && t.col_begin == 0 && t.row_end == N && t.col_end == N;
+  if (inside) {
+    for (int64_t c = 0; c < whole; c += kLanes) {
+      const float* x = t.x + c;
+      to_points<F>([&](int r, int s) { return load(x + r * t.x_row + s * t.x_col); }, t.v + c, t.v_plane);
+    }
+    if (!tail) return;
+  }
+  // A table of pixels costs a load more for each; only tiles at the border need it.
+  const float* pixel[N][N];
+  for (int r = 0; r < N; ++r)
+    for (int s = 0; s < N; ++s) {
+      const bool in = r >= t.row_begin && r < t.row_end && s >= t.col_begin && s < t.col_end;
+      pixel[r][s] = in ? t.x + r * t.x_row + s * t.x_col : t.zeros;
+    }
+  if (!inside)
+    for (int64_t c = 0; c < whole; c += kLanes)
+      to_points<F>([&](int r, int s) { return load(pixel[r][s] + c); }, t.v + c, t.v_plane);
+  if (tail)
+    to_points<F>([&](int r, int s) { return load_n(pixel[r][s] + whole, tail); }, t.v + whole, t.v_plane);
+}
+
+// `lanes`: how many lanes of the vector are written.
+template <class F>
+FASTCNN_INLINE void transform_output(const OutputTile& t, int64_t k, int lanes) {
+  constexpr int A = F::kPoints, M = F::kOutputs;
+  const float* m = t.m + k;
+  Vec columns[M][A];
+  FASTCNN_UNROLL for (int s = 0; s < A; ++s) {
+    Vec x[A], out[M];
+    FASTCNN_UNROLL for (int r = 0; r < A; ++r) x[r] = load(m + (r * A + s) * t.m_plane);
+    F::output(x, out);
+    FASTCNN_UNROLL for (int i = 0; i < M; ++i) columns[i][s] = out[i];
+  }
+  const auto read = [lanes](const float* p) { return lanes == kLanes ? load(p) : load_n(p, lanes); };
+  const Vec bias = t.bias ? read(t.bias + k) : Vec{};
+  const Vec least = t.relu ? Vec{} : broadcast(-__builtin_inff());
+  FASTCNN_UNROLL for (int i = 0; i < M; ++i) {
+    if (i >= t.rows) return;
+    Vec y[M];
+    F::output(columns[i], y);
+    FASTCNN_UNROLL for (int j = 0; j < M; ++j) {
+      if (j >= t.cols) break;
+      const int64_t at = i * t.y_row + j * t.y_col + k;
+      Vec value = y[j] + bias;
+      value = value < least ? least : value;
+      if (t.mask) value = read(t.mask + at) <= Vec{} ? Vec{} : value;
+      if (lanes == kLanes)
+        store(t.y + at, value);
+      else
+        store_n(t.y + at, value, lanes);
+    }
+  }
+}
+
+template <class F>
+void output(const OutputTile& t) {
+  const int64_t whole = t.channels / kLanes * kLanes;
+  for (int64_t k = 0; k < whole; k += kLanes) transform_output<F>(t, k, kLanes);
+  if (whole < t.channels) transform_output<F>(t, whole, static_cast<int>(t.channels - whole));
+}
+
+template <class F>
+void filter(const FilterTiles& t) {
+  constexpr int A = F::kPoints;
+  for (int64_t i = 0; i < t.count; i += kLanes) {
+    Vec columns[A][3];
+    FASTCNN_UNROLL for (int s = 0; s < 3; ++s) {
+      Vec w[3], out[A];
+      FASTCNN_UNROLL for (int r = 0; r < 3; ++r) w[r] = load(t.w + (r * 3 + s) * t.count + i);
+      F::filter(w, out);
+      FASTCNN_UNROLL for (int r = 0; r < A; ++r) columns[r][s] = out[r];
+    }
+    FASTCNN_UNROLL for (int r = 0; r < A; ++r) {
+      Vec out[A];
+      F::filter(columns[r], out);
+      FASTCNN_UNROLL for (int s = 0; s < A; ++s) store(t.u + (r * A + s) * t.u_plane + i, out[s]);
+    }
+  }
+}
+
+template <class F>
+void filter_gradient(const FilterGradient& t) {
+  constexpr int A = F::kPoints;
+  for (int64_t i = 0; i < t.count; i += kLanes) {
+    Vec columns[3][A];
+    FASTCNN_UNROLL for (int s = 0; s < A; ++s) {
+      Vec d[A], out[3];
+      FASTCNN_UNROLL for (int r = 0; r < A; ++r) {
+        const float* from = t.d + (r * A + s) * t.d_plane + i;
+        d[r] = load(from);
+        for (int64_t p = 1; p < t.parts; ++p) d[r] = d[r] + load(from + p * t.d_part);
+      }
+      F::filter_gradient(d, out);
+      FASTCNN_UNROLL for (int r = 0; r < 3; ++r) columns[r][s] = out[r];
+    }
+    const int lanes = t.count - i < kLanes ? static_cast<int>(t.count - i) : kLanes;
+    FASTCNN_UNROLL for (int r = 0; r < 3; ++r) {
+      Vec out[3];
+      F::filter_gradient(columns[r], out);
+      FASTCNN_UNROLL for (int s = 0; s < 3; ++s) {
+        float* to = t.dw + (r * 3 + s) * t.dw_tap + i;
+        if (lanes == kLanes)
+          store(to, out[s]);
+        else
+          store_n(to, out[s], lanes);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+extern const WinogradKernels winograd_kernels;
+const WinogradKernels winograd_kernels = {{tile_to_points<OfInput<F2>>, tile_to_points<OfInput<F4>>},
+                                          {tile_to_points<OfGradient<F2>>},
+                                          {filter_gradient<F2>},
+                                          {output<F2>, output<F4>},
+                                          {filter<F2>, filter<F4>}};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn

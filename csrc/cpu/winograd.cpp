@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+// Winograd convolution of 3x3 filters with stride 1, channels-last: fprop, and dgrad as fprop of dy with the
+// filters turned round. kernels/winograd.h has the formula.
+//
+//   U[K block][point][panel][C][lanes]   transformed filters
+//   V[point][tile][C]                    transformed input of some tiles
+//   M[point][tile][K block] = V U        its products, point by point
+//
+// Never is all of V or M in memory: a task takes so few tiles that both stay in its L2 cache. Where the
+// filters are so large that each task would stream them past its few tiles, the team shares V of many tiles
+// and splits them by output channels. Each output is the same chain of operations in any blocking.
+#include "winograd.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace {
+
+// The blocking, from the shape alone.
+struct Winograd : Correlation, Tiling {
+  int32_t shared;                // V is the team's and U a task's own; else the other way round
+  int64_t channels;              // of a tile in V: in_c in whole vectors
+  int64_t panel, panels;         // columns of a panel of U
+  int64_t block_panels, blocks;  // K blocks
+  int64_t strip;                 // rows of a register tile
+  int64_t part, parts;           // tiles in V at a time
+};
+
+// Bytes of a task's blocks: half an L2 cache of 1 MB and a little more, since U only streams past; and of
+// what the team shares, in L3.
+constexpr int64_t kPartBytes = 640 << 10, kFilterBytes = 6 << 20, kSharedBytes = 8 << 20;
+
+Winograd plan(const Conv2dShape& v, bool dgrad, Order order) {
+  const TileKernels& kernel = *kernels().tile;
+  Winograd d = {};
+  static_cast<Correlation&>(d) = correlation(v, dgrad);
+  static_cast<Tiling&>(d) = tiling(order, d.n, d.out_h, d.out_w);
+  d.channels = round_up(d.in_c, kernel.lanes);
+  d.panel = kernel.lanes * std::min<int64_t>(kernel.vectors, ceil_div(d.out_c, kernel.lanes));
+  d.panels = ceil_div(d.out_c, d.panel);
+  d.strip = kernel.max_rows[d.panel / kernel.lanes];
+
+  // Parts of four register tiles at least (two cost a fifth of 16 channels), of more while there are enough of
+  // them for a large team.
+  const int64_t tile_bytes = d.points * d.channels * 4, panel_bytes = d.points * d.in_c * d.panel * 4;
+  const int64_t strips = ceil_div(d.tiles, d.strip);
+  const int64_t most = kPartBytes / tile_bytes / d.strip;
+  d.part = std::max<int64_t>(4, std::min(most, ceil_div(strips, kTasks)));
+  const int64_t few = 8;
+  d.shared = most < 4 || panel_bytes * d.panels > kFilterBytes ||
+             (ceil_div(strips, d.part) < few && d.panels > ceil_div(strips, d.part));
+  if (d.shared) d.part = std::max<int64_t>(2, std::min(strips, kSharedBytes / tile_bytes / d.strip));
+  const int64_t wide = d.shared ? std::min(kPartBytes / panel_bytes, d.panels / few) : 64 / d.panel;
+  d.block_panels = std::min(d.panels, std::max<int64_t>(1, wide));
+  d.blocks = ceil_div(d.panels, d.block_panels);
+  d.part *= d.strip;
+  d.parts = ceil_div(d.tiles, d.part);
+  return d;
+}
+
+// Costs in clocks of a core that begins two vector operations in each, as measured on AVX2 (Zen 4).
+//
+//   direct    N P Q 9 C [K] / 2 + 30 register tiles
+//   Winograd  points (T C [K] / 2 + 30 register tiles)     products
+//             + input T [C] + output T [K] + filter C [K]  transforms
+//
+// with T tiles in all and [] for vectors. The transforms of F(4) have more points than registers and
+// cost what their memory does; those of filters are done in each part where V is shared.
+struct TransformClocks {
+  double input, output, filter;
+};
+constexpr TransformClocks kTransform[2] = {{40, 60, 110}, {240, 190, 160}};
+constexpr double kRegisterTile = 30;
+
+double vectors(int64_t channels) { return static_cast<double>(ceil_div(channels, kernels().tile->lanes)); }
+
+double winograd_clocks(const Winograd& d) {
+  const double tiles = static_cast<double>(d.tiles), in = vectors(d.in_c), out = vectors(d.out_c);
+  const double register_tiles = static_cast<double>(ceil_div(d.tiles, d.strip) * d.panels);
+  const TransformClocks& each = kTransform[d.order];
+  return d.points * (tiles * d.in_c * out / 2 + kRegisterTile * register_tiles) + each.input * tiles * in +
+         each.output * tiles * out + each.filter * d.in_c * out * (d.shared ? d.parts : 1);
+}
+
+double direct_clocks(const Winograd& d) {
+  const double rows = static_cast<double>(d.n * d.out_h);
+  const double register_tiles = rows * ceil_div(d.out_w, d.strip) * d.panels;
+  return rows * d.out_w * 9 * d.in_c * vectors(d.out_c) / 2 + kRegisterTile * register_tiles;
+}
+
+int64_t u_plane(const Winograd& d) { return plane_floats(d.block_panels * d.in_c * d.panel); }
+int64_t v_plane(const Winograd& d) { return plane_floats(d.part * d.channels); }
+int64_t m_row(const Winograd& d) { return d.block_panels * d.panel; }
+int64_t m_plane(const Winograd& d) { return plane_floats(d.part * m_row(d)); }
+int64_t u_floats(const Winograd& d) { return d.points * u_plane(d); }  // of a block
+int64_t v_floats(const Winograd& d) { return d.points * v_plane(d); }
+int64_t zeros_floats(const Winograd& d) { return round_up(d.channels, 16); }
+int64_t packed_floats(const Winograd& d) { return round_up(9 * d.in_c * d.panel, 16); }
+
+// Workspace: U of all blocks, or V. Scratch: zeros, one panel of filters, then M and V, or M and U.
+size_t workspace_bytes(const Winograd& d) {
+  return float_bytes(d.shared ? v_floats(d) : d.blocks * u_floats(d));
+}
+size_t scratch_bytes(const Winograd& d) {
+  return float_bytes(zeros_floats(d) + packed_floats(d) + d.points * m_plane(d) +
+                     (d.shared ? u_floats(d) : v_floats(d)));
+}
+
+void prepare(Prepared* out, const Conv2dShape& v, bool dgrad, Order order) {
+  const Winograd d = state<Winograd>(out) = plan(v, dgrad, order);
+  out->flops = conv_flops(v), out->bytes = conv_bytes(v);
+  out->parallel = out->flops > kParallelFlops;
+  out->workspace_bytes = workspace_bytes(d);
+  out->scratch_bytes = scratch_bytes(d);
+}
+
+struct Arguments {
+  const float *x, *w, *bias, *mask;
+  float* y;
+  int32_t relu;
+};
+
+// Panel i of the filters to its place in a block, its taps in the order in which the input meets them.
+void transform_filters(const Winograd& d, const float* w, int64_t i, float* packed, float* u) {
+  const Axis h = axis_h(d, 0), s = axis_w(d, 0);
+  const int64_t first = i * d.panel, cols = std::min(d.panel, d.out_c - first);
+  for (int64_t r = 0; r < 3; ++r)
+    for (int64_t q = 0; q < 3; ++q) {
+      const int64_t tap = (h.filter + r * h.filter_step) * d.filter_w + s.filter + q * s.filter_step;
+      kernels().tile->pack({w + tap * d.weight_tap + first * d.weight_out, d.weight_in, d.weight_out, d.in_c,
+                            static_cast<int32_t>(cols), static_cast<int32_t>(d.panel)},
+                           packed + (r * 3 + q) * d.in_c * d.panel);
+    }
+  kernels().winograd->filter[d.order]({packed, u, d.in_c * d.panel, u_plane(d)});
+}
+
+// Tiles of a part, which ends where a register tile ends.
+Range strips_of(const Winograd& d, int64_t part) {
+  const Range strips = part_of(ceil_div(d.tiles, d.strip), d.parts, part);
+  return {strips.begin * d.strip, std::min(d.tiles, strips.end * d.strip)};
+}
+
+// Panels of a block.
+Range panels_of(const Winograd& d, int64_t block) {
+  return {block * d.block_panels, std::min(d.panels, (block + 1) * d.block_panels)};
+}
+
+// M = V U for `tiles` rows of V and the panels of a block of U.
+void multiply(const Winograd& d, const float* v, const float* u, Range panels, int64_t tiles, float* m) {
+  Tile t = {};
+  t.taps_h = t.taps_w = 1, t.depth = d.in_c;
+  t.a_step = 1, t.a_row = d.channels, t.a_group = 3 * t.a_row;
+  t.b_step = d.panel, t.y_row = m_row(d);
+  for (int64_t point = 0; point < d.points; ++point)
+    for (int64_t i = panels.begin; i < panels.end; ++i) {
+      t.a = v + point * v_plane(d);
+      t.b = u + point * u_plane(d) + (i - panels.begin) * d.in_c * d.panel;
+      t.y = m + point * m_plane(d) + (i - panels.begin) * d.panel;
+      // Whole vectors: the last panel may have fewer.
+      const int64_t cols = std::min(d.panel, round_up(d.out_c, kernels().tile->lanes) - i * d.panel);
+      kernels().tile->strip(t, tiles, static_cast<int>(cols), kernels().tile->max_rows[1]);
+    }
+}
+
+void transform_output(const Winograd& d, const Arguments& to, const float* m, Range tiles, int64_t block) {
+  const int64_t first = block * m_row(d);
+  OutputTile t = {};
+  t.m_plane = m_plane(d), t.y_row = d.out_w * d.out_c, t.y_col = d.out_c;
+  t.channels = std::min(m_row(d), d.out_c - first);
+  t.bias = to.bias ? to.bias + first : nullptr;
+  t.relu = to.relu;
+  for (int64_t i = tiles.begin; i < tiles.end; ++i) {
+    const Place at = place_of(d, i);
+    const int64_t out = ((at.n * d.out_h + at.p) * d.out_w + at.q) * d.out_c + first;
+    t.y = to.y + out, t.mask = to.mask ? to.mask + out : nullptr;
+    t.rows = static_cast<int32_t>(std::min(d.outputs, d.out_h - at.p));
+    t.cols = static_cast<int32_t>(std::min(d.outputs, d.out_w - at.q));
+    t.m = m + (i - tiles.begin) * m_row(d);
+    kernels().winograd->output[d.order](t);
+  }
+}
+
+void run(const Winograd& d, const Arguments& to, Context& context) {
+  Member& me = *context.member;
+  float* const workspace = static_cast<float*>(context.workspace);
+  float* const zeros = static_cast<float*>(me.scratch(scratch_bytes(d)));
+  float* const packed = zeros + zeros_floats(d);
+  float* const m = packed + packed_floats(d);
+  float* const own = m + d.points * m_plane(d);
+  std::fill(zeros, packed, 0.0f);
+  const Tiled x = {to.x, d.in_h, d.in_w, d.in_c, d.in_c, d.low_h, d.low_w, d.edge, zeros};
+  const auto transform_input = [&](Range tiles, float* v) {
+    transform_tiles(kernels().winograd->input[d.order], d, x, tiles, {v, d.channels, v_plane(d)});
+  };
+
+  const auto transform_block = [&](int64_t block, float* u) {
+    const Range panels = panels_of(d, block);
+    for (int64_t i = panels.begin; i < panels.end; ++i)
+      transform_filters(d, to.w, i, packed, u + (i - panels.begin) * d.in_c * d.panel);
+  };
+  const auto multiply_block = [&](int64_t block, Range tiles, const float* v, const float* u) {
+    multiply(d, v, u, panels_of(d, block), tiles.end - tiles.begin, m);
+    transform_output(d, to, m, tiles, block);
+  };
+
+  if (!d.shared) {
+    parallel_for(me, d.blocks, [&](int64_t i) { transform_block(i, workspace + i * u_floats(d)); });
+    return parallel_for(me, d.parts, [&](int64_t part) {
+      const Range tiles = strips_of(d, part);
+      transform_input(tiles, own);
+      for (int64_t block = 0; block < d.blocks; ++block)
+        multiply_block(block, tiles, own, workspace + block * u_floats(d));
+    });
+  }
+  for (int64_t part = 0; part < d.parts; ++part) {
+    const Range tiles = strips_of(d, part);
+    parallel_for(me, tiles.end - tiles.begin, [&](int64_t i) {
+      transform_input({tiles.begin + i, tiles.begin + i + 1}, workspace + i * d.channels);
+    });
+    parallel_for(me, d.blocks, [&](int64_t block) {
+      transform_block(block, own);
+      multiply_block(block, tiles, workspace, own);
+    });
+  }
+}
+
+bool chosen(const OpDescriptor& op, const Conv2dShape& v, bool dgrad, Order order) {
+  if (!fits_winograd(v) || op.math == Math::kStrict || (order == kF4 && op.math != Math::kFast)) return false;
+  const Winograd d = plan(v, dgrad, order);
+  const double clocks = winograd_clocks(d);
+  // What the model cannot see is worth 5 %.
+  if (clocks > 0.95 * direct_clocks(d)) return false;
+  return order == kF2 || clocks < winograd_clocks(plan(v, dgrad, kF2));
+}
+
+void run_fprop(const Prepared& p, const Operands& x, Context& context) {
+  const Epilogue& e = p.op.epilogue;
+  const Conv2dShape& v = p.op.conv2d_fprop;
+  const Arguments to = {input(x, 0), input(x, 1),  e.bias ? input(x, 2) : nullptr,
+                        nullptr,     output(x, 0), e.activation == Activation::kRelu};
+  run(state<Winograd>(p), to, context);
+  finish_activation(context, e.activation, to.y, v.n * v.p * v.q * v.k);
+}
+
+void run_dgrad(const Prepared& p, const Operands& x, Context& context) {
+  const Epilogue& e = p.op.epilogue;
+  const Conv2dShape& v = p.op.conv2d_dgrad;
+  const Arguments to = {input(x, 0),
+                        input(x, 1),
+                        e.bias ? input(x, 3) : nullptr,
+                        e.relu_mask ? input(x, 2) : nullptr,
+                        output(x, 0),
+                        e.activation == Activation::kRelu};
+  run(state<Winograd>(p), to, context);
+  finish_activation(context, e.activation, to.y, v.n * v.h * v.w * v.c);
+}
+
+}  // namespace
+
+bool supports_conv2d_fprop_winograd2(const OpDescriptor& op) {
+  return chosen(op, op.conv2d_fprop, false, kF2);
+}
+void prepare_conv2d_fprop_winograd2(Prepared* p) { prepare(p, p->op.conv2d_fprop, false, kF2); }
+void run_conv2d_fprop_winograd2(const Prepared& p, const Operands& x, Context& c) { run_fprop(p, x, c); }
+
+bool supports_conv2d_fprop_winograd4(const OpDescriptor& op) {
+  return chosen(op, op.conv2d_fprop, false, kF4);
+}
+void prepare_conv2d_fprop_winograd4(Prepared* p) { prepare(p, p->op.conv2d_fprop, false, kF4); }
+void run_conv2d_fprop_winograd4(const Prepared& p, const Operands& x, Context& c) { run_fprop(p, x, c); }
+
+bool supports_conv2d_dgrad_winograd2(const OpDescriptor& op) {
+  return chosen(op, op.conv2d_dgrad, true, kF2);
+}
+void prepare_conv2d_dgrad_winograd2(Prepared* p) { prepare(p, p->op.conv2d_dgrad, true, kF2); }
+void run_conv2d_dgrad_winograd2(const Prepared& p, const Operands& x, Context& c) { run_dgrad(p, x, c); }
+
+bool supports_conv2d_dgrad_winograd4(const OpDescriptor& op) {
+  return chosen(op, op.conv2d_dgrad, true, kF4);
+}
+void prepare_conv2d_dgrad_winograd4(Prepared* p) { prepare(p, p->op.conv2d_dgrad, true, kF4); }
+void run_conv2d_dgrad_winograd4(const Prepared& p, const Operands& x, Context& c) { run_dgrad(p, x, c); }
+
+}  // namespace cpu
+}  // namespace fastcnn

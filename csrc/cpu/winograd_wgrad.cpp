@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weight gradient of 3x3 filters with stride 1 by Winograd's F(2,3) turned round: with V and W the transforms
+// of tiles of x and dy (kernels/winograd.h),
+//
+//   D[point][c][k] = sum over tiles of V[point][tile][c] W[point][tile][k],   dw = G' D G.
+//
+// A task has some channels, some output channels and a chunk of the tiles, so that a block of V and W and all
+// of its D stay in its L2 cache. Chunks are cut by shape alone and added in order at the end.
+#include "winograd.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace {
+
+// The blocking, from the shape alone.
+struct WinogradWgrad : Tiling {
+  int64_t c, k, panel;
+  int64_t c_part, k_part, c_parts, k_parts;  // channels of a task: whole vectors
+  int64_t block, blocks, chunks;             // tiles of a block
+};
+
+// V and W of a block.
+constexpr int64_t kBlockBytes = 512 << 10;
+constexpr int64_t kPartChannels = 64;
+
+WinogradWgrad plan(const Conv2dShape& v) {
+  const TileKernels& kernel = *kernels().tile;
+  WinogradWgrad d = {};
+  static_cast<Tiling&>(d) = tiling(kF2, v.n, v.p, v.q);
+  d.c = v.c, d.k = v.k;
+  const auto part = [&kernel](int64_t channels, int64_t* parts) {
+    *parts = ceil_div(channels, kPartChannels);
+    return round_up(ceil_div(channels, *parts), kernel.lanes);
+  };
+  d.c_part = part(d.c, &d.c_parts), d.k_part = part(d.k, &d.k_parts);
+  d.panel = std::min<int64_t>(kernel.lanes * kernel.vectors, d.k_part);
+  d.block = std::min<int64_t>(96, kBlockBytes / (4 * d.points * (d.c_part + d.k_part)));
+  // A chunk costs another pass over D: not fewer than 128 tiles for it.
+  const int64_t wanted = std::min<int64_t>(16, tasks_for(conv_flops(v)));
+  const int64_t most = std::min(d.tiles / 128, (8 << 20) / (d.points * d.c * d.k));
+  d.chunks = std::max<int64_t>(1, std::min(most, ceil_div(wanted, d.c_parts * d.k_parts)));
+  d.blocks = ceil_div(d.tiles, std::min(d.block, ceil_div(d.tiles, d.chunks)));
+  d.block = ceil_div(d.tiles, d.blocks);
+  return d;
+}
+
+// Of a task; D of all tasks lie [chunk][k part][c part].
+int64_t v_plane(const WinogradWgrad& d) { return plane_floats(d.block * d.c_part); }
+int64_t w_plane(const WinogradWgrad& d) { return plane_floats(d.block * d.k_part); }
+int64_t d_plane(const WinogradWgrad& d) { return plane_floats(d.c_part * d.k_part); }
+int64_t d_floats(const WinogradWgrad& d) { return d.points * d_plane(d); }
+int64_t zeros_floats(const WinogradWgrad& d) { return round_up(std::max(d.c_part, d.k_part), 16); }
+size_t scratch_bytes(const WinogradWgrad& d) {
+  return float_bytes(zeros_floats(d) + d.points * (v_plane(d) + w_plane(d)));
+}
+
+Range channels_of(int64_t channels, int64_t part, int64_t i) {
+  return {i * part, std::min(channels, (i + 1) * part)};
+}
+
+// Costs as in winograd.cpp. A register tile reads what it adds to; the last transform takes D from L3.
+//
+//   direct    N P Q 9 C [K] / 2 / 0.83
+//   Winograd  points (T C [K] / 2 + 45 register tiles)          products
+//             + 40 T [C] k_parts + 35 T [K] c_parts             transforms of x and dy
+//             + C [K] (60 + 2 points chunks)                    dw
+double winograd_clocks(const WinogradWgrad& d) {
+  const TileKernels& kernel = *kernels().tile;
+  const double tiles = static_cast<double>(d.tiles);
+  const double in = ceil_div(d.c, kernel.lanes), out = ceil_div(d.k, kernel.lanes);
+  const double register_tiles = 1.0 * d.c_parts *
+                                ceil_div(d.c_part, kernel.max_rows[d.panel / kernel.lanes]) * d.k_parts *
+                                ceil_div(d.k_part, d.panel) * d.blocks;
+  return d.points * (tiles * d.c * out / 2 + 45 * register_tiles) +
+         tiles * (40 * in * d.k_parts + 35 * out * d.c_parts) + d.c * out * (60 + 2.0 * d.points * d.chunks);
+}
+
+double direct_clocks(const Conv2dShape& v) {
+  return 1.0 * v.n * v.p * v.q * 9 * v.c * ceil_div(v.k, kernels().tile->lanes) / 2 / 0.83;
+}
+
+struct Task {
+  int64_t chunk, c_part, k_part;
+};
+
+void run_task(const WinogradWgrad& d, const Conv2dShape& v, const float* x, const float* dy, const Task& task,
+              float* sums, float* scratch) {
+  const TileKernels& kernel = *kernels().tile;
+  const Range c = channels_of(d.c, d.c_part, task.c_part), k = channels_of(d.k, d.k_part, task.k_part);
+  float* const zeros = scratch;
+  float* const vs = zeros + zeros_floats(d);
+  float* const ws = vs + d.points * v_plane(d);
+  std::fill(zeros, vs, 0.0f);
+  const Tiled input = {x + c.begin, v.h, v.w, v.c, c.end - c.begin, -v.pad_top, -v.pad_left, d.edge, zeros};
+  const Tiled gradient = {dy + k.begin, v.p, v.q, v.k, k.end - k.begin, 0, 0, d.outputs, zeros};
+  const Range blocks = part_of(d.blocks, d.chunks, task.chunk);
+  Tile t = {};
+  t.taps_h = t.taps_w = 1;
+  t.a_step = d.c_part, t.a_row = 1, t.a_group = 3;
+  t.b_step = d.k_part, t.y_row = d.k_part;
+  for (int64_t b = blocks.begin; b < blocks.end; ++b) {
+    const Range tiles = {b * d.block, std::min(d.tiles, (b + 1) * d.block)};
+    transform_tiles(kernels().winograd->input[d.order], d, input, tiles, {vs, d.c_part, v_plane(d)});
+    transform_tiles(kernels().winograd->gradient[d.order], d, gradient, tiles, {ws, d.k_part, w_plane(d)});
+    t.depth = tiles.end - tiles.begin;
+    t.accumulate = b > blocks.begin;
+    for (int64_t point = 0; point < d.points; ++point)
+      for (int64_t j = 0; j < k.end - k.begin; j += d.panel) {
+        t.a = vs + point * v_plane(d);
+        t.b = ws + point * w_plane(d) + j;
+        t.y = sums + point * d_plane(d) + j;
+        const int cols = static_cast<int>(std::min(d.panel, d.k_part - j));
+        kernel.strip(t, c.end - c.begin, cols, kernel.max_rows[cols / kernel.lanes]);
+      }
+  }
+}
+
+void run(const WinogradWgrad& d, const Conv2dShape& v, const Operands& operands, Context& context) {
+  Member& me = *context.member;
+  float* const sums = static_cast<float*>(context.workspace);
+  const int64_t parts = d.c_parts * d.k_parts;
+  parallel_for(me, d.chunks * parts, [&](int64_t i) {
+    const Task task = {i / parts, i % d.c_parts, i % parts / d.c_parts};
+    run_task(d, v, input(operands, 0), input(operands, 1), task, sums + i * d_floats(d),
+             static_cast<float*>(me.scratch(scratch_bytes(d))));
+  });
+  float* const dw = output(operands, 0);
+  parallel_for(me, d.c * d.k_parts, [&](int64_t i) {
+    const int64_t c = i / d.k_parts, part = i % d.k_parts;
+    const Range k = channels_of(d.k, d.k_part, part);
+    FilterGradient g = {};
+    g.d = sums + (part * d.c_parts + c / d.c_part) * d_floats(d) + c % d.c_part * d.k_part;
+    g.d_plane = d_plane(d), g.d_part = parts * d_floats(d), g.parts = d.chunks;
+    g.dw = dw + c * d.k + k.begin, g.dw_tap = d.c * d.k, g.count = k.end - k.begin;
+    kernels().winograd->filter_gradient[d.order](g);
+  });
+}
+
+}  // namespace
+
+bool supports_conv2d_wgrad_winograd2(const OpDescriptor& op) {
+  const Conv2dShape& v = op.conv2d_wgrad;
+  return op.math != Math::kStrict && fits_winograd(v) && winograd_clocks(plan(v)) < 0.95 * direct_clocks(v);
+}
+void prepare_conv2d_wgrad_winograd2(Prepared* p) {
+  const Conv2dShape& v = p->op.conv2d_wgrad;
+  const WinogradWgrad d = state<WinogradWgrad>(p) = plan(v);
+  p->flops = conv_flops(v), p->bytes = conv_bytes(v);
+  p->parallel = p->flops > kParallelFlops;
+  p->workspace_bytes = float_bytes(d.chunks * d.c_parts * d.k_parts * d_floats(d));
+  p->scratch_bytes = scratch_bytes(d);
+}
+void run_conv2d_wgrad_winograd2(const Prepared& p, const Operands& x, Context& context) {
+  run(state<WinogradWgrad>(p), p.op.conv2d_wgrad, x, context);
+}
+
+}  // namespace cpu
+}  // namespace fastcnn

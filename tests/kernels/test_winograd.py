@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Winograd's convolution and gradients: F(2,3) with math="default", F(4,3) with "fast", else direct."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fastcnn import Sequential, layers, ops
+from fastcnn.testing import cases, reference, winograd
+from fastcnn.testing.calls import Call, winograd_calls
+from fastcnn.testing.check import check_bound, check_exact
+from fastcnn.testing.compare import UNIT, assert_same_bits
+from fastcnn.testing.fill import integers, poisoned, reals
+
+CALLS = [call for case in cases.WINOGRAD for call in winograd_calls(case)]
+EXACT = [call for call in CALLS if call.exact]
+
+
+@pytest.mark.parametrize("call", EXACT, ids=str)
+def test_f2_is_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
+    check_exact(call, rng)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
+    check_bound(call, rng)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+@pytest.mark.parametrize("case", cases.WINOGRAD[:2], ids=str)
+def test_activation(case: cases.ConvCase, activation: str, rng: np.random.Generator) -> None:
+    for call in winograd_calls(case, activation):
+        check_bound(call, rng)
+
+
+@pytest.mark.parametrize("call", [c for c in EXACT if c.op == "conv2d"][:4], ids=str)
+def test_relu_is_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
+    check_exact(replace(call, options={**call.options, "activation": "relu"}), rng)
+
+
+def differs(call: Call, rng: np.random.Generator) -> bool:
+    """Whether other kernels compute it than with a less generous `math`: their sums round differently."""
+    less = "strict" if call.options["math"] == "default" else "default"
+    arrays = call.reals(rng)
+    return not np.array_equal(
+        call.run(arrays), replace(call, options={**call.options, "math": less}).run(arrays)
+    )
+
+
+@pytest.mark.parametrize(
+    ("op", "math"),
+    [
+        ("conv2d", "default"),
+        ("conv2d", "fast"),
+        ("conv2d_dgrad", "default"),
+        ("conv2d_dgrad", "fast"),
+        ("conv2d_wgrad", "default"),
+    ],
+)
+def test_the_cases_are_winograds(op: str, math: str, rng: np.random.Generator) -> None:
+    calls = [call for call in CALLS if call.op == op and call.options["math"] == math]
+    assert sum(differs(call, rng) for call in calls) > len(calls) / 2
+
+
+def test_strict_knows_no_winograd(rng: np.random.Generator) -> None:
+    """A pixel that an output does not see cannot make it NaN."""
+    case = cases.WINOGRAD[0]
+    x, kernel = reals(rng, case.x_shape), reals(rng, case.kernel_shape)
+    x[:, 0, 0] = np.nan
+    seen = np.zeros(case.y_shape, bool)
+    seen[:, :2, :2] = True
+    assert np.array_equal(np.isnan(ops.conv2d(x, kernel, padding="same", math="strict")), seen)
+    for math in ("default", "fast"):
+        y = ops.conv2d(x, kernel, padding="same", math=math)
+        assert np.isnan(y[seen]).all()
+        assert np.isfinite(y[:, 4:, 4:]).all(), "NaN has left its tile"
+
+
+@pytest.mark.parametrize("case", cases.WINOGRAD, ids=str)
+def test_gradients_are_adjoint(case: cases.ConvCase, rng: np.random.Generator) -> None:
+    n, p, q, k = case.y_shape
+    terms = 32 * max(n * p * q, 9 * max(case.c, k))  # sums of quarters, of numbers eight times as large
+    x, w, g = (integers(rng, shape, terms) for shape in (case.x_shape, case.kernel_shape, case.y_shape))
+    y = ops.conv2d(x, w, **case.options)
+    dx = ops.conv2d_dgrad(g, w, case.x_shape, **case.options)
+    dw = ops.conv2d_wgrad(x, g, 3, **case.options)
+    inner = [np.vdot(a.astype(np.float64), b.astype(np.float64)) for a, b in ((y, g), (x, dx), (w, dw))]
+    assert inner[0] == inner[1] == inner[2]
+
+
+@pytest.mark.parametrize("outputs", [2, 4])
+def test_the_formula_is_the_convolution(outputs: int, rng: np.random.Generator) -> None:
+    x, w = rng.standard_normal((2, 7, 9, 3)), rng.standard_normal((3, 3, 3, 4))
+    for pad in (0, 1, 3):
+        wanted = reference.conv2d(x, w, padding=pad)
+        size = wanted.shape[1], wanted.shape[2]
+        got = winograd.convolve(x, w, (pad, pad), size, outputs)
+        assert np.abs(got - wanted).max() < UNIT * np.abs(wanted).max()
+        dy = rng.standard_normal(wanted.shape)
+        dw = reference.conv2d_wgrad(x, dy, 3, padding=pad)
+        got = winograd.wgrad(x, dy, (pad, pad), outputs)
+        assert np.abs(got - dw).max() < UNIT * np.abs(dw).max()
+
+
+def test_predictions_take_f4(rng: np.random.Generator) -> None:
+    """predict and evaluate may use F(4,3) where training uses F(2,3)."""
+    case = cases.ConvCase(2, 12, 16, 32, 32, padding="same")
+    x, kernel, bias = reals(rng, case.x_shape), reals(rng, case.kernel_shape), reals(rng, (case.k,))
+    predicted = {}
+    for math in ("strict", "default", "fast"):
+        conv = layers.Conv2D(case.k, 3, padding="same", input_shape=case.x_shape[1:])
+        model = Sequential([conv])
+        model.compile("sgd", "mse", math=math)
+        model.set_weights([kernel, bias])
+        predicted[math] = model.predict(x, verbose=0)
+    for math, kernels in (("strict", "strict"), ("default", "fast"), ("fast", "fast")):
+        out = poisoned(case.y_shape)
+        ops.conv2d(x, kernel, bias, padding="same", math=kernels, out=out)
+        assert_same_bits(predicted[math], out, f"predict with math={math!r}")
