@@ -180,14 +180,21 @@ def _convolutions() -> Iterator[OpTask]:
         yield OpTask(name, "conv2d_transpose_dgrad", (("dy", y), ("kernel", kernel)), back, flops)
         back = (*options, ("kernel_size", (size, size)))
         yield OpTask(name, "conv2d_transpose_wgrad", (("x", x), ("dy", y)), back, flops)
-    for name, (n, h, c, stride) in {"56x56x96": (16, 56, 96, 1), "112x112x64 s2": (8, 112, 64, 2)}.items():
-        x, y, kernel = (n, h, h, c), (n, h // stride, h // stride, c), (3, 3, c, 1)
-        options = (("strides", stride), ("padding", 1))
-        flops = 2.0 * n * (h // stride) ** 2 * c * 9
+    depthwise = {
+        "56x56x96": (16, 56, 96, 3, 1),
+        "112x112x64 s2": (8, 112, 64, 3, 2),
+        "14x14x576 s2": (16, 14, 576, 3, 2),
+        "28x28x120 5x5": (16, 28, 120, 5, 1),
+        "112x112x24": (8, 112, 24, 3, 1),
+    }
+    for name, (n, h, c, r, stride) in depthwise.items():
+        x, y, kernel = (n, h, h, c), (n, h // stride, h // stride, c), (r, r, c, 1)
+        options = (("strides", stride), ("padding", r // 2))
+        flops = 2.0 * n * (h // stride) ** 2 * c * r * r
         yield OpTask(name, "depthwise_conv2d", (("x", x), ("kernel", kernel)), options, flops)
         back = (*options, ("input_shape", x))
         yield OpTask(name, "depthwise_conv2d_dgrad", (("dy", y), ("kernel", kernel)), back, flops)
-        back = (*options, ("kernel_size", (3, 3)))
+        back = (*options, ("kernel_size", (r, r)))
         yield OpTask(name, "depthwise_conv2d_wgrad", (("x", x), ("dy", y)), back, flops)
     for name, (n, d, h, c, k) in {"16x28x28x32": (2, 16, 28, 32, 32), "8x16x16x3": (4, 8, 16, 3, 16)}.items():
         x, y, kernel = (n, d, h, h, c), (n, d, h, h, k), (3, 3, 3, c, k)

@@ -1,62 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolution with few channels to a group, channels-last, all three passes, any stride, dilation and
-// padding: depthwise (one channel, any multiplier) and groups of G = 2, 4 or 8 inputs and as many outputs.
+// Convolution with few channels to a group, channels-last, fprop and dgrad, any stride, dilation and padding:
+// depthwise (one channel, any multiplier) and small groups.
 //
 //   y[n,z,p,q,k] = sum over t,r,s,g of x[n, z stride + t dilation - pad, ..., first channel of k's group + g]
 //   w[t,r,s,g,k]
 //
-// An image is a volume of one frame. Memory is the roof of depthwise layers, so nothing is padded or packed:
-// border pixels have their own short sums, and a row of a volume is summed up frame by frame while it is in
-// L1. With a multiplier M > 1 rows of x are first repeated M times per channel, and dgrad sums runs of M at
-// the end; in between all is the M = 1 case of K channels (images alone). dgrad of groups takes weights whose
-// G x G blocks are transposed.
-#include "kernels/depthwise.h"
-
-#include "blocking.h"
+// Memory is the roof of depthwise layers, so nothing is padded or packed: border taps are left out, and a row
+// of a volume is summed up frame by frame while it is in L1. Maps beyond the L2 cache are fetched a row
+// ahead; those beyond the last cache are written past it, from a row in L1. With a multiplier M > 1 rows of x
+// are first repeated M times per channel, and dgrad sums runs of M at the end; in between all is the M = 1
+// case of K channels (images alone). dgrad of groups takes weights whose blocks are transposed. Where few
+// channels fill no vector, several neighbouring pixels share one, under weights that are repeated as often.
+#include "depthwise.h"
 
 namespace fastcnn {
 namespace cpu {
 namespace {
 
-int64_t multiplier(const Conv2dShape& v) { return v.k / v.c; }
-int64_t group_of(const Conv2dShape& v) { return v.c / v.groups; }
-bool supports(const Conv2dShape& v) {
-  const int64_t g = group_of(v);
+constexpr double kAheadBytes = 2 << 20, kStreamBytes = 16 << 20;
+
+bool supports(const Conv2dShape& v, bool dgrad) {
   if (v.groups == 1) return false;
-  return g == 1 || (v.k == v.c && (g == 2 || g == 4 || g == 8) && g <= kernels().depthwise->most_group);
+  const DepthwiseGroup g = group_of(v);
+  return one_channel(v) || supports_group(dgrad ? DepthwiseGroup{g.out, g.in} : g);
 }
 
-// An image as a volume of one frame.
-Conv3dShape volume_of(const Conv2dShape& v) { return {v, 1, 1, 1, 1, 1, 0}; }
-
-// The blocking, from the shape alone. A task is a band of output rows of one frame; of all three passes
-// `bands` counts them.
-struct Depthwise {
-  int64_t bands;
-  int64_t rows_in;  // of x, read by a band
-  int64_t chunks;   // wgrad: partial sums
+// Channels of a pixel that the sums read and write.
+struct Channels {
+  int64_t in, out;
+  DepthwiseGroup group;
 };
 
-// Rows of x with repeated channels, or one row of dx before its runs are summed.
+Channels channels_of(const Conv2dShape& v, bool dgrad) {
+  const DepthwiseGroup g = group_of(v);
+  if (one_channel(v)) return {v.k, v.k, {1, 1}};
+  return dgrad ? Channels{v.k, v.c, {g.out, g.in}} : Channels{v.c, v.k, g};
+}
+
+bool repeats(const Conv2dShape& v) { return one_channel(v) && multiplier(v) > 1; }
+
+// Rows of x with repeated channels, or one row of dx before its runs are summed; else an output row to be
+// streamed.
 size_t scratch_bytes(const Conv2dShape& v, const Depthwise& d, bool dgrad) {
-  return multiplier(v) == 1 ? 0 : float_bytes((dgrad ? 1 : d.rows_in) * v.w * v.k);
-}
-
-int64_t weight_floats(const Conv3dShape& v) {
-  return v.t * v.frame.r * v.frame.s * group_of(v.frame) * v.frame.k;
-}
-
-void prepare(Prepared* p, const Conv3dShape& volume, bool dgrad) {
-  Depthwise& d = state<Depthwise>(p);
-  const Conv2dShape& v = volume.frame;
-  const int64_t out_h = dgrad ? v.h : v.p, out_frames = dgrad ? volume.d : volume.z;
-  p->flops = conv_flops(volume), p->bytes = conv_bytes(volume);
-  p->parallel = p->bytes >= kParallelBytes || p->flops >= kParallelFlops;
-  // About 128 KB of input and output to a band, as far as there are rows.
-  const int64_t frame_bytes = static_cast<int64_t>(p->bytes) / (v.n * out_frames);
-  d.bands = std::max<int64_t>(1, std::min(out_h, frame_bytes / (128 << 10)));
-  d.rows_in = std::min(v.h, (ceil_div(out_h, d.bands) - 1) * v.stride_h + (v.r - 1) * v.dilation_h + 1);
-  p->scratch_bytes = scratch_bytes(v, d, dgrad);
+  if (repeats(v)) return float_bytes((dgrad ? 1 : d.rows_in) * v.w * v.k);
+  return d.stream ? float_bytes(dgrad ? v.w * v.c : v.q * v.k) : 0;
 }
 
 struct Arguments {
@@ -65,103 +52,176 @@ struct Arguments {
   int32_t relu;
 };
 
-// Rows of a frame of x with K channels: row h at data + (h - first) * w * k.
-struct Rows {
-  const float* data;  // null: no tap meets any row
-  int64_t first;
+// How many pixels together fill whole vectors; 1 where the channels of one do, or nearly. (With 20 channels,
+// on vectors of 8, pairs of pixels were a third slower than single ones: borders cost more than idle lanes.)
+int64_t pixels_of(const Channels& channels) {
+  const int64_t lanes = kernels().depthwise->lanes;
+  if (channels.group.out > 1 || channels.out >= lanes) return 1;
+  return lanes / std::gcd(lanes, channels.out);
+}
+
+// Weights of all taps, and the bias, for so many pixels at once.
+struct Filter {
+  const float *w, *bias;
+  int64_t pixels;
 };
 
-Rows rows_of_x(const Conv2dShape& v, const float* image, Range rows, float* scratch) {
-  const int64_t times = multiplier(v);
-  if (times == 1) return {image, 0};
-  if (rows.begin < rows.end)
-    kernels().depthwise->repeat(image + rows.begin * v.w * v.c, (rows.end - rows.begin) * v.w * v.c, times,
-                                scratch);
-  return {scratch, rows.begin};
+// What all rows of a pass share.
+struct Pass {
+  const Conv2dShape& v;
+  bool dgrad;
+  Channels channels;
+  Filter one, many;
+};
+
+// w [taps][C] and the bias [C] to [taps + 1][pixels][C].
+void repeat_filter(const Arguments& from, int64_t taps, const Channels& channels, float* to) {
+  const int64_t c = channels.out, pixels = pixels_of(channels);
+  for (int64_t row = 0; row < taps + (from.bias != nullptr); ++row)
+    for (int64_t i = 0; i < pixels; ++i)
+      std::copy_n(row < taps ? from.w + row * c : from.bias, c, to + (row * pixels + i) * c);
 }
 
-// Input rows that output rows [begin, end) of the forward pass read.
-Range rows_read(const Conv2dShape& v, Range p) {
-  const int64_t begin = std::max<int64_t>(0, p.begin * v.stride_h - v.pad_top);
-  const int64_t end = std::min(v.h, (p.end - 1) * v.stride_h - v.pad_top + (v.r - 1) * v.dilation_h + 1);
-  return {begin, std::max(begin, end)};
+// Outputs [begin, end) of a row, `pixels` at a time. Its weights begin at tap `tap` of the filter.
+void run_outputs(const Pass& pass, const Axis& w, int64_t in_w, int64_t tap, Range outputs, int64_t pixels,
+                 DepthwiseRow t) {
+  const Channels& channels = pass.channels;
+  const Filter& filter = pixels > 1 ? pass.many : pass.one;
+  const int64_t weights = channels.group.in * channels.out * filter.pixels;
+  const int64_t y = (w.first_out + outputs.begin * w.step_out) * channels.out;
+  t.x += (w.first + outputs.begin * w.step) * channels.in;
+  t.w = filter.w + (tap + w.filter) * weights;
+  t.x_w = w.spread * channels.in, t.x_q = pixels * w.step * channels.in;
+  t.w_h *= weights, t.w_w = w.filter_step * weights, t.w_g = channels.out;
+  t.y_q = pixels * w.step_out * channels.out;
+  t.y += y;
+  if (t.mask) t.mask += y;
+  if (t.bias) t.bias = filter.bias;
+  t.channels = pixels * channels.out;
+  const int64_t first = w.first + outputs.begin * w.step, taps = t.taps_h ? w.taps : 0;
+  const int64_t unit = w.step == w.spread ? w.step : 1;  // of columns
+  t.columns = {(outputs.end - outputs.begin) / pixels,
+               taps,
+               pixels * w.step / unit,
+               w.spread / unit,
+               ceil_div(-first, unit),
+               ceil_div(in_w - first - (pixels - 1), unit)};
+  kernels().depthwise->row(t);
 }
 
-// One output row of one phase of columns: border pixels one by one, the others together. t holds what all of
-// them share; its x is the row of the first tap, its y and mask are rows.
-void run_columns(const Conv2dShape& v, const Axis& w, int64_t in_w, const DepthwiseRow& row) {
-  for (int64_t i = 0; i < w.outputs;) {
-    DepthwiseRow t = row;
-    const Range taps = taps_inside(w, i, in_w);
-    t.x_w = w.spread * v.k, t.x_q = w.step * v.k, t.w_w = w.filter_step * t.group * v.k,
-    t.y_q = w.step_out * v.k;
-    t.taps_w = taps.end - taps.begin, t.outputs = 1;
-    if (t.taps_w && t.taps_w == w.taps) {
-      const int64_t most = in_w - 1 - w.first - (w.taps - 1) * w.spread;  // of i step
-      t.outputs = std::min(w.outputs, most / w.step + 1) - i;
+// Every `w.spread`-th output, from i on: of dilated taps, they share what they read.
+Axis interleaved(const Axis& w, int64_t i) {
+  Axis a = w;
+  a.outputs = ceil_div(w.outputs - i, w.spread);
+  a.first_out += i * w.step_out, a.step_out *= w.spread;
+  a.first += i, a.step = w.spread;
+  return a;
+}
+
+// One output row of one phase of columns.
+void run_columns(const Pass& pass, const Axis& w, int64_t in_w, int64_t tap, const DepthwiseRow& t) {
+  const int64_t pixels = pass.many.pixels;
+  if (pixels == 1 && w.step == 1 && w.spread > 1) {
+    DepthwiseRow part = t;
+    for (int64_t i = 0; i < std::min(w.spread, w.outputs); ++i, part.ahead = nullptr) {
+      const Axis a = interleaved(w, i);
+      run_outputs(pass, a, in_w, tap, {0, a.outputs}, 1, part);
     }
-    if (t.taps_h && t.taps_w) {
-      t.x += (i * w.step + w.first + taps.begin * w.spread) * v.k;
-      t.w += (w.filter + taps.begin * w.filter_step) * t.group * v.k;
-    }
-    const int64_t out = (w.first_out + i * w.step_out) * v.k;
-    t.y += out;
-    if (t.mask) t.mask += out;
-    kernels().depthwise->row(t);
-    i += t.outputs;
+    return;
   }
+  // Outputs all of whose taps exist.
+  int64_t begin = std::min(w.outputs, w.first < 0 ? ceil_div(-w.first, w.step) : 0);
+  const int64_t most = in_w - 1 - w.first - (w.taps - 1) * w.spread;  // of i step
+  int64_t end = most < 0 ? begin : std::max(begin, std::min(w.outputs, most / w.step + 1));
+  if (pixels == 1 || w.step > 1 || w.step_out > 1 || end == begin)
+    return run_outputs(pass, w, in_w, tap, {0, w.outputs}, 1, t);
+  const int64_t whole = begin + (end - begin) / pixels * pixels;
+  const auto run = [&](int64_t from, int64_t to, int64_t together) {
+    if (from < to) run_outputs(pass, w, in_w, tap, {from, to}, together, t);
+  };
+  run(0, begin, 1);
+  run(begin, whole, pixels);
+  run(whole, end, end - whole);
+  run(end, w.outputs, 1);
 }
 
-// One output row of K channels, all its phases.
-void run_output_row(const Conv2dShape& v, bool dgrad, int64_t out_row, const Rows& x, DepthwiseRow t,
-                    const float* w) {
-  const int64_t in_h = dgrad ? v.p : v.h, in_w = dgrad ? v.q : v.w;
-  const int64_t phases = dgrad ? std::min(v.stride_w, v.w) : 1;
-  const Axis h = axis_of(height_of(v), dgrad, dgrad ? out_row % v.stride_h : 0);
-  const int64_t i = dgrad ? out_row / v.stride_h : out_row;
+// One output row, all its phases. tap: the first of the frame's.
+void run_output_row(const Pass& pass, int64_t out_row, const Rows& x, int64_t tap, DepthwiseRow t) {
+  const Conv2dShape& v = pass.v;
+  const int64_t in_h = pass.dgrad ? v.p : v.h, in_w = pass.dgrad ? v.q : v.w;
+  const int64_t phases = pass.dgrad ? std::min(v.stride_w, v.w) : 1;
+  const Axis h = axis_of(height_of(v), pass.dgrad, pass.dgrad ? out_row % v.stride_h : 0);
+  const int64_t i = pass.dgrad ? out_row / v.stride_h : out_row;
   const Range taps = x.data ? taps_inside(h, i, in_h) : Range{0, 0};
   t.taps_h = taps.end - taps.begin;
-  t.group = static_cast<int32_t>(group_of(v)), t.w_g = v.k;
-  t.x_h = h.spread * in_w * v.k, t.w_h = h.filter_step * v.s * t.group * v.k;
-  t.x = x.data, t.w = w;
+  t.group = pass.channels.group;
+  t.x_h = h.spread * in_w * pass.channels.in, t.w_h = h.filter_step * v.s;
+  t.x = x.data;
   if (t.taps_h) {
-    t.x += (i * h.step + h.first + taps.begin * h.spread - x.first) * in_w * v.k;
-    t.w += (h.filter + taps.begin * h.filter_step) * v.s * t.group * v.k;
+    t.x += (i * h.step + h.first + taps.begin * h.spread - x.first) * in_w * pass.channels.in;
+    tap += (h.filter + taps.begin * h.filter_step) * v.s;
   }
-  for (int64_t phase = 0; phase < phases; ++phase)
-    run_columns(v, axis_of(width_of(v), dgrad, phase), in_w, t);
+  for (int64_t phase = 0; phase < phases; ++phase) {
+    run_columns(pass, axis_of(width_of(v), pass.dgrad, phase), in_w, tap, t);
+    t.ahead = nullptr;
+  }
 }
 
-// w [T][R][S][G][K] with every G x G block transposed.
-void transpose_groups(const Conv3dShape& volume, const float* w, float* out) {
+// The rows of an image that the next output row reads and this one does not; those of the next image where
+// this one ends.
+Range rows_ahead(const Conv2dShape& v, bool dgrad, int64_t out_row) {
+  const auto last = [&](int64_t i) {
+    return dgrad ? (i + v.pad_top) / v.stride_h : i * v.stride_h + (v.r - 1) * v.dilation_h - v.pad_top;
+  };
+  const int64_t out_h = dgrad ? v.h : v.p, in_h = dgrad ? v.p : v.h;
+  return {last(out_row) + 1, (out_row + 1 < out_h ? last(out_row + 1) : in_h + last(0)) + 1};
+}
+
+void look_ahead(const Conv2dShape& v, bool dgrad, int64_t n, int64_t out_row, const float* x,
+                DepthwiseRow* t) {
+  const int64_t in_h = dgrad ? v.p : v.h, row = dgrad ? v.q * v.k : v.w * v.c;
+  const Range rows = rows_ahead(v, dgrad, out_row);
+  const int64_t begin = std::max<int64_t>(0, n * in_h + rows.begin),
+                end = std::min(v.n * in_h, n * in_h + rows.end);
+  if (begin < end) t->ahead = x + begin * row, t->ahead_floats = (end - begin) * row;
+}
+
+// w [T][R][S][in][K] of groups of out outputs to [T][R][S][out][C].
+void transpose_groups(const Conv3dShape& volume, const float* w, float* to) {
   const Conv2dShape& v = volume.frame;
-  const int64_t g = group_of(v);
-  for (int64_t tap = 0; tap < volume.t * v.r * v.s; ++tap, w += g * v.k)
-    for (int64_t i = 0; i < g; ++i)
-      for (int64_t k = 0; k < v.k; ++k) *out++ = w[k % g * v.k + k / g * g + i];
+  const DepthwiseGroup g = group_of(v);
+  for (int64_t tap = 0; tap < volume.t * v.r * v.s; ++tap, w += g.in * v.k)
+    for (int64_t j = 0; j < g.out; ++j)
+      for (int64_t c = 0; c < v.c; ++c) *to++ = w[c % g.in * v.k + c / g.in * g.out + j];
 }
 
-// The frames that one output frame sums, and the taps that it meets them in.
-struct Frames {
-  Axis axis;
-  int64_t i;
-  Range taps;
-
-  int64_t source(int64_t t) const { return i * axis.step + axis.first + t * axis.spread; }
-  int64_t filter(int64_t t) const { return axis.filter + t * axis.filter_step; }
-};
-
-Frames frames_met(const Conv3dShape& v, bool dgrad, int64_t frame) {
-  const int64_t phase = dgrad ? frame % v.stride_d : 0;
-  Frames f = {axis_of(depth_of(v), dgrad, phase), dgrad ? frame / v.stride_d : frame, {}};
-  f.taps = taps_inside(f.axis, f.i, dgrad ? v.z : v.d);
-  return f;
+// The weights in the forms that the kernels want, made by all members for themselves but one.
+Pass prepare_pass(const Conv3dShape& volume, bool dgrad, const Arguments& to, Context& context) {
+  const Conv2dShape& v = volume.frame;
+  Pass pass = {v, dgrad, channels_of(v, dgrad), {to.w, to.bias, 1}, {to.w, to.bias, 1}};
+  float* const made = static_cast<float*>(context.workspace);
+  const int64_t taps = volume.t * v.r * v.s, pixels = pixels_of(pass.channels);
+  const bool transposed = dgrad && !one_channel(v);
+  Arguments arguments = to;
+  if (dgrad && repeats(v)) arguments.bias = nullptr;  // of the C channels that runs are summed to
+  if (!transposed && pixels == 1) return pass;
+  parallel_for(*context.member, 1, [&](int64_t) {
+    if (transposed)
+      transpose_groups(volume, to.w, made);
+    else
+      repeat_filter(arguments, taps, pass.channels, made);
+  });
+  if (transposed)
+    pass.one.w = pass.many.w = made;
+  else
+    pass.many = {made, made + taps * pixels * pass.channels.out, pixels};
+  return pass;
 }
 
 void run_fprop(const Conv3dShape& volume, const Depthwise& d, const Arguments& to, Context& context) {
   Member& me = *context.member;
   const Conv2dShape& v = volume.frame;
-  const int64_t tap_floats = weight_floats(volume) / volume.t;
+  const Pass pass = prepare_pass(volume, false, to, context);
   parallel_for(me, v.n * volume.z * d.bands, [&](int64_t task) {
     const int64_t frame = task / d.bands, n = frame / volume.z;
     const Range out = part_of(v.p, d.bands, task % d.bands);
@@ -175,29 +235,26 @@ void run_fprop(const Conv3dShape& volume, const Depthwise& d, const Arguments& t
     // A multiplier repeats rows, once for all outputs of the band: of an image, which has one tap.
     Rows x = none ? Rows{nullptr, 0} : rows_of(met.taps.begin);
     for (int64_t p = out.begin; p < out.end; ++p) {
+      float* const y = to.y + (frame * v.p + p) * v.q * v.k;
       DepthwiseRow t = {};
-      t.channels = v.k;
-      t.y = to.y + (frame * v.p + p) * v.q * v.k;
+      t.y = d.stream ? scratch : y;
+      if (d.ahead) look_ahead(v, false, n, p, to.x, &t);
       for (int64_t tap = met.taps.begin; tap == met.taps.begin || tap < met.taps.end; ++tap) {
         if (volume.t > 1 && !none) x = rows_of(tap);
         t.accumulate = tap > met.taps.begin;
         if (tap + 1 >= met.taps.end) t.bias = to.bias, t.relu = to.relu;
-        run_output_row(v, false, p, x, t, to.w + (none ? 0 : met.filter(tap) * tap_floats));
+        run_output_row(pass, p, x, none ? 0 : met.filter(tap) * v.r * v.s, t);
       }
+      if (d.stream) kernels().depthwise->stream_copy(scratch, v.q * v.k, y);
     }
+    if (d.stream) kernels().depthwise->finish_stream();
   });
 }
 
 void run_dgrad(const Conv3dShape& volume, const Depthwise& d, const Arguments& to, Context& context) {
   Member& me = *context.member;
   const Conv2dShape& v = volume.frame;
-  const int64_t times = multiplier(v), tap_floats = weight_floats(volume) / volume.t;
-  const float* w = to.w;
-  if (group_of(v) > 1) {
-    float* const transposed = static_cast<float*>(context.workspace);
-    parallel_for(me, 1, [&](int64_t) { transpose_groups(volume, to.w, transposed); });
-    w = transposed;
-  }
+  const Pass pass = prepare_pass(volume, true, to, context);
   parallel_for(me, v.n * volume.d * d.bands, [&](int64_t task) {
     const int64_t frame = task / d.bands, n = frame / volume.d;
     const Range out = part_of(v.h, d.bands, task % d.bands);
@@ -208,110 +265,32 @@ void run_dgrad(const Conv3dShape& volume, const Depthwise& d, const Arguments& t
       const int64_t row = (frame * v.h + h) * v.w * v.c;
       const float* mask = to.mask ? to.mask + row : nullptr;
       DepthwiseRow t = {};
-      t.channels = v.k;
-      t.y = times > 1 ? scratch : to.y + row;
+      t.y = d.stream || repeats(v) ? scratch : to.y + row;
+      if (d.ahead) look_ahead(v, true, n, h, to.x, &t);
       for (int64_t tap = met.taps.begin; tap == met.taps.begin || tap < met.taps.end; ++tap) {
         const Rows dy = {none ? nullptr : to.x + (n * volume.z + met.source(tap)) * v.p * v.q * v.k, 0};
         t.accumulate = tap > met.taps.begin;
-        if (times == 1 && tap + 1 >= met.taps.end) t.mask = mask, t.bias = to.bias, t.relu = to.relu;
-        run_output_row(v, true, h, dy, t, none ? w : w + met.filter(tap) * tap_floats);
+        if (!repeats(v) && tap + 1 >= met.taps.end) t.mask = mask, t.bias = to.bias, t.relu = to.relu;
+        run_output_row(pass, h, dy, none ? 0 : met.filter(tap) * v.r * v.s, t);
       }
-      if (times > 1)
-        kernels().depthwise->sum_runs({scratch, to.y + row, to.bias, mask, v.w, v.c, times, to.relu});
+      if (repeats(v))
+        kernels().depthwise->sum_runs({scratch, to.y + row, to.bias, mask, v.w, v.c, multiplier(v), to.relu});
+      else if (d.stream)
+        kernels().depthwise->stream_copy(scratch, v.w * v.c, to.y + row);
     }
+    if (d.stream) kernels().depthwise->finish_stream();
   });
 }
 
-// Outputs in [within.begin, within.end) whose input i stride + offset lies in [0, inputs).
-Range outputs_inside(Range within, int64_t stride, int64_t offset, int64_t inputs) {
-  const int64_t begin = offset < 0 ? ceil_div(-offset, stride) : 0;
-  const int64_t end = offset < inputs ? (inputs - 1 - offset) / stride + 1 : 0;
-  const Range r = {std::max(begin, within.begin), std::min(end, within.end)};
-  return {r.begin, std::max(r.begin, r.end)};
-}
-
-// Calls f(first tap, taps, outputs) for a group of taps: all of them where all lie inside, one by one at the
-// borders.
-template <class F>
-void for_taps(const AxisShape& a, Range taps, Range outputs, F f) {
-  const auto inside = [&](int64_t tap) {
-    return outputs_inside(outputs, a.stride, tap * a.dilation - a.pad, a.input);
-  };
-  Range all = {inside(taps.begin).begin, inside(taps.end - 1).end};  // later taps lie further right
-  if (all.begin >= all.end) all = {outputs.end, outputs.end};
-  if (all.begin < all.end) f(taps.begin, taps.end - taps.begin, all);
-  for (int64_t t = taps.begin; t < taps.end; ++t) {
-    const Range own = inside(t), left = {own.begin, std::min(own.end, all.begin)},
-                right = {std::max(own.begin, all.end), own.end};
-    if (left.begin < left.end) f(t, 1, left);
-    if (right.begin < right.end) f(t, 1, right);
-  }
-}
-
-// dw += the products of rows [p.begin, p.end) of one image.
-void add_products(const Conv2dShape& v, const Rows& x, const float* dy, Range p, float* dw) {
-  DepthwiseSums t = {};
-  const int64_t row = v.w * v.k;
-  t.x_h = v.dilation_h * row, t.x_w = v.dilation_w * v.k, t.x_p = v.stride_h * row, t.x_q = v.stride_w * v.k;
-  t.dy_p = v.q * v.k, t.dy_q = v.k, t.group = static_cast<int32_t>(group_of(v));
-  t.dw_h = v.s * t.group * v.k, t.dw_w = t.group * v.k, t.dw_g = v.k;
-  const DepthwiseTaps most = kernels().depthwise->most_taps(t.group);
-  t.channels = v.k;
-  const AxisShape height = height_of(v), width = width_of(v);
-  for (int64_t r0 = 0; r0 < v.r; r0 += most.h)
-    for (int64_t s0 = 0; s0 < v.s; s0 += most.w)
-      for_taps(height, {r0, std::min(v.r, r0 + most.h)}, p, [&](int64_t r, int64_t taps_h, Range rows) {
-        for_taps(width, {s0, std::min(v.s, s0 + most.w)}, {0, v.q},
-                 [&](int64_t s, int64_t taps_w, Range cols) {
-                   t.taps_h = static_cast<int32_t>(taps_h), t.taps_w = static_cast<int32_t>(taps_w);
-                   t.rows = rows.end - rows.begin, t.cols = cols.end - cols.begin;
-                   t.x = x.data + (rows.begin * v.stride_h + r * v.dilation_h - v.pad_top - x.first) * row +
-                         (cols.begin * v.stride_w + s * v.dilation_w - v.pad_left) * v.k;
-                   t.dy = dy + (rows.begin * v.q + cols.begin) * v.k;
-                   t.dw = dw + (r * v.s + s) * t.dw_w;
-                   kernels().depthwise->sums(t);
-                 });
-      });
-}
-
-void run_wgrad(const Conv3dShape& volume, const Depthwise& d, const Arguments& to, Context& context) {
-  Member& me = *context.member;
-  const Conv2dShape& v = volume.frame;
-  const int64_t size = weight_floats(volume), tap_floats = size / volume.t;
-  float* const partial = d.chunks > 1 ? static_cast<float*>(context.workspace) : to.y;
-  parallel_for(me, d.chunks, [&](int64_t chunk) {
-    float* const dw = partial + chunk * size;
-    std::fill(dw, dw + size, 0.0f);
-    float* const scratch = static_cast<float*>(me.scratch(scratch_bytes(v, d, false)));
-    const Range mine = part_of(v.n * volume.z * d.bands, d.chunks, chunk);
-    for (int64_t i = mine.begin; i < mine.end; ++i) {
-      const int64_t frame = i / d.bands, n = frame / volume.z;
-      const Range p = part_of(v.p, d.bands, i % d.bands);
-      const Frames met = frames_met(volume, false, frame % volume.z);
-      for (int64_t t = met.taps.begin; t < met.taps.end; ++t) {
-        const float* image = to.x + (n * volume.d + met.source(t)) * v.h * v.w * v.c;
-        const Rows x = rows_of_x(v, image, rows_read(v, p), scratch);
-        add_products(v, x, to.w + frame * v.p * v.q * v.k, p, dw + t * tap_floats);
-      }
-    }
-  });
-  if (d.chunks > 1) sum_parts(context, partial, d.chunks, size, to.y);
-}
-
-void prepare_dgrad(Prepared* p, const Conv3dShape& v) {
-  prepare(p, v, true);
-  if (group_of(v.frame) > 1) p->workspace_bytes = float_bytes(weight_floats(v));
-}
-
-void prepare_wgrad(Prepared* p, const Conv3dShape& v) {
-  prepare(p, v, false);
-  Depthwise& d = state<Depthwise>(p);
-  const int64_t size = weight_floats(v);
-  // A partial sum is added to the others at the cost of reading it: it should have met ten times as much
-  // input.
-  d.chunks = std::min({kTasks, v.frame.n * v.z * d.bands, static_cast<int64_t>(p->bytes) / (40 * size)});
-  d.chunks = std::max<int64_t>(1, d.chunks);
-  if (d.chunks > 1) p->workspace_bytes = float_bytes(d.chunks * size);
+void prepare(Prepared* p, const Conv3dShape& v, bool dgrad) {
+  const Depthwise d = state<Depthwise>(p) = plan_depthwise(p, v, dgrad);
+  p->scratch_bytes = scratch_bytes(v.frame, d, dgrad);
+  const Channels channels = channels_of(v.frame, dgrad);
+  const int64_t pixels = pixels_of(channels);
+  if (dgrad && !one_channel(v.frame))
+    p->workspace_bytes = float_bytes(weight_floats(v));
+  else if (pixels > 1)
+    p->workspace_bytes = float_bytes((v.t * v.frame.r * v.frame.s + 1) * pixels * channels.out);
 }
 
 void run_fprop(const Prepared& p, const Conv3dShape& v, const Operands& x, Context& context) {
@@ -334,48 +313,54 @@ void run_dgrad(const Prepared& p, const Conv3dShape& v, const Operands& x, Conte
   finish_activation(context, e.activation, output(x, 0), f.n * v.d * f.h * f.w * f.c);
 }
 
-void run_wgrad(const Prepared& p, const Conv3dShape& v, const Operands& x, Context& context) {
-  run_wgrad(v, state<Depthwise>(p), {input(x, 0), input(x, 1), nullptr, nullptr, output(x, 0), 0}, context);
+bool supports_volume(const Conv3dShape& v, bool dgrad) {
+  return supports(v.frame, dgrad) && v.frame.k == v.frame.c;
 }
-
-bool supports_volume(const Conv3dShape& v) { return supports(v.frame) && v.frame.k == v.frame.c; }
 
 }  // namespace
 
-bool supports_conv2d_fprop_depthwise(const OpDescriptor& op) { return supports(op.conv2d_fprop); }
+Depthwise plan_depthwise(Prepared* p, const Conv3dShape& volume, bool dgrad) {
+  Depthwise d = {};
+  const Conv2dShape& v = volume.frame;
+  const int64_t out_h = dgrad ? v.h : v.p, out_frames = dgrad ? volume.d : volume.z;
+  p->flops = conv_flops(volume), p->bytes = conv_bytes(volume);
+  p->parallel = p->bytes >= kParallelBytes || p->flops >= kParallelFlops;
+  // About 128 KB of input and output to a band, as far as there are rows.
+  const int64_t frame_bytes = static_cast<int64_t>(p->bytes) / (v.n * out_frames);
+  d.bands = std::max<int64_t>(1, std::min(out_h, frame_bytes / (128 << 10)));
+  d.rows_in = std::min(v.h, (ceil_div(out_h, d.bands) - 1) * v.stride_h + (v.r - 1) * v.dilation_h + 1);
+  const bool plain = volume.t == 1 && volume.d == 1 && !repeats(v);
+  d.ahead = plain && p->bytes > kAheadBytes;
+  d.stream = plain && p->bytes > kStreamBytes;
+  return d;
+}
+
+bool supports_conv2d_fprop_depthwise(const OpDescriptor& op) { return supports(op.conv2d_fprop, false); }
 void prepare_conv2d_fprop_depthwise(Prepared* p) { prepare(p, volume_of(p->op.conv2d_fprop), false); }
 void run_conv2d_fprop_depthwise(const Prepared& p, const Operands& x, Context& context) {
   run_fprop(p, volume_of(p.op.conv2d_fprop), x, context);
 }
 
-bool supports_conv2d_dgrad_depthwise(const OpDescriptor& op) { return supports(op.conv2d_dgrad); }
-void prepare_conv2d_dgrad_depthwise(Prepared* p) { prepare_dgrad(p, volume_of(p->op.conv2d_dgrad)); }
+bool supports_conv2d_dgrad_depthwise(const OpDescriptor& op) { return supports(op.conv2d_dgrad, true); }
+void prepare_conv2d_dgrad_depthwise(Prepared* p) { prepare(p, volume_of(p->op.conv2d_dgrad), true); }
 void run_conv2d_dgrad_depthwise(const Prepared& p, const Operands& x, Context& context) {
   run_dgrad(p, volume_of(p.op.conv2d_dgrad), x, context);
 }
 
-bool supports_conv2d_wgrad_depthwise(const OpDescriptor& op) { return supports(op.conv2d_wgrad); }
-void prepare_conv2d_wgrad_depthwise(Prepared* p) { prepare_wgrad(p, volume_of(p->op.conv2d_wgrad)); }
-void run_conv2d_wgrad_depthwise(const Prepared& p, const Operands& x, Context& context) {
-  run_wgrad(p, volume_of(p.op.conv2d_wgrad), x, context);
+bool supports_conv3d_fprop_depthwise(const OpDescriptor& op) {
+  return supports_volume(op.conv3d_fprop, false);
 }
-
-bool supports_conv3d_fprop_depthwise(const OpDescriptor& op) { return supports_volume(op.conv3d_fprop); }
 void prepare_conv3d_fprop_depthwise(Prepared* p) { prepare(p, p->op.conv3d_fprop, false); }
 void run_conv3d_fprop_depthwise(const Prepared& p, const Operands& x, Context& context) {
   run_fprop(p, p.op.conv3d_fprop, x, context);
 }
 
-bool supports_conv3d_dgrad_depthwise(const OpDescriptor& op) { return supports_volume(op.conv3d_dgrad); }
-void prepare_conv3d_dgrad_depthwise(Prepared* p) { prepare_dgrad(p, p->op.conv3d_dgrad); }
+bool supports_conv3d_dgrad_depthwise(const OpDescriptor& op) {
+  return supports_volume(op.conv3d_dgrad, true);
+}
+void prepare_conv3d_dgrad_depthwise(Prepared* p) { prepare(p, p->op.conv3d_dgrad, true); }
 void run_conv3d_dgrad_depthwise(const Prepared& p, const Operands& x, Context& context) {
   run_dgrad(p, p.op.conv3d_dgrad, x, context);
-}
-
-bool supports_conv3d_wgrad_depthwise(const OpDescriptor& op) { return supports_volume(op.conv3d_wgrad); }
-void prepare_conv3d_wgrad_depthwise(Prepared* p) { prepare_wgrad(p, p->op.conv3d_wgrad); }
-void run_conv3d_wgrad_depthwise(const Prepared& p, const Operands& x, Context& context) {
-  run_wgrad(p, p.op.conv3d_wgrad, x, context);
 }
 
 }  // namespace cpu

@@ -12,6 +12,7 @@ namespace cpu {
   X(tile, TileKernels)                       \
   X(winograd, WinogradKernels)               \
   X(depthwise, DepthwiseKernels)             \
+  X(depthwise_wgrad, DepthwiseWgradKernels)  \
   X(pool2d, Pool2dKernels)                   \
   X(activation, ActivationKernels)           \
   X(max_pool2d_index, MaxPool2dIndexKernels) \

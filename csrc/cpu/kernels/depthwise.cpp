@@ -1,202 +1,195 @@
 // SPDX-License-Identifier: Apache-2.0
 // See depthwise.h for the formulas. Up to 8 outputs of a row share each vector of weights; the loop over
-// channels is inside, so that memory is read in long runs. Loads are one per multiply-add, which two load
-// ports just carry; memory is the roof of all but the largest filters.
+// channels is inside, so that memory is read in long runs. Two load ports carry the one load that a
+// multiply-add of the general case needs; memory is the roof of all but the largest filters, so rows to come
+// are fetched a few lines with each tile: the processor does not foresee a row that begins elsewhere.
 #include "depthwise.h"
 
-#include "vec.h"
+#include "ahead.h"
+#include "blocks.h"
+#include "vec_math.h"
 
 namespace fastcnn {
 namespace cpu {
 namespace FASTCNN_ISA_NS {
 namespace {
 
-// Outputs of a tile; with 12 weights of a filter row in registers, an eighth would spill.
-constexpr int most_outputs(int group) { return group == 4 ? 7 : 8; }
-constexpr int kMostGroup = kLanes < 8 ? kLanes : 8;
+constexpr int kOutputs = 8;  // of a tile
 
-template <bool Whole>
-FASTCNN_INLINE Vec read(const float* p, int n) {
-  return Whole ? load(p) : load_n(p, n);
-}
+// Taps of a filter row, neighbours, and the columns between two outputs, which share what they read.
+template <int Taps, int Step>
+struct Sliding {
+  static constexpr int kTaps = Taps, kStep = Step;
+};
+typedef Sliding<0, 0> Any;
 
-// acc[i] += the products of all channels of the groups, from channel Lane on.
-template <int Group, int Lane, int NQ, bool Whole>
-FASTCNN_INLINE void multiply(Vec (&acc)[NQ], const Vec (&x)[NQ], const float* w, int64_t w_g, int n) {
-  if constexpr (Lane < Group) {
-    const Vec weight = read<Whole>(w, n);
-    FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = fma(spread<Group, Lane>(x[i]), weight, acc[i]);
-    multiply<Group, Lane + 1, NQ, Whole>(acc, x, w + w_g, w_g, n);
-  }
-}
+// A vector of outputs and what it reads of a pixel at p: input g of its group. Group: channels of groups of
+// which several share a vector; 0: the vector belongs to one.
+template <int Group, bool Whole>
+struct Lanes {
+  int n;
+  FASTCNN_INLINED Vec read(const float* p) const { return Whole ? load(p) : load_n(p, n); }
+  FASTCNN_INLINED void write(float* p, Vec v) const { Whole ? store(p, v) : store_n(p, v, n); }
 
-// Outputs one input apart share their inputs: each vector of x, and its permutations, serves all TW taps of a
-// filter row.
-template <int Group, int Lane, int TW, int NQ>
-FASTCNN_INLINE void slide(Vec (&acc)[NQ], const Vec (&w)[TW][Group], Vec x, int j) {
-  if constexpr (Lane < Group) {
-    const Vec one = spread<Group, Lane>(x);
-    FASTCNN_UNROLL for (int t = 0; t < TW; ++t) if (j >= t && j - t < NQ) acc[j - t] =
-        fma(one, w[t][Lane], acc[j - t]);
-    slide<Group, Lane + 1, TW, NQ>(acc, w, x, j);
-  }
-}
-
-// TW > 0: exactly so many taps, and x_w = x_q.
-template <int Group, int TW, int NQ, bool Whole>
-FASTCNN_INLINE void sum_taps(Vec (&acc)[NQ], const DepthwiseRow& d, int64_t c, int n) {
-  const int64_t x_q = opaque(d.x_q), w_w = opaque(d.w_w), w_g = opaque(d.w_g);
-  const float *x_row = d.x + c, *w_row = d.w + c;
-  for (int64_t h = d.taps_h; h > 0; --h, x_row += d.x_h, w_row += d.w_h) {
-    const float *x = x_row, *w = w_row;
-    if constexpr (TW > 0) {
-      Vec weights[TW][Group];
-      FASTCNN_UNROLL for (int t = 0; t < TW; ++t, w = opaque(w + w_w)) {
-        const float* p = w;
-        FASTCNN_UNROLL for (int g = 0; g < Group; ++g, p += w_g) weights[t][g] = read<Whole>(p, n);
-      }
-      FASTCNN_UNROLL for (int j = 0; j < NQ + TW - 1; ++j, x += x_q)
-          slide<Group, 0, TW, NQ>(acc, weights, read<Whole>(x, n), j);
-    } else {
-      for (int64_t t = 0; t < d.taps_w; ++t, x += d.x_w, w += w_w) {
-        Vec v[NQ];
-        const float* p = x;
-        FASTCNN_UNROLL for (int i = 0; i < NQ; ++i, p += x_q) v[i] = read<Whole>(p, n);
-        multiply<Group, 0, NQ, Whole>(acc, v, w, w_g, n);
-      }
+  // f(g, a function that reads input g) for all of a group.
+  template <int Lane = 0, class F>
+  FASTCNN_INLINED void for_inputs(int64_t inputs, F f) const {
+    if constexpr (Group == 0) {
+      for (int64_t g = 0; g < inputs; ++g)
+        f(g, [g](const float* p) FASTCNN_INLINED { return broadcast(p[g]); });
+    } else if constexpr (Lane < Group) {
+      f(Lane, [this](const float* p) FASTCNN_INLINED { return spread<Group, Lane>(read(p)); });
+      for_inputs<Lane + 1>(inputs, f);
     }
   }
+};
+
+// acc[i] += the products of one filter row. Inside: all columns exist.
+template <class Slide, bool Inside, class Lanes>
+FASTCNN_INLINE void add_sliding(Vec (&acc)[kOutputs], const DepthwiseRow& d, const float* x, const float* w,
+                                const Lanes& lanes) {
+  constexpr int kTaps = Slide::kTaps, kStep = Slide::kStep;
+  const DepthwiseColumns& c = d.columns;
+  uint32_t columns = ~0u;  // bit j: column j exists; those of outputs beyond the last do not
+  if (!Inside) {
+    const int64_t most = (c.outputs - 1) * kStep + kTaps, end = c.end < most ? c.end : most;
+    columns = end <= c.begin ? 0 : (1u << end) - (1u << (c.begin < 0 ? 0 : c.begin));
+  }
+  const int64_t x_w = opaque(d.x_w), w_w = opaque(d.w_w), w_g = opaque(d.w_g);
+  lanes.for_inputs(d.group.in, [&](int64_t g, auto input) FASTCNN_INLINED {
+    Vec weights[kTaps];
+    // Opaque: each input is read again from memory. Kept in registers for the next, sums were spilled
+    // instead.
+    const float *p = opaque(x), *q = w + g * w_g;
+    FASTCNN_UNROLL for (int t = 0; t < kTaps; ++t, q += w_w) weights[t] = lanes.read(q);
+    FASTCNN_UNROLL for (int j = 0; j < (kOutputs - 1) * kStep + kTaps;
+                        ++j, p += x_w) if (Inside || (columns >> j & 1)) {
+      const Vec v = input(p);
+      FASTCNN_UNROLL for (int t = 0; t < kTaps;
+                          ++t) if (j >= t && (j - t) % kStep == 0 && (j - t) / kStep < kOutputs)
+          acc[(j - t) / kStep] = fma(v, weights[t], acc[(j - t) / kStep]);
+    }
+  });
 }
 
-template <int Group, int TW, int NQ, bool Whole>
+template <bool Inside, class Lanes>
+FASTCNN_INLINE void add_any(Vec (&acc)[kOutputs], const DepthwiseRow& d, const float* x, const float* w,
+                            const Lanes& lanes) {
+  const DepthwiseColumns& c = d.columns;
+  const uint64_t exist = c.end > c.begin ? c.end - c.begin : 0;
+  const int outputs = static_cast<int>(c.outputs);
+  int64_t column = -c.begin;  // of the first output, counted from the first that exists
+  const int64_t x_q = opaque(d.x_q), w_g = opaque(d.w_g);
+  for (int64_t t = 0; t < c.taps; ++t, x += d.x_w, w += d.w_w, column += c.spread) {
+    if (Inside || (column >= 0 && static_cast<uint64_t>(column + (c.outputs - 1) * c.step) < exist)) {
+      lanes.for_inputs(d.group.in, [&](int64_t g, auto input) FASTCNN_INLINED {
+        const Vec weight = lanes.read(w + g * w_g);
+        const float* p = opaque(x);
+        FASTCNN_UNROLL for (int i = 0; i < kOutputs; ++i, p += x_q) if (Inside || i < outputs) acc[i] =
+            fma(input(p), weight, acc[i]);
+      });
+      continue;
+    }
+    const float* p = x;
+    int64_t at = column;
+    FASTCNN_UNROLL for (int i = 0; i < kOutputs;
+                        ++i, p += x_q, at += c.step) if (i < outputs && static_cast<uint64_t>(at) < exist)
+        lanes.for_inputs(d.group.in, [&](int64_t g, auto input) FASTCNN_INLINED {
+          acc[i] = fma(input(p), lanes.read(w + g * w_g), acc[i]);
+        });
+  }
+}
+
+template <int Group, class Slide, bool Inside, bool Whole>
 FASTCNN_INLINE void row_tile(const DepthwiseRow& d, int64_t c, int n) {
-  Vec acc[NQ];
-  FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = Vec{};
-  sum_taps<Group, TW, NQ, Whole>(acc, d, c, n);
+  const Lanes<Group, Whole> lanes = {n};
+  const int outputs = Inside ? kOutputs : static_cast<int>(d.columns.outputs);
+  Vec acc[kOutputs];
+  const Vec bias = d.bias ? lanes.read(d.bias + c) : Vec{};
+  FASTCNN_UNROLL for (int i = 0; i < kOutputs; ++i) acc[i] = bias;
+  const float *x = d.x + (Group ? c : c / d.group.out * d.group.in), *w = d.w + c;
+  float* y = d.y + c;
   if (d.accumulate)
-    FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = acc[i] + read<Whole>(d.y + i * d.y_q + c, n);
-  if (d.bias) {
-    const Vec bias = read<Whole>(d.bias + c, n);
-    FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = acc[i] + bias;
-  }
-  if (d.relu) FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] = relu(acc[i]);
-  if (d.mask)
-    FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) acc[i] =
-        read<Whole>(d.mask + i * d.y_q + c, n) <= Vec{} ? Vec{} : acc[i];
-  FASTCNN_UNROLL for (int i = 0; i < NQ; ++i) {
-    float* y = d.y + i * d.y_q + c;
-    if (Whole)
-      store(y, acc[i]);
+    FASTCNN_UNROLL for (int i = 0; i < kOutputs; ++i) if (i < outputs) acc[i] =
+        acc[i] + lanes.read(y + i * d.y_q);
+  for (int64_t h = d.taps_h; h > 0; --h, x += d.x_h, w += d.w_h) {
+    if constexpr (Slide::kTaps > 0)
+      add_sliding<Slide, Inside>(acc, d, x, w, lanes);
     else
-      store_n(y, acc[i], n);
+      add_any<Inside>(acc, d, x, w, lanes);
+  }
+  FASTCNN_UNROLL for (int i = 0; i < kOutputs; ++i, y += d.y_q) if (i < outputs) lanes.write(y, acc[i]);
+}
+
+// The tiles of one place in the row. `lines` of what lies ahead come with each. Where the last channels fill
+// no vector it is moved back and repeats some, unless they would be added to once more.
+template <int Group, class Slide, bool Inside>
+void row_outputs(const DepthwiseRow& d, int64_t lines) {
+  const float* ahead = d.ahead;
+  const int64_t last = d.channels - kLanes;
+  for (int64_t c = 0; c <= last; c = c < last && last < c + kLanes && !d.accumulate ? last : c + kLanes) {
+    ahead = fetch(ahead, lines);
+    row_tile<Group, Slide, Inside, true>(d, c, kLanes);
   }
 }
 
-template <int Group, int TW, int NQ>
-void row_outputs(const DepthwiseRow& d) {
-  int64_t c = 0;
-  for (; c + kLanes <= d.channels; c += kLanes) row_tile<Group, TW, NQ, true>(d, c, kLanes);
-  if (c < d.channels) row_tile<Group, TW, NQ, false>(d, c, static_cast<int>(d.channels - c));
+template <int Group>
+void row_tail(const DepthwiseRow& d, int64_t c) {
+  row_tile<Group, Any, false, false>(d, c, static_cast<int>(d.channels - c));
 }
 
-template <int Group, int TW>
+// What is left to do for a tile's outputs, still in L1. Part of every tile it was twice as much code.
+void finish(const DepthwiseRow& d) {
+  for (int64_t i = 0; i < d.columns.outputs; ++i) {
+    float* const y = d.y + i * d.y_q;
+    if (d.relu) map(y, y, d.channels, [](Vec v) FASTCNN_INLINED { return relu(v); });
+    if (d.mask)
+      map(y, d.mask + i * d.y_q, y, d.channels,
+          [](Vec v, Vec mask) FASTCNN_INLINED { return mask <= Vec{} ? Vec{} : v; });
+  }
+}
+
+template <int Group, class Slide>
 void row_of(DepthwiseRow d) {
-  static constexpr void (*kTiles[])(const DepthwiseRow&) = {
-      row_outputs<Group, TW, 1>, row_outputs<Group, TW, 2>,
-      row_outputs<Group, TW, 3>, row_outputs<Group, TW, 4>,
-      row_outputs<Group, TW, 5>, row_outputs<Group, TW, 6>,
-      row_outputs<Group, TW, 7>, row_outputs<Group, TW, most_outputs(Group)>};
-  for (int64_t left = (d.outputs + most_outputs(Group) - 1) / most_outputs(Group), outputs = d.outputs;
-       left > 0; --left) {
-    const int64_t n = (outputs + left - 1) / left;
-    kTiles[n - 1](d);
-    d.x += n * d.x_q;
-    d.y += n * d.y_q;
-    if (d.mask) d.mask += n * d.y_q;
-    outputs -= n;
+  DepthwiseColumns& at = d.columns;
+  const int64_t outputs = at.outputs, whole = d.channels / kLanes;
+  const int64_t tiles = (outputs + kOutputs - 1) / kOutputs * whole;
+  const int64_t lines = d.ahead ? lines_each(d.ahead_floats, tiles) : 0;
+  for (int64_t q = 0; q < outputs; q += kOutputs) {
+    at.outputs = outputs - q < kOutputs ? outputs - q : kOutputs;
+    const bool inside = at.outputs == kOutputs && at.begin <= 0 &&
+                        at.end > (kOutputs - 1) * at.step + (at.taps - 1) * at.spread;
+    (inside ? row_outputs<Group, Slide, true> : row_outputs<Group, Slide, false>)(d, lines);
+    if (!whole || (d.accumulate && whole * kLanes < d.channels)) row_tail<Group>(d, whole * kLanes);
+    if (d.relu || d.mask) finish(d);
+    d.x += kOutputs * d.x_q;
+    d.y += kOutputs * d.y_q;
+    if (d.mask) d.mask += kOutputs * d.y_q;
+    d.ahead += lines * whole * kLineFloats;
+    at.begin -= kOutputs * at.step, at.end -= kOutputs * at.step;
   }
+}
+
+template <int Group>
+void row_group(const DepthwiseRow& d) {
+  const DepthwiseColumns& c = d.columns;
+  if (c.spread == 1 && c.taps == 3 && c.step == 1) return row_of<Group, Sliding<3, 1>>(d);
+  if constexpr (Group != 8)  // AVX-512's permutations need a register each: sums would be spilled
+    if (c.spread == 1 && c.taps == 3 && c.step == 2) return row_of<Group, Sliding<3, 2>>(d);
+  if constexpr (Group == 1)
+    if (c.spread == 1 && c.taps == 5 && c.step == 1) return row_of<Group, Sliding<5, 1>>(d);
+  row_of<Group, Any>(d);
 }
 
 void row(const DepthwiseRow& d) {
-  const int64_t sliding = d.x_w == d.x_q ? d.taps_w : 0;
-  if (d.group == 1) return sliding == 3 ? row_of<1, 3>(d) : sliding == 5 ? row_of<1, 5>(d) : row_of<1, 0>(d);
-  if (d.group == 2) return row_of<2, 0>(d);
-  if constexpr (kMostGroup >= 8)
-    if (d.group == 8) return row_of<8, 0>(d);
-  return sliding == 3 ? row_of<4, 3>(d) : row_of<4, 0>(d);
+  if (d.group.out % kLanes == 0) return row_group<0>(d);
+  if (d.group.out == 1) return row_group<1>(d);
+  if constexpr (kLanes > 8)
+    if (d.group.out == 8) return row_group<8>(d);
+  if constexpr (kLanes > 4)
+    if (d.group.out == 4) return row_group<4>(d);
+  row_group<2>(d);
 }
-
-// Group * TH * TW sums, a vector of dy and one of x fit the registers.
-constexpr DepthwiseTaps taps_of(int group) {
-  if (group == 1) return {3, 5};
-  return {1, group == 2 ? 5 : group == 4 ? 3 : kRegisters / 16};
-}
-
-template <int Group, int Lane, int TW>
-FASTCNN_INLINE void add_products(Vec (&acc)[TW][Group], int w, Vec x, Vec dy) {
-  if constexpr (Lane < Group) {
-    acc[w][Lane] = fma(spread<Group, Lane>(x), dy, acc[w][Lane]);
-    add_products<Group, Lane + 1, TW>(acc, w, x, dy);
-  }
-}
-
-template <int Group, int TH, int TW, bool Whole>
-FASTCNN_INLINE void sums_tile(const DepthwiseSums& d, int64_t c, int n) {
-  Vec acc[TH][TW][Group];
-  float* const dw = d.dw + c;
-  FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w)
-      FASTCNN_UNROLL for (int g = 0; g < Group; ++g) acc[h][w][g] =
-          read<Whole>(dw + h * d.dw_h + w * d.dw_w + g * d.dw_g, n);
-  const int64_t x_w = opaque(d.x_w), x_q = opaque(d.x_q), dy_q = opaque(d.dy_q);
-  for (int64_t p = 0; p < d.rows; ++p) {
-    const float* dy = d.dy + p * d.dy_p + c;
-    const float* x[TH];
-    FASTCNN_UNROLL for (int h = 0; h < TH; ++h) x[h] = d.x + h * d.x_h + p * d.x_p + c;
-    for (int64_t q = d.cols; q > 0; --q) {
-      const Vec g = read<Whole>(dy, n);
-      FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w)
-          add_products<Group, 0, TW>(acc[h], w, read<Whole>(x[h] + w * x_w, n), g);
-      dy += dy_q;
-      FASTCNN_UNROLL for (int h = 0; h < TH; ++h) x[h] += x_q;
-    }
-  }
-  FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w)
-      FASTCNN_UNROLL for (int g = 0; g < Group; ++g) {
-    float* y = dw + h * d.dw_h + w * d.dw_w + g * d.dw_g;
-    if (Whole)
-      store(y, acc[h][w][g]);
-    else
-      store_n(y, acc[h][w][g], n);
-  }
-}
-
-template <int Group, int TH, int TW>
-void sums_taps(const DepthwiseSums& d) {
-  constexpr int kTh = TH < taps_of(Group).h ? TH : taps_of(Group).h,
-                kTw = TW < taps_of(Group).w ? TW : taps_of(Group).w;
-  int64_t c = 0;
-  for (; c + kLanes <= d.channels; c += kLanes) sums_tile<Group, kTh, kTw, true>(d, c, kLanes);
-  if (c < d.channels) sums_tile<Group, kTh, kTw, false>(d, c, static_cast<int>(d.channels - c));
-}
-
-template <int Group, int TH>
-void sums_rows(const DepthwiseSums& d) {
-  static constexpr void (*kTiles[])(const DepthwiseSums&) = {sums_taps<Group, TH, 1>, sums_taps<Group, TH, 2>,
-                                                             sums_taps<Group, TH, 3>, sums_taps<Group, TH, 4>,
-                                                             sums_taps<Group, TH, 5>};
-  kTiles[d.taps_w - 1](d);
-}
-
-void sums(const DepthwiseSums& d) {
-  if (d.group == 1)
-    return d.taps_h == 1 ? sums_rows<1, 1>(d) : d.taps_h == 2 ? sums_rows<1, 2>(d) : sums_rows<1, 3>(d);
-  if (d.group == 2) return sums_rows<2, 1>(d);
-  if constexpr (kMostGroup >= 8)
-    if (d.group == 8) return sums_rows<8, 1>(d);
-  sums_rows<4, 1>(d);
-}
-
-DepthwiseTaps most_taps(int group) { return taps_of(group); }
 
 void repeat(const float* x, int64_t count, int64_t times, float* y) {
   for (int64_t i = 0; i < count; ++i)
@@ -232,10 +225,19 @@ void sum_runs(const DepthwiseRuns& d) {
     for (int64_t i = 0; i < d.pixels * d.channels; ++i) d.y[i] = d.mask[i] <= 0 ? 0 : d.y[i];
 }
 
+void stream_copy(const float* x, int64_t count, float* y) {
+  int64_t i = 0;
+  for (; i < count && reinterpret_cast<uintptr_t>(y + i) % sizeof(Vec); ++i) y[i] = x[i];
+  for (; i + kLanes <= count; i += kLanes) stream(y + i, load(x + i));
+  for (; i < count; ++i) y[i] = x[i];
+}
+
+void finish_stream() { end_stream(); }
+
 }  // namespace
 
 extern const DepthwiseKernels depthwise_kernels;
-const DepthwiseKernels depthwise_kernels = {kMostGroup, most_taps, row, sums, repeat, sum_runs};
+const DepthwiseKernels depthwise_kernels = {kLanes, row, repeat, sum_runs, stream_copy, finish_stream};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -82,6 +82,18 @@ _CONV_BLOCKING = (
     ConvCase(1, 9, 8, 72, 72, groups=9, strides=(2, 1), padding=1),
     ConvCase(1, 5, 6, 48, 48, groups=16, padding="same"),
     ConvCase(1, 6, 7, 16, 32, groups=8, dilation_rate=(1, 2), padding=2),
+    ConvCase(2, 6, 9, 16, 32, groups=4, padding=1),
+    ConvCase(1, 9, 17, 48, 32, groups=2, strides=(2, 2), padding=1),
+    ConvCase(1, 8, 9, 12, 48, groups=3, r=5, s=4, padding="same"),
+    ConvCase(1, 10, 19, 16, 16, groups=4, strides=(1, 2), padding=1),
+    # One channel in many: on long rows, and where few of them share a vector.
+    ConvCase(1, 5, 25, 20, 20, groups=20, padding="same"),
+    ConvCase(1, 7, 22, 24, 24, groups=24, strides=(2, 2), padding=1),
+    ConvCase(1, 9, 27, 9, 9, groups=9, r=7, s=7, padding="same"),
+    ConvCase(1, 12, 23, 18, 18, groups=18, r=5, s=5, strides=(2, 2), padding=2),
+    ConvCase(2, 5, 30, 3, 3, groups=3, padding="same"),
+    ConvCase(1, 6, 21, 3, 6, groups=3, r=5, s=5, padding=2),
+    ConvCase(1, 4, 40, 2, 2, groups=2, dilation_rate=(1, 2), padding=1),
     # Few channels on long rows.
     ConvCase(1, 5, 37, 3, 1, padding="same"),
     ConvCase(2, 9, 50, 2, 4, padding=1),
@@ -121,6 +133,10 @@ CONV_PARALLEL: tuple[ConvCase, ...] = (
     ConvCase(5, 19, 21, 48, 48, groups=48, padding="same"),
     ConvCase(3, 17, 16, 64, 64, groups=4, padding=1, dilation_rate=(2, 2)),
     ConvCase(9, 14, 14, 128, 64, r=1, s=1),
+    ConvCase(3, 15, 17, 64, 64, groups=16, padding=1),
+    # Larger than an L2 cache, and than the last.
+    ConvCase(2, 90, 67, 44, 44, groups=44, padding=1),
+    ConvCase(1, 290, 280, 26, 26, groups=26, padding=1),
 )
 
 # 3x3 filters that Winograd's kernels take, with tiles, channels and filters that fill nothing.

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// See depthwise_wgrad.h for the formula. The loop over channels is outside: the sums of one vector of
+// channels stay in registers for all pixels of the call. That leaps from pixel to pixel, which the processor
+// does not foresee, so what the next call will read is fetched line after line meanwhile.
+#include "depthwise_wgrad.h"
+
+#include "ahead.h"
+#include "blocks.h"
+#include "vec.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+// Inputs of a group that are summed together.
+constexpr int inputs_of(int group) { return group == 0 || group > 4 ? 4 : group; }
+// Taps that are summed together: 1, 3 or 5 of a filter row and of a column, for odd filters are the rule.
+// Sums and a vector of dy fit the registers; where an input is not used as it lies in memory, it needs one
+// more.
+constexpr int most_taps_h(int group, int taps_w) {
+  const int fit = (group == 1 ? kRegisters - 1 : kRegisters - 4) / (taps_w * inputs_of(group));
+  return fit >= 5 && taps_w == 5 ? 5 : fit >= 3 ? 3 : 1;
+}
+
+template <int Group, int First, int Lane, class Read, class F>
+FASTCNN_INLINE void for_inputs(const float* x, Read read, F f) {
+  if constexpr (Lane < inputs_of(Group)) {
+    if constexpr (Group == 0)
+      f(Lane, broadcast(x[Lane]));
+    else
+      f(Lane, spread<Group, First + Lane>(read(x)));
+    for_inputs<Group, First, Lane + 1>(x, read, f);
+  }
+}
+
+// Only taps of `rows`, if that is to be asked; only columns that exist, likewise.
+template <int Group, int First, int TH, int TW, bool AskRows, bool AskColumns, class Read>
+FASTCNN_INLINE void add_pixels(Vec (&acc)[TH][TW][inputs_of(Group)], const DepthwiseSums& d,
+                               const float* const (&row)[TH], uint32_t rows, const float* dy, int64_t from,
+                               int64_t to, Read read) {
+  const DepthwiseColumns& c = d.columns;
+  const int64_t x_w = opaque(d.x_w);
+  const float* x[TH];
+  FASTCNN_UNROLL for (int h = 0; h < TH; ++h) x[h] = row[h] + from * d.x_q;
+  dy += from * d.dy_q;
+  for (int64_t q = from; q < to; ++q, dy += d.dy_q) {
+    const Vec g = read(dy);
+    FASTCNN_UNROLL for (int h = 0; h < TH; ++h) {
+      if (!AskRows || (rows >> h & 1)) {
+        FASTCNN_UNROLL for (int w = 0; w < TW; ++w) {
+          const int64_t column = q * c.step + w * c.spread;
+          if (!AskColumns || (column >= c.begin && column < c.end))
+            for_inputs<Group, First, 0>(x[h] + w * x_w, read, [&](int i, Vec v) FASTCNN_INLINED {
+              acc[h][w][i] = fma(v, g, acc[h][w][i]);
+            });
+        }
+      }
+      x[h] += d.x_q;
+    }
+  }
+}
+
+// First: the first input of the group, of those in lanes; `x` begins at it where inputs are broadcast. n: the
+// lanes that count; of a whole vector, the first lanes that do not: it was moved back to end with the
+// channels.
+template <int Group, int First, int TH, int TW, bool Whole>
+FASTCNN_INLINE void sums_tile(const DepthwiseSums& d, const float* x, int64_t c, int n, float* dw,
+                              const float* (&ahead)[2], const int64_t (&lines)[2]) {
+  constexpr int kInputs = inputs_of(Group);
+  const auto read = [n](const float* p) FASTCNN_INLINED { return Whole ? load(p) : load_n(p, n); };
+  const DepthwiseColumns& at = d.columns;
+  // Columns all of whose taps exist.
+  int64_t from = at.begin > 0 ? (at.begin + at.step - 1) / at.step : 0;
+  int64_t to = at.end > (TW - 1) * at.spread ? (at.end - 1 - (TW - 1) * at.spread) / at.step + 1 : 0;
+  if (to > at.outputs) to = at.outputs;
+  if (to <= from) from = to = at.outputs;
+  Vec acc[TH][TW][kInputs];
+  FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w)
+      FASTCNN_UNROLL for (int g = 0; g < kInputs; ++g) acc[h][w][g] =
+          read(dw + h * d.dw_h + w * d.dw_w + g * d.dw_g);
+  const float* dy = d.dy + c;
+  int64_t top = d.first_row;
+  for (int64_t p = 0; p < d.rows; ++p, x += d.x_p, dy += d.dy_p, top += d.row_step) {
+    ahead[0] = fetch(ahead[0], lines[0]);
+    ahead[1] = fetch(ahead[1], lines[1]);
+    const float* row[TH];
+    uint32_t rows = 0;
+    FASTCNN_UNROLL for (int h = 0; h < TH; ++h) {
+      row[h] = x + h * d.x_h;
+      const int64_t at_row = top + h * d.row_spread;
+      rows |= static_cast<uint32_t>(at_row >= 0 && at_row < d.rows_in) << h;
+    }
+    if (rows == (1u << TH) - 1) {
+      add_pixels<Group, First, TH, TW, false, false>(acc, d, row, rows, dy, from, to, read);
+    } else if (rows) {
+      add_pixels<Group, First, TH, TW, true, false>(acc, d, row, rows, dy, from, to, read);
+    }
+    // The columns on the left, then those on the right.
+    for (int right = 0; right < 2; ++right)
+      add_pixels<Group, First, TH, TW, true, true>(acc, d, row, rows, dy, right ? to : 0,
+                                                   right ? at.outputs : from, read);
+  }
+  FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w)
+      FASTCNN_UNROLL for (int g = 0; g < kInputs; ++g) {
+    float* y = dw + h * d.dw_h + w * d.dw_w + g * d.dw_g;
+    if (Whole)
+      store(y, iota() < n ? load(y) : acc[h][w][g]);
+    else
+      store_n(y, acc[h][w][g], n);
+  }
+}
+
+template <int Group, int TH, int TW, bool Whole>
+FASTCNN_INLINE void sums_vector(const DepthwiseSums& d, int64_t c, int n, const float* (&ahead)[2],
+                                const int64_t (&lines)[2]) {
+  constexpr int kInputs = inputs_of(Group);
+  float* const dw = d.dw + c;
+  if constexpr (Group == 0) {
+    const float* x = d.x + c / d.group.out * d.group.in;
+    for (int64_t g = 0; g < d.group.in; g += kInputs)
+      sums_tile<0, 0, TH, TW, Whole>(d, x + g, c, n, dw + g * d.dw_g, ahead, lines);
+  } else {
+    sums_tile<Group, 0, TH, TW, Whole>(d, d.x + c, c, n, dw, ahead, lines);
+    if constexpr (Group > kInputs)
+      sums_tile<Group, kInputs, TH, TW, Whole>(d, d.x + c, c, n, dw + kInputs * d.dw_g, ahead, lines);
+  }
+}
+
+// Channels that do not fill one vector, one filter row at a time.
+template <int Group, int TW>
+void sums_few(DepthwiseSums d) {
+  const float* ahead[2] = {};
+  const int64_t lines[2] = {};
+  for (int64_t h = d.taps_h; h > 0; --h, d.x += d.x_h, d.dw += d.dw_h, d.first_row += d.row_spread)
+    sums_vector<Group, 1, TW, false>(d, 0, static_cast<int>(d.channels), ahead, lines);
+}
+
+template <int Group, int TH, int TW>
+void sums_of(const DepthwiseSums& d) {
+  const int64_t inputs = Group ? Group : d.group.in;
+  const int64_t times = (d.channels + kLanes - 1) / kLanes * d.rows * (inputs / inputs_of(Group));
+  const float* ahead[2] = {d.ahead[0], d.ahead[1]};
+  const int64_t lines[2] = {lines_each(d.ahead_floats[0], times), lines_each(d.ahead_floats[1], times)};
+  const int64_t last = d.channels - kLanes;
+  if (last < 0) return sums_few<Group, TW>(d);
+  for (int64_t done = 0; done < d.channels; done += kLanes) {
+    const int64_t c = done < last ? done : last;
+    sums_vector<Group, TH, TW, true>(d, c, static_cast<int>(done - c), ahead, lines);
+  }
+}
+
+template <int Group, int TW>
+void sums_taps(const DepthwiseSums& d) {
+  constexpr int kMost = most_taps_h(Group, TW);
+  (d.taps_h == 1 ? sums_of<Group, 1, TW> : d.taps_h == 3 ? sums_of < Group, kMost < 3 ? kMost : 3,
+   TW > : sums_of<Group, kMost, TW>)(d);
+}
+
+template <int Group>
+void sums_group(const DepthwiseSums& d) {
+  if (d.columns.taps == 1) return sums_taps<Group, 1>(d);
+  if constexpr (Group == 1)
+    if (d.columns.taps == 5) return sums_taps<Group, 5>(d);
+  sums_taps<Group, 3>(d);
+}
+
+void sums(const DepthwiseSums& d) {
+  if (d.group.out % kLanes == 0) return sums_group<0>(d);
+  if (d.group.out == 1) return sums_group<1>(d);
+  if constexpr (kLanes > 8)
+    if (d.group.out == 8) return sums_group<8>(d);
+  if constexpr (kLanes > 4)
+    if (d.group.out == 4) return sums_group<4>(d);
+  sums_group<2>(d);
+}
+
+DepthwiseTaps next_taps(const DepthwiseGroup& group, int64_t taps_h, int64_t taps_w) {
+  const int kind = group.out % kLanes == 0 ? 0 : static_cast<int>(group.out);
+  const bool five = kind == 1 && (taps_w == 5 || taps_w > 7);  // 6 and 7 are twice 3
+  const int w = five ? 5 : taps_w >= 3 ? 3 : 1, most = most_taps_h(kind, w);
+  return {taps_h >= most ? most : taps_h >= 3 && most >= 3 ? 3 : 1, w};
+}
+
+}  // namespace
+
+extern const DepthwiseWgradKernels depthwise_wgrad_kernels;
+const DepthwiseWgradKernels depthwise_wgrad_kernels = {next_taps, sums};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn
