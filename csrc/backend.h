@@ -15,7 +15,7 @@ namespace fastcnn {
 #define FASTCNN_STEPS(X)                                                                     \
   X(conv2d_fprop, Conv2dShape, "x w bias?", "y")                                             \
   X(conv2d_dgrad, Conv2dShape, "dy w mask? bias?", "dx")                                     \
-  X(conv2d_wgrad, Conv2dShape, "x dy", "dw")                                                 \
+  X(conv2d_wgrad, Conv2dShape, "x dy", "dw db?")                                             \
   X(conv3d_fprop, Conv3dShape, "x w bias?", "y")                                             \
   X(conv3d_dgrad, Conv3dShape, "dy w mask? bias?", "dx")                                     \
   X(conv3d_wgrad, Conv3dShape, "x dy", "dw")                                                 \
@@ -58,6 +58,8 @@ namespace fastcnn {
   X(binary, BinaryShape, "a b", "y")                                                         \
   X(binary_bwd, BinaryShape, "dy a? b?", "dx")                                               \
   X(copy, CopyShape, "x", "y")                                                               \
+  X(to_lanes, LanesShape, "x", "y")                                                          \
+  X(from_lanes, LanesShape, "x", "y")                                                        \
   X(resize_fwd, ResizeShape, "x", "y")                                                       \
   X(resize_bwd, ResizeShape, "dy", "dx")                                                     \
   X(gather, GatherShape, "x index?", "y")                                                    \
@@ -137,7 +139,7 @@ enum class Step : int32_t {
 // What is fused to the end of a step; a row's supports() says whether it can. A transposed convolution is a
 // dgrad step, so that those take a bias and ReLU too.
 struct Epilogue {
-  int32_t bias;           // y += bias[K]
+  int32_t bias;           // y += bias[K]; conv2d_wgrad: db[K] = the sum of dy as well
   Activation activation;  // y = activation(y); one without parameters
   // Backward steps: dx is set to 0 where mask <= 0. mask is the ReLU output that dx is the gradient of;
   // max_pool2d_bwd reads x itself, which is that output, and max_pool2d_bwd_index y, the greatest of it.
@@ -147,6 +149,7 @@ struct Epilogue {
 struct OpDescriptor {
   Step step;
   Math math;
+  Layout layout;
   Epilogue epilogue;
   union {
 #define FASTCNN_SHAPE(name, shape, inputs, outputs) shape name;

@@ -37,6 +37,10 @@ enum class Accuracy : int32_t { kNone, kSparse, kCategorical, kBinary };
 enum class Optimizer : int32_t { kSgd, kAdam, kRmsprop, kAdagrad, kAdadelta, kAdamax, kNadam, kLion, kFtrl };
 enum class Binary : int32_t { kAdd, kSubtract, kMultiply, kMaximum, kMinimum };
 enum class Math : int32_t { kDefault, kStrict, kFast };
+// How a step's activations lie: [N,H,W,C], or with kBatchLanes samples side by side, [N /
+// kBatchLanes][C][H][W][kBatchLanes], where the last block is filled up with samples that are zero.
+enum class Layout : int32_t { kChannelsLast, kBatchInLanes };
+constexpr int kBatchLanes = 16;
 
 // What the backward pass of an operator reads besides dy.
 enum class Saves : int32_t { kNothing, kX, kY, kXAndY };
@@ -189,6 +193,7 @@ struct DropoutShape {
   int64_t count;
   float rate;   // probability of a zero
   uint32_t op;  // which dropout of the network: part of the counter, so two layers never share a mask
+  int64_t pixels, channels;  // of a sample; read where the batch lies in lanes
 };
 
 // Dropout of whole channels: x [n, pixels, channels], one draw for each sample and channel.
@@ -236,6 +241,11 @@ struct CopyShape {
   int64_t before[kMaxRank], inner[kMaxRank];
   int64_t x_offset, y_offset;
   int64_t rank;
+};
+
+// Between x [N, pixels, C] and the same with the batch in lanes.
+struct LanesShape {
+  int64_t n, pixels, c;
 };
 
 // Bilinear enlargement of x [N,H,W,C] to y [N, H factor_h, W factor_w, C]; the centres of pixels are at

@@ -39,11 +39,15 @@ constexpr IsaRow kIsas[] = {
 };
 
 constexpr KernelRow kRows[] = {
-#define FASTCNN_ROW(step, algorithm)                                                                  \
-  {Step::k_##step, #step "_" #algorithm, supports_##step##_##algorithm, prepare_##step##_##algorithm, \
+#define FASTCNN_ROW_IN(layouts, step, algorithm) \
+  {Step::k_##step,                               \
+   #step "_" #algorithm,                         \
+   layouts,                                      \
+   supports_##step##_##algorithm,                \
+   prepare_##step##_##algorithm,                 \
    run_##step##_##algorithm},
 #include "rows.inc"
-#undef FASTCNN_ROW
+#undef FASTCNN_ROW_IN
 };
 
 struct Selection {
@@ -82,7 +86,8 @@ Code prepare(const OpDescriptor* op, Prepared* out, Status* status) {
   *status = selection().status;
   if (status->code != Code::kOk) return status->code;
   for (const KernelRow& row : kRows) {
-    if (row.step != op->step || !row.supports(*op)) continue;
+    const bool lies = row.layouts == Layouts::kAny || int(row.layouts) == int(op->layout);
+    if (row.step != op->step || !lies || !row.supports(*op)) continue;
     *out = {};
     out->op = *op;
     out->row = &row;

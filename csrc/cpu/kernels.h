@@ -13,6 +13,8 @@ namespace cpu {
   X(winograd, WinogradKernels)               \
   X(depthwise, DepthwiseKernels)             \
   X(depthwise_wgrad, DepthwiseWgradKernels)  \
+  X(lanes, LanesKernels)                     \
+  X(lanes_pool, LanesPoolKernels)            \
   X(pool2d, Pool2dKernels)                   \
   X(activation, ActivationKernels)           \
   X(max_pool2d_index, MaxPool2dIndexKernels) \

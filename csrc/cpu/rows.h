@@ -8,9 +8,18 @@
 namespace fastcnn {
 namespace cpu {
 
+// What a row reads and writes: one layout, or either, since it takes element by element in the order of
+// memory.
+enum class Layouts {
+  kChannelsLast = int(Layout::kChannelsLast),
+  kInLanes = int(Layout::kBatchInLanes),
+  kAny
+};
+
 struct KernelRow {
   Step step;
   const char* name;  // <step>_<algorithm>
+  Layouts layouts;
   bool (*supports)(const OpDescriptor&);
   // Chooses blocking from the shape alone (never from the thread count: results have the same bits for any),
   // into prepared->state; sets workspace_bytes, scratch_bytes, parallel, flops, bytes.
@@ -29,12 +38,12 @@ const T& state(const Prepared& p) {
   return *reinterpret_cast<const T*>(p.state);
 }
 
-#define FASTCNN_ROW(step, algorithm)                       \
+#define FASTCNN_ROW_IN(layouts, step, algorithm)           \
   bool supports_##step##_##algorithm(const OpDescriptor&); \
   void prepare_##step##_##algorithm(Prepared*);            \
   void run_##step##_##algorithm(const Prepared&, const Operands&, Context&);
 #include "rows.inc"
-#undef FASTCNN_ROW
+#undef FASTCNN_ROW_IN
 
 }  // namespace cpu
 }  // namespace fastcnn

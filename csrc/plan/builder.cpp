@@ -32,6 +32,7 @@ Builder::Builder(const Request& request) : request_(request) {
     for (const int p : nodes[i].parameters) needs = needs || trains(p);
     for (const int input : nodes[i].inputs) needs = needs || needs_gradient[input];
     needs_gradient.push_back(needs);
+    lies_as.push_back(nodes[i].shape);
   }
   list_.n = request.n;
   list_.weights = request.weights;
@@ -46,8 +47,12 @@ Ref Builder::tensor_of_bytes(int64_t count, size_t size) {
   return {Memory::kArena, static_cast<int64_t>(tensors_.size()) - 1};
 }
 
-Ref Builder::tensor_like(int i) {
-  const int64_t shape[2] = {n(), node(i).count};
+int64_t Builder::batch() const {
+  return in_lanes() ? (n() + kBatchLanes - 1) / kBatchLanes * kBatchLanes : n();
+}
+
+Ref Builder::tensor_of(int i, int64_t samples) {
+  const int64_t shape[2] = {samples, node(i).count};
   return tensor(element_count(node(i).label.c_str(), "the output of a batch", shape, 2));
 }
 
@@ -82,12 +87,17 @@ Math Builder::math() const {
   return recipe().math == Math::kDefault && mode() != Mode::kTrain ? Math::kFast : recipe().math;
 }
 
-OpDescriptor Builder::op(Step step) const { return make_op(step, math()); }
+OpDescriptor Builder::op(Step step) const {
+  OpDescriptor op = make_op(step, math());
+  op.layout = request_.layout;
+  return op;
+}
 
 OpDescriptor Builder::forward_op(int i) const {
-  OpDescriptor batch = for_batch(node(i).forward, n());
-  batch.math = math();
-  return batch;
+  OpDescriptor op = for_batch(node(i).forward, batch());
+  op.math = math();
+  op.layout = request_.layout;
+  return op;
 }
 
 void Builder::touch(Ref ref) {
@@ -119,6 +129,7 @@ void Builder::add(const NewStep& step) {
   Prepared prepared;
   Status status{};
   request_.backend.prepare(&step.op, &prepared, &status);
+  if (in_lanes()) throw NoRow(status.code, status.message);
   fail(status.code, "%s: %s", step.name.c_str(), status.message);
 }
 
@@ -126,6 +137,24 @@ void Builder::add_feed(Feed feed, int port, const NewStep& step) {
   add(step);
   list_.steps.back().feed = feed;
   list_.steps.back().port = port;
+}
+
+Ref Builder::to_lanes(int i, Ref rows) {
+  const std::vector<int64_t>& shape = lies_as[i];
+  OpDescriptor op = this->op(Step::k_to_lanes);
+  op.to_lanes = {n(), node(i).count / shape.back(), shape.back()};
+  const Ref lanes = tensor_like(i);
+  add({op, {rows}, {lanes}, node(i).name});
+  return lanes;
+}
+
+Ref Builder::from_lanes(int i, Ref lanes) {
+  const std::vector<int64_t>& shape = lies_as[i];
+  OpDescriptor op = this->op(Step::k_from_lanes);
+  op.from_lanes = {n(), node(i).count / shape.back(), shape.back()};
+  const Ref rows = rows_like(i);
+  add({op, {lanes}, {rows}, node(i).name});
+  return rows;
 }
 
 int Builder::origin(int u) const {
@@ -168,7 +197,7 @@ void Builder::contribute(int u, Ref ref) {
     return;
   }
   const Ref y = !shared_[sum.offset] ? sum : !shared_[ref.offset] ? ref : tensor_like(u);
-  add_sum(sum, ref, y, {node(u).name, n() * node(u).count});
+  add_sum(sum, ref, y, {node(u).name, batch() * node(u).count});
   sum = y;
 }
 
@@ -276,7 +305,9 @@ StepList Builder::finish() {
   return std::move(list_);
 }
 
-StepList build_steps(const Request& request) {
+namespace {
+
+StepList build(const Request& request) {
   Builder b(request);
   build_forward(b);
   if (request.mode == Mode::kTrain) {
@@ -284,6 +315,20 @@ StepList build_steps(const Request& request) {
     build_update(b);
   }
   return b.finish();
+}
+
+}  // namespace
+
+StepList build_steps(const Request& request) {
+  if (suits_lanes(request)) {
+    Request lanes = request;
+    lanes.layout = Layout::kBatchInLanes;
+    try {
+      return build(lanes);
+    } catch (const NoRow&) {
+    }
+  }
+  return build(request);
 }
 
 }  // namespace fastcnn

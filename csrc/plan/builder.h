@@ -36,6 +36,7 @@ struct Request {
   Mode mode;
   int64_t n;
   std::vector<int64_t> weights;  // of one sample, for each output: 0 where every sample weighs the same
+  Layout layout = Layout::kChannelsLast;
 };
 
 // One step to add: its descriptor and operands, in the order of FASTCNN_STEPS.
@@ -56,21 +57,28 @@ class Builder {
   // Of every step: errors of a forward pass alone do not add up over an epoch, so it takes the fast kernels.
   Math math() const;
   int64_t n() const { return request_.n; }
+  bool in_lanes() const { return request_.layout == Layout::kBatchInLanes; }
+  // Samples of a value: n, and in lanes those that fill up the last block.
+  int64_t batch() const;
   int64_t weights(size_t output) const { return request_.weights[output]; }
 
   Ref tensor(int64_t floats) { return tensor_of_bytes(floats, sizeof(float)); }
   Ref tensor_of_bytes(int64_t count, size_t size);
-  // A tensor shaped like the node's output.
-  Ref tensor_like(int node);
+  // A tensor shaped like the node's output, and one of n samples channels-last.
+  Ref tensor_like(int node) { return tensor_of(node, batch()); }
+  Ref rows_like(int node) { return tensor_of(node, n()); }
 
   OpDescriptor op(Step step) const;         // empty
-  OpDescriptor forward_op(int node) const;  // for n samples
+  OpDescriptor forward_op(int node) const;  // for a batch
 
   // False if no row supports the descriptor; nothing is added then.
   bool try_add(const NewStep& step);
   // Throws if no row supports it.
   void add(const NewStep& step);
   void add_feed(Feed feed, int port, const NewStep& step);
+  // The batch of a node's values, or of their gradient, in the other layout: rows are n samples alone.
+  Ref to_lanes(int node, Ref rows);
+  Ref from_lanes(int node, Ref lanes);
 
   // Parameters of a node by their role.
   bool has(int node, const char* role) const { return graph().parameter(node, role) >= 0; }
@@ -107,13 +115,14 @@ class Builder {
   void set_trained(const std::vector<FloatRange>& ranges) { list_.trained = ranges; }
   StepList finish();
 
-  std::vector<Ref> value, gradient;     // of each node; kNone before there is one
-  std::vector<std::vector<Ref>> saved;  // what a forward rule keeps for its gradient rule, by node
-  std::vector<bool> done;               // forward: already part of another step
-  std::vector<bool> masked;             // gradient of a ReLU's output: the mask has been applied
-  std::vector<bool> needs_gradient;     // a parameter that trains lies at or before it
-  std::vector<bool> parameter_written;  // gradient of each parameter
-  std::vector<Ref> results;             // of each objective; kNone for an output without a loss
+  std::vector<Ref> value, gradient;           // of each node; kNone before there is one
+  std::vector<std::vector<Ref>> saved;        // what a forward rule keeps for its gradient rule, by node
+  std::vector<bool> done;                     // forward: already part of another step
+  std::vector<bool> masked;                   // gradient of a ReLU's output: the mask has been applied
+  std::vector<bool> needs_gradient;           // a parameter that trains lies at or before it
+  std::vector<bool> parameter_written;        // gradient of each parameter
+  std::vector<Ref> results;                   // of each objective; kNone for an output without a loss
+  std::vector<std::vector<int64_t>> lies_as;  // shape of each node's value before it was flattened
 
   // The node that made the values of u: past nodes that only rename.
   int origin(int u) const;
@@ -129,6 +138,7 @@ class Builder {
   };
 
   bool trains(int parameter) const;
+  Ref tensor_of(int node, int64_t samples);
   Ref in_state(Memory memory, int parameter) const;
   void touch(Ref ref);
   void add_sum(Ref a, Ref b, Ref y, const Summand& of);
@@ -139,6 +149,11 @@ class Builder {
   std::vector<bool> kept_;    // by tensor: read again by the backward pass
   std::vector<bool> shared_;  // by tensor: the gradient of several nodes
   StepList list_;
+};
+
+// A layout that not all steps of a network have rows for: it is built in the other one.
+struct NoRow : Error {
+  using Error::Error;
 };
 
 bool same(Ref a, Ref b);
@@ -157,6 +172,9 @@ void build_forward(Builder& b);
 void build_gradients(Builder& b);
 // update.cpp: the optimizer.
 void build_update(Builder& b);
+
+// layout.cpp: whether a training step is worth building with the batch in lanes.
+bool suits_lanes(const Request& request);
 
 // The whole list for one mode and number of samples.
 StepList build_steps(const Request& request);

@@ -45,14 +45,21 @@ void forward_step(Builder& b, int i) {
   b.add({b.forward_op(i), in, {b.value[i]}, b.node(i).name});
 }
 
-void forward_flat(Builder& b, int i) {
+void forward_flat(Builder& b, int i) { forward_flat(b, i, b.forward_op(i)); }
+
+void forward_flat(Builder& b, int i, const OpDescriptor& op) {
   const int u = b.node(i).inputs[0];
   const bool reads_again = b.mode() == Mode::kTrain && saves_input(b.node(i).op);
   b.value[i] = b.reusable(u) && !reads_again ? b.value[u] : b.tensor_like(i);
-  b.add({b.forward_op(i), {b.value[u]}, {b.value[i]}, b.node(i).name});
+  b.lies_as[i] = b.lies_as[u];
+  b.add({op, {b.value[u]}, {b.value[i]}, b.node(i).name});
 }
 
-void forward_rename(Builder& b, int i) { b.value[i] = b.value[b.node(i).inputs[0]]; }
+void forward_rename(Builder& b, int i) {
+  const int u = b.node(i).inputs[0];
+  b.value[i] = b.value[u];
+  b.lies_as[i] = b.lies_as[u];
+}
 
 void forward_fused(Builder& b, int i, NewStep step) {
   const Node& node = b.node(i);
@@ -80,15 +87,17 @@ void gather_input(Builder& b, int input) {
   const int i = b.graph().inputs[input];
   OpDescriptor op = b.op(Step::k_gather);
   op.gather = dense_gather(b.n(), b.node(i).count, DType::kF32);
-  b.value[i] = b.tensor_like(i);
-  if (const int fused = fused_rescaling(b.graph(), input)) {
+  const int fused = fused_rescaling(b.graph(), input);
+  if (fused) {
     op.gather.scale = b.node(fused).forward.rescale.scale;
     op.gather.offset = b.node(fused).forward.rescale.offset;
-    b.value[fused] = b.value[i];
     b.done[fused] = true;
   }
+  const Ref rows = b.rows_like(i);
   b.add_feed(Feed::kInput, input,
-             {op, {{port(Memory::kInput, input), 0}, {Memory::kIndex, 0}}, {b.value[i]}, "batch"});
+             {op, {{port(Memory::kInput, input), 0}, {Memory::kIndex, 0}}, {rows}, "batch"});
+  b.value[i] = b.in_lanes() ? b.to_lanes(i, rows) : rows;
+  if (fused) b.value[fused] = b.value[i];
 }
 
 // A cross-entropy from probabilities reads the input of the softmax or sigmoid that made them, if nothing
@@ -147,10 +156,12 @@ void add_loss(Builder& b, size_t output, bool takes_logits) {
   op.loss.weight = objective.weight;
   if (b.weights(output)) op.loss.rows_per_weight = count / cols / b.weights(output);
   b.results[output] = b.tensor_of_bytes(1, sizeof(LossResult));
-  Ref dx;
-  if (b.mode() == Mode::kTrain && b.needs_gradient[predictions]) dx = b.tensor_like(predictions);
-  b.add({op, {b.value[predictions], target, weight}, {dx, b.results[output]}, "loss"});
-  if (dx.memory != Memory::kNone) b.contribute(predictions, dx);
+  Ref x = b.value[predictions], dx;
+  if (b.in_lanes()) x = b.from_lanes(predictions, x);
+  if (b.mode() == Mode::kTrain && b.needs_gradient[predictions]) dx = b.rows_like(predictions);
+  b.add({op, {x, target, weight}, {dx, b.results[output]}, "loss"});
+  if (dx.memory == Memory::kNone) return;
+  b.contribute(predictions, b.in_lanes() ? b.to_lanes(predictions, dx) : dx);
 }
 
 void keep_for_gradient(Builder& b, int i) {

@@ -19,8 +19,20 @@ void bias_gradient(Builder& b, int i) {
   const Node& node = b.node(i);
   const int64_t cols = node.shape.back();
   OpDescriptor op = b.op(Step::k_column_sum);
-  op.column_sum = {b.n() * (node.count / cols), cols};
+  op.column_sum = {b.batch() * (node.count / cols), cols};
   b.add_parameter_gradient(i, "bias", {op, {b.gradient[i]}, {}, node.name});
+}
+
+void weight_gradient(Builder& b, int i, const char* role, NewStep step) {
+  if (!b.in_lanes() || !b.trains(i, role) || !b.trains(i, "bias")) {
+    b.add_parameter_gradient(i, role, step);
+    return bias_gradient(b, i);
+  }
+  step.op.epilogue.bias = 1;
+  step.out = {b.begin_parameter_gradient(i, role), b.begin_parameter_gradient(i, "bias")};
+  b.add(step);
+  b.end_parameter_gradient(i, role, step.out[0]);
+  b.end_parameter_gradient(i, "bias", step.out[1]);
 }
 
 void build_gradients(Builder& b) {

@@ -67,6 +67,7 @@ const Rule& rule(Op op);
 void forward_step(Builder& b, int node);
 // Element by element: over its input where nothing else reads that.
 void forward_flat(Builder& b, int node);
+void forward_flat(Builder& b, int node, const OpDescriptor& op);
 // Another name for its input.
 void forward_rename(Builder& b, int node);
 // A step with bias and activation in its epilogue: adds the bias operand if the node has one, and takes the
@@ -80,5 +81,7 @@ void gradient_rename(Builder& b, int node);
 void gradient_flat(Builder& b, int node, const OpDescriptor& op, const std::vector<Ref>& in);
 // db[k] = sum of dy over all that shares a bias.
 void bias_gradient(Builder& b, int node);
+// dw by this step, and db: in the same step where the batch lies in lanes.
+void weight_gradient(Builder& b, int node, const char* role, NewStep step);
 
 }  // namespace fastcnn

@@ -128,9 +128,8 @@ void gradient(Builder& b, int i) {
   const char* const role = role_of(node);
   Ref x = b.value[u], dy = b.gradient[i];
   if (transposed) std::swap(x, dy);
-  b.add_parameter_gradient(
-      i, role, {step_of(b, i, Step::k_conv2d_wgrad, Step::k_conv3d_wgrad), {x, dy}, {}, node.name});
-  bias_gradient(b, i);
+  weight_gradient(b, i, role,
+                  {step_of(b, i, Step::k_conv2d_wgrad, Step::k_conv3d_wgrad), {x, dy}, {}, node.name});
   if (!b.needs_gradient[u]) return;
   const OpDescriptor op = transposed ? step_of(b, i, Step::k_conv2d_fprop, Step::k_conv3d_fprop)
                                      : step_of(b, i, Step::k_conv2d_dgrad, Step::k_conv3d_dgrad);

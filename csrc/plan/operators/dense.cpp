@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules of the dense layer: y = x w, dw = x^T dy, dx = dy w^T over the last axis.
+// Rules of the dense layer: y = x w, dw = x^T dy, dx = dy w^T over the last axis. With the batch in lanes it
+// is a convolution: over the last axis one of a single tap, and of what was flattened one whose window is the
+// image.
 #include "../operator.h"
 
 namespace fastcnn {
 namespace {
 
-constexpr int kMask = 3;  // operand of gemm
+constexpr int kMask = 3, kConvMask = 2;  // operand of gemm, of conv2d_dgrad
 
 void infer(Inference& f) {
   const int64_t units = f.positive("units"), in = f.x().shape.back();
@@ -18,13 +20,40 @@ void infer(Inference& f) {
   if (use_bias) f.parameter({"bias", {units}, units, units});
 }
 
+OpDescriptor convolution(Builder& b, int i, Step step) {
+  const int u = b.node(i).inputs[0];
+  const GemmShape& y = b.node(i).forward.gemm;
+  const int64_t rows = y.m, c = b.lies_as[u].back();
+  OpDescriptor op = b.op(step);
+  Conv2dShape& s = op.conv2d_fprop;  // the passes share this struct
+  s.n = b.batch(), s.c = c, s.k = y.n;
+  s.h = b.node(u).count / c, s.w = 1, s.p = rows, s.q = 1;
+  s.r = s.h / rows, s.s = 1;
+  s.stride_h = s.stride_w = s.dilation_h = s.dilation_w = s.groups = 1;
+  return op;
+}
+
 void forward(Builder& b, int i) {
-  forward_fused(b, i, {b.forward_op(i), {b.value[b.node(i).inputs[0]], b.parameter(i, "kernel")}, {}, ""});
+  OpDescriptor op = b.forward_op(i);
+  if (b.in_lanes()) {
+    op = convolution(b, i, Step::k_conv2d_fprop);
+    op.epilogue = b.node(i).forward.epilogue;
+  }
+  forward_fused(b, i, {op, {b.value[b.node(i).inputs[0]], b.parameter(i, "kernel")}, {}, ""});
 }
 
 void gradient(Builder& b, int i) {
   const Node& node = b.node(i);
   const int u = node.inputs[0];
+  if (b.in_lanes()) {
+    weight_gradient(b, i, "kernel",
+                    {convolution(b, i, Step::k_conv2d_wgrad), {b.value[u], b.gradient[i]}, {}, node.name});
+    if (!b.needs_gradient[u]) return;
+    return b.add_input_gradient(
+        u,
+        {convolution(b, i, Step::k_conv2d_dgrad), {b.gradient[i], b.parameter(i, "kernel")}, {}, node.name},
+        kConvMask);
+  }
   const GemmShape y = b.forward_op(i).gemm;
   OpDescriptor wgrad = b.op(Step::k_gemm);
   wgrad.gemm = {y.k, y.n, y.m, 1, 0};

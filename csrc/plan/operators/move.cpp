@@ -58,6 +58,12 @@ void infer_reshape(Inference& f) {
   f.node.shape = target;
 }
 
+// In lanes the order of the elements follows from their shape.
+void forward_reshape(Builder& b, int i) {
+  if (b.in_lanes() && b.node(i).shape.size() > 1) throw NoRow(Code::kArgument, "a reshape in lanes");
+  forward_rename(b, i);
+}
+
 void infer_permute(Inference& f) {
   const std::vector<int64_t> dims = f.attributes.list("dims");
   if (dims.size() != f.x().shape.size())
@@ -168,7 +174,7 @@ void gradient_repeat_vector(Builder& b, int i) {
 }  // namespace
 
 const Rule rule_identity = {"Identity", 1, infer_identity, forward_rename, gradient_rename};
-const Rule rule_reshape = {"Reshape", 1, infer_reshape, forward_rename, gradient_rename};
+const Rule rule_reshape = {"Reshape", 1, infer_reshape, forward_reshape, gradient_rename};
 const Rule rule_permute = {"Permute", 1, infer_permute, forward_step, gradient_permute};
 const Rule rule_zero_padding = {"ZeroPadding2D", 1, infer_zero_padding, forward_step, gradient_zero_padding};
 const Rule rule_cropping = {"Cropping2D", 1, infer_cropping, forward_step, gradient_cropping};

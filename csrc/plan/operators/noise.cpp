@@ -29,23 +29,33 @@ bool acts(const OpDescriptor& op) {
   }
 }
 
+// In lanes an element's place in the batch follows from the shape.
+OpDescriptor op_of(Builder& b, int i) {
+  OpDescriptor op = b.forward_op(i);
+  const int64_t channels = b.lies_as[b.node(i).inputs[0]].back();
+  if (op.step == Step::k_dropout)
+    op.dropout.pixels = b.node(i).count / channels, op.dropout.channels = channels;
+  return op;
+}
+
 void forward(Builder& b, int i) {
   if (b.mode() == Mode::kTrain && acts(b.node(i).forward))
-    forward_flat(b, i);
+    forward_flat(b, i, op_of(b, i));
   else
     forward_rename(b, i);
 }
 
 void gradient_linear(Builder& b, int i) {
   if (acts(b.node(i).forward))
-    gradient_flat(b, i, b.forward_op(i), {});
+    gradient_flat(b, i, op_of(b, i), {});
   else
     gradient_rename(b, i);
 }
 
 void infer_dropout(Inference& f) {
   const float rate = static_cast<float>(rate_of(f));
-  f.node.forward.dropout = {f.x().count, rate, f.next_draw()};
+  const int64_t channels = f.x().shape.back();
+  f.node.forward.dropout = {f.x().count, rate, f.next_draw(), f.x().count / channels, channels};
 }
 
 void infer_spatial_dropout(Inference& f) {

@@ -108,7 +108,7 @@ void forward_max(Builder& b, int i) {
   if (b.mode() != Mode::kTrain || !b.needs_gradient[u]) return forward_step(b, i);
   OpDescriptor op = b.op(Step::k_max_pool2d_fwd_index);
   op.max_pool2d_fwd_index = b.forward_op(i).max_pool2d_fwd;
-  const Ref y = b.tensor_like(i), index = b.tensor_of_bytes(b.n() * b.node(i).count, 1);
+  const Ref y = b.tensor_like(i), index = b.tensor_of_bytes(b.batch() * b.node(i).count, 1);
   if (!b.try_add({op, {b.value[u]}, {y, index}, b.node(i).name})) return forward_step(b, i);
   b.value[i] = y;
   b.saved[i] = {index};

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// See lanes.h for the formulas. A register tile is some output channels times some pixels times the vectors
+// of a block; a step broadcasts a weight for each channel and loads the vectors of each pixel. One pixel at a
+// time wherever the channels suffice: the taps beyond a border are then left out exactly, on each side of the
+// row.
+#include "lanes.h"
+
+#include "blocks.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+constexpr int kVectors = kBatchLanes / kLanes;     // of a pixel
+constexpr int kSums = kRegisters == 32 ? 24 : 12;  // accumulators that leave room for the operands
+constexpr int least(int a, int b) { return a < b ? a : b; }
+constexpr int kMostChannels = least(6, kSums / kVectors);
+constexpr int pixels_of(int channels) { return least(6, kSums / kVectors / channels); }
+
+// acc[i][p] += w[i] x[p], with the fewer of both kept in registers.
+template <int MR, int NP>
+FASTCNN_INLINE void step(Vec (&acc)[MR][NP * kVectors], const float* const (&x)[NP],
+                         const float* const (&w)[(MR + 2) / 3], int64_t w_out) {
+  if constexpr (MR < NP * kVectors) {
+    Vec wv[MR];
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) wv[i] = broadcast(w[i / 3][i % 3 * w_out]);
+    FASTCNN_UNROLL for (int p = 0; p < NP; ++p) FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) {
+      const Vec xv = load(x[p] + v * kLanes);
+      FASTCNN_UNROLL for (int i = 0; i < MR; ++i) acc[i][p * kVectors + v] =
+          fma(wv[i], xv, acc[i][p * kVectors + v]);
+    }
+  } else {
+    Vec xv[NP * kVectors];
+    FASTCNN_UNROLL for (int p = 0; p < NP; ++p) FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v)
+        xv[p * kVectors + v] = load(x[p] + v * kLanes);
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+      const Vec wv = broadcast(w[i / 3][i % 3 * w_out]);
+      FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v) acc[i][v] = fma(wv, xv[v], acc[i][v]);
+    }
+  }
+}
+
+// Channels [j, j + MR) of pixels [i, i + NP), which all have the same `taps` columns from s on.
+template <int MR, int NP>
+FASTCNN_INLINE void tile(const LanesRow& a, int64_t j, int64_t i, int64_t s, int64_t taps) {
+  Vec acc[MR][NP * kVectors];
+  FASTCNN_UNROLL for (int m = 0; m < MR; ++m) {
+    const Vec start = a.bias ? broadcast(a.bias[j + m]) : Vec{};
+    FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v) acc[m][v] = start;
+  }
+  // The longer of channels and columns runs innermost.
+  LanesTaps outer = a.in, inner = {taps, a.cols.x, a.cols.w};
+  if (outer.count >= inner.count) {
+    const LanesTaps swap = outer;
+    outer = inner, inner = swap;
+  }
+  const float* const x0 = a.x + (a.first + i * a.step) * kBatchLanes + s * a.cols.x;
+  const float* const w0 = a.w + s * a.cols.w + j * a.w_out;
+  const int64_t w_out = opaque(a.w_out), pixel = a.step * kBatchLanes;
+  for (int64_t h = 0; h < a.rows.count; ++h)
+    for (int64_t o = 0; o < outer.count; ++o) {
+      const float *x[NP], *w[(MR + 2) / 3];
+      FASTCNN_UNROLL for (int p = 0; p < NP; ++p) x[p] = x0 + h * a.rows.x + o * outer.x + p * pixel;
+      FASTCNN_UNROLL for (int g = 0; g < (MR + 2) / 3; ++g) w[g] =
+          w0 + h * a.rows.w + o * outer.w + 3 * g * w_out;
+      for (int64_t k = inner.count; k > 0; --k) {
+        step<MR, NP>(acc, x, w, w_out);
+        FASTCNN_UNROLL for (int p = 0; p < NP; ++p) x[p] += inner.x;
+        FASTCNN_UNROLL for (int g = 0; g < (MR + 2) / 3; ++g) w[g] += inner.w;
+      }
+    }
+  float* const y = a.y + j * a.y_channel + i * a.y_pixel;
+  const float* const mask = a.mask ? a.mask + (y - a.y) : nullptr;
+  FASTCNN_UNROLL for (int m = 0; m < MR; ++m) FASTCNN_UNROLL for (int p = 0; p < NP; ++p)
+      FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) {
+    const int64_t at = m * a.y_channel + p * a.y_pixel + v * kLanes;
+    Vec value = acc[m][p * kVectors + v];
+    if (a.relu) value = relu(value);
+    if (mask) value = load(mask + at) <= Vec{} ? Vec{} : value;
+    store(y + at, value);
+  }
+}
+
+FASTCNN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+template <int MR>
+void channels_of_row(const LanesRow& a, int64_t j) {
+  constexpr int kPixels = pixels_of(MR);
+  // Pixels [begin, end) have all taps.
+  const int64_t last = a.width - 1 - (a.cols.count - 1) * a.spread - a.first;
+  int64_t begin = a.first < 0 ? ceil_div(-a.first, a.step) : 0, end = last < 0 ? 0 : last / a.step + 1;
+  if (end > a.pixels) end = a.pixels;
+  if (begin > end) begin = end = a.pixels;
+  int64_t i = 0;
+  const auto at_border = [&](int64_t stop) FASTCNN_INLINED {
+    for (; i < stop; ++i) {
+      const int64_t column = a.first + i * a.step;
+      int64_t s = column < 0 ? ceil_div(-column, a.spread) : 0;
+      int64_t taps = column < a.width ? (a.width - 1 - column) / a.spread + 1 : 0;
+      if (taps > a.cols.count) taps = a.cols.count;
+      if (s > taps) s = taps;
+      tile<MR, 1>(a, j, i, s, taps - s);
+    }
+  };
+  at_border(begin);
+  if constexpr (kPixels > 1)
+    for (; i + kPixels <= end; i += kPixels) tile<MR, kPixels>(a, j, i, 0, a.cols.count);
+  at_border(a.pixels);
+}
+
+void row(const LanesRow& a) {
+  static constexpr void (*kRows[])(const LanesRow&, int64_t) = {
+      channels_of_row<least(1, kMostChannels)>, channels_of_row<least(2, kMostChannels)>,
+      channels_of_row<least(3, kMostChannels)>, channels_of_row<least(4, kMostChannels)>,
+      channels_of_row<least(5, kMostChannels)>, channels_of_row<least(6, kMostChannels)>};
+  int64_t j = 0;
+  for (int64_t left = ceil_div(a.channels, kMostChannels); left > 0; --left) {
+    const int64_t n = ceil_div(a.channels - j, left);
+    kRows[n - 1](a, j);
+    j += n;
+  }
+}
+
+constexpr int most_channels(int taps) { return least(6, 12 / taps); }
+
+template <int KT, int ST>
+void wgrad_tile(const LanesWgrad& a) {
+  Vec acc[ST][KT];
+  FASTCNN_UNROLL for (int s = 0; s < ST; ++s) FASTCNN_UNROLL for (int k = 0; k < KT; ++k) acc[s][k] =
+      load(a.sums + (s * a.k_step + k) * kLanes);
+  const int64_t tap = opaque(a.x_tap), channel = opaque(a.dy_channel);
+  for (int64_t p = 0; p < a.rows; ++p) {
+    const float *x = a.x + p * a.x_row, *dy = a.dy + p * a.dy_row;
+    for (int64_t q = a.pixels; q > 0; --q, x += a.x_pixel, dy += kBatchLanes)
+      FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) {
+        if constexpr (KT < ST) {
+          Vec dv[KT];
+          FASTCNN_UNROLL for (int k = 0; k < KT; ++k) dv[k] = load(dy + k * channel + v * kLanes);
+          FASTCNN_UNROLL for (int s = 0; s < ST; ++s) {
+            const Vec xv = load(x + s * tap + v * kLanes);
+            FASTCNN_UNROLL for (int k = 0; k < KT; ++k) acc[s][k] = fma(xv, dv[k], acc[s][k]);
+          }
+        } else {
+          Vec xv[ST];
+          FASTCNN_UNROLL for (int s = 0; s < ST; ++s) xv[s] = load(x + s * tap + v * kLanes);
+          FASTCNN_UNROLL for (int k = 0; k < KT; ++k) {
+            const Vec dv = load(dy + k * channel + v * kLanes);
+            FASTCNN_UNROLL for (int s = 0; s < ST; ++s) acc[s][k] = fma(xv[s], dv, acc[s][k]);
+          }
+        }
+      }
+  }
+  FASTCNN_UNROLL for (int s = 0; s < ST; ++s) FASTCNN_UNROLL for (int k = 0; k < KT; ++k)
+      store(a.sums + (s * a.k_step + k) * kLanes, acc[s][k]);
+}
+
+template <int ST>
+FASTCNN_INLINE void wgrad_of(const LanesWgrad& a) {
+#define FASTCNN_TILE(k) wgrad_tile<least(k, most_channels(ST)), ST>
+  static constexpr void (*kTiles[])(const LanesWgrad&) = {FASTCNN_TILE(1), FASTCNN_TILE(2), FASTCNN_TILE(3),
+                                                          FASTCNN_TILE(4), FASTCNN_TILE(5), FASTCNN_TILE(6)};
+#undef FASTCNN_TILE
+  kTiles[a.channels - 1](a);
+}
+
+void wgrad(const LanesWgrad& a) {
+  static constexpr void (*kTaps[])(const LanesWgrad&) = {wgrad_of<1>, wgrad_of<2>, wgrad_of<3>, wgrad_of<4>,
+                                                         wgrad_of<5>};
+  kTaps[a.taps - 1](a);
+}
+
+void lane_sums(const float* x, int64_t vectors, float* y) {
+  for (int64_t i = 0; i < vectors; i += kLanes) {
+    const int count = vectors - i < kLanes ? (int)(vectors - i) : kLanes;
+    Vec v[kLanes];
+    FASTCNN_UNROLL for (int j = 0; j < kLanes; ++j) v[j] = j < count ? load(x + (i + j) * kLanes) : Vec{};
+    transpose(v);
+    FASTCNN_UNROLL for (int half = kLanes / 2; half; half /= 2) FASTCNN_UNROLL for (int j = 0; j < half; ++j)
+        v[j] = v[j] + v[j + half];
+    store_n(y + i, v[0], count);
+  }
+}
+
+float sum(const float* x, int64_t count) {
+  Vec total[4] = {};
+  for_each_block<4>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    FASTCNN_UNROLL for (int v = 0; v < block.kVectors; ++v) total[v] =
+        total[v] + block.get(x + i + v * kLanes);
+  });
+  return lane_sum((total[0] + total[1]) + (total[2] + total[3]));
+}
+
+// f(square, first sample, element, count): each square of kLanes samples and as many elements of them.
+template <class F>
+FASTCNN_INLINE void for_each_square(const LanesMove& m, F f) {
+  const int64_t size = m.pixels * m.channels;
+  int64_t pixel = 0, channel = 0;
+  for (int64_t e = 0; e < size; e += kLanes) {
+    const int count = size - e < kLanes ? (int)(size - e) : kLanes;
+    int64_t at[kLanes];  // of the elements in lanes
+    for (int j = 0; j < count; ++j) {
+      at[j] = (channel * m.pixels + pixel) * kBatchLanes;
+      if (++channel == m.channels) channel = 0, ++pixel;
+    }
+    for (int n = 0; n < kBatchLanes; n += kLanes) f(n, e, count, at);
+  }
+}
+
+FASTCNN_INLINE Vec load_some(const float* p, int count) {
+  return count == kLanes ? load(p) : load_n(p, count);
+}
+
+void to_lanes(const LanesMove& m) {
+  const int64_t size = m.pixels * m.channels;
+  for_each_square(m, [&](int n, int64_t e, int count, const int64_t* at) FASTCNN_INLINED {
+    Vec v[kLanes];
+    FASTCNN_UNROLL for (int i = 0; i < kLanes; ++i) v[i] =
+        n + i < m.samples ? load_some(m.x + (n + i) * size + e, count) : Vec{};
+    transpose(v);
+    FASTCNN_UNROLL for (int j = 0; j < kLanes; ++j) if (j < count) store(m.y + at[j] + n, v[j]);
+  });
+}
+
+void from_lanes(const LanesMove& m) {
+  const int64_t size = m.pixels * m.channels;
+  for_each_square(m, [&](int n, int64_t e, int count, const int64_t* at) FASTCNN_INLINED {
+    Vec v[kLanes];
+    FASTCNN_UNROLL for (int j = 0; j < kLanes; ++j) v[j] = j < count ? load(m.x + at[j] + n) : Vec{};
+    transpose(v);
+    FASTCNN_UNROLL for (int i = 0; i < kLanes; ++i) if (n + i < m.samples)
+        store_n(m.y + (n + i) * size + e, v[i], count);
+  });
+}
+
+void keep_where(const LanesMove& m, const float* mask, float keep) {
+  const int64_t size = m.pixels * m.channels;
+  for_each_square(m, [&](int n, int64_t e, int count, const int64_t* at) FASTCNN_INLINED {
+    Vec v[kLanes];
+    FASTCNN_UNROLL for (int i = 0; i < kLanes; ++i) v[i] = load_some(mask + (n + i) * size + e, count);
+    transpose(v);
+    FASTCNN_UNROLL for (int j = 0; j < kLanes; ++j) if (j < count) {
+      const Vec x = load(m.x + at[j] + n);
+      store(m.y + at[j] + n, v[j] == Vec{} ? Vec{} : x / keep);
+    }
+  });
+}
+
+}  // namespace
+
+extern const LanesKernels lanes_kernels;
+const LanesKernels lanes_kernels = {
+    kLanes,
+    row,
+    {0, most_channels(1), most_channels(2), most_channels(3), most_channels(4), most_channels(5)},
+    wgrad,
+    lane_sums,
+    sum,
+    to_lanes,
+    from_lanes,
+    keep_where};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn
