@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training with the batch in lanes: exact in whole numbers, the same bits for any number of threads.
 
-Small networks of convolutions train in this layout when the batch fills a block of 16 samples; nothing but the
-names of the kernel rows shows it.
+Small networks of convolutions train in this layout when the batch fills a block of 16 samples; nothing but
+the names of the kernel rows shows it.
 """
 
 from __future__ import annotations
@@ -11,27 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph_checks import Graph, check_exact_graph
-from plan_networks import (
-    Node,
-    bits,
-    build,
-    chain,
-    conv2d,
-    dense,
-    digits,
-    dropout,
-    lenet,
-    op,
-    pool,
-    predict,
-    rescaling,
-    run,
-)
-from plan_reference import Reference
+from graph_checks import Graph, check_exact_graph, small
+from plan_networks import MOMENTUM, Node, bits, build, chain, conv2d, dense, dropout, op, pool, rescaling, run
 
 import fastcnn
 from fastcnn.testing import reference
+from fastcnn.testing.compare import assert_exact
+from fastcnn.testing.network import Chain
 
 CONV = conv2d(2, 3)
 TAIL = (op("flatten"), dense(3))
@@ -42,20 +28,30 @@ NETWORKS: dict[str, list[Node]] = {
     "tiles of channels": chain((5, 5, 2), conv2d(13, 3), op("relu"), conv2d(7, 2), *TAIL),
     "many channels": chain((4, 4, 9), conv2d(17, 3, padding="same"), op("relu"), conv2d(5, 3), *TAIL),
     "strides": chain(
-        (9, 8, 2), conv2d(3, 3, strides=(2, 3), padding="same"), op("relu"), conv2d(4, 2, strides=(3, 2)), *TAIL
+        (9, 8, 2),
+        conv2d(3, 3, strides=(2, 3), padding="same"),
+        op("relu"),
+        conv2d(4, 2, strides=(3, 2)),
+        *TAIL,
     ),
     "dilation": chain((9, 8, 1), conv2d(3, 3, dilation_rate=(2, 3), padding="same"), conv2d(2, 2), *TAIL),
     "strides beyond the window": chain((9, 9, 4), conv2d(4, 1), conv2d(3, 2, strides=(3, 4)), *TAIL),
-    "window larger than the image": chain((3, 2, 2), conv2d(3, 7, padding="same"), conv2d(2, 6, padding="same"), *TAIL),
+    "window larger than the image": chain(
+        (3, 2, 2), conv2d(3, 7, padding="same"), conv2d(2, 6, padding="same"), *TAIL
+    ),
     "seven taps, one channel": chain((9, 9, 1), conv2d(5, 7), op("relu"), *TAIL),
     "no bias": chain((5, 4, 2), conv2d(3, 3, use_bias=False), conv2d(2, 2), op("flatten"), dense(2, False)),
-    "max-pool": chain((8, 8, 1), conv2d(3, 3, padding="same"), op("relu"), pool("max"), conv2d(2, 2), pool("max"), *TAIL),
+    "max-pool": chain(
+        (8, 8, 1), conv2d(3, 3, padding="same"), op("relu"), pool("max"), conv2d(2, 2), pool("max"), *TAIL
+    ),
     "max-pool, windows overlap": chain(
         (8, 7, 1), conv2d(3, 2), pool("max", 3, strides=(2, 1), padding="same"), op("relu"), *TAIL
     ),
     "max-pool, gaps": chain((9, 9, 1), conv2d(3, 2), op("relu"), pool("max", 2, strides=(3, 3)), *TAIL),
     "max-pool leaves a row": chain((8, 8, 1), conv2d(3, 2), op("relu"), pool("max"), *TAIL),
-    "dense after dense": chain((4, 4, 1), CONV, op("flatten"), dense(7), op("relu"), dense(19), op("relu"), dense(2)),
+    "dense after dense": chain(
+        (4, 4, 1), CONV, op("flatten"), dense(7), op("relu"), dense(19), op("relu"), dense(2)
+    ),
     "dense on images": chain((4, 3, 1), CONV, dense(5), op("relu"), dense(2)),
     "activation on its own": chain((5, 5, 1), CONV, op("relu"), op("relu"), rescaling(2.0, 1.0), *TAIL),
     "output is an image": chain((5, 5, 2), CONV, op("relu"), conv2d(3, 2)),
@@ -72,3 +68,112 @@ def test_exact(name: str, batch: int, rng: np.random.Generator) -> None:
     graph = Graph(NETWORKS[name], [len(NETWORKS[name]) - 1], rng)
     check_exact_graph(graph, rng, batch)
     assert "conv2d_wgrad_lanes" in rows(graph.model, batch)
+
+
+@pytest.mark.parametrize("batch", [1, 15])
+def test_a_part_of_a_block_stays_channels_last(batch: int, rng: np.random.Generator) -> None:
+    graph = Graph(NETWORKS["max-pool"], [len(NETWORKS["max-pool"]) - 1], rng)
+    check_exact_graph(graph, rng, batch)
+    assert "lanes" not in rows(graph.model, batch)
+
+
+UNSUPPORTED: dict[str, list[Node]] = {
+    "groups": chain((5, 5, 2), conv2d(2, 3, groups=2), *TAIL),
+    "average pool": chain((6, 6, 2), conv2d(2, 3), pool("average"), *TAIL),
+    "a reshape to an image": chain(
+        (4, 4, 2), CONV, {"op": "reshape", "target_shape": (4, 1, 2)}, conv2d(2, 1), *TAIL
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_a_network_that_no_rows_cover_stays_channels_last(name: str, rng: np.random.Generator) -> None:
+    graph = Graph(UNSUPPORTED[name], [len(UNSUPPORTED[name]) - 1], rng)
+    check_exact_graph(graph, rng, 16)
+    assert "lanes" not in rows(graph.model, 16)
+
+
+def test_a_shared_layer_and_frozen_parameters(rng: np.random.Generator) -> None:
+    """Sums of gradients; a kernel without its bias, and a bias without its kernel."""
+    shared = {**conv2d(2, 3, padding="same"), "name": "shared"}
+    nodes = chain((5, 5, 2), shared, op("relu"), {**shared, "call": 1}, *TAIL)
+    graph = Graph(nodes, [len(nodes) - 1], rng)
+    check_exact_graph(graph, rng, 20)
+    assert "conv2d_wgrad_lanes" in rows(graph.model, 20)
+    names = [p["name"] for p in graph.model.parameters]
+    for frozen in ("shared/bias", "shared/kernel"):
+        graph.compile((names.index(frozen),))
+        graph.model.set_parameters(graph.weights)
+        x = graph.inputs(rng, 20)
+        got = graph.gradients(x, [small(rng, (20, 3), 4.0)])
+        moved = {name for name, gradient in zip(names, got, strict=True) if np.any(gradient)}
+        assert moved == set(names) - {frozen}
+
+
+def trained(nodes: list[Node], threads: int, batch: int) -> list[bytes]:
+    fastcnn.set_num_threads(threads)
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((5 * batch // 2, *nodes[0]["shape"])).astype(np.float32)
+    model = build(nodes, MOMENTUM)
+    assert "conv2d_fprop_lanes" in rows(model, batch)
+    session = model.session("train", x, rng.integers(0, 10, len(x)), None, batch)
+    for _ in range(2):
+        run(session, rng.permutation(len(x)))
+    return bits(model)
+
+
+@pytest.mark.usefixtures("keep_threads")
+@pytest.mark.parametrize("batch", [40, 64])
+def test_threads(batch: int) -> None:
+    """Batches, and half a batch at the end, large enough for every step to be cut into tasks."""
+    nodes = chain(
+        (20, 22, 3),
+        conv2d(18, 5, padding="same"),
+        op("relu"),
+        pool("max"),
+        conv2d(24, 3, strides=(1, 2)),
+        op("relu"),
+        pool("max", 3, strides=(2, 2)),
+        op("flatten"),
+        dropout(0.25),
+        dense(100),
+        op("tanh"),
+        dense(10),
+        op("softmax"),
+    )
+    alone = trained(nodes, 1, batch)
+    for threads in (2, 3, 5):
+        assert trained(nodes, threads, batch) == alone
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 5), (4, 4, 4), (1, 7, 1)])
+def test_dropout_draws_as_in_channels_last(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    """The gradient of the last kernel, where that of the output is the identity, holds what was dropped."""
+    batch, channels = 21, shape[-1]
+    chain = Chain(
+        shape,
+        conv2d(channels, 1),
+        {"op": "dropout", "rate": 0.5},
+        op("flatten"),
+        dense(batch, use_bias=False),
+    )
+    identity = np.eye(channels, dtype=np.float32).reshape(1, 1, channels, channels)
+    last = np.zeros((int(np.prod(shape)), batch), np.float32)
+    chain.weights = [identity, np.zeros(channels, np.float32), last]
+    chain.model.seed = 2**41 + 12345
+    assert "dropout_lanes" in rows(chain.model, batch)
+    x = small(rng, (batch, *shape))
+    chain.train(x, np.eye(batch, dtype=np.float32) * np.float32(-batch * batch / 2))
+    wanted = reference.dropout(x, 0.5, reference.DropoutDraw(2**41 + 12345))
+    assert_exact((last - chain.weights[-1]).T, wanted.reshape(batch, -1), "dropped")
+
+
+def test_nan_wins_a_max_pool() -> None:
+    nodes = chain((4, 4, 1), conv2d(1, 1), pool("max"), op("flatten"), dense(1))
+    x = np.zeros((16, 4, 4, 1), np.float32)
+    model = build(nodes, loss={"name": "mean_squared_error", "from_logits": False}, accuracy=None)
+    assert "max_pool2d_bwd_index_lanes" in rows(model, 16)
+    session = model.session("train", x, np.zeros((16, 1), np.float32), None, 16)
+    assert np.isfinite(run(session)["loss"])
+    x[3, 1, 1, 0] = np.nan
+    assert np.isnan(run(session)["loss"])
