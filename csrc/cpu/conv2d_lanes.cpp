@@ -17,7 +17,7 @@ Lanes plan(const Conv2dShape& v, bool dgrad) {
   Lanes d = {};
   static_cast<Correlation&>(d) = correlation(v, dgrad);
   d.blocks = lane_blocks(v.n);
-  const int64_t wanted = ceil_div(tasks_for(conv_flops(v)), d.blocks);
+  const int64_t wanted = ceil_div(lanes_tasks(conv_flops(v)), d.blocks);
   // Rows first: a part of the channels reads all of x again.
   d.bands = std::min(d.rows, wanted);
   d.parts = std::min(ceil_div(d.out_c, 6), ceil_div(wanted, d.bands));
@@ -27,7 +27,7 @@ Lanes plan(const Conv2dShape& v, bool dgrad) {
 void prepare(Prepared* out, const Conv2dShape& v, bool dgrad) {
   state<Lanes>(out) = plan(v, dgrad);
   out->flops = conv_flops(v), out->bytes = conv_bytes(v);
-  out->parallel = out->flops > kParallelFlops;
+  out->parallel = out->flops > kLanesTaskFlops;
 }
 
 struct Arguments {

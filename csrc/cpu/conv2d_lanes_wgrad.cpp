@@ -94,7 +94,8 @@ struct Wide {
   int64_t units, chunks, parts, split;  // parts: of taps, or of `split` pieces of the channels of each
 };
 
-constexpr int64_t kBandFloats = 48 << 10;  // of dy
+// Floats of dy: a band of an image stays in L1 while all taps meet it, whole blocks in L2.
+constexpr int64_t kBandFloats = 4 << 10, kBlockFloats = 48 << 10;
 
 Wide plan(const Conv2dShape& v) {
   const TileKernels& kernel = *kernels().tile;
@@ -104,11 +105,12 @@ Wide plan(const Conv2dShape& v) {
   d.width = d.panels * d.panel;
   d.blocks = v.n / kBatchLanes;
   const int64_t row = v.q * kBatchLanes * d.width;
-  d.bands = std::min(v.p, ceil_div(v.p * row, kBandFloats));
-  d.unit_blocks =
-      d.bands > 1 || v.stride_w > 1 ? 1 : std::max<int64_t>(1, std::min(d.blocks, kBandFloats / (v.p * row)));
+  d.bands = std::min(v.p, ceil_div(v.p * row, v.p * v.q > 1 ? kBandFloats : kBlockFloats));
+  d.unit_blocks = d.bands > 1 || v.stride_w > 1
+                      ? 1
+                      : std::max<int64_t>(1, std::min(d.blocks, kBlockFloats / (v.p * row)));
   d.units = ceil_div(d.blocks, d.unit_blocks) * d.bands;
-  const int64_t wanted = tasks_for(conv_flops(v));
+  const int64_t wanted = lanes_tasks(conv_flops(v));
   d.chunks = chunks_for(v, d.units, wanted);
   d.split = std::min(ceil_div(v.c, 6), ceil_div(ceil_div(wanted, d.chunks), v.r * v.s));
   d.parts = std::min(v.r * v.s * d.split, ceil_div(wanted, d.chunks));
@@ -211,7 +213,7 @@ struct Narrow {
 };
 
 constexpr int64_t kNarrow = 3;                  // input channels
-constexpr int64_t kNarrowBandFloats = 6 << 10;  // of dy of a tile: it stays in L1 while all taps meet it
+constexpr int64_t kNarrowBandFloats = 3 << 10;  // of dy of a tile: it stays in L1 while all taps meet it
 constexpr int64_t kNarrowSums = 4096;           // vectors
 
 Narrow plan_narrow(const Conv2dShape& v) {
@@ -224,7 +226,7 @@ Narrow plan_narrow(const Conv2dShape& v) {
   if (v.pad_left || needed > v.w) d.columns = std::max(needed, v.pad_left + 1);
   d.bands = std::min(v.p, ceil_div(v.p * v.q * kBatchLanes * d.tile, kNarrowBandFloats));
   d.units = d.blocks;
-  d.chunks = chunks_for(v, d.blocks, tasks_for(conv_flops(v)));
+  d.chunks = chunks_for(v, d.blocks, lanes_tasks(conv_flops(v)));
   return d;
 }
 
@@ -299,7 +301,7 @@ bool in_whole_blocks(const Conv2dShape& v) { return v.n % kBatchLanes == 0 && v.
 
 void set_costs(Prepared* p, const Conv2dShape& v, int64_t chunks) {
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
-  p->parallel = p->flops > kParallelFlops;
+  p->parallel = p->flops > kLanesTaskFlops;
   p->workspace_bytes = partial_bytes(v, chunks, p->op.epilogue.bias);
 }
 

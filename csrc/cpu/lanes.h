@@ -9,5 +9,11 @@ namespace cpu {
 
 inline int64_t lane_blocks(int64_t n) { return ceil_div(n, kBatchLanes); }
 
+// Smaller tasks than elsewhere: these steps only run inside of a plan, whose team is awake.
+constexpr double kLanesTaskFlops = 3e5;
+inline int64_t lanes_tasks(double flops) {
+  return std::max<int64_t>(1, std::min<int64_t>(kTasks, static_cast<int64_t>(flops / kLanesTaskFlops)));
+}
+
 }  // namespace cpu
 }  // namespace fastcnn

@@ -14,7 +14,10 @@ namespace {
 
 constexpr int kVectors = kBatchLanes / kLanes;     // of a pixel
 constexpr int kSums = kRegisters == 32 ? 24 : 12;  // accumulators that leave room for the operands
-constexpr int least(int a, int b) { return a < b ? a : b; }
+template <class T>
+constexpr T least(T a, T b) {
+  return a < b ? a : b;
+}
 constexpr int kMostChannels = least(6, kSums / kVectors);
 constexpr int pixels_of(int channels) { return least(6, kSums / kVectors / channels); }
 
@@ -90,23 +93,24 @@ void channels_of_row(const LanesRow& a, int64_t j) {
   // Pixels [begin, end) have all taps.
   const int64_t last = a.width - 1 - (a.cols.count - 1) * a.spread - a.first;
   int64_t begin = a.first < 0 ? ceil_div(-a.first, a.step) : 0, end = last < 0 ? 0 : last / a.step + 1;
-  if (end > a.pixels) end = a.pixels;
+  end = least(end, a.pixels);
   if (begin > end) begin = end = a.pixels;
-  int64_t i = 0;
-  const auto at_border = [&](int64_t stop) FASTCNN_INLINED {
-    for (; i < stop; ++i) {
+  for (int64_t i = 0; i < a.pixels;) {
+    if constexpr (kPixels > 1)
+      if (i >= begin && i + kPixels <= end) {
+        tile<MR, kPixels>(a, j, i, 0, a.cols.count);
+        i += kPixels;
+        continue;
+      }
+    int64_t s = 0, taps = a.cols.count;
+    if (i < begin || i >= end) {
       const int64_t column = a.first + i * a.step;
-      int64_t s = column < 0 ? ceil_div(-column, a.spread) : 0;
-      int64_t taps = column < a.width ? (a.width - 1 - column) / a.spread + 1 : 0;
-      if (taps > a.cols.count) taps = a.cols.count;
-      if (s > taps) s = taps;
-      tile<MR, 1>(a, j, i, s, taps - s);
+      taps = column < a.width ? least((a.width - 1 - column) / a.spread + 1, taps) : 0;
+      s = column < 0 ? least(ceil_div(-column, a.spread), taps) : 0;
     }
-  };
-  at_border(begin);
-  if constexpr (kPixels > 1)
-    for (; i + kPixels <= end; i += kPixels) tile<MR, kPixels>(a, j, i, 0, a.cols.count);
-  at_border(a.pixels);
+    tile<MR, 1>(a, j, i, s, taps - s);
+    ++i;
+  }
 }
 
 void row(const LanesRow& a) {
