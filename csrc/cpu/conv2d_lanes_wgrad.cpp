@@ -72,8 +72,8 @@ struct Partial {
                    });
   }
 };
-size_t partial_bytes(const Conv2dShape& v, int64_t chunks, bool bias) {
-  return chunks == 1 ? 0 : chunks * (float_bytes(dw_floats(v)) + (bias ? float_bytes(v.k) : 0));
+int64_t partial_floats(const Conv2dShape& v, int64_t chunks, bool bias) {
+  return chunks == 1 ? 0 : chunks * (round_up(dw_floats(v), 16) + (bias ? round_up(v.k, 16) : 0));
 }
 
 // The sum of a band of rows of dy, added to db.
@@ -86,8 +86,8 @@ void add_bias(const Conv2dShape& v, const float* dy, Range rows, bool first, flo
   }
 }
 
-// A task is a chunk of units times a part of the filter's rows of channels; a unit is a band of rows of one
-// block, or all of one row of pixels of many blocks.
+// A task is a chunk of units times a part of the filter; a unit is a band of rows of one block, or some whole
+// blocks. Where several parts meet a unit it is turned once, for all of them.
 struct Wide {
   int64_t panel, panels, width;         // columns of a panel; of all of them
   int64_t blocks, bands, unit_blocks;   // blocks of a unit
@@ -188,13 +188,19 @@ void run_wide(const Prepared& prepared, const Operands& operands, Context& conte
     const int64_t block = i / d.bands * d.unit_blocks;
     return Unit{block, std::min(d.unit_blocks, d.blocks - block), part_of(v.p, d.bands, i % d.bands), first};
   };
+  float* const shared = static_cast<float*>(context.workspace) + partial_floats(v, d.chunks, bias);
+  const int64_t unit_floats = turned_floats(v, d);
+  if (d.parts > 1)
+    parallel_for(me, d.units,
+                 [&](int64_t i) { turn(v, d, unit_of(i, false), dy, shared + i * unit_floats); });
   parallel_for(me, d.chunks * d.parts, [&](int64_t task) {
     const int64_t chunk = task / d.parts, part = task % d.parts;
     const Range units = part_of(d.units, d.chunks, chunk);
-    float* const turned = static_cast<float*>(me.scratch(prepared.scratch_bytes));
+    float* const own = static_cast<float*>(me.scratch(prepared.scratch_bytes));
     for (int64_t i = units.begin; i < units.end; ++i) {
       const Unit at = unit_of(i, i == units.begin);
-      turn(v, d, at, dy, turned);
+      if (d.parts == 1) turn(v, d, at, dy, own);
+      const float* const turned = d.parts > 1 ? shared + i * unit_floats : own;
       if (bias && part == 0)
         for (int64_t m = 0; m < at.blocks; ++m)
           add_bias(v, dy + (at.block + m) * v.k * dy_plane(v), at.rows, at.first && m == 0,
@@ -302,7 +308,7 @@ bool in_whole_blocks(const Conv2dShape& v) { return v.n % kBatchLanes == 0 && v.
 void set_costs(Prepared* p, const Conv2dShape& v, int64_t chunks) {
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
   p->parallel = p->flops > kLanesTaskFlops;
-  p->workspace_bytes = partial_bytes(v, chunks, p->op.epilogue.bias);
+  p->workspace_bytes = float_bytes(partial_floats(v, chunks, p->op.epilogue.bias));
 }
 
 }  // namespace
@@ -312,7 +318,10 @@ void prepare_conv2d_wgrad_lanes(Prepared* p) {
   const Conv2dShape& v = p->op.conv2d_wgrad;
   const Wide d = state<Wide>(p) = plan(v);
   set_costs(p, v, d.chunks);
-  p->scratch_bytes = sizeof(float) * turned_floats(v, d);
+  if (d.parts > 1)
+    p->workspace_bytes += float_bytes(d.units * turned_floats(v, d));
+  else
+    p->scratch_bytes = float_bytes(turned_floats(v, d));
 }
 void run_conv2d_wgrad_lanes(const Prepared& p, const Operands& x, Context& context) {
   run_wide(p, x, context);

@@ -13,12 +13,18 @@ bool supports(const Pool2dShape& s) {
   return s.n % kBatchLanes == 0 && windows_touch_image(s) && !s.adaptive && s.r * s.s <= 256;
 }
 
-// f(plane of x, plane of y) for each of them, as offsets in floats.
+// f(plane of x, plane of y) for each of them, as offsets in floats. A task is a part of the planes of a
+// block.
 template <class F>
 void for_each_plane(Context& context, const Pool2dShape& s, F f) {
   const int64_t x = s.h * s.w * kBatchLanes, y = s.p * s.q * kBatchLanes;
-  for_each_chunk(context, s.n / kBatchLanes * s.c, rows_per_chunk(x), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) f(i * x, i * y);
+  const int64_t parts = std::min(s.c, ceil_div(s.c * x, kChunk));
+  parallel_for(*context.member, s.n / kBatchLanes * parts, [&](int64_t task) {
+    const Range planes = part_of(s.c, parts, task % parts);
+    for (int64_t c = planes.begin; c < planes.end; ++c) {
+      const int64_t i = task / parts * s.c + c;
+      f(i * x, i * y);
+    }
   });
 }
 

@@ -35,6 +35,13 @@ FASTCNN_INLINE Reach reach(int64_t i, int64_t stride, int64_t pad, int64_t dilat
   return w;
 }
 
+FASTCNN_INLINE Reach rows_of(const Pool2dShape& s, int64_t p) {
+  return reach(p, s.stride_h, s.pad_top, s.dilation_h, s.r, s.h);
+}
+FASTCNN_INLINE Reach cols_of(const Pool2dShape& s, int64_t q) {
+  return reach(q, s.stride_w, s.pad_left, s.dilation_w, s.s, s.w);
+}
+
 // f(row, pixel, tap) for each tap of a window, of which `size` is known where it is not 0.
 template <int size, class F>
 FASTCNN_INLINE void for_each_tap(const Pool2dShape& s, const Reach& h, const Reach& w, F f) {
@@ -50,11 +57,11 @@ FASTCNN_INLINE void for_each_tap(const Pool2dShape& s, const Reach& h, const Rea
 
 template <int size>
 FASTCNN_INLINE void fwd_rows(const LanesPoolFwd& a, int64_t begin, int64_t end) {
-  const Pool2dShape& s = *a.shape;
+  const Pool2dShape s = *a.shape;
   for (int64_t p = begin; p < end; ++p) {
-    const Reach h = reach(p, s.stride_h, s.pad_top, s.dilation_h, s.r, s.h);
+    const Reach h = size ? Reach{p * s.stride_h, 0, size} : rows_of(s, p);
     for (int64_t q = 0; q < s.q; ++q) {
-      const Reach w = reach(q, s.stride_w, s.pad_left, s.dilation_w, s.s, s.w);
+      const Reach w = size ? Reach{q * s.stride_w, 0, size} : cols_of(s, q);
       Vec best[kVectors];
       IVec label[kVectors];
       bool first = true;
@@ -96,11 +103,11 @@ void max_fwd(const LanesPoolFwd& a, int64_t begin, int64_t end) {
 // `apart`: no two windows share a pixel.
 template <int size, bool apart>
 FASTCNN_INLINE void bwd_plane(const LanesPoolBwd& a) {
-  const Pool2dShape& s = *a.shape;
+  const Pool2dShape s = *a.shape;
   for (int64_t p = 0; p < s.p; ++p) {
-    const Reach h = reach(p, s.stride_h, s.pad_top, s.dilation_h, s.r, s.h);
+    const Reach h = size ? Reach{p * s.stride_h, 0, size} : rows_of(s, p);
     for (int64_t q = 0; q < s.q; ++q) {
-      const Reach w = reach(q, s.stride_w, s.pad_left, s.dilation_w, s.s, s.w);
+      const Reach w = size ? Reach{q * s.stride_w, 0, size} : cols_of(s, q);
       const int64_t at = (p * s.q + q) * kBatchLanes;
       FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) {
         Vec g = load(a.dy + at + v * kLanes);
