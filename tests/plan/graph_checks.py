@@ -36,18 +36,25 @@ def source(*shape: int) -> Node:
 
 
 class Graph:
-    """A native model with small whole weights, compiled for SGD with rate 1 and squared errors."""
+    """A native model with small whole weights, compiled for SGD with rate 1 and squared errors.
+
+    Its predictions are those of strict math: by default they may round.
+    """
 
     def __init__(self, nodes: list[Node], outputs: list[int], rng: np.random.Generator) -> None:
         self.nodes, self.outputs = nodes, outputs
         self.model = _native.Model(nodes, outputs)
         self.compile()
+        self.strict = _native.Model(nodes, outputs)
+        self.compile(of=self.strict, math="strict")
         self.weights = [small(rng, p["shape"]) for p in self.model.parameters]
 
-    def compile(self, frozen: tuple[int, ...] = ()) -> None:
+    def compile(
+        self, frozen: tuple[int, ...] = (), of: _native.Model | None = None, math: str = "default"
+    ) -> None:
         losses = tuple(half_squares(self.model.output_shapes[each][-1]) for each in self.outputs)
         none = tuple(None for _ in self.outputs)
-        self.model.compile(SGD, losses, none, "cpu", "float32", "default", frozen)
+        (of or self.model).compile(SGD, losses, none, "cpu", "float32", math, frozen)
 
     def inputs(self, rng: np.random.Generator, batch: int) -> tuple[F32, ...]:
         return tuple(small(rng, (batch, *node["shape"])) for node in self.nodes if node["op"] == "input")
@@ -55,7 +62,8 @@ class Graph:
     def predict(self, x: tuple[F32, ...]) -> list[F32]:
         shapes = [self.model.output_shapes[each] for each in self.outputs]
         out = tuple(poisoned((len(x[0]), *shape)) for shape in shapes)
-        run(self.model.session("predict", x, None, out, len(x[0])))
+        self.strict.set_parameters(self.model.get_parameters())
+        run(self.strict.session("predict", x, None, out, len(x[0])))
         return list(out)
 
     def gradients(self, x: tuple[F32, ...], dy: list[F32]) -> list[F32]:
