@@ -32,9 +32,8 @@ struct Sigmoids {
   Vec of, of_minus;
 };
 FASTCNN_INLINE Sigmoids sigmoids(Vec x) {
-  const Vec e = exp(-abs(x)), d = 1.0f + e;
-  const IVec negative = x < Vec{};
-  return {(negative ? e : broadcast(1.0f)) / d, (negative ? broadcast(1.0f) : e) / d};
+  const Vec e = exp_of_minus_abs(x), large = 1.0f / (1.0f + e), small = e * large;
+  return {by_sign(x, large, small), by_sign(x, small, large)};
 }
 
 template <Activation>
@@ -88,7 +87,7 @@ struct Function<Activation::k_general_relu> {
 
 template <>
 struct Function<Activation::k_elu> {
-  FASTCNN_INLINED static Vec fwd(Vec x, const P& p) { return x > Vec{} ? x : p.alpha * expm1(x); }
+  FASTCNN_INLINED static Vec fwd(Vec x, const P& p) { return x > Vec{} ? x : p.alpha * expm1_of_negative(x); }
   FASTCNN_INLINED static Vec bwd(Vec dy, Vec y, const P& p) { return y > Vec{} ? dy : dy * (y + p.alpha); }
 };
 
@@ -96,7 +95,7 @@ constexpr float kSeluScale = 1.0507009873554805f, kSeluScaleAlpha = 1.7580993408
 template <>
 struct Function<Activation::k_selu> {
   FASTCNN_INLINED static Vec fwd(Vec x, const P&) {
-    return x > Vec{} ? kSeluScale * x : kSeluScaleAlpha * expm1(x);
+    return x > Vec{} ? kSeluScale * x : kSeluScaleAlpha * expm1_of_negative(x);
   }
   FASTCNN_INLINED static Vec bwd(Vec dy, Vec y, const P&) {
     return dy * (y > Vec{} ? broadcast(kSeluScale) : y + kSeluScaleAlpha);
@@ -105,7 +104,9 @@ struct Function<Activation::k_selu> {
 
 template <>
 struct Function<Activation::k_celu> {
-  FASTCNN_INLINED static Vec fwd(Vec x, const P& p) { return x > Vec{} ? x : p.alpha * expm1(x / p.alpha); }
+  FASTCNN_INLINED static Vec fwd(Vec x, const P& p) {
+    return x > Vec{} ? x : p.alpha * expm1_of_negative(x / p.alpha);
+  }
   FASTCNN_INLINED static Vec bwd(Vec dy, Vec y, const P& p) {
     return y > Vec{} ? dy : dy * (y / p.alpha + 1.0f);
   }
@@ -154,12 +155,11 @@ struct MishTerms {
   Vec w, one_minus_w, sigmoid;
 };
 FASTCNN_INLINE MishTerms mish_terms(Vec x) {
-  const Vec e = exp(-abs(x));
-  const IVec negative = x < Vec{};
-  const Vec above = negative ? e * (e + 2.0f) : 1.0f + (e + e);  // (u^2 - 1), over exp(2 x) where x >= 0
-  const Vec two = negative ? broadcast(2.0f) : 2.0f * (e * e);
+  const Vec e = exp_of_minus_abs(x);
+  const Vec above = by_sign(x, e + e + 1.0f, e * (e + 2.0f));  // (u^2 - 1), over exp(2 x) where x >= 0
+  const Vec two = by_sign(x, 2.0f * (e * e), broadcast(2.0f));
   const Vec below = above + two;
-  return {above / below, two / below, (negative ? e : broadcast(1.0f)) / (1.0f + e)};
+  return {above / below, two / below, by_sign(x, broadcast(1.0f), e) / (1.0f + e)};
 }
 template <>
 struct Function<Activation::k_mish> {
@@ -173,7 +173,7 @@ struct Function<Activation::k_mish> {
 template <>
 struct Function<Activation::k_softplus> {
   FASTCNN_INLINED static Vec fwd(Vec x, const P&) { return relu(x) + softplus_tail(x); }
-  FASTCNN_INLINED static Vec bwd(Vec dy, Vec y, const P&) { return -dy * expm1(-y); }
+  FASTCNN_INLINED static Vec bwd(Vec dy, Vec y, const P&) { return -dy * expm1_of_negative(-y); }
 };
 
 template <>
@@ -188,7 +188,7 @@ struct Function<Activation::k_softsign> {
 template <>
 struct Function<Activation::k_log_sigmoid> {
   FASTCNN_INLINED static Vec fwd(Vec x, const P&) { return (x < Vec{} ? x : Vec{}) - softplus_tail(x); }
-  FASTCNN_INLINED static Vec bwd(Vec dy, Vec y, const P&) { return -dy * expm1(y); }
+  FASTCNN_INLINED static Vec bwd(Vec dy, Vec y, const P&) { return -dy * expm1_of_negative(y); }
 };
 
 template <>

@@ -77,7 +77,7 @@ struct LogCosh {
   explicit LogCosh(const LossRows&) {}
   FASTCNN_INLINED Term operator()(Vec x, Vec t) const {
     const Vec d = x - t, size = abs(d);
-    return {size + (log1p(exp(-2.0f * size)) - 0.69314718055994531f), tanh(d)};
+    return {size + (log1p_of_fraction(exp_of_negative(-2.0f * size)) - 0.69314718055994531f), tanh(d)};
   }
 };
 
@@ -141,10 +141,10 @@ struct BinaryFromLogits {
   const SmoothTarget target;
   explicit BinaryFromLogits(const LossRows& a) : target(a) {}
   FASTCNN_INLINED Term operator()(Vec x, Vec t) const {
-    const Vec wanted = target(t), size = abs(x), e = exp(-size);
+    const Vec wanted = target(t), size = abs(x), e = exp_of_minus_abs(x);
     // The part of |x| that is against x's sign; 0 of an infinity is 0.
     const Vec against = x > Vec{} ? 1.0f - wanted : wanted;
-    const Vec value = (against == Vec{} ? Vec{} : against * size) + log1p(e);
+    const Vec value = (against == Vec{} ? Vec{} : against * size) + log1p_of_fraction(e);
     // sigmoid(x) - t, as a sum of what p and 1 - p are off by: 1 - p keeps its digits near 0.
     const Vec other = 1.0f - wanted;
     return {x == x ? value : x, (x < Vec{} ? other * e - wanted : other - wanted * e) / (1.0f + e)};
@@ -188,9 +188,9 @@ struct BinaryFocal {
     const Vec t = target(target_of_x), other = 1.0f - t;
     Vec p = x, q = 1.0f - x;
     if (kLogits) {
-      const Vec e = exp(-abs(x)), large = 1.0f / (1.0f + e), small = e * large;
-      p = x < Vec{} ? small : large;
-      q = x < Vec{} ? large : small;
+      const Vec e = exp_of_minus_abs(x), large = 1.0f / (1.0f + e), small = e * large;
+      p = by_sign(x, large, small);
+      q = by_sign(x, small, large);
     }
     const BinaryTerm term(p, q, t);
     const Vec f = t * q + other * p, below = power(f, gamma - 1.0f);
