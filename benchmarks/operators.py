@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every other operator beside PyTorch, forward and backward: `python benchmarks/operators.py --help`.
 
-Activations, normalization, pools, merges, moves and the relatives of convolution, on tensors larger than the
-caches and on small ones. GB/s count every argument and every result once, whatever else a library reads or
-writes; the roof of a row is the larger of the times that its arithmetic and these bytes take.
+Activations, normalization, pools, merges, moves, the relatives of convolution, losses and optimizers, on
+tensors larger than the caches and on small ones. GB/s count every argument and every result once, whatever
+else a library reads or writes; the roof of a row is the larger of the times that its arithmetic and these
+bytes take.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import sys
 
 from harness import program
-from harness.operators import TASKS
+from harness.operators import TASKS, OpTask
 from harness.report import Measure
 from harness.session import Contender, Pace
+from harness.steps import LOSSES, OPTIMIZERS, LossTask, OptimizerTask
 
 CONTENDERS = [
     Contender("fastcnn", "call"),
@@ -22,18 +24,45 @@ CONTENDERS = [
 ]
 
 
+_OF_STEPS = [Contender("fastcnn", "call"), Contender("torch", "foreach"), Contender("torch", "fused")]
+
+NOTES = {
+    r"(batch|instance|group|layer|rms)_norm_bwd .*": "norm_bwd: both take the statistics anew from x, which "
+    "PyTorch keeps in training: a pass over x less.",
+    r"\w+ step .*": "step: `apply` copies the gradients first, which the step of a network does not.",
+}
+
+
+def _contenders(task: OpTask | LossTask | OptimizerTask, eager: bool) -> list[Contender]:
+    if isinstance(task, OptimizerTask):
+        return _OF_STEPS
+    return [
+        c
+        for c in CONTENDERS
+        if not (eager and c.setting.startswith("compile"))
+        and not (isinstance(task, LossTask) and c.setting.endswith("nhwc"))
+    ]
+
+
 def main(arguments: list[str]) -> int:
     p = program.parser(str(__doc__), Pace(rounds=5, seconds=0.03))
     p.add_argument("--eager", action="store_true", help="no compiled peer: a quarter of the time")
     options = p.parse_args(arguments)
-    contenders = [c for c in CONTENDERS if not (options.eager and c.setting.startswith("compile"))]
     suite = program.Suite(
         title="operators",
         measure=Measure("GB/s", lambda task: 1e-9 * task.bytes),
-        tasks=TASKS,
-        quick=["relu large", "batch_norm small", "layer_norm_bwd small", "conv2d_transpose s2"],
-        contenders=lambda _: contenders,
+        tasks=[*TASKS, *LOSSES, *OPTIMIZERS],
+        quick=[
+            "relu large",
+            "batch_norm small",
+            "layer_norm_bwd small",
+            "conv2d_transpose s2",
+            "huber 1024x10",
+            "Adam step 16 x 256",
+        ],
+        contenders=lambda task: _contenders(task, options.eager),
         floor=lambda _: 1 / 1.5,
+        notes=NOTES,
     )
     return program.run(suite, options)
 

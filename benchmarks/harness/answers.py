@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcnn import _native, optimizers
 from fastcnn.testing import reference
 from fastcnn.testing.compare import sum_bound
 
 from .operators import OpTask, flat
+from .steps import RATE, LossTask, OptimizerTask
 from .tasks import ConvTask, GemmTask, PoolTask
 
 _SAMPLES = 192
@@ -50,10 +52,13 @@ class Answers:
         return float(difference.max() / max(np.abs(self.values).max(), np.finfo(np.float32).tiny))
 
 
-def answers(task: ConvTask | PoolTask | GemmTask | OpTask) -> Answers:
+def answers(task: ConvTask | PoolTask | GemmTask | OpTask | LossTask | OptimizerTask) -> Answers:
     """Sampled elements of the task's result: random ones, and every corner."""
     if isinstance(task, OpTask):
-        return _operator(task)
+        return _chosen(*(_convolved(task) if "conv" in task.op else _computed(task)))
+    if isinstance(task, (LossTask, OptimizerTask)):
+        values = _loss(task) if isinstance(task, LossTask) else _optimizer(task)
+        return _chosen(values, np.arange(values.size))
     if isinstance(task, ConvTask):
         shape, terms = _CONV[task.direction](task)
     elif isinstance(task, PoolTask):
@@ -66,16 +71,32 @@ def answers(task: ConvTask | PoolTask | GemmTask | OpTask) -> Answers:
     return Answers(indices, values, bounds)
 
 
-def _operator(task: OpTask) -> Answers:
+def _chosen(values: NDArray[np.float64], indices: NDArray[np.int64]) -> Answers:
     """The reference's result, sampled.
 
     Whether a kernel keeps its bound is for the tests to say; here all must compute the same, up to sums in
     another order.
     """
-    values, indices = _convolved(task) if "conv" in task.op else _computed(task)
     chosen = np.unique(np.random.default_rng(values.size).integers(0, values.size, 4 * _SAMPLES))
     bound = _SAME * np.abs(values).max()
     return Answers(indices[chosen], values[chosen], np.full(len(chosen), bound))
+
+
+def _loss(task: LossTask) -> NDArray[np.float64]:
+    return reference.loss_bwd(task.name, task.target(), task.prediction(), **dict(task.options)).ravel()
+
+
+def _optimizer(task: OptimizerTask) -> NDArray[np.float64]:
+    """The weights after one step."""
+    optimizer = getattr(optimizers, task.name)(RATE, **dict(task.options))
+    slots = _native.optimizer_slots(optimizer.native())
+    variables = [
+        reference.Variable(each.astype(np.float64), tuple(np.full(each.shape, value) for value in slots))
+        for each in task.weights()
+    ]
+    gradients = [each.astype(np.float64) for each in task.gradients()]
+    after = reference.optimizer_step(optimizer.native(), 0, variables, gradients)
+    return np.concatenate([each.weights for each in after])
 
 
 def _computed(task: OpTask) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -18,6 +18,7 @@ from fastcnn import _native, layers, losses, ops, optimizers
 from . import networks
 from .library import LOSSES, Job
 from .operators import OpTask, flat
+from .steps import RATE, LossTask, OptimizerTask
 from .tasks import ConvTask, GemmTask, PoolTask, Task, TrainTask
 
 
@@ -32,8 +33,12 @@ class FastcnnLibrary:
             return _train(task, setting)
         if isinstance(task, OpTask):
             return _operator(task, setting)
+        if isinstance(task, OptimizerTask):
+            return _optimizer(task)
         if isinstance(task, ConvTask):
             call = _conv(task)
+        elif isinstance(task, LossTask):
+            call = _loss(task)
         elif isinstance(task, PoolTask):
             call = _pool(task)
         else:
@@ -61,6 +66,26 @@ def _operator(task: OpTask, setting: str) -> Job:
         return Job(lambda: task.call(ops, arrays), lambda: flat(task.call(ops, arrays)))
     out = task.call(ops, arrays)
     return Job(lambda: task.call(ops, arrays, out=out), lambda: flat(out))
+
+
+def _loss(task: LossTask) -> Callable[..., NDArray[np.float32]]:
+    loss = losses.get({"class_name": task.name, "config": dict(task.options)})
+    target, prediction = task.target(), task.prediction()
+    return lambda out: loss.gradient(target, prediction, out=out)
+
+
+def _optimizer(task: OptimizerTask) -> Job:
+    def begin() -> tuple[list[NDArray[np.float32]], Callable[[], None]]:
+        optimizer = getattr(optimizers, task.name)(RATE, **dict(task.options))
+        weights, gradients = task.weights(), task.gradients()
+        return weights, lambda: optimizer.apply(gradients, weights)
+
+    def answer() -> NDArray[np.float32]:
+        weights, step = begin()
+        step()
+        return np.concatenate(weights)
+
+    return Job(begin()[1], answer)
 
 
 def _conv(task: ConvTask) -> Callable[..., NDArray[np.float32]]:

@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from . import library_torch_operators, networks
+from . import library_torch_operators, library_torch_steps, networks
 from .library import LOSSES, Job
 from .operators import OpTask
+from .steps import LossTask, OptimizerTask
 from .tasks import ConvTask, GemmTask, PoolTask, Task, TrainTask
 
 _FORMATS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
@@ -35,6 +36,10 @@ class TorchLibrary:
     def build(self, task: Task, setting: str) -> Job:
         mode, _, layout = setting.partition(" ")
         compiled = mode == "compile"
+        if isinstance(task, LossTask):
+            return library_torch_steps.loss(task, compiled)
+        if isinstance(task, OptimizerTask):
+            return library_torch_steps.optimizer(task, mode)
         if isinstance(task, OpTask):
             return Job(*library_torch_operators.build(task, compiled, _FORMATS[layout]))
         if isinstance(task, ConvTask):
@@ -46,7 +51,11 @@ class TorchLibrary:
         return _train(task, compiled, _FORMATS[layout or "nchw"])
 
     def context(self, task: Task) -> AbstractContextManager[Any]:
-        return nullcontext() if isinstance(task, TrainTask) else torch.inference_mode()
+        return (
+            nullcontext()
+            if isinstance(task, (TrainTask, LossTask, OptimizerTask))
+            else torch.inference_mode()
+        )
 
     def release(self) -> None:
         torch._dynamo.reset()

@@ -75,7 +75,7 @@ def flat(result: Any) -> NDArray[Any]:
 
 
 LARGE, SMALL = (32, 56, 56, 64), (32, 14, 14, 32)
-NARROW = (128, 28, 28, 4)
+NARROW, TINY = (128, 28, 28, 4), (1, 4, 4, 8)
 _SIZES = {"large": LARGE, "small": SMALL}
 
 _Y = (
@@ -143,6 +143,8 @@ def _merges() -> Iterator[OpTask]:
             (("dy", shape), ("other", squeeze)),
             (("input_shape", shape),),
         )
+        column = (*shape[:-1], 1)
+        yield OpTask(f"{name} by pixel", "multiply", (("x1", (*shape[:-1], 3)), ("x2", column)))
         yield OpTask(name, "concatenate", (("x1", shape), ("x2", shape)), (("axis", -1),))
         yield OpTask(name, "permute", (("x", shape),), (("dims", (3, 1, 2)),))
         yield OpTask(name, "zero_padding", (("x", shape),), (("padding", 1),))
@@ -212,4 +214,14 @@ def _convolutions() -> Iterator[OpTask]:
     )
 
 
-TASKS: list[OpTask] = [*_activations(), *_norms(), *_merges(), *_pools(), *_convolutions()]
+def _calls() -> Iterator[OpTask]:
+    """What a call costs before it computes."""
+    yield OpTask("tiny", "relu", (("x", TINY),))
+    yield OpTask("tiny", "add", (("x1", TINY), ("x2", TINY)))
+    yield OpTask("tiny", "softmax", (("x", (1, 10)),))
+    yield OpTask("tiny", "max_pool2d", (("x", TINY),), (("pool_size", 2), ("strides", 2)))
+    c = (TINY[-1],)
+    yield OpTask("tiny", "layer_norm", (("x", TINY), ("gamma", c), ("beta", c)), (("epsilon", 1e-3),))
+
+
+TASKS: list[OpTask] = [*_activations(), *_norms(), *_merges(), *_pools(), *_convolutions(), *_calls()]

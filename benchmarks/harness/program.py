@@ -6,8 +6,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ class Suite:
     quick: Sequence[str]  # labels that a smoke run times
     contenders: Callable[[Any], Sequence[Contender]]
     floor: Callable[[Any], float]  # least ratio wanted, 0 for none
+    notes: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by expressions of labels: why a row is what it is
 
 
 def parser(description: str, pace: Pace) -> argparse.ArgumentParser:
@@ -72,6 +75,7 @@ def run(suite: Suite, options: argparse.Namespace) -> int:
             pace=pace,
             before=session.roofs(),
             after=session.roofs(),
+            notes=suite.notes,
             floors={task.label: suite.floor(task) for task in tasks if suite.floor(task)},
         )
         for number, task in enumerate(tasks, 1):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -56,6 +57,7 @@ class Report:
     after: Roofs
     rows: list[Row] = field(default_factory=list)
     floors: Mapping[str, float] = field(default_factory=dict)  # of rows by label
+    notes: Mapping[str, str] = field(default_factory=dict)  # by expressions of labels
 
     def below_floor(self) -> list[Row]:
         return [row for row in self.rows if row.ratio is not None and row.ratio < self._floor(row)]
@@ -78,6 +80,12 @@ class Report:
         below = [f"{row.task.label} ({self._floor(row):g}x)" for row in self.below_floor()]
         if below:
             lines += ["", "Below the floor: " + ", ".join(below) + "."]
+        notes = [
+            note
+            for label, note in self.notes.items()
+            if any(re.fullmatch(label, row.task.label) for row in self.rows)
+        ]
+        lines += ["", *(f"* {note}" for note in notes)] if notes else []
         return "\n".join(lines) + "\n"
 
     def _preamble(self) -> list[str]:
