@@ -15,7 +15,9 @@ bool known(const FlatShape& s) {
   return s.activation > Activation::kNone && s.activation < Activation::kCount;
 }
 
-ActivationParameters parameters(const FlatShape& s) { return {s.alpha, s.beta, s.gamma}; }
+ActivationParameters parameters(const FlatShape& s) {
+  return {s.alpha, s.beta, s.gamma, streams(double(s.count))};
+}
 
 }  // namespace
 

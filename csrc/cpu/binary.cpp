@@ -159,8 +159,10 @@ void run_binary_nest(const Prepared& p, const Operands& operands, Context& conte
   const auto kernel = kernels().binary->fwd[int(p.op.binary.kind)];
   const float *a = input(operands, 0), *b = input(operands, 1);
   float* y = output(operands, 0);
+  const bool stream = y != a && y != b && streams(elements(p.op.binary, nullptr));
   for_each_block(context, nest, [&](const Block& at) {
     BinaryBlock block;
+    block.stream = stream;
     block.a = a + offset_of(nest, kA, at), block.b = b + offset_of(nest, kB, at);
     block.y = y + offset_of(nest, kY, at);
     for (int k = 0; k < kInner; ++k) {

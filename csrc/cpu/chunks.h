@@ -8,6 +8,9 @@ namespace cpu {
 
 constexpr int64_t kChunk = 16384;              // elements: two or three arrays of them stay in L2
 constexpr double kParallelBytes = 128 * 1024;  // moved by one core in the time that waking and waiting cost
+// From here on an output is written past the caches: the next step would find little of it there.
+constexpr double kStreamBytes = 16 << 20;
+inline bool streams(double elements) { return sizeof(float) * elements >= kStreamBytes; }
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 

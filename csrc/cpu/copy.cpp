@@ -18,7 +18,7 @@ constexpr int64_t kTransposed = 128;  // rows of a block that is transposed: who
 struct CopyState {
   Nest nest;
   int64_t before[kNestDims], inner[kNestDims];
-  int32_t transposed;
+  int32_t transposed, stream;
 };
 
 // Another dimension than the last is contiguous in x: it becomes the last but one, for blocks that are
@@ -68,6 +68,7 @@ void prepare_copy_strided(Prepared* p) {
     if (s.x_stride[d]) read *= double(copy.inner[d]);
   }
   set_cost(p, 0, 4 * (written + read));
+  copy.stream = !padded && streams(written);  // padding is written twice
   shorten(&nest, copy.before, copy.inner);
   copy.transposed = !padded && find_transposed(&copy);
   copy.transposed ? cut_tiles(&nest) : cut_rows(&nest);
@@ -103,6 +104,7 @@ void run_copy_strided(const Prepared& p, const Operands& operands, Context& cont
       block.size[k] = at.size[k];
       block.x_stride[k] = nest.stride[kX][d], block.y_stride[k] = nest.stride[kY][d];
     }
+    block.stream = copy.stream;
     block.x = x;
     block.y = y + offset_of(nest, kY, at);
     if (none || !whole) table.zero(block);

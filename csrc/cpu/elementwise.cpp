@@ -36,8 +36,9 @@ void prepare_add_flat(Prepared* p) {
 void run_add_flat(const Prepared& p, const Operands& operands, Context& context) {
   const float *a = input(operands, 0), *b = input(operands, 1);
   float* y = output(operands, 0);
+  const bool stream = y != a && y != b && streams(double(p.op.add.count));
   for_each_chunk(context, p.op.add.count, kChunk, [&](int64_t begin, int64_t end) {
-    kernels().elementwise->add(a + begin, b + begin, y + begin, end - begin);
+    kernels().elementwise->add(a + begin, b + begin, y + begin, end - begin, stream);
   });
 }
 

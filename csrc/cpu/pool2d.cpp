@@ -67,7 +67,7 @@ void run_pool2d_fwd(const Pool2dShape& s, Pooling kind, const float* x, float* y
 
 Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
   Bands bands = {};
-  bands.stream = 4 * pool2d_inputs(s) >= kStreamBytes;
+  bands.stream = streams(pool2d_inputs(s));
   if (writes_windows(s, kind)) {
     bands.rows = rows_of_windows_per_task(s);
     return bands;

@@ -6,9 +6,6 @@
 namespace fastcnn {
 namespace cpu {
 
-// From here on dx is written past the caches: the next step would find little of it there.
-constexpr double kStreamBytes = 16 << 20;
-
 // Below this most of a vector is empty.
 constexpr int64_t kFewChannels = 8;
 

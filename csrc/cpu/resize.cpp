@@ -39,6 +39,7 @@ void run_resize_fwd_bilinear(const Prepared& p, const Operands& operands, Contex
   const ResizeKernels& table = *kernels().resize;
   const int64_t pitch = s.w * s.c, out_pitch = pitch * s.factor_w, out_rows = s.h * s.factor_h;
   float* row = static_cast<float*>(context.member->scratch(p.scratch_bytes));
+  const bool stream = streams(double(s.n) * double(out_rows) * double(out_pitch));
   for_each_chunk(context, s.n * out_rows, rows_per_chunk(out_pitch), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t image = r / out_rows, shifted = r % out_rows - s.factor_h / 2 + s.factor_h;
@@ -48,7 +49,7 @@ void run_resize_fwd_bilinear(const Prepared& p, const Operands& operands, Contex
       const float weights[2] = {float(1 - t), float(t)};
       table.mix(input(operands, 0) + (image * s.h + first) * pitch, (second - first) * pitch, weights, 2, row,
                 pitch, false);
-      table.spread(row, output(operands, 0) + r * out_pitch, {s.w, s.c, s.factor_w});
+      table.spread(row, output(operands, 0) + r * out_pitch, {s.w, s.c, s.factor_w, stream});
     }
   });
 }
@@ -85,7 +86,7 @@ void run_resize_bwd_bilinear(const Prepared& p, const Operands& operands, Contex
         }
         table.mix(dy + from * out_pitch, out_pitch, weights, rows, mixed, out_pitch, from > first);
       }
-      table.collect(mixed, output(operands, 0) + r * pitch, {s.w, s.c, s.factor_w});
+      table.collect(mixed, output(operands, 0) + r * pitch, {s.w, s.c, s.factor_w, 0});
     }
   });
 }

@@ -34,6 +34,13 @@ Blocking blocking(const RowNormShape& s) {
   return b;
 }
 
+NormRows rows_of(const Blocking& b) {
+  NormRows all{};
+  all.rows = b.rows, all.count = all.pitch = b.of.cols;
+  all.stream = streams(double(b.rows) * double(b.of.cols));
+  return all;
+}
+
 NormRows rows_from(const NormRows& all, int64_t row, int64_t column) {
   NormRows a = all;
   const int64_t at = row * all.pitch + column;
@@ -116,8 +123,8 @@ void run_row_norm_fwd_rows(const Prepared& p, const Operands& o, Context& contex
   const Blocking& b = state<Blocking>(p);
   const bool relu = p.op.epilogue.activation == Activation::kRelu;
   const int64_t cols = b.of.cols;
-  const NormRows all = {input(o, 0), nullptr, input(o, 1), input(o, 2), output(o, 0),
-                        nullptr,     nullptr, b.rows,      cols,        cols};
+  NormRows all = rows_of(b);
+  all.x = input(o, 0), all.gamma = input(o, 1), all.beta = input(o, 2), all.y = output(o, 0);
   if (b.pieces > 1) return run_long(b, all, relu, context);
   const auto f = relu ? kernels().row_norm->fwd_relu : kernels().row_norm->fwd;
   for_each_chunk(context, b.rows, rows_per_chunk(cols), [&](int64_t begin, int64_t end) {
@@ -143,8 +150,9 @@ void prepare_row_norm_bwd_rows(Prepared* p) {
 void run_row_norm_bwd_rows(const Prepared& p, const Operands& o, Context& context) {
   const Blocking& b = state<Blocking>(p);
   const int64_t cols = b.of.cols;
-  NormRows all = {input(o, 1),  input(o, 0),  input(o, 2), nullptr, output(o, 0),
-                  output(o, 1), output(o, 2), b.rows,      cols,    cols};
+  NormRows all = rows_of(b);
+  all.dy = input(o, 0), all.x = input(o, 1), all.gamma = input(o, 2);
+  all.y = output(o, 0), all.dgamma = output(o, 1), all.dbeta = output(o, 2);
   if (b.pieces > 1) return run_long(b, all, false, context);
   const bool apart = b.blocks > 1;
   float* const dgamma = static_cast<float*>(context.workspace);

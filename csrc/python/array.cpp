@@ -2,6 +2,8 @@
 #include "array.h"
 
 #include <cstring>
+#include <functional>
+#include <numeric>
 
 #include "../cpu/cpu.h"
 #include "../plan/eager.h"
@@ -58,9 +60,18 @@ void extent(const ArrayView& v, const char** first, const char** last) {
   *last += v.owner.itemsize();
 }
 
+// From here on worth a view on the memory of another array, so that it begins with a cache line: NumPy's own
+// memory begins 16 bytes into one, where no vector of 32 bytes is aligned and none can pass the caches.
+constexpr int64_t kLine = 64, kAlignedFloats = 1 << 16;
+
 py::array allocate(const char* op, const std::string& what, const std::vector<int64_t>& shape) {
   try {
-    return py::array_t<float>(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+    const std::vector<py::ssize_t> sizes(shape.begin(), shape.end());
+    const double count = std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>());
+    if (count < kAlignedFloats || count > 0x1p60) return py::array_t<float>(sizes);
+    py::array_t<float> memory(static_cast<py::ssize_t>(count) + kLine / 4);
+    const auto address = reinterpret_cast<uintptr_t>(memory.data());
+    return py::array_t<float>(sizes, memory.mutable_data() + (-address % kLine) / sizeof(float), memory);
   } catch (const py::error_already_set& error) {
     if (!error.matches(PyExc_MemoryError)) throw;
   } catch (const std::bad_alloc&) {

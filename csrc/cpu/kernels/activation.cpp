@@ -5,8 +5,7 @@
 // cpu/activation.cpp.
 #include "activation.h"
 
-#include "blocks.h"
-#include "vec_math.h"
+#include "output.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -284,12 +283,13 @@ struct Function<Activation::k_squareplus> {
 
 template <Activation kind>
 void fwd(const float* x, float* y, int64_t count, const P& p) {
-  map(x, y, count, [&](Vec v) FASTCNN_INLINED { return Function<kind>::fwd(v, p); });
+  map(Output(y, p.stream, 0), x, y, count, [&](Vec v) FASTCNN_INLINED { return Function<kind>::fwd(v, p); });
 }
 
 template <Activation kind>
 void bwd(const float* dy, const float* saved, float* dx, int64_t count, const P& p) {
-  map(dy, saved, dx, count, [&](Vec g, Vec v) FASTCNN_INLINED { return Function<kind>::bwd(g, v, p); });
+  map(Output(dx, p.stream, 0), dy, saved, dx, count,
+      [&](Vec g, Vec v) FASTCNN_INLINED { return Function<kind>::bwd(g, v, p); });
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 // alone. Called by cpu/binary.cpp.
 #include "binary.h"
 
-#include "blocks.h"
+#include "output.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -43,12 +43,14 @@ FASTCNN_INLINE void combine(const BinaryBlock& s, F f) {
         part.put(y, f(a.get(part, 0), b.get(part, 0)) * scale);
         continue;
       }
+      const Output output(y, s.stream, 0);
       for_each_block<2>(s.size[2], [&](auto block, int64_t c) FASTCNN_INLINED {
         FASTCNN_UNROLL
         for (int v = 0; v < block.kVectors; ++v, c += kLanes)
-          block.put(y + c, f(a.get(block, c), b.get(block, c)) * scale);
+          output.put(block, y + c, f(a.get(block, c), b.get(block, c)) * scale);
       });
     }
+  if (s.stream) end_stream();
 }
 
 // Rows shorter than a vector without gaps, and one row of b for all of them: kLanes rows of b fill whole
@@ -62,13 +64,40 @@ FASTCNN_INLINE void combine_repeated_row(const BinaryBlock& s, F f) {
     const float* b = (kSwapped ? s.a + p * s.a_stride[0] : s.b + p * s.b_stride[0]);
     float* y = s.y + p * s.y_stride[0];
     float row[kLanes * kLanes];
+    const Output output(y, s.stream, 0);
     for (int64_t i = 0, c = 0; i < period; ++i, c = c + 1 == cols ? 0 : c + 1) row[i] = b[c];
     for (int64_t i = 0; i < count; i += period)
       for_each_vector(count - i < period ? count - i : period, [&](auto block, int64_t j) FASTCNN_INLINED {
         const Vec mine = block.get(a + i + j), other = load(row + j);
-        block.put(y + i + j, (kSwapped ? f(other, mine) : f(mine, other)) * scale);
+        output.put(block, y + i + j, (kSwapped ? f(other, mine) : f(mine, other)) * scale);
       });
   }
+  if (s.stream) end_stream();
+}
+
+// The same where b has one element for each such row: those of many rows are spread over memory first, which
+// has stored them by the time that they are read again.
+template <bool kSwapped, class F>
+FASTCNN_INLINE void combine_repeated_element(const BinaryBlock& s, F f) {
+  constexpr int64_t kRows = 64;
+  const Vec scale = broadcast(s.scale);
+  const int64_t cols = s.size[2], step = kSwapped ? s.a_stride[1] : s.b_stride[1];
+  float spread[kRows * kLanes];
+  for (int64_t p = 0; p < s.size[0]; ++p) {
+    const float* a = (kSwapped ? s.b + p * s.b_stride[0] : s.a + p * s.a_stride[0]);
+    const float* b = (kSwapped ? s.a + p * s.a_stride[0] : s.b + p * s.b_stride[0]);
+    float* y = s.y + p * s.y_stride[0];
+    const Output output(y, s.stream, 0);
+    for (int64_t r = 0; r < s.size[1]; r += kRows) {
+      const int64_t rows = s.size[1] - r < kRows ? s.size[1] - r : kRows;
+      for (int64_t i = 0; i < rows; ++i) store(spread + i * cols, broadcast(b[(r + i) * step]));
+      for_each_vector(rows * cols, [&](auto block, int64_t j) FASTCNN_INLINED {
+        const Vec mine = block.get(a + r * cols + j), other = block.get(spread + j);
+        output.put(block, y + r * cols + j, (kSwapped ? f(other, mine) : f(mine, other)) * scale);
+      });
+    }
+  }
+  if (s.stream) end_stream();
 }
 
 template <class F>
@@ -79,6 +108,9 @@ FASTCNN_INLINE void combine(const BinaryBlock& s, F f) {
       if (s.a_stride[1] == cols && s.b_stride[1] == 0) return combine_repeated_row<false>(s, f);
       if (s.b_stride[1] == cols && s.a_stride[1] == 0) return combine_repeated_row<true>(s, f);
     }
+    if (s.a_stride[2] && s.a_stride[1] == cols && !s.b_stride[2])
+      return combine_repeated_element<false>(s, f);
+    if (s.b_stride[2] && s.b_stride[1] == cols && !s.a_stride[2]) return combine_repeated_element<true>(s, f);
   }
   if (s.size[2] == 1 || (s.a_stride[2] && s.b_stride[2])) return combine<Contiguous, Contiguous>(s, f);
   if (s.a_stride[2]) return combine<Contiguous, Repeated>(s, f);

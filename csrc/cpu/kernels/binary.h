@@ -13,6 +13,7 @@ struct BinaryBlock {
   float* y;
   int64_t size[3], a_stride[3], b_stride[3], y_stride[3];
   float scale;
+  int32_t stream;  // y is larger than the caches
 };
 
 // dx[i0, i1] = scale times the sum of g over three more dimensions, or dx[i0] over four: where the last is

@@ -4,7 +4,7 @@
 // blocks that stay in the caches.
 #include "copy.h"
 
-#include "blocks.h"
+#include "output.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -21,10 +21,17 @@ FASTCNN_INLINE void for_each_row(const CopyBlock& b, F f) {
   }
 }
 
+// Past the caches where rows are whole lines: others may share a line with what another block writes.
+FASTCNN_INLINE Output output_of(const CopyBlock& b) {
+  const int64_t pitch = b.size[2] | (b.size[1] > 1 ? b.y_stride[1] : 0) | (b.size[0] > 1 ? b.y_stride[0] : 0);
+  return Output(b.y, b.stream && (uintptr_t)b.y % 64 == 0 && pitch % 16 == 0, pitch);
+}
+
 // A short row is one part of a vector: without a loop of its own.
 void rows(const CopyBlock& b) {
   const int64_t cols = b.size[2], x_step = b.x_stride[2], y_step = b.y_stride[2];
   const Part part{(int)cols};
+  const Output output = output_of(b);
   if (y_step != 1 || (x_step != 1 && x_step != 0)) {
     for_each_row(b, [=](const float* x, float* y) FASTCNN_INLINED {
       for (int64_t c = 0; c < cols; ++c) y[c * y_step] = x[c * x_step];
@@ -48,10 +55,11 @@ void rows(const CopyBlock& b) {
         FASTCNN_UNROLL
         for (int i = 0; i < block.kVectors; ++i) v[i] = block.get(x + c + i * kLanes);
         FASTCNN_UNROLL
-        for (int i = 0; i < block.kVectors; ++i) block.put(y + c + i * kLanes, v[i]);
+        for (int i = 0; i < block.kVectors; ++i) output.put(block, y + c + i * kLanes, v[i]);
       });
     });
   }
+  output.end();
 }
 
 void zero(const CopyBlock& b) {

@@ -11,6 +11,7 @@ struct CopyBlock {
   const float* x;
   float* y;
   int64_t size[3], x_stride[3], y_stride[3];
+  int32_t stream;  // y is larger than the caches
 };
 
 struct CopyKernels {

@@ -3,7 +3,7 @@
 // Called with pieces of flat arrays by cpu/elementwise.cpp.
 #include "elementwise.h"
 
-#include "blocks.h"
+#include "output.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -15,8 +15,8 @@ void rescale(const float* x, float* y, int64_t count, float scale, float offset)
   map(x, y, count, [=](Vec v) { return v * scale + offset; });
 }
 
-void add(const float* a, const float* b, float* y, int64_t count) {
-  map(a, b, y, count, [](Vec v, Vec w) { return v + w; });
+void add(const float* a, const float* b, float* y, int64_t count, bool stream) {
+  map(Output(y, stream, 0), a, b, y, count, [](Vec v, Vec w) { return v + w; });
 }
 
 }  // namespace

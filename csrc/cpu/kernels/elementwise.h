@@ -8,7 +8,8 @@ namespace cpu {
 
 struct ElementwiseKernels {
   void (*rescale)(const float* x, float* y, int64_t count, float scale, float offset);
-  void (*add)(const float* a, const float* b, float* y, int64_t count);  // y may be a or b
+  // stream: y is larger than the caches, and neither a nor b
+  void (*add)(const float* a, const float* b, float* y, int64_t count, bool stream);
 };
 
 }  // namespace cpu

@@ -4,7 +4,7 @@
 // The gradient of x[i] collects 2 s outputs in their order. Called by cpu/resize.cpp.
 #include "resize.h"
 
-#include "blocks.h"
+#include "output.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -60,13 +60,14 @@ template <bool kNarrow>
 FASTCNN_INLINE void spread_row(const float* x, float* y, const ResizeRow& row) {
   const int64_t s = row.factor, c = row.channels;
   const Weights weights(s);
+  const Output output(y, row.stream && c % 16 == 0, c);  // whole lines: each k writes some of the pixels
   for (int64_t k = 0; k < s; ++k) {
     const Vec w0 = broadcast(weights.w0(k)), w1 = broadcast(weights.w1(k));
     const auto pixel = [&](const float* a, const float* b, int64_t q) FASTCNN_INLINED {
       for_each_channel<kNarrow>(c, [&](auto block, int64_t j) FASTCNN_INLINED {
         FASTCNN_UNROLL
         for (int v = 0; v < block.kVectors; ++v, j += kLanes)
-          block.put(y + q * c + j, fma(w1, block.get(b + j), w0 * block.get(a + j)));
+          output.put(block, y + q * c + j, fma(w1, block.get(b + j), w0 * block.get(a + j)));
       });
     };
     const int64_t first = k + s / 2;  // of pixels 0 and 1
@@ -75,6 +76,7 @@ FASTCNN_INLINE void spread_row(const float* x, float* y, const ResizeRow& row) {
     for (int64_t i = 0; i + 1 < row.width; ++i) pixel(x + i * c, x + i * c + c, first + i * s);
     if (first < s) pixel(last, last, first + (row.width - 1) * s);
   }
+  output.end();
 }
 
 void spread(const float* x, float* y, const ResizeRow& row) {

@@ -9,6 +9,7 @@ namespace cpu {
 // A row [width, channels] and the row [width factor, channels] that it grows to.
 struct ResizeRow {
   int64_t width, channels, factor;
+  int32_t stream;  // the output is larger than the caches
 };
 
 struct ResizeKernels {

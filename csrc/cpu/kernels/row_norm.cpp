@@ -7,8 +7,8 @@
 // y = gamma xhat + beta; dgamma = sum over rows of dy xhat, dbeta of dy. Called by cpu/row_norm.cpp.
 #include "row_norm.h"
 
-#include "blocks.h"
 #include "moments.h"
+#include "output.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -110,18 +110,20 @@ void factors(const RowStatistics& of, const RowSums* sums, int64_t piece, RowFac
 template <bool kRelu>
 FASTCNN_INLINE void row_fwd(const NormRows& a, const RowFactors& k) {
   const Vec root = broadcast(k.root), nudge = broadcast(k.nudge);
+  const Output output(a.y, a.stream, 0);
   for_each_block<2>(a.count, [&](auto block, int64_t i) FASTCNN_INLINED {
     FASTCNN_UNROLL
     for (int v = 0; v < block.kVectors; ++v, i += kLanes) {
       const Vec xhat = fma(block.get(a.x + i) - k.center, root, nudge);
       const Vec y = fma(xhat, get_or(block, a.gamma, i, 1.0f), get_or(block, a.beta, i, 0.0f));
-      block.put(a.y + i, kRelu ? relu(y) : y);
+      output.put(block, a.y + i, kRelu ? relu(y) : y);
     }
   });
 }
 
 FASTCNN_INLINE void row_bwd(const NormRows& a, const RowFactors& k) {
   const Vec root = broadcast(k.root), nudge = broadcast(k.nudge), slope = broadcast(k.slope);
+  const Output output(a.y, a.stream, 0);
   for_each_block<2>(a.count, [&](auto block, int64_t i) FASTCNN_INLINED {
     FASTCNN_UNROLL
     for (int v = 0; v < block.kVectors; ++v, i += kLanes) {
@@ -130,7 +132,7 @@ FASTCNN_INLINE void row_bwd(const NormRows& a, const RowFactors& k) {
       if (a.dbeta) block.put(a.dbeta + i, block.get(a.dbeta + i) + dy);
       if (!a.y) continue;
       const Vec of_x = fma(d, slope, broadcast(k.offset));
-      block.put(a.y + i, fma(dy * get_or(block, a.gamma, i, 1.0f), root, of_x));
+      output.put(block, a.y + i, fma(dy * get_or(block, a.gamma, i, 1.0f), root, of_x));
     }
   });
 }
@@ -322,6 +324,7 @@ FASTCNN_INLINE void rows_fwd(const RowStatistics& of, const NormRows& a) {
   if (a.count <= kLanes) return narrow_fwd<kRelu>(of, a);
   for_each_factors<false>(
       of, a, [](const NormRows& row, const RowFactors& k) FASTCNN_INLINED { row_fwd<kRelu>(row, k); });
+  if (a.stream) end_stream();
 }
 
 void fwd(const RowStatistics& of, const NormRows& a) { rows_fwd<false>(of, a); }
@@ -331,6 +334,7 @@ void bwd(const RowStatistics& of, const NormRows& a) {
   if (a.count <= kLanes) return narrow_bwd(of, a);
   for_each_factors<true>(of, a,
                          [](const NormRows& row, const RowFactors& k) FASTCNN_INLINED { row_bwd(row, k); });
+  if (a.stream) end_stream();
 }
 
 void sums_fwd(const RowStatistics& of, const NormRows& a, RowSums* to) {
@@ -342,12 +346,15 @@ void sums_bwd(const RowStatistics& of, const NormRows& a, RowSums* to) {
 
 void apply_fwd(const NormRows& a, const RowFactors* k) {
   for_each_row(a, [&](const NormRows& row, int64_t r) FASTCNN_INLINED { row_fwd<false>(row, k[r]); });
+  if (a.stream) end_stream();
 }
 void apply_relu(const NormRows& a, const RowFactors* k) {
   for_each_row(a, [&](const NormRows& row, int64_t r) FASTCNN_INLINED { row_fwd<true>(row, k[r]); });
+  if (a.stream) end_stream();
 }
 void apply_bwd(const NormRows& a, const RowFactors* k) {
   for_each_row(a, [&](const NormRows& row, int64_t r) FASTCNN_INLINED { row_bwd(row, k[r]); });
+  if (a.stream) end_stream();
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ struct NormRows {
   float* y;                   // or dx, which may be dy or null
   float *dgamma, *dbeta;      // [count] or null: added to
   int64_t rows, count, pitch;
+  int32_t stream;  // y is larger than the caches
 };
 
 // Of a piece of a row: a pivot near its mean (0 where nothing is centered), with d = x - pivot the sums of d

@@ -4,8 +4,7 @@
 // adaptive window is rows floor(p H / P) .. ceil((p + 1) H / P). Walks over windows forward, and over pixels
 // with the windows that hold them backward; vectors run over the channels. Included by the pooling kernels.
 #pragma once
-#include "blocks.h"
-#include "vec_math.h"
+#include "output.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -163,25 +162,6 @@ struct Mean {
   bool exact;
   explicit Mean(int64_t n) : factor(1.0f / (float)n), count((float)n), exact((n & (n - 1)) == 0) {}
   FASTCNN_INLINED Vec operator()(Vec v) const { return exact ? v * factor : v / count; }
-};
-
-// Stores to dx, past the caches where it is large and its vectors are aligned.
-struct Output {
-  bool streams;
-  Output(const float* dx, bool stream, int64_t channels)
-      : streams(stream && (uintptr_t)dx % sizeof(Vec) == 0 && channels % kLanes == 0) {}
-  template <int kCount>
-  FASTCNN_INLINED void put(Whole<kCount>, float* p, Vec v) const {
-    if (streams) {
-      stream(p, v);
-    } else {
-      store(p, v);
-    }
-  }
-  FASTCNN_INLINED void put(Part part, float* p, Vec v) const { part.put(p, v); }
-  FASTCNN_INLINED void end() const {
-    if (streams) end_stream();
-  }
 };
 
 // put(block, at, sum) for every vector of rows [h_begin, h_end) of image n, `at` its offset in dx: the sum of
