@@ -14,12 +14,13 @@ namespace cpu {
 
 namespace {
 
-constexpr int64_t kFold = 128;     // columns: enough for the vectors of a row
+constexpr int64_t kFold = 64;      // columns: four to sixteen vectors; twice as many are twice as many sums
 constexpr int64_t kColumns = 256;  // of a tile: 1 KB of each row
 constexpr int64_t kFewRows = 8;    // no more pixels to a row than leave so many rows
 constexpr int kFactors = 4;
-// A sample up to here goes through all phases at once, x and dy read once from memory: elements.
-constexpr int64_t kNearSample = 65536;
+// A sample up to here goes through all phases at once, x and dy read once from memory: elements. One that
+// would be large for a core's own cache does so where there are enough of them for many threads.
+constexpr int64_t kNearSample = 65536, kFarSample = 4 * kNearSample, kManySamples = 16;
 
 int64_t power_of_two_to(int64_t most) {
   int64_t p = 1;
@@ -34,6 +35,7 @@ struct Blocking {
   int64_t width, rows, tail;  // fold pixels of c channels; such rows of a sample; pixels left over
   int64_t height, blocks;     // rows of a tile, tiles of a sample
   int64_t sums;               // floats of a sample
+  int32_t stream;             // y or dx goes past the caches
   double epsilon, momentum;
 };
 
@@ -48,6 +50,7 @@ Blocking blocking(const GroupNormShape& s, int arrays) {
   b.height = power_of_two_to(kChunk / least(b.width, kColumns));
   b.blocks = ceil_div(b.rows, b.height);
   b.sums = arrays * b.blocks * b.width;
+  b.stream = streams(double(b.n) * double(b.m) * double(b.c));
   return b;
 }
 
@@ -97,8 +100,12 @@ struct Norm {
     const int64_t sample = unit / tiles(), block = unit % tiles() / strips, column = unit % strips * kColumns;
     const int64_t row = block * b.height, from = sample * b.m * b.c + row * b.width + column;
     float* to = parts.sums + sample * b.sums + block * arrays * b.width + column;
-    const ChannelTile tile = {a.x + from, a.dy ? a.dy + from : nullptr, least(b.height, b.rows - row),
-                              least(kColumns, b.width - column), b.width};
+    ChannelTile tile = {};
+    tile.x = a.x + from, tile.dy = a.dy ? a.dy + from : nullptr;
+    tile.rows = least(b.height, b.rows - row), tile.cols = least(kColumns, b.width - column);
+    tile.pitch = b.width;
+    if (block + 1 == b.blocks) tile.tail = most(0, least(tile.cols, b.tail * b.c - column));
+    if (b.stream && strips == 1 && unit + 1 < b.n * tiles()) tile.next = tile.rows * b.width;
     const ChannelSums sums = {to, to + b.width, to + 2 * b.width, to + 3 * b.width, to + 4 * b.width};
     (a.dy ? k.sums_bwd : k.sums_fwd)(tile, sums);
   }
@@ -107,14 +114,14 @@ struct Norm {
   int64_t strips() const { return ceil_div(b.c, strip_width()); }
 
   void find_statistics(int64_t unit) const {
-    const int64_t sample = unit / strips(), tail = sample * b.m * b.c + b.rows * b.width;
+    const int64_t sample = unit / strips();
     const bool alone = b.n == 1;
     ChannelStatistics s{};
     s.backward = a.dy != nullptr;
     s.sums = parts.sums + sample * b.sums;
     s.blocks = b.blocks, s.height = b.height, s.rows = b.rows;
     s.width = b.width, s.c = b.c, s.group = b.group;
-    s.tail_x = a.x + tail, s.tail_dy = a.dy ? a.dy + tail : nullptr, s.tail = b.tail;
+    s.tail = b.tail * b.c;
     s.begin = unit % strips() * strip_width(), s.end = least(s.begin + strip_width(), b.c);
     s.gamma = a.gamma, s.beta = a.beta, s.mean = a.mean, s.variance = a.variance;
     s.epsilon = b.epsilon, s.momentum = b.momentum;
@@ -136,9 +143,9 @@ struct Norm {
     const int64_t rows = least(map_height(), b.rows - row);
     const int64_t at = sample * b.m * b.c + row * b.width, tail = at + rows * b.width;
     const ChannelFactors factors = factors_of(b, parts, sample);
-    run({x + at, a.dy ? a.dy + at : nullptr, a.y + at, rows, b.width, factors});
+    run({x + at, a.dy ? a.dy + at : nullptr, a.y + at, rows, b.width, b.stream, factors});
     if (b.tail && row + rows == b.rows)
-      run({x + tail, a.dy ? a.dy + tail : nullptr, a.y + tail, 1, b.tail * b.c, factors});
+      run({x + tail, a.dy ? a.dy + tail : nullptr, a.y + tail, 1, b.tail * b.c, 0, factors});
   }
 
   // All phases of one sample, which a cache holds meanwhile.
@@ -161,17 +168,19 @@ void for_each_unit(Context& context, int64_t units, int64_t elements, F f) {
 
 void run_phases(const Norm& norm, Context& context) {
   const Blocking& b = norm.b;
-  if (b.n > 1 && b.m * b.c <= kNearSample)
+  if (b.n > 1 && b.m * b.c <= (b.n < kManySamples ? kNearSample : kFarSample))
     return for_each_unit(context, b.n, b.m * b.c, [&](int64_t i) { norm.whole_sample(i); });
   if (norm.sums())
     for_each_unit(context, b.n * norm.tiles(), least(b.height, most(1, b.rows)) * least(b.width, kColumns),
                   [&](int64_t unit) { norm.sum_tile(unit); });
   // Each sum is converted twice to double precision and takes the time of several elements.
-  const int64_t sums = (b.blocks * (b.width / b.c) + b.tail + 1) * norm.strip_width();
+  const int64_t sums = (b.blocks * (b.width / b.c) + 1) * norm.strip_width();
   for_each_unit(context, b.n * norm.strips(), 4 * sums, [&](int64_t unit) { norm.find_statistics(unit); });
+  // Backwards: what was summed last is still near.
+  const int64_t maps = b.n * norm.map_blocks();
   if (norm.a.y)
-    for_each_unit(context, b.n * norm.map_blocks(), least(norm.map_height(), b.rows + 1) * b.width,
-                  [&](int64_t unit) { norm.map(unit); });
+    for_each_unit(context, maps, least(norm.map_height(), b.rows + 1) * b.width,
+                  [&](int64_t unit) { norm.map(maps - 1 - unit); });
 }
 
 // The sum over the samples.

@@ -7,10 +7,11 @@
 namespace fastcnn {
 namespace cpu {
 
-// `rows` rows of `cols` floats, `pitch` floats apart.
+// `rows` rows of `cols` floats, `pitch` floats apart, and the first `tail` columns of one more.
 struct ChannelTile {
   const float *x, *dy;  // dy: backward passes alone
-  int64_t rows, cols, pitch;
+  int64_t rows, cols, pitch, tail;
+  int64_t next;  // floats to the tile that follows, 0 where it is near anyway
 };
 
 // Of each column: a pivot near its mean, with d = x - pivot the sums of d and d^2, in a backward pass also of
@@ -31,11 +32,10 @@ struct ChannelFactors {
 constexpr int kChannelStrip = 16;
 struct ChannelStatistics {
   int32_t backward;
-  const float* sums;              // [blocks, kForwardSums or kBackwardSums, width]
-  int64_t blocks, height, rows;   // rows of a block, of all of them
-  int64_t width, c, group;        // group: channels that share their statistics
-  const float *tail_x, *tail_dy;  // [tail, c]: pixels that fill no row
-  int64_t tail;
+  const float* sums;             // [blocks, kForwardSums or kBackwardSums, width]
+  int64_t blocks, height, rows;  // rows of a block, of all of them
+  int64_t width, c, group;       // group: channels that share their statistics
+  int64_t tail;                  // columns of one more row
   int64_t begin, end;
   const float *gamma, *beta;     // [c] or null
   const float *mean, *variance;  // [c]: given, or null
@@ -49,6 +49,7 @@ struct ChannelRows {
   const float *x, *dy;
   float* y;  // or dx
   int64_t rows, cols;
+  int32_t stream;  // y is larger than the caches
   ChannelFactors factors;
 };
 
