@@ -12,8 +12,14 @@ namespace cpu {
 namespace FASTCNN_ISA_NS {
 namespace {
 
-// t^power of t in [0, 1], and NaN of NaN.
-FASTCNN_INLINE Vec power_of(Vec t, float power) { return exp(log(t) * power); }
+// t^power of t in [0, 1], and NaN of NaN. A small whole power is a product.
+FASTCNN_INLINE Vec power_of(Vec t, float power) {
+  const int whole = power <= 4 ? (int)power : 0;
+  if (whole == 0 || (float)whole != power) return exp(log(t) * power);
+  Vec y = t;
+  for (int i = 1; i < whole; ++i) y *= t;
+  return y;
+}
 
 struct Abs {
   static constexpr bool kScaled = false;
