@@ -17,7 +17,7 @@ namespace fastcnn {
 namespace cpu {
 namespace {
 
-constexpr double kAheadBytes = 2 << 20, kStreamBytes = 16 << 20;
+constexpr double kAheadBytes = 2 << 20;
 
 bool supports(const Conv2dShape& v, bool dgrad) {
   if (v.groups == 1) return false;
