@@ -33,20 +33,21 @@ Winograd plan(const Conv2dShape& v, bool dgrad, Order order) {
   const TileKernels& kernel = *kernels().tile;
   Winograd d = {};
   static_cast<Correlation&>(d) = correlation(v, dgrad);
-  static_cast<Tiling&>(d) = tiling(order, d.n, d.out_h, d.out_w);
+  static_cast<Tiling&>(d) = tiling(order, v, d.out_h, d.out_w);
   d.channels = round_up(d.in_c, kernel.lanes);
   d.panel = kernel.lanes * std::min<int64_t>(kernel.vectors, ceil_div(d.out_c, kernel.lanes));
   d.panels = ceil_div(d.out_c, d.panel);
   d.strip = kernel.max_rows[d.panel / kernel.lanes];
 
-  // Parts of four register tiles at least (two cost a fifth of 16 channels), of more while there are enough of
-  // them for a large team.
+  // Parts of 24 tiles at least (12 cost a fifth of 16 channels), of more while there are enough of them for a
+  // large team.
   const int64_t tile_bytes = d.points * d.channels * 4, panel_bytes = d.points * d.in_c * d.panel * 4;
   const int64_t strips = ceil_div(d.tiles, d.strip);
   const int64_t most = kPartBytes / tile_bytes / d.strip;
-  d.part = std::max<int64_t>(4, std::min(most, ceil_div(strips, kTasks)));
+  const int64_t least = ceil_div(24, d.strip);
+  d.part = std::max(least, std::min(most, ceil_div(strips, kTasks)));
   const int64_t few = 8;
-  d.shared = most < 4 || panel_bytes * d.panels > kFilterBytes ||
+  d.shared = most < least || panel_bytes * d.panels > kFilterBytes ||
              (ceil_div(strips, d.part) < few && d.panels > ceil_div(strips, d.part));
   if (d.shared) d.part = std::max<int64_t>(2, std::min(strips, kSharedBytes / tile_bytes / d.strip));
   const int64_t wide = d.shared ? std::min(kPartBytes / panel_bytes, d.panels / few) : 64 / d.panel;
@@ -164,7 +165,7 @@ void multiply(const Winograd& d, const float* v, const float* u, Range panels, i
 void transform_output(const Winograd& d, const Arguments& to, const float* m, Range tiles, int64_t block) {
   const int64_t first = block * m_row(d);
   OutputTile t = {};
-  t.m_plane = m_plane(d), t.y_row = d.out_w * d.out_c, t.y_col = d.out_c;
+  t.m_plane = m_plane(d), t.y_row = d.dilation_h * d.out_w * d.out_c, t.y_col = d.dilation_w * d.out_c;
   t.channels = std::min(m_row(d), d.out_c - first);
   t.bias = to.bias ? to.bias + first : nullptr;
   t.relu = to.relu;
@@ -172,8 +173,8 @@ void transform_output(const Winograd& d, const Arguments& to, const float* m, Ra
     const Place at = place_of(d, i);
     const int64_t out = ((at.n * d.out_h + at.p) * d.out_w + at.q) * d.out_c + first;
     t.y = to.y + out, t.mask = to.mask ? to.mask + out : nullptr;
-    t.rows = static_cast<int32_t>(std::min(d.outputs, d.out_h - at.p));
-    t.cols = static_cast<int32_t>(std::min(d.outputs, d.out_w - at.q));
+    t.rows = pixels_before(d.out_h, at.p, d.dilation_h, d.outputs);
+    t.cols = pixels_before(d.out_w, at.q, d.dilation_w, d.outputs);
     t.m = m + (i - tiles.begin) * m_row(d);
     kernels().winograd->output[d.order](t);
   }

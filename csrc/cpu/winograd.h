@@ -10,19 +10,24 @@ namespace cpu {
 
 enum Order : int { kF2, kF4 };
 
+// An image falls apart into dilation_h x dilation_w phases of every so-manieth pixel, each convolved on its
+// own.
 struct Tiling {
   Order order;
   int64_t outputs, edge, points;  // m, m + 2, (m + 2)^2
-  int64_t tiles_w, tiles_image, tiles;
+  int64_t dilation_h, dilation_w;
+  int64_t tiles_w, tiles_phase, tiles_image, tiles;
 };
 
-inline Tiling tiling(Order order, int64_t n, int64_t h, int64_t w) {
+inline Tiling tiling(Order order, const Conv2dShape& v, int64_t h, int64_t w) {
   Tiling t = {};
   t.order = order;
   t.outputs = order == kF2 ? 2 : 4, t.edge = t.outputs + 2, t.points = t.edge * t.edge;
-  t.tiles_w = ceil_div(w, t.outputs);
-  t.tiles_image = ceil_div(h, t.outputs) * t.tiles_w;
-  t.tiles = n * t.tiles_image;
+  t.dilation_h = v.dilation_h, t.dilation_w = v.dilation_w;
+  t.tiles_w = ceil_div(ceil_div(w, v.dilation_w), t.outputs);
+  t.tiles_phase = ceil_div(ceil_div(h, v.dilation_h), t.outputs) * t.tiles_w;
+  t.tiles_image = t.tiles_phase * v.dilation_h * v.dilation_w;
+  t.tiles = v.n * t.tiles_image;
   return t;
 }
 
@@ -31,8 +36,14 @@ struct Place {
   int64_t n, p, q;
 };
 inline Place place_of(const Tiling& t, int64_t i) {
-  const int64_t in_image = i % t.tiles_image;
-  return {i / t.tiles_image, in_image / t.tiles_w * t.outputs, in_image % t.tiles_w * t.outputs};
+  const int64_t phase = i % t.tiles_image / t.tiles_phase, tile = i % t.tiles_phase;
+  return {i / t.tiles_image, phase / t.dilation_w + tile / t.tiles_w * t.outputs * t.dilation_h,
+          phase % t.dilation_w + tile % t.tiles_w * t.outputs * t.dilation_w};
+}
+
+// How many of `most` pixels from `first`, `step` apart, lie before `end`.
+inline int32_t pixels_before(int64_t end, int64_t first, int64_t step, int64_t most) {
+  return end <= first ? 0 : static_cast<int32_t>(std::min(most, ceil_div(end - first, step)));
 }
 
 // Some channels of images [n,h,w,c]; pixels of tiles lie (low_h, low_w) from their outputs, `edge` of them.
@@ -52,16 +63,16 @@ struct Points {
 inline void transform_tiles(void (*transform)(const InputTile&), const Tiling& d, const Tiled& x, Range tiles,
                             const Points& to) {
   InputTile t = {};
-  t.x_row = x.w * x.c, t.x_col = x.c, t.v_plane = to.v_plane, t.channels = x.channels;
+  t.x_row = d.dilation_h * x.w * x.c, t.x_col = d.dilation_w * x.c;
+  t.v_plane = to.v_plane, t.channels = x.channels;
   t.zeros = x.zeros;
-  const auto clip = [&x](int64_t i) {
-    return static_cast<int32_t>(std::max<int64_t>(0, std::min(i, x.edge)));
-  };
   for (int64_t i = tiles.begin; i < tiles.end; ++i) {
     const Place at = place_of(d, i);
     const int64_t h = at.p + x.low_h, w = at.q + x.low_w;
-    t.row_begin = clip(-h), t.row_end = clip(x.h - h);
-    t.col_begin = clip(-w), t.col_end = clip(x.w - w);
+    t.row_begin = pixels_before(0, h, d.dilation_h, x.edge);
+    t.row_end = pixels_before(x.h, h, d.dilation_h, x.edge);
+    t.col_begin = pixels_before(0, w, d.dilation_w, x.edge);
+    t.col_end = pixels_before(x.w, w, d.dilation_w, x.edge);
     t.x = x.data + ((at.n * x.h + h) * x.w + w) * x.c;
     t.v = to.v + (i - tiles.begin) * to.v_row;
     transform(t);
@@ -72,8 +83,7 @@ inline void transform_tiles(void (*transform)(const InputTile&), const Tiling& d
 inline int64_t plane_floats(int64_t floats) { return round_up(floats, 16) + 16; }
 
 inline bool fits_winograd(const Conv2dShape& v) {
-  return v.r == 3 && v.s == 3 && v.stride_h == 1 && v.stride_w == 1 && v.dilation_h == 1 &&
-         v.dilation_w == 1 && v.groups == 1;
+  return v.r == 3 && v.s == 3 && v.stride_h == 1 && v.stride_w == 1 && v.groups == 1;
 }
 
 }  // namespace cpu

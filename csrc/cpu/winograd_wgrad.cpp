@@ -26,7 +26,7 @@ constexpr int64_t kPartChannels = 64;
 WinogradWgrad plan(const Conv2dShape& v) {
   const TileKernels& kernel = *kernels().tile;
   WinogradWgrad d = {};
-  static_cast<Tiling&>(d) = tiling(kF2, v.n, v.p, v.q);
+  static_cast<Tiling&>(d) = tiling(kF2, v, v.p, v.q);
   d.c = v.c, d.k = v.k;
   const auto part = [&kernel](int64_t channels, int64_t* parts) {
     *parts = ceil_div(channels, kPartChannels);

@@ -91,18 +91,21 @@ def test_gradients_are_adjoint(case: cases.ConvCase, rng: np.random.Generator) -
     assert inner[0] == inner[1] == inner[2]
 
 
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("pad", [0, 1, 3])
 @pytest.mark.parametrize("outputs", [2, 4])
-def test_the_formula_is_the_convolution(outputs: int, rng: np.random.Generator) -> None:
-    x, w = rng.standard_normal((2, 7, 9, 3)), rng.standard_normal((3, 3, 3, 4))
-    for pad in (0, 1, 3):
-        wanted = reference.conv2d(x, w, padding=pad)
-        size = wanted.shape[1], wanted.shape[2]
-        got = winograd.convolve(x, w, (pad, pad), size, outputs)
-        assert np.abs(got - wanted).max() < UNIT * np.abs(wanted).max()
-        dy = rng.standard_normal(wanted.shape)
-        dw = reference.conv2d_wgrad(x, dy, 3, padding=pad)
-        got = winograd.wgrad(x, dy, (pad, pad), outputs)
-        assert np.abs(got - dw).max() < UNIT * np.abs(dw).max()
+def test_the_formula_is_the_convolution(
+    outputs: int, pad: int, dilation: tuple[int, int], rng: np.random.Generator
+) -> None:
+    x, w = rng.standard_normal((2, 11, 9, 3)), rng.standard_normal((3, 3, 3, 4))
+    at = winograd.Geometry((pad, pad), dilation)
+    wanted = reference.conv2d(x, w, padding=pad, dilation_rate=dilation)
+    got = winograd.convolve(x, w, (wanted.shape[1], wanted.shape[2]), at, outputs)
+    assert np.abs(got - wanted).max() < UNIT * np.abs(wanted).max()
+    dy = rng.standard_normal(wanted.shape)
+    dw = reference.conv2d_wgrad(x, dy, 3, padding=pad, dilation_rate=dilation)
+    got = winograd.wgrad(x, dy, at, outputs)
+    assert np.abs(got - dw).max() < UNIT * np.abs(dw).max()
 
 
 def test_predictions_take_f4(rng: np.random.Generator) -> None:

@@ -63,8 +63,8 @@ def conv2d(
 
     Notes
     -----
-    3x3 filters with stride 1 and neither dilation nor groups may be computed by Winograd's algorithm [1]_
-    where that is faster, which follows from the shapes alone. ``math="default"`` allows tiles of 2x2 outputs,
+    3x3 filters with stride 1 and without groups may be computed by Winograd's algorithm [1]_ where that is
+    faster, which follows from the shapes alone. ``math="default"`` allows tiles of 2x2 outputs,
     F(2,3), for the output and both gradients; ``"fast"`` also tiles of 4x4, F(4,3), for the output and the
     gradient of the input; ``"strict"`` allows neither.
 

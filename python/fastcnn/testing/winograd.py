@@ -10,12 +10,17 @@ is scaled and that of B' by the inverse, so the points alone determine it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fastcnn.testing.compare import sum_bound
 
 Real = NDArray[np.float64]
+Index = tuple[slice, slice, slice]
 
 POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 1.0, -1.0, 0.5, -2.0)}  # and infinity
 
@@ -35,31 +40,47 @@ def matrices(outputs: int) -> tuple[Real, Real, Real]:
     return powers(outputs), powers(3), inverse
 
 
-def convolve(x: Real, kernel: Real, before: tuple[int, int], size: tuple[int, int], outputs: int) -> Real:
-    """The convolution of x ``[N,H,W,C]`` by the formula, in float64.
+@dataclass(frozen=True)
+class Geometry:
+    """Output (0, 0) begins at pixel ``-before``; `dilation` is that of the filter."""
 
-    Output (0, 0) begins at pixel ``-before``; `size` is that of the output.
-    """
-    return _convolve(x, kernel, before, size, matrices(outputs))
+    before: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
+
+    def phases(self) -> Iterator[tuple[Index, Index, tuple[int, int]]]:
+        """Outputs that share no pixel: their indices, those of their pixels, and `before` among these."""
+        for phase in product(*map(range, self.dilation)):
+            first = [i - zeros for i, zeros in zip(phase, self.before, strict=True)]
+            start = [i % step for i, step in zip(first, self.dilation, strict=True)]
+            i, j = ((s - f) // step for s, f, step in zip(start, first, self.dilation, strict=True))
+            yield _every(phase, self.dilation), _every(start, self.dilation), (i, j)
 
 
-def bound(x: Real, kernel: Real, wanted: Real, before: tuple[int, int], outputs: int) -> Real:
+def convolve(x: Real, kernel: Real, size: tuple[int, int], at: Geometry, outputs: int) -> Real:
+    """The convolution of x ``[N,H,W,C]`` by the formula, in float64; `size` is that of the output."""
+    return _convolve(x, kernel, size, at, matrices(outputs))
+
+
+def bound(x: Real, kernel: Real, wanted: Real, at: Geometry, outputs: int) -> Real:
     """Error of that convolution in float32, and of a bias, for each output of `wanted`."""
     size = wanted.shape[1], wanted.shape[2]
-    magnitude = _convolve(np.abs(x), np.abs(kernel), before, size, _absolute(outputs))
+    magnitude = _convolve(np.abs(x), np.abs(kernel), size, at, _absolute(outputs))
     return sum_bound(wanted, magnitude, kernel.shape[2] + 2 * sum(ROUNDINGS[outputs]) + 1)
 
 
-def wgrad(x: Real, dy: Real, before: tuple[int, int], outputs: int) -> Real:
+def wgrad(x: Real, dy: Real, at: Geometry, outputs: int) -> Real:
     """The weight gradient ``G' (sum over tiles of (B' x B) . (A dy A')) G``, in float64."""
-    return _wgrad(x, dy, before, matrices(outputs))
+    return _wgrad(x, dy, at, matrices(outputs))
 
 
-def wgrad_bound(x: Real, dy: Real, wanted: Real, before: tuple[int, int], outputs: int) -> Real:
+def wgrad_bound(x: Real, dy: Real, wanted: Real, at: Geometry, outputs: int) -> Real:
     """Error of that weight gradient in float32, for each element of `wanted`."""
-    magnitude = _wgrad(np.abs(x), np.abs(dy), before, _absolute(outputs))
-    tiles = dy.shape[0] * -(-dy.shape[1] // outputs) * -(-dy.shape[2] // outputs)
-    return sum_bound(wanted, magnitude, tiles + 2 * sum(ROUNDINGS[outputs]))
+    magnitude = _wgrad(np.abs(x), np.abs(dy), at, _absolute(outputs))
+    tiles = [
+        step * -(-extent // (step * outputs)) for step, extent in zip(at.dilation, dy.shape[1:3], strict=True)
+    ]
+    terms = dy.shape[0] * tiles[0] * tiles[1]
+    return sum_bound(wanted, magnitude, terms + 2 * sum(ROUNDINGS[outputs]))
 
 
 Matrices = tuple[Real, Real, Real]
@@ -82,30 +103,38 @@ def _canvas(x: Real, before: tuple[int, int], size: tuple[int, int]) -> Real:
     return canvas
 
 
-def _convolve(x: Real, kernel: Real, before: tuple[int, int], size: tuple[int, int], by: Matrices) -> Real:
+def _every(first: Sequence[int], step: tuple[int, int]) -> Index:
+    return slice(None), slice(first[0], None, step[0]), slice(first[1], None, step[1])
+
+
+def _convolve(x: Real, kernel: Real, size: tuple[int, int], at: Geometry, by: Matrices) -> Real:
     a, g, b = by
     edge, outputs = a.shape
-    height, width = (-(-extent // outputs) * outputs for extent in size)
-    canvas = _canvas(x, before, (height + 2, width + 2))
     u = np.einsum("ar,rsck,bs->abck", g, kernel, g)
-    y = np.zeros((x.shape[0], height, width, kernel.shape[3]))
-    for p in range(0, height, outputs):
-        for q in range(0, width, outputs):
+    y = np.zeros((x.shape[0], *size, kernel.shape[3]))
+    for out, pixels, before in at.phases():
+        part = y[out]
+        height, width = (-(-extent // outputs) * outputs for extent in part.shape[1:3])
+        canvas = _canvas(x[pixels], before, (height + 2, width + 2))
+        whole = np.zeros((x.shape[0], height, width, kernel.shape[3]))
+        for p, q in product(range(0, height, outputs), range(0, width, outputs)):
             v = np.einsum("ha,nhwc,wb->nabc", b, canvas[:, p : p + edge, q : q + edge], b)
             m = np.einsum("nabc,abck->nabk", v, u)
-            y[:, p : p + outputs, q : q + outputs] = np.einsum("ap,nabk,bq->npqk", a, m, a)
-    return y[:, : size[0], : size[1]]
+            whole[:, p : p + outputs, q : q + outputs] = np.einsum("ap,nabk,bq->npqk", a, m, a)
+        part[...] = whole[:, : part.shape[1], : part.shape[2]]
+    return y
 
 
-def _wgrad(x: Real, dy: Real, before: tuple[int, int], by: Matrices) -> Real:
+def _wgrad(x: Real, dy: Real, at: Geometry, by: Matrices) -> Real:
     a, g, b = by
     edge, outputs = a.shape
-    height, width = (-(-extent // outputs) * outputs for extent in dy.shape[1:3])
-    canvas = _canvas(x, before, (height + 2, width + 2))
-    gradient = _canvas(dy, (0, 0), (height, width))
     d = np.zeros((edge, edge, x.shape[3], dy.shape[3]))
-    for p in range(0, height, outputs):
-        for q in range(0, width, outputs):
+    for out, pixels, before in at.phases():
+        part = dy[out]
+        height, width = (-(-extent // outputs) * outputs for extent in part.shape[1:3])
+        canvas = _canvas(x[pixels], before, (height + 2, width + 2))
+        gradient = _canvas(part, (0, 0), (height, width))
+        for p, q in product(range(0, height, outputs), range(0, width, outputs)):
             v = np.einsum("ha,nhwc,wb->nabc", b, canvas[:, p : p + edge, q : q + edge], b)
             w = np.einsum("ap,npqk,bq->nabk", a, gradient[:, p : p + outputs, q : q + outputs], a)
             d += np.einsum("nabc,nabk->abck", v, w)

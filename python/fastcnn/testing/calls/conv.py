@@ -49,15 +49,16 @@ def _winograd_error(call: Call, arrays: Arrays, wanted: Real) -> Real:
     case = call.case
     assert isinstance(case, ConvCase)
     outputs = 4 if call.options["math"] == "fast" else 2
-    pads = resolve_padding(case.padding, (case.h, case.w), (3, 3), (1, 1), (1, 1))
-    before = pads.top, pads.left
+    down, across = case.dilation_rate
+    pads = resolve_padding(case.padding, (case.h, case.w), (3, 3), (1, 1), case.dilation_rate)
+    at = winograd.Geometry((pads.top, pads.left), case.dilation_rate)
     x, other = (np.asarray(arrays[name], np.float64) for name in list(arrays)[:2])
     if call.op == "conv2d_wgrad":
-        return winograd.wgrad_bound(x, other, wanted, before, outputs)
+        return winograd.wgrad_bound(x, other, wanted, at, outputs)
     if call.op == "conv2d_dgrad":
         other = other[::-1, ::-1].swapaxes(2, 3)
-        before = 2 - pads.top, 2 - pads.left
-    error = winograd.bound(x, other, wanted, before, outputs)
+        at = winograd.Geometry((2 * down - pads.top, 2 * across - pads.left), case.dilation_rate)
+    error = winograd.bound(x, other, wanted, at, outputs)
     return activation_bound(wanted, error, call.options.get("activation"))
 
 

@@ -148,6 +148,9 @@ WINOGRAD: tuple[ConvCase, ...] = (
     ConvCase(2, 11, 12, 32, 32, padding=2),
     # Outputs that see nothing but zeros; its gradient leaves out pixels of dy.
     ConvCase(2, 11, 12, 32, 48, padding=((3, 4), (3, 3))),
+    # Dilated: the image falls apart, also into phases with fewer tiles.
+    ConvCase(2, 22, 21, 32, 40, dilation_rate=(2, 2), padding="same"),
+    ConvCase(1, 14, 31, 40, 33, dilation_rate=(1, 3), padding=((1, 0), (2, 5))),
     # Filters so large that the team shares the tiles, forward and backward.
     ConvCase(1, 12, 10, 300, 33, padding="same"),
     ConvCase(2, 9, 12, 40, 260, padding="same"),
