@@ -32,7 +32,9 @@ struct Direct : Correlation {
   Input input;
 };
 
-// A padded band and the panel that it meets stay in half an L2 cache of 1 MB.
+// A band of the input, the outputs that it makes and the panel that it meets stay in half an L2 cache of 1
+// MB. Without the outputs, whose lines a panel writes far apart, 64 -> 256 channels pointwise took a fifth
+// longer.
 constexpr int64_t kBandBytes = 256 << 10;
 
 Direct plan(const Conv2dShape& v, bool dgrad) {
@@ -65,7 +67,8 @@ Direct plan(const Conv2dShape& v, bool dgrad) {
   if (d.private_panels) {
     d.parts = all_panels;
   } else {
-    const int64_t image_bytes = std::max<int64_t>(1, d.in_h * d.columns * d.in_c * 4);
+    const int64_t image_bytes =
+        std::max<int64_t>(4, 4 * (d.in_h * d.columns * d.in_c + d.out_h * d.out_w * d.out_c));
     // A copied band repeats the rows it shares with the next: not fewer than 6 rows.
     const int64_t most_bands = d.input == Input::kPaddedBand ? std::max<int64_t>(1, d.rows / 6) : d.rows;
     d.bands = std::max(ceil_div(wanted, d.n), ceil_div(image_bytes, kBandBytes));
