@@ -120,7 +120,7 @@ struct Arguments {
   int32_t relu;
 };
 
-// Panel i of the filters to its place in a block, its taps in the order in which the input meets them.
+// Panel i of the filters to its place in the block u, its taps in the order in which the input meets them.
 void transform_filters(const Winograd& d, const float* w, int64_t i, float* packed, float* u) {
   const Axis h = axis_h(d, 0), s = axis_w(d, 0);
   const int64_t first = i * d.panel, cols = std::min(d.panel, d.out_c - first);
@@ -131,7 +131,8 @@ void transform_filters(const Winograd& d, const float* w, int64_t i, float* pack
                             static_cast<int32_t>(cols), static_cast<int32_t>(d.panel)},
                            packed + (r * 3 + q) * d.in_c * d.panel);
     }
-  kernels().winograd->filter[d.order]({packed, u, d.in_c * d.panel, u_plane(d)});
+  const int64_t floats = d.in_c * d.panel;
+  kernels().winograd->filter[d.order]({packed, u + i % d.block_panels * floats, floats, u_plane(d)});
 }
 
 // Tiles of a part, which ends where a register tile ends.
@@ -193,18 +194,15 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
     transform_tiles(kernels().winograd->input[d.order], d, x, tiles, {v, d.channels, v_plane(d)});
   };
 
-  const auto transform_block = [&](int64_t block, float* u) {
-    const Range panels = panels_of(d, block);
-    for (int64_t i = panels.begin; i < panels.end; ++i)
-      transform_filters(d, to.w, i, packed, u + (i - panels.begin) * d.in_c * d.panel);
-  };
   const auto multiply_block = [&](int64_t block, Range tiles, const float* v, const float* u) {
     multiply(d, v, u, panels_of(d, block), tiles.end - tiles.begin, m);
     transform_output(d, to, m, tiles, block);
   };
 
   if (!d.shared) {
-    parallel_for(me, d.blocks, [&](int64_t i) { transform_block(i, workspace + i * u_floats(d)); });
+    parallel_for(me, d.panels, [&](int64_t i) {
+      transform_filters(d, to.w, i, packed, workspace + i / d.block_panels * u_floats(d));
+    });
     return parallel_for(me, d.parts, [&](int64_t part) {
       const Range tiles = strips_of(d, part);
       transform_input(tiles, own);
@@ -218,7 +216,8 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
       transform_input({tiles.begin + i, tiles.begin + i + 1}, workspace + i * d.channels);
     });
     parallel_for(me, d.blocks, [&](int64_t block) {
-      transform_block(block, own);
+      const Range panels = panels_of(d, block);
+      for (int64_t i = panels.begin; i < panels.end; ++i) transform_filters(d, to.w, i, packed, own);
       multiply_block(block, tiles, workspace, own);
     });
   }
