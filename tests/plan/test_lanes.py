@@ -26,7 +26,7 @@ TAIL = (op("flatten"), dense(3))
 NETWORKS: dict[str, list[Node]] = {
     "one channel, borders": chain((6, 7, 1), conv2d(6, 5, padding="same"), op("relu"), *TAIL),
     "tiles of channels": chain((5, 5, 2), conv2d(13, 3), op("relu"), conv2d(7, 2), *TAIL),
-    "many channels": chain((4, 4, 9), conv2d(17, 3, padding="same"), op("relu"), conv2d(5, 3), *TAIL),
+    "many channels": chain((4, 4, 9), conv2d(17, 5, padding="same"), op("relu"), conv2d(5, 2), *TAIL),
     "strides": chain(
         (9, 8, 2),
         conv2d(3, 3, strides=(2, 3), padding="same"),
