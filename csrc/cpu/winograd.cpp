@@ -46,6 +46,8 @@ Winograd plan(const Conv2dShape& v, bool dgrad, Order order) {
   const int64_t most = kPartBytes / tile_bytes / d.strip;
   const int64_t least = ceil_div(24, d.strip);
   d.part = std::max(least, std::min(most, ceil_div(strips, kTasks)));
+  // With fewer parts than this a team waits for its last ones: then panels, if there are more, share the work
+  // better.
   const int64_t few = 8;
   d.shared = most < least || panel_bytes * d.panels > kFilterBytes ||
              (ceil_div(strips, d.part) < few && d.panels > ceil_div(strips, d.part));
@@ -193,7 +195,6 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
   const auto transform_input = [&](Range tiles, float* v) {
     transform_tiles(kernels().winograd->input[d.order], d, x, tiles, {v, d.channels, v_plane(d)});
   };
-
   const auto multiply_block = [&](int64_t block, Range tiles, const float* v, const float* u) {
     multiply(d, v, u, panels_of(d, block), tiles.end - tiles.begin, m);
     transform_output(d, to, m, tiles, block);
