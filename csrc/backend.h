@@ -6,6 +6,7 @@
 // prepared is plain data: it can be copied and dropped. No exceptions and no standard-library types cross
 // this boundary.
 #pragma once
+#include "base/penalty.h"
 #include "base/shape.h"
 #include "base/status.h"
 
@@ -75,6 +76,8 @@ namespace fastcnn {
   X(group_norm_bwd, GroupNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
   X(row_norm_fwd, RowNormShape, "x gamma? beta?", "y")                                       \
   X(row_norm_bwd, RowNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                         \
+  X(penalty, PenaltyShape, "w", "gradient? value")                                           \
+  X(constraint, ConstraintShape, "", "w")                                                    \
   X(optimizer, OptimizerShape, "gradient", "parameters slot0? slot1? slot2? slot3?")
 
 enum class Step : int32_t {

@@ -34,8 +34,7 @@ Builder::Builder(const Request& request) : request_(request) {
     needs_gradient.push_back(needs);
     lies_as.push_back(nodes[i].shape);
   }
-  list_.n = request.n;
-  list_.weights = request.weights;
+  list_.batch = request.batch;
 }
 
 Ref Builder::tensor_of_bytes(int64_t count, size_t size) {
@@ -155,6 +154,20 @@ Ref Builder::from_lanes(int i, Ref lanes) {
   const Ref rows = rows_like(i);
   add({op, {lanes}, {rows}, node(i).name});
   return rows;
+}
+
+void Builder::add_external_loss(int port, Ref predictions, Ref gradient, Ref result) {
+  PlannedStep planned;
+  planned.prepared.op.step = Step::k_none;
+  planned.prepared.kernel = "external";
+  planned.in[0] = predictions;
+  planned.out[0] = gradient;
+  planned.out[1] = result;
+  for (const Ref& ref : {predictions, gradient, result}) touch(ref);
+  planned.feed = Feed::kLoss;
+  planned.port = port;
+  planned.name = "loss";
+  list_.steps.push_back(std::move(planned));
 }
 
 int Builder::origin(int u) const {
@@ -280,8 +293,9 @@ void Builder::write_outputs() {
 }
 
 StepList Builder::finish() {
-  for (const Ref& result : results)
-    if (result.memory == Memory::kArena) tensors_[result.offset].last = static_cast<int>(list_.steps.size());
+  for (const std::vector<Ref>* kept : {&results, &penalties})
+    for (const Ref& each : *kept)
+      if (each.memory == Memory::kArena) tensors_[each.offset].last = static_cast<int>(list_.steps.size());
   const MemoryPlan memory = plan_memory(tensors_);
   const auto place = [&memory](Ref& ref) {
     if (ref.memory == Memory::kArena) ref.offset = static_cast<int64_t>(memory.offsets[ref.offset]);
@@ -300,6 +314,8 @@ StepList Builder::finish() {
   }
   list_.results = results;
   for (Ref& result : list_.results) place(result);
+  list_.penalties = penalties;
+  for (Ref& penalty : list_.penalties) place(penalty);
   list_.arena_bytes = memory.peak;
   list_.parallel = any_parallel && seconds / 2 > kMeeting * static_cast<double>(list_.steps.size());
   return std::move(list_);
@@ -310,10 +326,9 @@ namespace {
 StepList build(const Request& request) {
   Builder b(request);
   build_forward(b);
-  if (request.mode == Mode::kTrain) {
-    build_gradients(b);
-    build_update(b);
-  }
+  if (request.mode == Mode::kTrain) build_gradients(b);
+  if (request.mode != Mode::kPredict) build_penalties(b);
+  if (request.mode == Mode::kTrain && request.batch.updates) build_update(b);
   return b.finish();
 }
 

@@ -14,7 +14,8 @@ namespace fastcnn {
 
 // What one output of the model is measured by; fixed by compile().
 struct Objective {
-  bool present = true;  // false: an output without a loss
+  bool present = true;    // false: an output without a loss
+  bool external = false;  // the caller's own function: see LossFunction
   LossOptions loss;
   Accuracy accuracy = Accuracy::kNone;
   bool accuracy_by_shape = false;  // until compile() has settled it
@@ -22,11 +23,20 @@ struct Objective {
 };
 
 // What a training or evaluation measures and how it updates; fixed by compile().
+// What holds for one parameter.
+struct ParameterRule {
+  double l1 = 0, l2 = 0;  // l1 sum |w| + l2 sum w^2 is added to the loss
+  bool constrained = false;
+  ConstraintShape constraint{};
+  double rate = 1;  // times the learning rate
+};
+
 struct Recipe {
   Math math = Math::kDefault;
   std::vector<Objective> objectives;  // one for each output
   OptimizerRecipe optimizer;
-  std::vector<bool> frozen;  // parameters that are not to change
+  std::vector<bool> frozen;          // parameters that are not to change
+  std::vector<ParameterRule> rules;  // of each parameter; empty: none has one
 };
 
 struct Request {
@@ -34,8 +44,7 @@ struct Request {
   const Backend& backend;
   const Recipe& recipe;
   Mode mode;
-  int64_t n;
-  std::vector<int64_t> weights;  // of one sample, for each output: 0 where every sample weighs the same
+  Batch batch;
   Layout layout = Layout::kChannelsLast;
 };
 
@@ -56,11 +65,12 @@ class Builder {
   Mode mode() const { return request_.mode; }
   // Of every step: errors of a forward pass alone do not add up over an epoch, so it takes the fast kernels.
   Math math() const;
-  int64_t n() const { return request_.n; }
+  int64_t n() const { return request_.batch.n; }
   bool in_lanes() const { return request_.layout == Layout::kBatchInLanes; }
   // Samples of a value: n, and in lanes those that fill up the last block.
   int64_t batch() const;
-  int64_t weights(size_t output) const { return request_.weights[output]; }
+  int64_t weights(size_t output) const { return request_.batch.weights[output]; }
+  bool observed() const { return request_.batch.observed; }
 
   Ref tensor(int64_t floats) { return tensor_of_bytes(floats, sizeof(float)); }
   Ref tensor_of_bytes(int64_t count, size_t size);
@@ -79,12 +89,15 @@ class Builder {
   // The batch of a node's values, or of their gradient, in the other layout: rows are n samples alone.
   Ref to_lanes(int node, Ref rows);
   Ref from_lanes(int node, Ref lanes);
+  // The step of an external loss: predictions in, gradient and result out.
+  void add_external_loss(int port, Ref predictions, Ref gradient, Ref result);
 
   // Parameters of a node by their role.
   bool has(int node, const char* role) const { return graph().parameter(node, role) >= 0; }
   Ref parameter(int node, const char* role) const;
   // It is there, is trainable, and is not frozen.
   bool trains(int node, const char* role) const;
+  bool trains(int parameter) const;
   // The node has parameters and none of them may change: a frozen layer.
   bool frozen(int node) const;
 
@@ -112,6 +125,7 @@ class Builder {
 
   // The predictions go to the caller's arrays instead of the arena.
   void write_outputs();
+  Ref in_state(Memory memory, int parameter) const;
   void set_trained(const std::vector<FloatRange>& ranges) { list_.trained = ranges; }
   StepList finish();
 
@@ -122,6 +136,7 @@ class Builder {
   std::vector<bool> needs_gradient;           // a parameter that trains lies at or before it
   std::vector<bool> parameter_written;        // gradient of each parameter
   std::vector<Ref> results;                   // of each objective; kNone for an output without a loss
+  std::vector<Ref> penalties;                 // of each regularized parameter
   std::vector<std::vector<int64_t>> lies_as;  // shape of each node's value before it was flattened
 
   // The node that made the values of u: past nodes that only rename.
@@ -137,9 +152,7 @@ class Builder {
     int64_t count;
   };
 
-  bool trains(int parameter) const;
   Ref tensor_of(int node, int64_t samples);
-  Ref in_state(Memory memory, int parameter) const;
   void touch(Ref ref);
   void add_sum(Ref a, Ref b, Ref y, const Summand& of);
   bool mask_can_be_fused(int u, int from) const;
@@ -170,7 +183,8 @@ int fused_rescaling(const Graph& graph, int input);
 void build_forward(Builder& b);
 // gradients.cpp: backward steps by the rules of operators.
 void build_gradients(Builder& b);
-// update.cpp: the optimizer.
+// update.cpp: penalties, and the optimizer.
+void build_penalties(Builder& b);
 void build_update(Builder& b);
 
 // layout.cpp: whether a training step is worth building with the batch in lanes.

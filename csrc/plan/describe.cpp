@@ -102,6 +102,10 @@ std::string text(const RescaleShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const OptimizerShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const ClipNormShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const AccumulateShape& s) { return print("[%lld]", ll(s.count)); }
+std::string text(const PenaltyShape& s) { return print("[%lld]", ll(s.count)); }
+std::string text(const ConstraintShape& s) {
+  return print("[%lld, %lld, %lld]", ll(s.outer), ll(s.mid), ll(s.inner));
+}
 std::string text(const MuonShape& s) { return print("[%lld, %lld]", ll(s.rows), ll(s.cols)); }
 
 std::string sizes_text(const int64_t* size, int64_t rank) {

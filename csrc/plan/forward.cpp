@@ -115,7 +115,7 @@ bool loss_takes_logits(const Builder& b, size_t output) {
   int times = 0;
   for (const int each : graph.outputs) times += each == graph.outputs[output];
   return undoes(objective.loss.kind, node.op) && node.consumers.empty() && times == 1 && objective.present &&
-         !objective.loss.from_logits && objective.accuracy != Accuracy::kBinary;
+         !objective.external && !objective.loss.from_logits && objective.accuracy != Accuracy::kBinary;
 }
 
 struct Gathered {
@@ -140,6 +140,18 @@ void add_loss(Builder& b, size_t output, bool takes_logits) {
   const int node = b.graph().outputs[output];
   const int predictions = takes_logits ? b.node(node).inputs[0] : node;
   const int64_t count = b.node(node).count, cols = b.node(node).shape.back();
+  b.results[output] = b.tensor_of_bytes(1, sizeof(LossResult));
+  Ref x = b.value[predictions], dx;
+  if (b.in_lanes()) x = b.from_lanes(predictions, x);
+  if (b.mode() == Mode::kTrain && b.needs_gradient[predictions]) dx = b.rows_like(predictions);
+  const auto contribute = [&] {
+    if (dx.memory == Memory::kNone) return;
+    b.contribute(predictions, b.in_lanes() ? b.to_lanes(predictions, dx) : dx);
+  };
+  if (objective.external) {
+    b.add_external_loss(static_cast<int>(output), x, dx, b.results[output]);
+    return contribute();
+  }
   const bool sparse = takes_labels(objective.loss);
   const Ref target =
       gather_batch(b, {Feed::kTarget, Memory::kTarget, "target", sparse ? DType::kI32 : DType::kF32}, output,
@@ -155,13 +167,22 @@ void add_loss(Builder& b, size_t output, bool takes_logits) {
   op.loss.accuracy = objective.accuracy;
   op.loss.weight = objective.weight;
   if (b.weights(output)) op.loss.rows_per_weight = count / cols / b.weights(output);
-  b.results[output] = b.tensor_of_bytes(1, sizeof(LossResult));
-  Ref x = b.value[predictions], dx;
-  if (b.in_lanes()) x = b.from_lanes(predictions, x);
-  if (b.mode() == Mode::kTrain && b.needs_gradient[predictions]) dx = b.rows_like(predictions);
   b.add({op, {x, target, weight}, {dx, b.results[output]}, "loss"});
-  if (dx.memory == Memory::kNone) return;
-  b.contribute(predictions, b.in_lanes() ? b.to_lanes(predictions, dx) : dx);
+  contribute();
+}
+
+// A copy for the caller. Predictions that the loss took as logits are made here.
+void write_predictions(Builder& b, size_t output, bool takes_logits) {
+  const int i = b.graph().outputs[output], source = takes_logits ? b.node(i).inputs[0] : i;
+  const Ref place{port(Memory::kOutput, output), 0};
+  const Ref rows = b.in_lanes() ? b.from_lanes(source, b.value[source]) : b.value[source];
+  OpDescriptor op = b.op(Step::k_gather);
+  op.gather = dense_gather(b.n(), b.node(i).count, DType::kF32);
+  if (takes_logits) {
+    op = for_batch(b.node(i).forward, b.n());
+    op.math = b.math();
+  }
+  b.add({op, {rows}, {place}, b.node(i).name});
 }
 
 void keep_for_gradient(Builder& b, int i) {
@@ -197,6 +218,7 @@ void build_forward(Builder& b) {
   }
   if (!measures) return b.write_outputs();
   b.results.resize(graph.outputs.size());
+  for (size_t o = 0; b.observed() && o < graph.outputs.size(); ++o) write_predictions(b, o, takes_logits[o]);
   for (size_t o = 0; o < graph.outputs.size(); ++o)
     if (b.recipe().objectives[o].present) add_loss(b, o, takes_logits[o]);
 }

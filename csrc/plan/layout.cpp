@@ -12,7 +12,7 @@ bool suits_lanes(const Request& request) {
   // With Winograd's kernels beside it the second took 1.5 times as long in lanes (25.2 against 16.5 ms for 32
   // images), and so did 3, 32, 32 and 32 channels; 3, 16 and 16 took 1.2 times and 1, 8 and 16 1.05 times.
   constexpr int64_t kMostBlockFloats = 1 << 20, kMostChannels = 32, kMostBesideWinograd = 8;
-  if (request.mode != Mode::kTrain || request.n < kBatchLanes) return false;
+  if (request.mode != Mode::kTrain || request.batch.n < kBatchLanes) return false;
   bool convolves = false;
   for (const Node& node : request.graph.nodes) {
     if (node.count * kBatchLanes > kMostBlockFloats) return false;

@@ -39,6 +39,16 @@ void check_accuracy(const LossOptions& loss, Accuracy accuracy, int64_t outputs)
          static_cast<long long>(outputs));
 }
 
+void check_rule(const ParameterRule& rule) {
+  for (const double factor : {rule.l1, rule.l2})
+    if (!(factor >= 0) || !std::isfinite(static_cast<float>(factor)))
+      fail(Code::kArgument, "compile: a regularizer has the factor %g, wanted a finite number of at least 0",
+           factor);
+  if (!(rule.rate > 0) || !std::isfinite(static_cast<float>(rule.rate)))
+    fail(Code::kArgument, "compile: a learning rate is multiplied by %g, wanted a finite number above 0",
+         rule.rate);
+}
+
 }  // namespace
 
 Model::Model(const std::vector<Layer>& layers, const std::vector<int64_t>& outputs, const Backend& backend)
@@ -58,6 +68,9 @@ void Model::compile(const CompileOptions& options) {
   for (size_t i = 0; i < recipe.objectives.size(); ++i) {
     Objective& objective = recipe.objectives[i];
     if (!objective.present) continue;
+    if (!std::isfinite(objective.weight))
+      fail(Code::kArgument, "compile: loss_weights has %g, wanted finite numbers", objective.weight);
+    if (objective.external) continue;
     if (objective.loss.unreduced)
       fail(Code::kArgument,
            "compile: loss has reduction None, wanted 'sum_over_batch_size', 'sum', 'mean' or "
@@ -65,9 +78,8 @@ void Model::compile(const CompileOptions& options) {
     const int64_t outputs = graph_.output(i).shape.back();
     if (objective.accuracy_by_shape) objective.accuracy = accuracy_by_shape(objective.loss, outputs);
     check_accuracy(objective.loss, objective.accuracy, outputs);
-    if (!std::isfinite(objective.weight))
-      fail(Code::kArgument, "compile: loss_weights has %g, wanted finite numbers", objective.weight);
   }
+  for (const ParameterRule& rule : recipe.rules) check_rule(rule);
   const int slots = recipe.optimizer.slots();
   const size_t bytes = static_cast<size_t>(graph_.parameter_floats) * sizeof(float);
   std::unique_lock<Gate> held(gate_);
@@ -115,6 +127,15 @@ std::vector<StateTensor> Model::parameter_tensors() const {
   std::vector<StateTensor> tensors;
   for (const Parameter& p : graph_.parameters)
     tensors.push_back({"parameters/" + p.name, &p, Memory::kParameters});
+  return tensors;
+}
+
+std::vector<StateTensor> Model::gradient_tensors() {
+  std::shared_lock<Gate> held(gate_);
+  need_compiled("gradients");
+  std::vector<StateTensor> tensors;
+  for (const Parameter& p : graph_.parameters)
+    tensors.push_back({"gradients/" + p.name, &p, Memory::kGradients});
   return tensors;
 }
 
@@ -193,7 +214,8 @@ void Model::finalize() {
   if (!optimizer.shape.rule.use_ema || run_scalars_.step == 0) return;
   const Lease plan(*this, Mode::kTrain);
   const auto slot = static_cast<Memory>(static_cast<int>(Memory::kSlot0) + optimizer.average());
-  for (const FloatRange& range : plan->list({1, std::vector<int64_t>(graph_.outputs.size())}).trained)
+  for (const FloatRange& range :
+       plan->list({1, std::vector<int64_t>(graph_.outputs.size()), false, true}).trained)
     std::copy(floats(slot) + range.begin, floats(slot) + range.end,
               floats(Memory::kParameters) + range.begin);
 }
@@ -217,7 +239,7 @@ std::string Model::describe(Mode mode, int64_t batch_size) {
     fail(Code::kArgument, "describe: batch_size is %lld, wanted at least 1",
          static_cast<long long>(batch_size));
   const Lease plan(*this, mode);
-  return plan->describe({batch_size, std::vector<int64_t>(graph_.outputs.size())});
+  return plan->describe({batch_size, std::vector<int64_t>(graph_.outputs.size()), false, true});
 }
 
 std::unique_ptr<Plan> Model::take(Mode mode) {

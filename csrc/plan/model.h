@@ -42,7 +42,8 @@ class Model {
   void compile(const CompileOptions& options);
 
   std::vector<StateTensor> parameter_tensors() const;
-  std::vector<StateTensor> state_tensors();  // parameters and slots
+  std::vector<StateTensor> state_tensors();     // parameters and slots
+  std::vector<StateTensor> gradient_tensors();  // of the latest training step
   // Copies them to `out`; the numbers of the same moment.
   Scalars read(const std::vector<StateTensor>& tensors, const std::vector<float*>& out);
   // Proves all values against the tensors' shapes, then writes them, and the scalars if given.

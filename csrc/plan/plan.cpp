@@ -15,13 +15,12 @@ Plan::Plan(const Graph& graph, const Backend& backend, const Recipe& recipe, Mod
     : graph_(graph), backend_(backend), recipe_(recipe), mode_(mode) {}
 
 StepList& Plan::steps(const Batch& batch) {
-  const auto found = std::find_if(lists_.begin(), lists_.end(), [&batch](const StepList& list) {
-    return list.n == batch.n && list.weights == batch.weights;
-  });
+  const auto found = std::find_if(lists_.begin(), lists_.end(),
+                                  [&batch](const StepList& list) { return list.batch == batch; });
   if (found != lists_.end()) {
     lists_.splice(lists_.begin(), lists_, found);
   } else {
-    lists_.push_front(build_steps({graph_, backend_, recipe_, mode_, batch.n, batch.weights}));
+    lists_.push_front(build_steps({graph_, backend_, recipe_, mode_, batch}));
     if (lists_.size() > kLists) lists_.pop_back();
   }
   return lists_.front();
@@ -62,6 +61,7 @@ const Prepared& prepared_of(const ListRun& run, const PlannedStep& step) {
     case Feed::kWeight:
       return run.feeds.weight[step.port];
     case Feed::kNone:
+    case Feed::kLoss:
       break;
   }
   return step.prepared;
@@ -79,12 +79,12 @@ void run_step(const ListRun& run, const PlannedStep& step, Member& me, const Run
 
 void run_list(const ListRun& run, Member& me, const RunScalars& scalars) {
   std::vector<PlannedStep>& steps = run.list.steps;
-  for (size_t i = 0, next; i < steps.size(); i = next) {
+  for (size_t i = run.begin, next; i < run.end; i = next) {
     next = i + 1;
     if (prepared_of(run, steps[i]).parallel) {
       run_step(run, steps[i], me, scalars);
     } else {  // with the small ones that follow, unless each is timed
-      while (!run.timed && next < steps.size() && !prepared_of(run, steps[next]).parallel) ++next;
+      while (!run.timed && next < run.end && !prepared_of(run, steps[next]).parallel) ++next;
       parallel_for(me, 1, [&](int64_t) {
         Team nobody;
         Member alone{&nobody, 0, 1};

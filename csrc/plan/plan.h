@@ -13,12 +13,6 @@
 
 namespace fastcnn {
 
-// What a step list is made for.
-struct Batch {
-  int64_t n;
-  std::vector<int64_t> weights;  // of one sample, for each output
-};
-
 class Plan {
  public:
   Plan(const Graph& graph, const Backend& backend, const Recipe& recipe, Mode mode);
@@ -53,7 +47,8 @@ struct ListRun {
   StepList& list;
   const Feeds& feeds;
   const Memories& memories;
-  bool timed;  // take the time at the end of each step
+  bool timed;         // take the time at the end of each step
+  size_t begin, end;  // of the steps
 };
 void run_list(const ListRun& run, Member& me, const RunScalars& scalars);
 

@@ -87,13 +87,44 @@ struct Session::Loop {
       const Memories now = memories_of(at.batch);
       // Not all: reading the clock between steps costs a small network a percent.
       const bool timed = at.batch < 8 || at.batch % 64 == 0;
-      run_list({session.model_->backend(), list, short_batch ? session.tail_ : session.full_, now, timed}, me,
-               at.scalars);
+      const Feeds& feeds = short_batch ? session.tail_ : session.full_;
+      run_list({session.model_->backend(), list, feeds, now, timed, 0, list.steps.size()}, me, at.scalars);
       parallel_for(me, 1, [&](int64_t) {
         if (timed) keep_fastest(list, at.begin);
         finish(at.batch, me.phase, list, now);
       });
     }
+  }
+
+  // All batches if there are external losses: a team works up to each of them, and another goes on.
+  void run_around_losses() {
+    while (!place.stop && !refused) {
+      const Place at = place;
+      const bool short_batch = at.batch == session.batches() - 1;
+      StepList& list = short_batch ? tail : full;
+      const Memories now = memories_of(at.batch);
+      ListRun part{
+          session.model_->backend(), list, short_batch ? session.tail_ : session.full_, now, false, 0, 0};
+      while (part.end < list.steps.size() && !refused) {
+        while (part.end < list.steps.size() && list.steps[part.end].feed != Feed::kLoss) ++part.end;
+        run_team(list.parallel ? threads() : 1, [&](Member& me) {
+          if (me.reserve(scratch_bytes))
+            run_list(part, me, at.scalars);
+          else if (me.index == 0)
+            refused = true;
+        });
+        if (part.end == list.steps.size() || refused) break;
+        measure(list.steps[part.end], at.batch, now);
+        part.begin = ++part.end;
+      }
+      if (!refused) finish(at.batch, at.phase, list, now);
+    }
+  }
+
+  void measure(const PlannedStep& loss, int64_t batch, const Memories& now) const {
+    session.external_(static_cast<size_t>(loss.port), batch, static_cast<const float*>(now.at(loss.in[0])),
+                      static_cast<float*>(now.at(loss.out[0])),
+                      static_cast<LossResult*>(now.at(loss.out[1])));
   }
 
   Place current() {
@@ -114,15 +145,18 @@ struct Session::Loop {
       for (size_t i = 0; i < args.weights.size(); ++i)
         m[port(Memory::kWeight, session.measured_[i])] += first * args.weights[i].strides[0];
     }
+    const int64_t row = args.mode == Mode::kPredict ? first : (batch - run.begin) * args.batch_size;
     for (size_t i = 0; i < session.out_.size(); ++i)
       m[port(Memory::kOutput, i)] +=
-          first * session.model_->graph().output(i).count * static_cast<int64_t>(sizeof(float));
+          row * session.model_->graph().output(i).count * static_cast<int64_t>(sizeof(float));
     return m;
   }
 
   int64_t last_batch() const {
-    const int64_t all = session.batches();
-    return run.rates.empty() ? all : std::min(all, run.begin + static_cast<int64_t>(run.rates.size()));
+    int64_t last = std::min(session.batches(), run.end);
+    if (!run.rates.empty()) last = std::min(last, run.begin + static_cast<int64_t>(run.rates.size()));
+    if (session.args_.observed_batches > 0) last = std::min(last, run.begin + session.args_.observed_batches);
+    return last;
   }
 
   // By one member, in the order of the batches.
@@ -133,14 +167,16 @@ struct Session::Loop {
       const Node& output = session.model_->graph().output(i);
       Totals& last = session.last_[i];
       Totals& totals = session.totals_[i];
-      const int64_t predictions = list.n * (output.count / output.shape.back());
+      const int64_t predictions = list.batch.n * (output.count / output.shape.back());
       last = {summed_loss(*result, predictions), result->correct, predictions};
       totals.loss += last.loss;
       totals.correct += last.correct;
       totals.predictions += last.predictions;
     }
+    for (const Ref& penalty : list.penalties)
+      session.penalty_ += *static_cast<const double*>(now.at(penalty)) * static_cast<double>(list.batch.n);
     Model& model = *session.model_;
-    if (session.args_.mode == Mode::kTrain) model.count_step();
+    if (session.args_.mode == Mode::kTrain && session.args_.updates) model.count_step();
     const bool last = batch + 1 == last_batch();
     if (!last && !run.rates.empty()) model.use_rate(run.rates[static_cast<size_t>(batch + 1 - run.begin)]);
     const bool stop = last || Clock::now() >= deadline;
@@ -168,7 +204,7 @@ Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments
   args_.batch_size = std::min(args_.batch_size, samples());
   if (args_.mode != Mode::kPredict) {
     for (size_t i = 0; i < recipe_.objectives.size(); ++i)
-      if (recipe_.objectives[i].present) measured_.push_back(i);
+      if (recipe_.objectives[i].present && !recipe_.objectives[i].external) measured_.push_back(i);
     if (args_.y.empty() && !measured_.empty())
       fail(Code::kArgument, "%s: y is missing, wanted the targets of x", op);
     if (args_.y.size() != measured_.size())
@@ -190,6 +226,15 @@ Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments
 void Session::reset() {
   totals_.assign(model_->graph().outputs.size(), Totals());
   last_ = totals_;
+  penalty_ = 0;
+}
+
+void Session::resume(const std::vector<Totals>& totals, double penalty) {
+  if (totals.size() != totals_.size())
+    fail(Code::kArgument, "session: totals has %zu entries, wanted %zu: one for each output", totals.size(),
+         totals_.size());
+  totals_ = totals;
+  penalty_ = penalty;
 }
 
 std::string Session::array_name(const char* kind, size_t i, size_t count) const {
@@ -283,6 +328,11 @@ int64_t Session::run(const Run& run) {
   const int64_t *order = run.order, begin = run.begin;
   if (begin < 0 || begin >= batches())
     fail(Code::kArgument, "%s: begin is %lld, wanted 0 to %lld", op, ll(begin), ll(batches() - 1));
+  if (run.end <= begin)
+    fail(Code::kArgument, "%s: end is %lld, wanted more than %lld", op, ll(run.end), ll(begin));
+  for (const Objective& objective : recipe_.objectives)
+    if (args_.mode != Mode::kPredict && objective.external && !external_)
+      fail(Code::kArgument, "%s: external is missing, wanted the function of the external loss", op);
   for (int64_t i = begin * args_.batch_size; order && i < samples(); ++i)
     if (order[i] < 0 || order[i] >= samples())
       fail(Code::kArgument, "%s: order names sample %lld at index %lld, wanted 0 to %lld", op, ll(order[i]),
@@ -335,7 +385,10 @@ int64_t Session::run_batches(const Run& run) {
        {&full_.input, &full_.target, &full_.weight, &tail_.input, &tail_.target, &tail_.weight})
     for (const Prepared& feed : *feeds) loop.scratch_bytes = std::max(loop.scratch_bytes, feed.scratch_bytes);
   const bool parallel = (run.begin < batches() - 1 ? full : tail).parallel;
-  run_team(parallel ? threads() : 1, [&loop](Member& me) { loop(me); });
+  if (external_)
+    loop.run_around_losses();
+  else
+    run_team(parallel ? threads() : 1, [&loop](Member& me) { loop(me); });
   if (loop.refused)
     fail(Code::kMemory, "%s: a scratch buffer of %zu bytes for each thread was refused", name_of(args_.mode),
          loop.scratch_bytes);

@@ -3,7 +3,9 @@
 // here before the first step runs; run() then trains, evaluates or predicts as many batches as fit the time,
 // in one parallel region.
 #pragma once
+#include <algorithm>
 #include <atomic>
+#include <functional>
 #include <memory>
 
 #include "model.h"
@@ -16,7 +18,16 @@ struct SessionArguments {
   std::vector<Source> y;        // one for each output with a loss, in their order; none in predict
   std::vector<Source> weights;  // as many as y, or none: every sample weighs 1
   int64_t batch_size = 0;
+  bool updates = true;  // train: false leaves gradients and changes no weight
+  // Train, evaluate: predictions of so many batches can be written, those of a run from its first one on; 0:
+  // they are not. predict has room for all.
+  int64_t observed_batches = 0;
 };
+
+// Of the outputs that have external losses. Called by one thread at a time, while the model's weights are
+// held: it must not touch the model. Throws what run() is to throw.
+using ExternalLoss = std::function<void(size_t output, int64_t batch, const float* predictions,
+                                        float* gradient, LossResult* result)>;
 
 // Of one output. A prediction is a row of it: one for each sample, unless the output has more than one axis.
 struct Totals {
@@ -28,26 +39,35 @@ class Session {
  public:
   Session(std::shared_ptr<Model> model, const SessionArguments& arguments);
 
-  // predict: where the predictions of each output go, [N, *output], dense.
+  // Where the predictions of each output go, dense: [N, *output], or those of observed_batches.
   void write_to(const std::vector<float*>& out) { out_ = out; }
 
+  void measure_by(ExternalLoss loss) { external_ = std::move(loss); }
+
   int64_t samples() const { return args_.x[0].shape[0]; }
+  int64_t samples_of(int64_t batch) const {
+    return std::min(args_.batch_size, samples() - batch * args_.batch_size);
+  }
   int64_t batches() const { return (samples() + args_.batch_size - 1) / args_.batch_size; }
 
   struct Run {
     const int64_t* order;  // batch i is made of the samples order[i B .. (i + 1) B); null: of those numbers
-    int64_t begin;
+    int64_t begin, end;    // batches; end is capped by their number
     double seconds;
     std::vector<double> rates;  // of the optimizer, of batch begin and those after it; empty: the model's
   };
-  // Runs batches from `begin` on until `seconds` have passed, none is left, or none has a rate; returns the
-  // next.
+  // Runs batches from `begin` on until `seconds` have passed, `end` is reached, none has a rate, or there is
+  // no room for predictions; returns the next.
   int64_t run(const Run& run);
 
   // One for each output; zeros for one without a loss.
   const std::vector<Totals>& totals() const { return totals_; }
   const std::vector<Totals>& last() const { return last_; }
+  // Of regularizers: summed over the batches, each times its samples.
+  double penalty() const { return penalty_; }
   void reset();
+  // Goes on from sums that another session left.
+  void resume(const std::vector<Totals>& totals, double penalty);
 
  private:
   struct Loop;
@@ -56,7 +76,9 @@ class Session {
   void check_target(size_t output, const Source& y) const;
   // How many weights each sample has.
   int64_t check_weights(size_t output, const Source& weights) const;
-  Batch batch_of(int64_t n) const { return {n, weights_of_sample_}; }
+  Batch batch_of(int64_t n) const {
+    return {n, weights_of_sample_, args_.observed_batches > 0, args_.updates};
+  }
   // How messages call array i of `count`.
   std::string array_name(const char* kind, size_t i, size_t count) const;
   Feeds feeds_for(int64_t n) const;
@@ -65,13 +87,15 @@ class Session {
   const std::shared_ptr<Model> model_;
   SessionArguments args_;
   std::vector<float*> out_;
-  std::vector<size_t> measured_;            // outputs with a loss
+  std::vector<size_t> measured_;            // outputs whose loss reads targets here
   std::vector<int64_t> weights_of_sample_;  // for each output
   Recipe recipe_;
   uint64_t compilation_ = 0;
   Feeds full_, tail_;  // of a whole batch and of the last one
   std::atomic<bool> running_{false};
   std::vector<Totals> totals_, last_;
+  double penalty_ = 0;
+  ExternalLoss external_;
 };
 
 }  // namespace fastcnn

@@ -50,7 +50,8 @@ struct Memories {
 };
 
 // Steps that read the user's arrays: prepared anew for each session, as dtype and strides are the array's.
-enum class Feed : int32_t { kNone, kInput, kTarget, kWeight };
+// And kLoss: the session's own function measures the predictions and says their gradient.
+enum class Feed : int32_t { kNone, kInput, kTarget, kWeight, kLoss };
 
 struct PlannedStep {
   Prepared prepared;
@@ -67,14 +68,25 @@ struct FloatRange {
   int64_t begin, end;
 };
 
-struct StepList {
+// What a step list is made for.
+struct Batch {
   int64_t n = 0;                 // samples
-  std::vector<int64_t> weights;  // of one sample, for each output
+  std::vector<int64_t> weights;  // of one sample, for each output: 0 where every sample weighs the same
+  bool observed = false;         // train, evaluate: the predictions are written to the caller's arrays too
+  bool updates = true;           // train: false leaves gradients and changes no weight
+  bool operator==(const Batch& other) const {
+    return n == other.n && weights == other.weights && observed == other.observed && updates == other.updates;
+  }
+};
+
+struct StepList {
+  Batch batch;
   std::vector<PlannedStep> steps;
   size_t arena_bytes = 0;
   size_t scratch_bytes = 0;         // of each thread
   bool parallel = false;            // worth a team
   std::vector<Ref> results;         // LossResult of each objective; none in predict
+  std::vector<Ref> penalties;       // a double of each regularized parameter
   std::vector<FloatRange> trained;  // what the optimizer updates, in order
   double flops = 0;
   double seconds = 0;  // the fastest timed run; 0 before

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last part of a training step: gradients are accumulated and clipped, then one optimizer step is added
-// for each run of parameters that lie side by side and are updated alike, most often one for all, and for
-// each matrix of Muon. Frozen parameters, moving statistics and those that no loss depends on are left alone;
-// their gradients are zero, so that sums over all gradients may pass over them.
+// The last part of a training step: penalties are added to gradients, which are accumulated and clipped, then
+// one optimizer step is added for each run of parameters that lie side by side and are updated alike, most
+// often one for all, and for each matrix of Muon; then come constraints. Frozen parameters, moving statistics
+// and those that no loss depends on are left alone; their gradients are zero, so that sums over all gradients
+// may pass over them.
 #include <algorithm>
+#include <map>
 
 #include "builder.h"
 
@@ -70,20 +72,40 @@ void add_preparation(Builder& b, const std::vector<Trained>& trained) {
     }
 }
 
-void add_range(Builder& b, const FloatRange& range, bool decay) {
+ParameterRule rule_of(const Builder& b, int parameter) {
+  const std::vector<ParameterRule>& rules = b.recipe().rules;
+  return rules.empty() ? ParameterRule() : rules[static_cast<size_t>(parameter)];
+}
+
+// How parameters are updated apart from the formula.
+struct Manner {
+  bool decay;
+  double rate;
+  bool operator<(const Manner& other) const {
+    return decay != other.decay ? decay < other.decay : rate < other.rate;
+  }
+};
+
+void add_range(Builder& b, const FloatRange& range, const Manner& manner) {
   const OptimizerRecipe& recipe = b.recipe().optimizer;
   OpDescriptor op = b.op(Step::k_optimizer);
-  op.optimizer = range_update(recipe, range.end - range.begin, decay);
+  op.optimizer = range_update(recipe, range.end - range.begin, manner.decay);
+  if (manner.rate != 1) {
+    op.optimizer.rate_ratio = manner.rate * (op.optimizer.rate_ratio != 0 ? op.optimizer.rate_ratio : 1);
+    op.optimizer.rule.weight_decay *= manner.rate;
+  }
   NewStep step{
       op, {at(Memory::kGradients, range.begin)}, {at(Memory::kParameters, range.begin)}, "optimizer"};
   for (int slot = 0; slot < recipe.slots(); ++slot) step.out.push_back(at(slot_memory(slot), range.begin));
   b.add(step);
 }
 
-void add_matrix(Builder& b, const Parameter& p, const OptimizerRecipe::Matrix& matrix, bool decay) {
+void add_matrix(Builder& b, const Parameter& p, const OptimizerRecipe::Matrix& matrix, const Manner& manner) {
   const OptimizerRecipe& recipe = b.recipe().optimizer;
   OpDescriptor op = b.op(Step::k_muon);
-  op.muon = matrix_update(recipe, matrix.rows, matrix.cols, decay);
+  op.muon = matrix_update(recipe, matrix.rows, matrix.cols, manner.decay);
+  op.muon.adjustment *= manner.rate;
+  op.muon.rule.weight_decay *= manner.rate;
   NewStep step{op,
                {at(Memory::kGradients, p.offset)},
                {at(Memory::kParameters, p.offset), at(Memory::kSlot0, p.offset)},
@@ -92,25 +114,50 @@ void add_matrix(Builder& b, const Parameter& p, const OptimizerRecipe::Matrix& m
   b.add(step);
 }
 
+void add_constraint(Builder& b, int parameter) {
+  const ParameterRule rule = rule_of(b, parameter);
+  if (!rule.constrained) return;
+  OpDescriptor op = b.op(Step::k_constraint);
+  op.constraint = rule.constraint;
+  b.add({op, {}, {b.in_state(Memory::kParameters, parameter)}, b.graph().parameters[parameter].name});
+}
+
 }  // namespace
+
+void build_penalties(Builder& b) {
+  for (int i = 0; i < static_cast<int>(b.graph().parameters.size()); ++i) {
+    const ParameterRule rule = rule_of(b, i);
+    if ((rule.l1 == 0 && rule.l2 == 0) || !b.trains(i)) continue;
+    const Parameter& p = b.graph().parameters[i];
+    OpDescriptor op = b.op(Step::k_penalty);
+    op.penalty = {p.count, rule.l1, rule.l2, b.parameter_written[i]};
+    const bool training = b.mode() == Mode::kTrain;
+    const Ref gradient = training ? b.in_state(Memory::kGradients, i) : Ref{};
+    b.penalties.push_back(b.tensor_of_bytes(1, sizeof(double)));
+    b.add({op, {b.in_state(Memory::kParameters, i)}, {gradient, b.penalties.back()}, p.name});
+    if (training) b.parameter_written[i] = true;
+  }
+}
 
 void build_update(Builder& b) {
   const OptimizerRecipe& recipe = b.recipe().optimizer;
   const std::vector<Trained> trained = trained_parameters(b);
   if (trained.empty()) return;
   add_preparation(b, trained);
-  std::vector<FloatRange> all, alike[2];  // alike: without decay, with it
+  std::vector<FloatRange> all;
+  std::map<Manner, std::vector<FloatRange>> alike;
   for (const Trained& each : trained) {
     append(all, each.range);
     const auto i = static_cast<size_t>(each.parameter);
-    const bool decay = recipe.decays.empty() || recipe.decays[i];
+    const Manner manner{recipe.decays.empty() || recipe.decays[i], rule_of(b, each.parameter).rate};
     if (!recipe.matrices.empty() && recipe.matrices[i].rows > 0)
-      add_matrix(b, b.graph().parameters[i], recipe.matrices[i], decay);
+      add_matrix(b, b.graph().parameters[i], recipe.matrices[i], manner);
     else
-      append(alike[decay], each.range);
+      append(alike[manner], each.range);
   }
-  for (const bool decay : {false, true})
-    for (const FloatRange& range : alike[decay]) add_range(b, range, decay);
+  for (const auto& [manner, ranges] : alike)
+    for (const FloatRange& range : ranges) add_range(b, range, manner);
+  for (const Trained& each : trained) add_constraint(b, each.parameter);
   b.set_trained(all);
 }
 

@@ -9,11 +9,11 @@
 #include <set>
 
 #include "../cpu/cpu.h"
-#include "../plan/session.h"
 #include "array.h"
 #include "loss.h"
 #include "network.h"
 #include "optimizer.h"
+#include "session.h"
 
 namespace fastcnn {
 namespace {
@@ -34,124 +34,16 @@ Objective read_objective(py::handle loss, py::handle accuracy) {
   if (!PyDict_Check(loss.ptr()))
     fail(Code::kDType, "compile: loss is a %s, wanted a dict", type_name(loss).c_str());
   const py::dict from = py::reinterpret_borrow<py::dict>(loss);
-  objective.loss = read_loss("loss", from);
   if (from.contains("weight"))
     objective.weight = static_cast<float>(real_number("loss", "weight", from["weight"]));
+  objective.external = from.contains("external");
+  if (objective.external) return objective;
+  objective.loss = read_loss("loss", from);
   read_accuracy(accuracy, &objective);
   return objective;
 }
 
-// One value, or a tuple of them: of a model with several inputs or outputs.
-py::tuple one_or_several(py::handle value) {
-  if (PyTuple_Check(value.ptr())) return py::reinterpret_borrow<py::tuple>(value);
-  return py::make_tuple(value);
-}
-
 py::tuple to_tuple(const std::vector<int64_t>& values) { return py::tuple(py::cast(values)); }
-
-Mode mode_of(const char* op, py::handle mode) {
-  return static_cast<Mode>(choice(op, "mode", mode, {"train", "evaluate", "predict"}));
-}
-
-// A float64 array of rank 1; None is one without entries.
-std::vector<double> real_numbers(const char* op, const char* argument, py::handle value) {
-  if (value.is_none()) return {};
-  const ArrayView v = view(op, argument, value);
-  if (v.dtype != DType::kF64 || v.rank != 1 || !(v.owner.flags() & py::array::c_style) || v.shape[0] == 0)
-    fail(Code::kDType, "%s: %s has dtype %s and shape %s, wanted a contiguous float64 array of rank 1", op,
-         argument, std::string(py::str(v.owner.dtype())).c_str(), ShapeText(v.shape, v.rank).text);
-  const double* first = reinterpret_cast<const double*>(v.data);
-  return std::vector<double>(first, first + v.shape[0]);
-}
-
-// The session and the arrays it reads and writes.
-class PySession {
- public:
-  PySession(const std::shared_ptr<Model>& model, py::handle mode, py::handle x, py::handle y, py::handle out,
-            py::handle batch_size, py::handle sample_weight) {
-    SessionArguments args;
-    args.mode = mode_of("session", mode);
-    const std::string op = text("session", "mode", mode);
-    std::vector<ArrayView> x_views;
-    for (const py::handle each : one_or_several(x)) {
-      x_views.push_back(view(op.c_str(), "x", each));
-      keep_.append(x_views.back().owner);
-      args.x.push_back(source_of(x_views.back()));
-    }
-    if (args.mode != Mode::kPredict && !y.is_none()) {
-      for (const py::handle each : one_or_several(y)) {
-        const ArrayView y_view = view(op.c_str(), "y", each);
-        keep_.append(y_view.owner);
-        args.y.push_back(source_of(y_view));
-      }
-    }
-    if (args.mode != Mode::kPredict && !sample_weight.is_none()) {
-      for (const py::handle each : one_or_several(sample_weight)) {
-        const ArrayView weight_view = view(op.c_str(), "sample_weight", each);
-        keep_.append(weight_view.owner);
-        args.weights.push_back(source_of(weight_view));
-      }
-    }
-    args.batch_size = whole_number(op.c_str(), "batch_size", batch_size);
-    {
-      py::gil_scoped_release release;
-      session_ = std::make_unique<Session>(model, args);
-    }
-    if (args.mode != Mode::kPredict) return;
-    std::vector<const ArrayView*> inputs;
-    for (const ArrayView& each : x_views) inputs.push_back(&each);
-    const py::tuple outs = one_or_several(out);
-    const std::vector<int>& outputs = model->graph().outputs;
-    if (outs.size() != outputs.size())
-      fail(Code::kArgument, "%s: out has %zu arrays, wanted %zu: one for each output", op.c_str(),
-           outs.size(), outputs.size());
-    std::vector<float*> places;
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      std::vector<int64_t> shape = model->graph().output(i).shape;
-      shape.insert(shape.begin(), session_->samples());
-      py::array array = output(op.c_str(), outs[i], shape, inputs);
-      places.push_back(static_cast<float*>(array.mutable_data()));
-      keep_.append(array);
-    }
-    session_->write_to(places);
-  }
-
-  int64_t run(py::handle order, py::handle begin, py::handle seconds, py::handle rates) {
-    Session::Run run{nullptr, whole_number("run", "begin", begin), real_number("run", "seconds", seconds),
-                     real_numbers("run", "rates", rates)};
-    py::object keep;
-    if (!order.is_none()) {
-      const ArrayView v = view("run", "order", order);
-      if (v.dtype != DType::kI64 || v.rank != 1 || !(v.owner.flags() & py::array::c_style))
-        fail(Code::kDType, "run: order has dtype %s and rank %d, wanted a contiguous int64 array of rank 1",
-             std::string(py::str(v.owner.dtype())).c_str(), v.rank);
-      if (v.shape[0] != session_->samples())
-        fail(Code::kShape, "run: order has %lld entries, wanted %lld: one for each sample",
-             static_cast<long long>(v.shape[0]), static_cast<long long>(session_->samples()));
-      keep = v.owner;
-      run.order = reinterpret_cast<const int64_t*>(v.data);
-    }
-    py::gil_scoped_release release;
-    return session_->run(run);
-  }
-
-  Session& session() { return *session_; }
-
- private:
-  py::list keep_;
-  std::unique_ptr<Session> session_;
-};
-
-py::dict totals_dict(const Totals& totals) {
-  return py::dict(py::arg("loss") = totals.loss, py::arg("correct") = totals.correct,
-                  py::arg("samples") = totals.predictions);
-}
-
-py::list totals_list(const std::vector<Totals>& totals) {
-  py::list result;
-  for (const Totals& each : totals) result.append(totals_dict(each));
-  return result;
-}
 
 // Copies of some arrays of the state, and the numbers of the same moment.
 struct Getter {
@@ -175,6 +67,12 @@ struct Getter {
 py::list get_parameters(Model& model) {
   py::list result;
   for (const auto& array : Getter(model, model.parameter_tensors()).arrays) result.append(array);
+  return result;
+}
+
+py::list get_gradients(Model& model) {
+  py::list result;
+  for (const auto& array : Getter(model, model.gradient_tensors()).arrays) result.append(array);
   return result;
 }
 
@@ -236,9 +134,39 @@ void set_state(Model& model, const py::dict& state) {
   model.write(tensors, sources, &scalars);
 }
 
+// A dict of "l1", "l2", "rate" and "constraint", (kind, least, most, rate, first axis, axis behind the last).
+ParameterRule read_rule(const Parameter& p, const py::dict& from) {
+  const char* op = "compile";
+  ParameterRule rule;
+  const auto real = [&](const char* key, double otherwise) {
+    return from.contains(key) ? real_number(op, key, from[key]) : otherwise;
+  };
+  rule.l1 = real("l1", 0), rule.l2 = real("l2", 0), rule.rate = real("rate", 1);
+  if (!from.contains("constraint")) return rule;
+  const py::list entries = list_of(from["constraint"], op, "constraint");
+  if (entries.size() != 6)
+    fail(Code::kArgument, "%s: constraint has %zu entries, wanted 6", op, entries.size());
+  ConstraintShape& shape = rule.constraint;
+  rule.constrained = true;
+  shape.kind = static_cast<ConstraintKind>(choice(op, "constraint", entries[0], {"non_negative", "norm"}));
+  shape.least = static_cast<float>(real_number(op, "constraint", entries[1]));
+  shape.most = static_cast<float>(real_number(op, "constraint", entries[2]));
+  shape.rate = static_cast<float>(real_number(op, "constraint", entries[3]));
+  const int64_t begin = whole_number(op, "axis", entries[4]), end = whole_number(op, "axis", entries[5]);
+  const auto rank = static_cast<int64_t>(p.shape.size());
+  if (begin < 0 || begin >= end || end > rank)
+    fail(Code::kArgument, "%s: the constraint of '%s' has axes %lld to %lld, wanted axes of its shape %s", op,
+         p.name.c_str(), static_cast<long long>(begin), static_cast<long long>(end - 1),
+         ShapeText(p.shape.data(), static_cast<int>(rank)).text);
+  shape.outer = shape.mid = shape.inner = 1;
+  for (int64_t d = 0; d < rank; ++d)
+    (d < begin ? shape.outer : d < end ? shape.mid : shape.inner) *= p.shape[static_cast<size_t>(d)];
+  return rule;
+}
+
 struct CompileArguments {
   py::dict optimizer;
-  py::handle loss, accuracy, device, precision, math, frozen;
+  py::handle loss, accuracy, device, precision, math, frozen, rules;
 };
 
 void compile(Model& model, const CompileArguments& from) {
@@ -261,6 +189,18 @@ void compile(Model& model, const CompileArguments& from) {
       fail(Code::kArgument, "compile: frozen names parameter %lld, wanted 0 to %lld",
            static_cast<long long>(index), static_cast<long long>(parameters - 1));
     options.recipe.frozen[static_cast<size_t>(index)] = true;
+  }
+  for (const py::handle each : list_of(from.rules, "compile", "rules")) {
+    const py::list pair = list_of(each, "compile", "rules");
+    if (pair.size() != 2 || !PyDict_Check(pair[1].ptr()))
+      fail(Code::kDType, "compile: rules has another entry than a parameter and a dict");
+    const int64_t index = whole_number("compile", "rules", pair[0]);
+    if (index < 0 || index >= parameters)
+      fail(Code::kArgument, "compile: rules names parameter %lld, wanted 0 to %lld",
+           static_cast<long long>(index), static_cast<long long>(parameters - 1));
+    options.recipe.rules.resize(static_cast<size_t>(parameters));
+    options.recipe.rules[static_cast<size_t>(index)] =
+        read_rule(model.graph().parameters[static_cast<size_t>(index)], py::dict(pair[1]));
   }
   if (choice("compile", "device", from.device, {"auto", "cpu", "cuda"}) == 2)
     fail(Code::kDevice,
@@ -307,14 +247,7 @@ py::tuple plan_memory_tuple(const std::vector<std::tuple<int, int, size_t>>& ten
 }  // namespace
 
 void bind_model(py::module_& m) {
-  py::class_<PySession>(m, "Session")
-      .def("run", &PySession::run, py::arg("order"), py::arg("begin"), py::arg("seconds"),
-           py::arg("rates") = py::none())
-      .def_property_readonly("batches", [](PySession& s) { return s.session().batches(); })
-      .def("totals", [](PySession& s) { return totals_list(s.session().totals()); })
-      .def("last", [](PySession& s) { return totals_list(s.session().last()); })
-      .def("reset", [](PySession& s) { s.session().reset(); });
-
+  bind_session(m);
   py::class_<Model, std::shared_ptr<Model>>(m, "Model")
       .def(py::init([](const py::list& nodes, py::handle outputs) {
              return std::make_shared<Model>(read_layers(nodes), read_outputs(outputs), cpu::backend());
@@ -339,11 +272,11 @@ void bind_model(py::module_& m) {
       .def(
           "compile",
           [](Model& model, const py::dict& optimizer, py::handle loss, py::handle accuracy, py::handle device,
-             py::handle precision, py::handle math, py::handle frozen) {
-            compile(model, {optimizer, loss, accuracy, device, precision, math, frozen});
+             py::handle precision, py::handle math, py::handle frozen, py::handle rules) {
+            compile(model, {optimizer, loss, accuracy, device, precision, math, frozen, rules});
           },
           py::arg("optimizer"), py::arg("loss"), py::arg("accuracy"), py::arg("device"), py::arg("precision"),
-          py::arg("math"), py::arg("frozen") = py::tuple())
+          py::arg("math"), py::arg("frozen") = py::tuple(), py::arg("rules") = py::tuple())
       .def_property(
           "learning_rate", [](Model& model) { return scalars_of(model).learning_rate; },
           [](Model& model, py::handle value) {
@@ -360,16 +293,18 @@ void bind_model(py::module_& m) {
           [](Model& model, py::handle value) {
             set_number(model, &Model::set_seed, whole_number("model", "seed", value));
           })
+      .def("get_gradients", &get_gradients)
       .def("get_state", &get_state)
       .def("set_state", &set_state, py::arg("state"))
       .def(
           "session",
           [](const std::shared_ptr<Model>& model, py::handle mode, py::handle x, py::handle y, py::handle out,
-             py::handle batch_size, py::handle sample_weight) {
-            return std::make_unique<PySession>(model, mode, x, y, out, batch_size, sample_weight);
+             py::handle batch_size, py::handle sample_weight, py::handle external) {
+            return std::make_unique<PySession>(
+                model, PySessionArguments{mode, x, y, out, batch_size, sample_weight, external});
           },
           py::arg("mode"), py::arg("x"), py::arg("y") = py::none(), py::arg("out") = py::none(),
-          py::arg("batch_size") = 32, py::arg("sample_weight") = py::none())
+          py::arg("batch_size") = 32, py::arg("sample_weight") = py::none(), py::arg("external") = py::none())
       .def(
           "describe",
           [](Model& model, py::handle mode, py::handle batch_size) {

@@ -19,7 +19,8 @@
 //   Ftrl      b = a + g g, z += g + two_shrinkage w - (b^e - a^e) / rate w, a = b,
 //             w = (min(max(z, -l1), l1) - z) / (b^e / rate + two_l2)
 //
-// Called by cpu/optimizer.cpp, clip_norm.cpp and muon.cpp with pieces of the flat arrays of a model.
+// Called by cpu/optimizer.cpp, clip_norm.cpp, penalty.cpp and muon.cpp with pieces of the flat arrays of a
+// model.
 #include "optimizer.h"
 
 #include "blocks.h"
@@ -222,22 +223,57 @@ FASTCNN_INLINE Doubles half_of(Vec v) {
   return __builtin_convertvector(half, Doubles);
 }
 
-double sum_of_squares(const float* x, int64_t count) {
+// Of f(vector, as double).
+template <class F>
+FASTCNN_INLINE double sum_of(const float* x, int64_t count, F f) {
   constexpr int kMany = 4;  // chains of additions, twice as many with the halves
   Doubles low[kMany] = {}, high[kMany] = {};
   for_each_block<kMany>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
     FASTCNN_UNROLL
     for (int v = 0; v < block.kVectors; ++v) {
       const Vec value = block.get(x + i + v * kLanes);
-      const Doubles a = half_of<false>(value), b = half_of<true>(value);
-      low[v] += a * a;
-      high[v] += b * b;
+      low[v] += f(half_of<false>(value));
+      high[v] += f(half_of<true>(value));
     }
   });
   double sum = 0;
   for (int v = 0; v < kMany; ++v)
     for (int lane = 0; lane < kLanes / 2; ++lane) sum += low[v][lane] + high[v][lane];
   return sum;
+}
+
+double sum_of_squares(const float* x, int64_t count) {
+  return sum_of(x, count, [](Doubles v) FASTCNN_INLINED { return v * v; });
+}
+
+double sum_of_magnitudes(const float* x, int64_t count) {
+  return sum_of(x, count, [](Doubles v) FASTCNN_INLINED { return v < Doubles{} ? -v : v; });
+}
+
+void penalize(const float* w, float* g, int64_t count, float l1, float two_l2) {
+  const Vec one = broadcast(1.0f);
+  for_each_vector(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    const Vec value = block.get(w + i);
+    const Vec sign = value > Vec{} ? one : value < Vec{} ? -one : value;  // 0 and NaN as they are
+    block.put(g + i, block.get(g + i) + (l1 * sign + two_l2 * value));
+  });
+}
+
+void add_squares(const float* x, float* sums, int64_t count) {
+  for_each_vector(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    const Vec value = block.get(x + i);
+    block.put(sums + i, block.get(sums + i) + value * value);
+  });
+}
+
+void multiply(float* x, const float* factors, int64_t count) {
+  for_each_vector(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    block.put(x + i, block.get(x + i) * block.get(factors + i));
+  });
+}
+
+void not_negative(float* x, int64_t count) {
+  map(x, x, count, [](Vec v) FASTCNN_INLINED { return v < Vec{} ? Vec{} : v; });
 }
 
 }  // namespace
@@ -260,7 +296,12 @@ const OptimizerKernels optimizer_kernels = {
     polynomial,
     accumulate,
     accumulated,
-    sum_of_squares};
+    sum_of_squares,
+    sum_of_magnitudes,
+    penalize,
+    add_squares,
+    multiply,
+    not_negative};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -41,6 +41,12 @@ struct OptimizerKernels {
   void (*accumulate)(const float* g, float* sum, int64_t count);
   void (*accumulated)(float* g, float* sum, int64_t count, float steps);
   double (*sum_of_squares)(const float* x, int64_t count);
+  double (*sum_of_magnitudes)(const float* x, int64_t count);
+  // g += l1 sign(w) + two_l2 w
+  void (*penalize)(const float* w, float* g, int64_t count, float l1, float two_l2);
+  void (*add_squares)(const float* x, float* sums, int64_t count);  // sums += x x
+  void (*multiply)(float* x, const float* factors, int64_t count);  // x *= factors
+  void (*not_negative)(float* x, int64_t count);                    // NaN stays
 };
 
 }  // namespace cpu
