@@ -30,7 +30,7 @@ def small_model(*, compiled: bool = True) -> Sequential:
         ]
     )
     if compiled:
-        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

@@ -101,15 +101,10 @@ def with_class_weights(data: Data, class_weight: object, sparse: Sequence[bool],
     return data._replace(weights=(weights,))
 
 
-def split(data: Data, share: float, held_out: object, ports: Ports) -> tuple[Data, Data | None]:
-    """Training and validation data, both of them views."""
+def split(data: Data, share: float, given: bool) -> tuple[Data, Data | None]:
+    """Training and validation data, both of them views; all for training if validation data was given."""
     share = real(share, "fit: validation_split", least=0, below=1)
-    if held_out is not None:
-        if not isinstance(held_out, (tuple, list)) or len(held_out) not in (2, 3):
-            raise ArgumentError("fit: validation_data: wanted a pair (x, y) or (x, y, sample_weight)")
-        x, y, *weights = held_out
-        return data, pair_up(x, y, ports, "fit: validation_data", *weights)
-    if not share:
+    if given or not share:
         return data, None
     count = data.samples
     named = {"x": (data.x, "samples"), "y": (data.y, "targets"), "sample_weight": (data.weights, "weights")}

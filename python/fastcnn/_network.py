@@ -94,6 +94,13 @@ class Network:
         ]
         self.output_shapes = [tuple(shapes[ends[each]]) for each in outputs]
 
+    def rules(self, optimizer: Any) -> list[tuple[int, dict[str, Any]]]:
+        """What holds for single parameters in training, by their number."""
+        return []
+
+    def changed(self) -> None:
+        """The weights are not what they were."""
+
     def frozen(self) -> list[int]:
         """Indices of the parameters whose layer does not train."""
         return [index for index, each in enumerate(self.parameters) if not each.layer.trainable]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 from fastcnn.errors import ArgumentError
 
@@ -44,28 +44,35 @@ class Progress:
         if self.verbose:
             print(f"Epoch {epoch + 1}/{epochs}", file=self._stream, flush=True)
 
-    def begin(self, steps: int) -> None:
-        """Start the clock of a line."""
-        self._steps = steps
+    def begin(self, steps: int | None) -> None:
+        """Start the clock of a line; None where it is not known how many steps there are."""
+        self._steps, self._done = steps, 0
         self._start = time.perf_counter()
         self._painted_at = 0.0
 
-    def update(self, done: int, logs: Mapping[str, float]) -> None:
+    def update(self, done: int, logs: Mapping[str, Any]) -> None:
         """``done`` steps are done."""
         now = time.perf_counter()
-        if not self._live or done >= self._steps or now - self._painted_at < INTERVAL:
+        self._done = done
+        if not self._live or done == self._steps or now - self._painted_at < INTERVAL:
             return
         self._painted_at = now
-        seconds = (now - self._start) / done * (self._steps - done)
-        text = f"{self._counter(done)} {_bar(done, self._steps)} - ETA: {_clock(seconds)}{_values(logs)}"
+        spent = now - self._start
+        if self._steps is None:
+            text = f"{done:>7d}/Unknown - {spent:.0f}s {_per_step(spent / done)}{_values(logs)}"
+        else:
+            seconds = spent / done * (self._steps - done)
+            text = f"{self._counter(done)} {_bar(done, self._steps)} - ETA: {_clock(seconds)}{_values(logs)}"
         self._paint(text[: _columns() - 1])  # a line that wraps could not be painted over
 
-    def end(self, logs: Mapping[str, float]) -> None:
+    def end(self, logs: Mapping[str, Any]) -> None:
         """Write the line's last state and leave it."""
         if not self.verbose:
             return
+        if self._steps is None:
+            self._steps = self._done
         seconds = time.perf_counter() - self._start
-        total, step = f"{seconds:.0f}s", _per_step(seconds / self._steps)
+        total, step = f"{seconds:.0f}s", _per_step(seconds / max(1, self._steps))
         counter = self._counter(self._steps)
         bar = (
             f" {_bar(self._steps, self._steps)} - {total} {step}"
@@ -82,6 +89,7 @@ class Progress:
             print(file=self._stream, flush=True)
 
     def _counter(self, done: int) -> str:
+        assert self._steps is not None
         return f"{done:{len(str(self._steps))}d}/{self._steps}"
 
     def _paint(self, text: str) -> None:
@@ -111,10 +119,14 @@ def _per_step(seconds: float) -> str:
     return f"{seconds * 1e6:.0f}us/step"
 
 
-def _values(logs: Mapping[str, float]) -> str:
-    return "".join(
-        f" - {key}: {value:{'.4f' if abs(value) > 1e-3 else '.4e'}}" for key, value in logs.items()
-    )
+def _values(logs: Mapping[str, Any]) -> str:
+    return "".join(f" - {key}: {_value(value)}" for key, value in logs.items())
+
+
+def _value(value: Any) -> str:
+    if getattr(value, "ndim", 0):
+        return str(value.tolist())
+    return f"{value:{'.4f' if abs(value) > 1e-3 else '.4e'}}"
 
 
 def _columns() -> int:

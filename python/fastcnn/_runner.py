@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from fastcnn import _native, _random
+import numpy as np
+
+from fastcnn import _random
 from fastcnn._arguments import Array, integer, match_rank
-from fastcnn._data import Data, Ports
-from fastcnn._progress import Progress
+from fastcnn._data import Data, Ports, with_class_weights
+from fastcnn._feeding import Feed, StreamFeed
 from fastcnn._settings import Settings
-from fastcnn.callbacks import CallbackList, History
-from fastcnn.errors import ArgumentError
+from fastcnn._streams import Stream
+from fastcnn._tally import Logs, Piece, Tally, external_loss, watchers
+from fastcnn.callbacks.base import CallbackList, History
+from fastcnn.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
     from fastcnn._network import Network
@@ -29,20 +36,50 @@ if TYPE_CHECKING:
 Score: TypeAlias = float | list[float]
 
 SLICE = 0.05  # seconds of a native call; Ctrl-C and the progress line wait so long, or for one batch
+_SEEN = 1 << 24  # bytes of predictions that metrics are given at once, as far as batches allow
 _RATES = 64  # of a schedule, evaluated at once when nothing is known of a batch's time
 _PHASES = {"train": "train", "evaluate": "test", "predict": "predict"}  # session mode -> name in callbacks
+
+
+@dataclasses.dataclass
+class Place:
+    """A moment of `fit`: what a later one needs besides the model's state to go on from here."""
+
+    epoch: int
+    batch: int = 0  # of the epoch, done
+    permutation: int = -1  # the order in use; -1: none
+    position: int = 0  # in that order, in batches
+    sums: dict[str, Array] = dataclasses.field(default_factory=dict)  # of the tally
 
 
 class Runner(abc.ABC):
     """What a model is compiled for, and the running of its sessions; `Trainer` adds what users call."""
 
     name: str
+    _seed: int  # of weights, orders and dropout
 
     def __init__(self) -> None:
         self._settings: Settings | None = None
         self._permutations = 0  # drawn so far
+        self._tally: Tally | None = (
+            None  # of the latest pass, which train_on_batch and test_on_batch go on with
+        )
+        self._place: Place | None = None  # where fit is
+        self._resume: Place | None = None  # where it is to go on
+        self._measuring: int | None = None  # the thread that may be in a loss of the caller's own
         self.history: History | None = None
         self.stop_training = False
+
+    def _where_fit_is(self) -> tuple[dict[str, int], dict[str, Array]]:
+        """For a backup: numbers of the place, and the sums of the epoch so far."""
+        place = self._place or Place(0)
+        sums = self._tally.get_state() if place.batch and self._tally is not None else {}
+        numbers = dataclasses.asdict(dataclasses.replace(place, sums={}))
+        return {key: value for key, value in numbers.items() if key != "sums"}, sums
+
+    def _go_on(self, place: Mapping[str, int], sums: Mapping[str, Array]) -> None:
+        """Of a backup, in ``on_train_begin``."""
+        self._resume = Place(**place, sums=dict(sums))
 
     @abc.abstractmethod
     def _bind(self, shape: tuple[int, ...] | None = None) -> Network:
@@ -81,87 +118,176 @@ class Runner(abc.ABC):
 
     def _session(
         self, mode: str, where: str, data: Data, batch_size: int | None, out: tuple[Array, ...] | None = None
-    ) -> _native.Session:
+    ) -> Piece:
+        """A session over all of the data, its batches in their order."""
         size = 32 if batch_size is None else integer(batch_size, f"{where}: batch_size", least=1)
         network = self._bind(data.x[0].shape[1:])
         x = tuple(match_rank(each, shape) for each, shape in zip(data.x, network.input_shapes, strict=True))
-        return network.native.session(mode, x, data.y, out, size, data.weights)
+        if mode == "predict":
+            session = network.native.session(mode, x, None, out, size)
+            return Piece(session, data, size, None, 0, session.batches)
+        settings = self._compiled(where)
+        size = max(1, min(size, data.samples))
+        order: list[Array | None] = [None]
+        external = external_loss(settings, data, size, order)
+        outputs = dict(settings.external)
+        pairs = [
+            pair for pair in zip(settings.measured, data.y or (), strict=True) if pair[0][0] not in outputs
+        ]
+        y = tuple(each for _, each in pairs)
+        if external is not None:
+            self._check_external(data, where)
+        elif data.weights is not None and len(data.weights) != len(y):
+            raise ArgumentError(f"{where}: sample_weight: wanted one for each output with a loss")
+        seen = self._room(network, size, data.samples) if any(watchers(settings, network)) else None
+        session = network.native.session(mode, x, y or None, seen, size, data.weights, external)
+        return Piece(session, data, size, None, 0, session.batches, seen, order)
 
-    def _run_all(
-        self, session: _native.Session, mode: str, calls: CallbackList, progress: Progress
-    ) -> dict[str, float]:
-        """One pass with its own hooks and line."""
-        phase = _PHASES[mode]
-        self._start(calls, {"verbose": progress.verbose, "steps": session.batches})
-        calls.call(f"on_{phase}_begin")
-        with contextlib.closing(progress):
-            progress.begin(session.batches)
-            logs = self._run(session, mode, calls, progress.update)
-            progress.end(logs)
-        calls.call(f"on_{phase}_end", logs)
-        return logs
+    def _check_external(self, data: Data, where: str) -> None:
+        if data.weights is not None:
+            raise ArgumentError(
+                f"{where}: sample_weight: came, but a function of your own is a loss of the model"
+            )
+        for each in data.y or ():
+            if len(each) != data.samples:
+                raise ShapeError(f"{where}: y: {len(each)} targets came for {data.samples} samples")
+
+    def _room(self, network: Network, size: int, samples: int) -> tuple[Array, ...]:
+        """For the predictions of as many batches as is reasonable."""
+        row = 4 * max(math.prod(shape) for shape in network.output_shapes)
+        batches = max(1, min(_SEEN // (row * size), -(-samples // size)))
+        return tuple(np.empty((batches * size, *shape), np.float32) for shape in network.output_shapes)
+
+    def _run_all(self, pieces: Iterable[Piece], total: int | None, calls: CallbackList) -> None:
+        """Predictions, with their own hooks and line."""
+        calls.start(cast("BaseModel", self), {"verbose": calls.verbose, "steps": total})
+        with contextlib.closing(calls):
+            calls.call("on_predict_begin")
+            calls.call("on_predict_end", self._run(pieces, total, "predict", calls, None))
 
     def _run(
         self,
-        session: _native.Session,
+        pieces: Iterable[Piece],
+        total: int | None,
         mode: str,
         calls: CallbackList,
-        show: Callable[[int, Mapping[str, float]], None] = lambda done, logs: None,
-        order: Array | None = None,
-    ) -> dict[str, float]:
-        """All batches of a session, a slice a time; the means over them."""
+        tally: Tally | None,
+        done: int = 0,
+    ) -> Logs:
+        """Batches of sessions, a slice a time; the means over them."""
         phase = _PHASES[mode]
         training = mode == "train"
         by_batch = calls.want_batches(phase)
-        session.reset()
-        logs: dict[str, float] = {}
-        done, total, ahead = 0, session.batches, 1 if by_batch else _RATES
-        while done < total and not (training and self.stop_training):
-            if by_batch:
-                calls.call(f"on_{phase}_batch_begin", done)
-            limit = 0.0 if by_batch else SLICE
-            if training:
-                before, done = done, self._train(session, order, done, limit, min(ahead, total - done))
-                ahead = 1 if by_batch else max(_RATES, 2 * (done - before))
-            else:
-                done = session.run(order, done, limit)
-            logs = {} if mode == "predict" else self._compiled("logs").means(session.totals())
-            if by_batch:
-                calls.call(f"on_{phase}_batch_end", done - 1, logs)
-            show(done, logs)
+        logs: Logs = {}
+        ahead = 1 if by_batch else _RATES
+        for piece in pieces:
+            if tally is not None:
+                tally.begin(piece.session)
+            at = piece.begin
+            while at < piece.end and not (training and self.stop_training):
+                if by_batch:
+                    calls.call(f"on_{phase}_batch_begin", done)
+                before = at
+                at = self._slice(piece, at, 0.0 if by_batch else SLICE, ahead, training)
+                done += at - before
+                ahead = 1 if by_batch else max(_RATES, 2 * (at - before))
+                if tally is not None:
+                    tally.take(piece, before, at)
+                    logs = tally.logs()
+                if self._place is not None and training:
+                    self._place.batch = done
+                    self._place.position = piece.offset + at
+                if by_batch:
+                    calls.call(f"on_{phase}_batch_end", done - 1, logs)
+                calls.show(done, total, logs)
+            if training and self.stop_training:
+                break
         return logs
 
-    def _on_batch(self, mode: str, where: str, data: Data) -> dict[str, float]:
-        with self._binding():
-            session = self._session(mode, where, data, max(1, data.samples))
-        if mode == "train":
-            self._train(session, None, 0, math.inf, 1)
-        else:
-            session.run(None, 0, math.inf)
-        return self._compiled("logs").means(session.totals())
+    def _slice(self, piece: Piece, begin: int, seconds: float, ahead: int, training: bool) -> int:
+        """Batches for so long; a schedule says the rates of at most ``ahead`` of them."""
+        if piece.watched is not None:
+            piece.watched[0] = piece.order
+        network = self._bind()
+        self._measuring = None if piece.watched is None else threading.get_ident()
+        try:
+            return self._run_slice(piece, network, begin, seconds, ahead, training)
+        finally:
+            self._measuring = None
 
-    def _score(self, logs: Mapping[str, float]) -> Score:
-        values = [logs[name] for name in self._compiled("logs").names]
-        return values if len(values) > 1 else values[0]
-
-    def _train(
-        self, session: _native.Session, order: Array | None, begin: int, seconds: float, ahead: int
+    def _run_slice(
+        self, piece: Piece, network: Network, begin: int, seconds: float, ahead: int, training: bool
     ) -> int:
-        """A slice of training; a schedule says the rates of at most ``ahead`` batches."""
-        native, optimizer = self._bind().native, self._compiled("fit").optimizer
+        if not training:
+            return piece.session.run(piece.order, begin, seconds, None, piece.end)
+        native, optimizer = network.native, self._compiled("fit").optimizer
         optimizer.follow(native.step)
-        rates = optimizer.rates(ahead)
+        rates = optimizer.rates(min(ahead, piece.end - begin))
         if rates is None:
             native.learning_rate = optimizer.learning_rate
         try:
-            return session.run(order, begin, seconds, rates)
+            return piece.session.run(piece.order, begin, seconds, rates, piece.end)
         finally:
             optimizer.follow(native.step)
+            network.changed()
 
-    def _start(self, calls: CallbackList, params: Mapping[str, Any]) -> None:
-        calls.start(cast("BaseModel", self), params)
+    def _run_epoch(self, feed: Feed, mode: str, calls: CallbackList, place: Place | None = None) -> Logs:
+        done = 0 if place is None else place.batch
+        pieces = feed.epoch(place, done)
+        first = next(pieces, None)  # only now shapes are known, if it came from a stream
+        if first is None and not done:
+            raise ArgumentError("the data holds no batch, wanted at least one")
+        tally = self._tally = Tally(self._compiled("logs"), self._bind())
+        if place is not None and place.sums:
+            tally.set_state(place.sums)
+        if first is None:
+            return tally.logs()
+        return self._run(itertools.chain([first], pieces), feed.total, mode, calls, tally, done)
+
+    def _stream_feed(
+        self,
+        mode: str,
+        where: str,
+        source: Any,
+        steps: int | None,
+        shuffle: bool = False,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> StreamFeed:
+        def session(data: Data) -> Piece:
+            with self._binding():
+                data = with_class_weights(data, class_weight, self._compiled(where).sparse, where)
+                return self._session(mode, where, data, max(1, data.samples))
+
+        stream = Stream(source, self._ports, where, labelled=True)
+        return StreamFeed(self, stream, session, steps, shuffle)
+
+    def _on_batch(self, mode: str, where: str, data: Data) -> Logs:
+        settings = self._compiled(where)
+        with self._binding():
+            piece = self._session(mode, where, data, max(1, data.samples))
+        tally = self._tally = self._tally or Tally(settings, self._bind())
+        tally.begin(piece.session)
+        self._slice(piece, 0, math.inf, 1, mode == "train")
+        tally.take(piece, 0, 1)
+        return tally.logs()
+
+    def _score(self, logs: Mapping[str, Any]) -> Score:
+        values = [logs[name] for name in self._compiled("logs").names]
+        return values if len(values) > 1 else values[0]
 
     def _next_order(self, count: int) -> Array:
-        order = _random.order(self._bind().native.seed, self._permutations, count)
         self._permutations += 1
-        return order
+        return self._order(self._permutations - 1, count)
+
+    def _order(self, number: int, count: int) -> Array:
+        return _random.order(self._seed, number, count)
+
+
+def steps_of(value: object, where: str) -> int | None:
+    """A number of batches, or None."""
+    return None if value is None else integer(value, where, least=1)
+
+
+def at_most(piece: Piece, steps: int | None) -> Piece:
+    """At most so many batches of a piece."""
+    return piece if steps is None else piece._replace(end=min(piece.end, steps))

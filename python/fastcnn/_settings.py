@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from fastcnn import _native, losses, metrics, optimizers
 from fastcnn._arguments import real
 from fastcnn._config import serialize
 from fastcnn.errors import ArgumentError
+from fastcnn.metrics import Metric
 
 if TYPE_CHECKING:
     from fastcnn._network import Network
@@ -22,12 +23,25 @@ class Objective(NamedTuple):
 
     output: str  # its name
     loss: losses.Loss | None
-    metric: metrics.Metric | None
+    metrics: tuple[Metric, ...] = ()
+    weighted: tuple[Metric, ...] = ()  # those that weights of samples reach
     weight: float = 1.0  # of its loss in the sum over the outputs
 
     def native(self) -> dict[str, Any] | None:
         """The description that the native module reads."""
         return None if self.loss is None else {**self.loss.native(), "weight": self.weight}
+
+    def counted(self, width: int) -> Metric | None:
+        """The metric that the native step counts, of an output whose last axis has this width."""
+        if self.loss is None or isinstance(self.loss, losses.Custom):
+            return None
+        sparse = isinstance(self.loss, losses.SparseCategoricalCrossentropy)
+        for each in self.metrics:
+            binary = isinstance(each, metrics.BinaryAccuracy) and width == 1 and each.threshold == 0.5
+            dense = not sparse and (each.native == "categorical" or binary)
+            if each.native == "auto" or (sparse and each.native == "sparse") or dense:
+                return each
+        return None
 
 
 class Settings(NamedTuple):
@@ -40,43 +54,51 @@ class Settings(NamedTuple):
     math: str
 
     @property
+    def measured(self) -> list[tuple[int, Objective]]:
+        """The outputs that have a loss, with their numbers."""
+        return [(i, each) for i, each in enumerate(self.objectives) if each.loss is not None]
+
+    @property
+    def all_metrics(self) -> list[Metric]:
+        """All of them."""
+        return [metric for _, metric in self._named_metrics()]
+
+    @property
     def names(self) -> list[str]:
         """Keys of the logs."""
-        if len(self.objectives) == 1:
-            metric = self.objectives[0].metric
-            return ["loss"] if metric is None else ["loss", metric.name]
-        measured = [each for each in self.objectives if each.loss is not None]
-        return [
-            "loss",
-            *(f"{each.output}_loss" for each in measured),
-            *(f"{each.output}_{each.metric.name}" for each in measured if each.metric is not None),
-        ]
+        losses_of = [f"{each.output}_loss" for _, each in self.measured] if len(self.objectives) > 1 else []
+        return ["loss", *losses_of, *(name for name, _ in self._named_metrics())]
+
+    def _named_metrics(self) -> Iterator[tuple[str, Metric]]:
+        seen: dict[str, int] = {}
+        for each in self.objectives:
+            for metric in (*each.metrics, *each.weighted):
+                name = metric.name if len(self.objectives) == 1 else f"{each.output}_{metric.name}"
+                times = seen[name] = seen.get(name, -1) + 1
+                yield (f"{name}_{times}" if times else name), metric
 
     @property
     def targets(self) -> tuple[str, ...]:
         """Names of the outputs that have a loss."""
-        return tuple(each.output for each in self.objectives if each.loss is not None)
+        return tuple(each.output for _, each in self.measured)
 
     @property
     def sparse(self) -> tuple[bool, ...]:
         """Whether the targets of each loss are class numbers."""
-        given = [each.loss for each in self.objectives if each.loss is not None]
-        return tuple(isinstance(each, losses.SparseCategoricalCrossentropy) for each in given)
+        return tuple(isinstance(each.loss, losses.SparseCategoricalCrossentropy) for _, each in self.measured)
 
-    def means(self, totals: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """Logs from the native sums of each output."""
-        pairs = [
-            (each, sums) for each, sums in zip(self.objectives, totals, strict=True) if each.loss is not None
-        ]
-        means = [sums["loss"] / sums["samples"] for _, sums in pairs]
-        shares = [sums["correct"] / sums["samples"] for each, sums in pairs if each.metric is not None]
-        total = sum(each.weight * mean for (each, _), mean in zip(pairs, means, strict=True))
-        values = [total, *shares] if len(self.objectives) == 1 else [total, *means, *shares]
-        return dict(zip(self.names, values, strict=True))
+    @property
+    def external(self) -> list[tuple[int, Objective]]:
+        """The outputs whose loss is a function of the caller's."""
+        return [(i, each) for i, each in self.measured if isinstance(each.loss, losses.Custom)]
 
     def apply(self, network: Network) -> None:
         """Compile the native model of a network."""
-        self._apply(network.native, network.frozen())
+        counted = [
+            each.counted(shape[-1])
+            for each, shape in zip(self.objectives, network.output_shapes, strict=True)
+        ]
+        self._apply(network.native, counted, network.frozen(), network.rules(self.optimizer))
 
     def check(self) -> None:
         """Raise what `apply` would, for a network whose shapes are not known yet."""
@@ -84,58 +106,84 @@ class Settings(NamedTuple):
             {"op": "input", "name": "input", "inputs": [], "shape": (1,)},
             {"op": "dense", "name": "dense", "inputs": [0], "units": 1, "use_bias": False},
         ]
-        self._apply(_native.Model(smallest), [])
+        outputs = [1] * len(self.objectives)
+        self._apply(_native.Model(smallest, outputs), [None] * len(outputs), [], [])
 
-    def _apply(self, native: _native.Model, frozen: list[int]) -> None:
+    def _apply(
+        self,
+        native: _native.Model,
+        counted: Sequence[Metric | None],
+        frozen: list[int],
+        rules: list[tuple[int, dict[str, Any]]],
+    ) -> None:
         native.compile(
             self.optimizer.native(native.parameters),
             tuple(each.native() for each in self.objectives),
-            tuple(None if each.metric is None else each.metric.native for each in self.objectives),
+            tuple(None if each is None else each.native for each in counted),
             self.device,
             self.precision,
             self.math,
             frozen,
+            rules,
         )
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of ``compile`` as plain values."""
         config: dict[str, Any] = {"optimizer": serialize(self.optimizer)}
+        config["loss"] = [
+            None if each.loss is None else losses.describe(each.loss) for each in self.objectives
+        ]
+        config["metrics"] = [[metrics.describe(each) for each in every.metrics] for every in self.objectives]
         if len(self.objectives) == 1:
-            (only,) = self.objectives
-            config["loss"] = None if only.loss is None else serialize(only.loss)
-            config["metrics"] = [] if only.metric is None else [serialize(only.metric)]
-        else:
-            config["loss"] = [None if each.loss is None else serialize(each.loss) for each in self.objectives]
-            config["metrics"] = [
-                [] if each.metric is None else [serialize(each.metric)] for each in self.objectives
-            ]
+            config["loss"], config["metrics"] = config["loss"][0], config["metrics"][0]
+        if any(each.weighted for each in self.objectives):
+            weighted = [[metrics.describe(each) for each in every.weighted] for every in self.objectives]
+            config["weighted_metrics"] = weighted[0] if len(weighted) == 1 else weighted
         if any(each.weight != 1.0 for each in self.objectives):
             config["loss_weights"] = [each.weight for each in self.objectives]
         return {**config, "device": self.device, "precision": self.precision, "math": self.math}
 
 
-def objectives(outputs: Sequence[str], loss: Any, metric: Any, weights: Any) -> tuple[Objective, ...]:
-    """What compile was told, output by output.
+class Told(NamedTuple):
+    """Arguments of ``compile`` that say what is measured."""
 
-    With several outputs each argument is a list in their order or a dict by their names; a single loss or
-    list of metrics goes to all.
-    """
-    spread_losses = _spread(loss, outputs, "loss", isinstance(loss, (list, tuple)))
-    listed = isinstance(metric, (list, tuple))
-    nested = listed and any(isinstance(each, (list, tuple)) or each is None for each in metric)
-    spread_metrics = _spread(metric, outputs, "metrics", nested)
-    spread_weights = _spread(weights, outputs, "loss_weights", isinstance(weights, (list, tuple)))
-    return tuple(
-        Objective(
-            output,
-            None if one_loss is None else losses.get(one_loss),
-            None if one_loss is None else metrics.get(one_metric),
-            1.0 if weight is None else real(weight, "compile: loss_weights"),
+    loss: Any
+    metrics: Any = None
+    weighted_metrics: Any = None
+    loss_weights: Any = None
+    functions: Mapping[str, Any] | None = None  # what descriptions may name
+
+    def objectives(self, outputs: Sequence[str]) -> tuple[Objective, ...]:
+        """Output by output.
+
+        With several outputs each argument is a list in their order or a dict by their names; a single loss or
+        list of metrics goes to all.
+        """
+        weights = self.loss_weights
+        spread_losses = _spread(self.loss, outputs, "loss", isinstance(self.loss, (list, tuple)))
+        spread_metrics = _spread_metrics(self.metrics, outputs, "metrics")
+        spread_weighted = _spread_metrics(self.weighted_metrics, outputs, "weighted_metrics")
+        spread_weights = _spread(weights, outputs, "loss_weights", isinstance(weights, (list, tuple)))
+        return tuple(
+            Objective(
+                output,
+                None if one_loss is None else losses.get(one_loss, self.functions),
+                metrics.get(one_metrics, self.functions),
+                metrics.get(one_weighted, self.functions),
+                1.0 if weight is None else real(weight, "compile: loss_weights"),
+            )
+            if one_loss is not None
+            else Objective(output, None)
+            for output, one_loss, one_metrics, one_weighted, weight in zip(
+                outputs, spread_losses, spread_metrics, spread_weighted, spread_weights, strict=True
+            )
         )
-        for output, one_loss, one_metric, weight in zip(
-            outputs, spread_losses, spread_metrics, spread_weights, strict=True
-        )
-    )
+
+
+def _spread_metrics(value: Any, outputs: Sequence[str], argument: str) -> list[Any]:
+    listed = isinstance(value, (list, tuple))
+    nested = listed and any(isinstance(each, (list, tuple)) or each is None for each in value)
+    return _spread(value, outputs, argument, nested)
 
 
 def _spread(value: Any, outputs: Sequence[str], argument: str, is_list: bool) -> list[Any]:

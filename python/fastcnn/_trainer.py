@@ -1,47 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""compile, fit, evaluate, predict: Keras's surface over `Runner`. Models inherit it."""
+"""compile, evaluate, predict: what models have besides `Fitter`. They inherit it."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from fastcnn import _feeding as feeding
 from fastcnn import losses, optimizers
-from fastcnn._arguments import Array, flag, integer
-from fastcnn._data import Data, Feed, arrays, pair_up, split, with_class_weights
-from fastcnn._progress import Progress
-from fastcnn._runner import Runner, Score
-from fastcnn._settings import Settings, objectives
-from fastcnn.callbacks import Callback, CallbackList, History
+from fastcnn._arguments import Array
+from fastcnn._data import Data, Feed, Ports, arrays, pair_up
+from fastcnn._feeding import ArrayFeed, StreamFeed
+from fastcnn._fitting import Callbacks, Fitter
+from fastcnn._runner import Score, at_most, steps_of
+from fastcnn._settings import Settings, Told
+from fastcnn._streams import Stream, is_stream, no_arguments
+from fastcnn._tally import Logs, Piece
+from fastcnn.callbacks.base import CallbackList
 from fastcnn.errors import ArgumentError
 
-Callbacks: TypeAlias = Iterable[Callback] | Callback | None
+if TYPE_CHECKING:
+    from fastcnn.models.base import BaseModel
 
 
-class Trainer(Runner):
-    """A model that can be trained.
-
-    Attributes
-    ----------
-    history
-        What the last `fit` returned, or would have: it is readable after an interruption.
-    stop_training
-        Set it to True in a callback to end `fit`.
-    """
+class Trainer(Fitter):
+    """A model that can be compiled, trained, evaluated and asked."""
 
     # Settings
 
     def compile(
         self,
-        optimizer: str | optimizers.Optimizer,
+        optimizer: str | optimizers.Optimizer = "rmsprop",
         loss: Any = None,
-        metrics: Any = None,
-        *,
         loss_weights: Sequence[float] | Mapping[str, float] | None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+        *,
         device: str = "auto",
         precision: str = "float32",
         math: str = "default",
@@ -54,15 +56,18 @@ class Trainer(Runner):
             A name such as "sgd" or "adam", or an object of `fastcnn.optimizers`.
         loss
             "sparse_categorical_crossentropy", "binary_crossentropy", "mean_squared_error" ("mse"), any other
-            name or object of `fastcnn.losses`. A model with several outputs takes a list in their order, a
-            dict by their names, or one for all; None leaves an output without a loss. The same holds for
-            metrics and weights.
-        metrics
-            None, or a list of one of "accuracy" ("acc"; its kind follows from the targets),
-            "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy", or an object of
-            `fastcnn.metrics`.
+            name or object of `fastcnn.losses`; or a function of your own, see `losses.Custom`. A model with
+            several outputs takes a list in their order, a dict by their names, or one for all; None leaves an
+            output without a loss. The same holds for metrics and weights.
         loss_weights
             What each output's loss counts in the sum that is trained; None means 1.
+        metrics
+            A list of names such as "accuracy" (its kind follows from the targets), "mse" or "auc", of objects
+            of `fastcnn.metrics`, and of functions ``(y_true, y_pred)`` of NumPy arrays.
+        weighted_metrics
+            The same; weights of samples and classes reach these alone.
+        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
+            Without effect, for Keras's sake.
         device
             "auto" or "cpu".
         precision
@@ -87,15 +92,21 @@ class Trainer(Runner):
         >>> model.metrics_names
         ['loss', 'accuracy']
         """
-        measures = objectives(self.output_names, loss, metrics, loss_weights)
+        told = Told(loss, metrics, weighted_metrics, loss_weights)
+        self._compile(optimizers.get(optimizer), told, device, precision, math)
+
+    def _compile(
+        self, optimizer: optimizers.Optimizer, told: Told, device: str, precision: str, math: str
+    ) -> None:
+        measures = told.objectives(self.output_names)
         if all(each.loss is None for each in measures):
             raise ArgumentError("compile: loss: None came, wanted a loss for at least one output")
-        settings = Settings(optimizers.get(optimizer), measures, device, precision, math)
+        settings = Settings(optimizer, measures, device, precision, math)
         if self.built:
             settings.apply(self._bind())
         else:
             settings.check()
-        self._settings = settings
+        self._settings, self._tally = settings, None
 
     @property
     def optimizer(self) -> optimizers.Optimizer:
@@ -117,191 +128,46 @@ class Trainer(Runner):
         """What `compile` was told, as plain values; None before."""
         return None if self._settings is None else self._settings.get_config()
 
-    def compile_from_config(self, config: Mapping[str, Any]) -> None:
-        """Compile as `get_compile_config` says."""
-        self.compile(**config)
-
-    # Training
-
-    def fit(
-        self,
-        x: Feed,
-        y: Feed,
-        batch_size: int | None = 32,
-        epochs: int = 1,
-        verbose: int | str = "auto",
-        callbacks: Callbacks = None,
-        validation_split: float = 0.0,
-        validation_data: tuple[Feed, Feed] | tuple[Feed, Feed, Feed] | None = None,
-        shuffle: bool = True,
-        class_weight: Mapping[int, float] | None = None,
-        sample_weight: Feed | None = None,
-        *,
-        initial_epoch: int = 0,
-    ) -> History:
-        """Train for a number of epochs.
-
-        Each epoch runs over all samples once, in a new random order that follows from the model's seed and
-        the number of orders drawn before: training twice for one epoch is training once for two, and a saved
-        model goes on where it was. Ctrl-C ends it within half a second with the weights at a finished step.
-
-        Parameters
-        ----------
-        x
-            Samples, any real dtype (cast to float32 as they are read, never scaled), ``[N, ...]``; a missing
-            last axis of 1 is added. A model without an `Input` takes its shape from here.
-        y
-            Labels ``[N]`` or ``[N, 1]`` for a sparse loss; else of the predictions' shape.
-        batch_size
-            Samples a step; the last batch may be short. None means 32.
-        epochs
-            The number of the last epoch: with ``initial_epoch=2`` and ``epochs=5`` three are run.
-        verbose
-            0: silent; 1 or "auto": the progress line, live on a terminal and one line an epoch elsewhere;
-            2: one line an epoch without a bar.
-        callbacks
-            A list of `fastcnn.callbacks.Callback`.
-        validation_split
-            Share of the samples, the last ones before any shuffling, that is evaluated and not trained on; in
-            [0, 1).
-        validation_data
-            ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch; takes the place of
-            ``validation_split``.
-        shuffle
-            Whether to draw an order, or go through the samples as they stand.
-        class_weight
-            ``{class: weight}``: what samples of a class weigh in training, 1 where it is not named. The class
-            is the label, or where the largest target stands.
-        sample_weight
-            What each sample weighs in the loss, ``[N]``, or each of its rows, ``[N, ...]``. An array for all
-            outputs, a list in their order or a dict by their names.
-        initial_epoch
-            The number of the first epoch, for those who go on.
-
-        Returns
-        -------
-        History
-            ``history.history["loss"]`` and the like hold one number an epoch, means over its samples.
-
-        Raises
-        ------
-        ArgumentError, ShapeError, DTypeError
-            The model is not compiled, or data or arguments do not fit; nothing has changed.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from fastcnn import Sequential, layers, optimizers, utils
-        >>> utils.set_random_seed(1)
-        >>> x = np.linspace(-1, 1, 64)[:, None]
-        >>> model = Sequential([layers.Dense(1)])
-        >>> model.compile(optimizers.SGD(0.1), "mse")
-        >>> history = model.fit(x, 2 * x + 1, epochs=60, verbose=0)
-        >>> history.history["loss"][-1] < 0.01
-        True
-        """
-        settings = self._compiled("fit")
-        first = integer(initial_epoch, "fit: initial_epoch", least=0)
-        epochs = integer(epochs, "fit: epochs", least=0)
-        shuffle = flag(shuffle, "fit: shuffle")
-        calls = CallbackList(callbacks)
-        progress = Progress(verbose, "fit")
-        data = pair_up(x, y, self._ports, "fit", sample_weight)
-        train_data, held_out = split(data, validation_split, validation_data, self._ports)
-        train_data = with_class_weights(train_data, class_weight, settings.sparse, "fit")
-        with self._binding():
-            train = self._session("train", "fit", train_data, batch_size)
-            test = self._session("evaluate", "fit: validation", held_out, batch_size) if held_out else None
-
-        self._start(calls, {"verbose": verbose, "epochs": epochs, "steps": train.batches})
-        self.history = History()
-        self.stop_training = False
-        logs: dict[str, float] = {}
-        calls.call("on_train_begin")
-        with contextlib.closing(progress):
-            for epoch in range(first, epochs):
-                calls.call("on_epoch_begin", epoch)
-                progress.header(epoch, epochs)
-                progress.begin(train.batches)
-                order = self._next_order(train_data.samples) if shuffle else None
-                logs = self._run(train, "train", calls, progress.update, order)
-                if test:
-                    calls.call("on_test_begin")
-                    results = self._run(test, "evaluate", calls)
-                    calls.call("on_test_end", results)
-                    logs |= {f"val_{key}": value for key, value in results.items()}
-                progress.end(logs)
-                calls.call("on_epoch_end", epoch, logs)
-                self.history.on_epoch_end(epoch, logs)
-                if self.stop_training:
-                    break
-        if epochs > first:
-            self._bind().native.finalize()
-        calls.call("on_train_end", logs)
-        return self.history
-
-    def train_on_batch(
-        self,
-        x: Feed,
-        y: Feed,
-        sample_weight: Feed | None = None,
-        class_weight: Mapping[int, float] | None = None,
-    ) -> Score:
-        """One step on one batch.
-
-        Parameters
-        ----------
-        x, y, sample_weight, class_weight
-            As in `fit`; all samples form the batch.
-
-        Returns
-        -------
-        The batch's loss before the step, or ``[loss, metric]`` if a metric was compiled.
-
-        Raises
-        ------
-        ArgumentError, ShapeError, DTypeError
-            As in `fit`.
-
-        Examples
-        --------
-        >>> from fastcnn import Sequential, layers
-        >>> model = Sequential([layers.Dense(1, kernel_initializer="zeros")])
-        >>> model.compile("sgd", "mse")
-        >>> model.train_on_batch([[1.0]], [[3.0]])
-        9.0
-        """
-        where = "train_on_batch"
-        settings = self._compiled(where)
-        data = pair_up(x, y, self._ports, where, sample_weight)
-        data = with_class_weights(data, class_weight, settings.sparse, where)
-        return self._score(self._on_batch("train", where, data))
+    def compile_from_config(
+        self, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> None:
+        """Compile as `get_compile_config` says; ``custom_objects`` holds functions of your own by name."""
+        known = ("loss", "metrics", "weighted_metrics", "loss_weights")
+        told = Told(**{key: config.get(key) for key in known}, functions=custom_objects)
+        rest = {key: value for key, value in config.items() if key not in known}
+        if set(rest) != {"optimizer", "device", "precision", "math"}:
+            raise ArgumentError(
+                f"compile_from_config: {sorted(config)} came, wanted what get_compile_config gave"
+            )
+        self._compile(optimizers.get(rest.pop("optimizer")), told, **rest)
 
     # Inference
 
     def evaluate(
         self,
-        x: Feed,
-        y: Feed,
-        batch_size: int | None = 32,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: Feed | None = None,
-        *,
+        steps: int | None = None,
         callbacks: Callbacks = None,
         return_dict: bool = False,
-    ) -> Score | dict[str, float]:
-        """Loss and metric over all samples, without training.
+    ) -> Score | Logs:
+        """Loss and metrics over all samples, without training.
 
         Parameters
         ----------
         x, y, batch_size, verbose, sample_weight, callbacks
             As in `fit`.
+        steps
+            Batches to run; None means all.
         return_dict
             Whether to return ``{"loss": ..., "accuracy": ...}``.
 
         Returns
         -------
-        The mean loss, or ``[loss, metric]`` if a metric was compiled (`metrics_names` says which).
+        The mean loss, or ``[loss, metric, ...]`` if metrics were compiled (`metrics_names` says which).
 
         Raises
         ------
@@ -317,16 +183,31 @@ class Trainer(Runner):
         5.0
         """
         self._compiled("evaluate")
-        calls = CallbackList(callbacks)
-        progress = Progress(verbose, "evaluate")
-        with self._binding():
-            data = pair_up(x, y, self._ports, "evaluate", sample_weight)
-            session = self._session("evaluate", "evaluate", data, batch_size)
-        logs = self._run_all(session, "evaluate", calls, progress)
+        calls = CallbackList(callbacks, verbose, "evaluate")
+        limit = steps_of(steps, "evaluate: steps")
+        feed: feeding.Feed
+        if is_stream(x):
+            no_arguments("evaluate", y=y, sample_weight=sample_weight)
+            feed = self._stream_feed("evaluate", "evaluate", x, limit)
+        else:
+            with self._binding():
+                data = pair_up(x, y, self._ports, "evaluate", sample_weight)
+                feed = ArrayFeed(
+                    self, at_most(self._session("evaluate", "evaluate", data, batch_size), limit)
+                )
+        calls.start(cast("BaseModel", self), {"verbose": calls.verbose, "steps": feed.total})
+        with contextlib.closing(calls):
+            calls.call("on_test_begin")
+            logs = self._run_epoch(feed, "evaluate", calls)
+            calls.call("on_test_end", logs)
         return logs if return_dict else self._score(logs)
 
-    def test_on_batch(self, x: Feed, y: Feed, sample_weight: Feed | None = None) -> Score:
+    def test_on_batch(
+        self, x: Feed, y: Feed, sample_weight: Feed | None = None, return_dict: bool = False
+    ) -> Score | Logs:
         """`evaluate` on one batch, in one native call.
+
+        As in `train_on_batch` these are means since the last `reset_metrics`, `fit` or `evaluate`.
 
         Examples
         --------
@@ -338,24 +219,27 @@ class Trainer(Runner):
         """
         where = "test_on_batch"
         self._compiled(where)
-        return self._score(
-            self._on_batch("evaluate", where, pair_up(x, y, self._ports, where, sample_weight))
-        )
+        logs = self._on_batch("evaluate", where, pair_up(x, y, self._ports, where, sample_weight))
+        return logs if return_dict else self._score(logs)
 
     def predict(
         self,
-        x: Feed,
-        batch_size: int | None = 32,
+        x: Any,
+        batch_size: int | None = None,
         verbose: int | str = "auto",
-        *,
+        steps: int | None = None,
         callbacks: Callbacks = None,
     ) -> Any:
         """The model's outputs. Any number of threads may call this on one model.
 
+        An array that is mapped from a file (``np.load(..., mmap_mode="r")``) is read batch by batch.
+
         Parameters
         ----------
         x, batch_size, verbose, callbacks
-            As in `fit`.
+            As in `fit`; targets of batches are left out.
+        steps
+            Batches to run; None means all.
 
         Returns
         -------
@@ -373,14 +257,34 @@ class Trainer(Runner):
         >>> model.predict([[1, 2], [3, 4]], verbose=0).tolist()
         [[3.0], [7.0]]
         """
-        calls = CallbackList(callbacks)
-        progress = Progress(verbose, "predict")
+        calls = CallbackList(callbacks, verbose, "predict")
+        limit = steps_of(steps, "predict: steps")
+        if is_stream(x):
+            return self._predict_stream(x, limit, calls)
         data = Data(arrays(x, self.input_names, "predict: x"))
         with self._binding():
             out = self._room_for_predictions(data)
-            session = self._session("predict", "predict", data, batch_size, out)
-        self._run_all(session, "predict", calls, progress)
+            piece = at_most(self._session("predict", "predict", data, batch_size, out), limit)
+        self._run_all([piece], piece.end, calls)
+        if piece.end * piece.batch_size < data.samples:
+            out = tuple(each[: piece.end * piece.batch_size] for each in out)
         return out[0] if len(out) == 1 else list(out)
+
+    def _predict_stream(self, x: Any, steps: int | None, calls: CallbackList) -> Any:
+        parts: list[tuple[Array, ...]] = []
+
+        def session(data: Data) -> Piece:
+            with self._binding():
+                parts.append(self._room_for_predictions(data))
+                return self._session("predict", "predict", data, max(1, data.samples), parts[-1])
+
+        stream = Stream(x, Ports(tuple(self.input_names), ()), "predict", labelled=False)
+        feed = StreamFeed(self, stream, session, steps)
+        self._run_all(feed.epoch(), feed.total, calls)
+        if not parts:
+            raise ArgumentError("predict: x: the data holds no batch, wanted at least one")
+        out = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        return out[0] if len(out) == 1 else out
 
     def predict_on_batch(self, x: Feed) -> Any:
         """`predict` on one batch, in one native call.
@@ -394,8 +298,8 @@ class Trainer(Runner):
         data = Data(arrays(x, self.input_names, "predict_on_batch: x"))
         with self._binding():
             out = self._room_for_predictions(data)
-            session = self._session("predict", "predict_on_batch", data, max(1, data.samples), out)
-        session.run(None, 0, math.inf)
+            piece = self._session("predict", "predict_on_batch", data, max(1, data.samples), out)
+        piece.session.run(None, 0, math.inf)
         return out[0] if len(out) == 1 else list(out)
 
     def _room_for_predictions(self, data: Data) -> tuple[Array, ...]:

@@ -102,7 +102,9 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
     x, y, x_test, y_test = (array[: options.limit] for array in (x[..., None], y, x_test[..., None], y_test))
     trained = len(x) - len(x) // _VALIDATION
     model = NETWORKS[options.model]()
-    model.compile(_optimizer(options), "sparse_categorical_crossentropy", ["accuracy"], device=options.device)
+    model.compile(
+        _optimizer(options), "sparse_categorical_crossentropy", metrics=["accuracy"], device=options.device
+    )
     if not options.json:
         model.summary()
 

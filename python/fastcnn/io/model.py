@@ -8,9 +8,11 @@ the weights, optimizer slots, step counter and random-number position. A model's
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastcnn.errors import FormatError
 from fastcnn.io.safetensors import Array, Path, parse_json, read_safetensors, write_safetensors
@@ -55,13 +57,19 @@ def save_model(model: BaseModel, path: Path) -> None:
     write_safetensors(path, model.get_state(), metadata)
 
 
-def load_model(path: Path) -> BaseModel:
+def load_model(
+    path: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True
+) -> BaseModel:
     """Read a model that ``save_model`` wrote: training goes on, to the bit, where it was.
 
     Parameters
     ----------
     path
         The safetensors file.
+    custom_objects
+        Losses and metrics of your own by name, if the model was compiled with such.
+    compile
+        Whether to compile the model, if the saved one was; else its optimizer's state is left out.
 
     Returns
     -------
@@ -94,13 +102,47 @@ def load_model(path: Path) -> BaseModel:
     )
     try:
         model = from_config(architecture)
-        if training is not None:
-            model.compile_from_config(training)
+        if training is not None and compile:
+            model.compile_from_config(training, custom_objects)
+        elif not compile:
+            tensors = {name: value for name, value in tensors.items() if not name.startswith("optimizer/")}
         _check_state(model.get_state(), tensors)
         model.set_state(tensors)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise FormatError(path, 8, f"not a model of this build: {error}") from error
     return model
+
+
+def save_weights(model: BaseModel, path: Path, overwrite: bool = True) -> None:
+    """Write the weights of a model, and nothing else, into one file. See ``model.save_weights``."""
+    if not overwrite and os.path.exists(path):
+        raise FileExistsError(errno.EEXIST, "the file exists, and overwrite is False", os.fspath(path))
+    names = [f"{parameter.layer.name}/{parameter.role}" for parameter in model._bind().parameters]
+    tensors = {
+        f"{number:04d}/{name}": value
+        for number, (name, value) in enumerate(zip(names, model.get_weights(), strict=True))
+    }
+    write_safetensors(path, tensors, {"fastcnn.weights": str(MODEL_VERSION)})
+
+
+def load_weights(model: BaseModel, path: Path) -> None:
+    """Take over what ``save_weights`` wrote, or the weights of a file that ``save_model`` wrote."""
+    tensors, metadata = read_safetensors(path)
+    if "fastcnn.weights" in metadata:
+        values = [tensors[name] for name in sorted(tensors)]
+    elif "fastcnn.model" in metadata:
+        prefix = "parameters/"
+        names = [prefix + each["name"] for each in model._bind().native.parameters]
+        missing = [name for name in names if name not in tensors]
+        if missing:
+            raise FormatError(path, 8, f"the file has no {missing[0][:80]!r}, which the model has")
+        values = [tensors[name] for name in names]
+    else:
+        raise FormatError(path, 8, "no weights of a model: the metadata has neither weights nor a model")
+    try:
+        model.set_weights(values)
+    except ValueError as error:
+        raise FormatError(path, 8, f"the weights do not fit the model: {error}") from error
 
 
 def _check_state(wanted: Mapping[str, Array], found: Mapping[str, Array]) -> None:

@@ -7,7 +7,11 @@ A class is called as in Keras, ``MeanSquaredError()(y_true, y_pred)``, and has i
 
 from __future__ import annotations
 
-from fastcnn._config import named, resolve
+from collections.abc import Mapping
+from typing import Any
+
+from fastcnn._config import named, resolve, serialize
+from fastcnn.errors import ArgumentError
 from fastcnn.losses.base import Loss
 from fastcnn.losses.classification import (
     BinaryCrossentropy,
@@ -21,6 +25,7 @@ from fastcnn.losses.classification import (
     SquaredHinge,
     Tversky,
 )
+from fastcnn.losses.custom import Custom
 from fastcnn.losses.functions import (
     binary_crossentropy,
     binary_focal_crossentropy,
@@ -61,6 +66,7 @@ __all__ = [
     "CategoricalFocalCrossentropy",
     "CategoricalHinge",
     "CosineSimilarity",
+    "Custom",
     "Dice",
     "Hinge",
     "Huber",
@@ -132,12 +138,35 @@ _CLASSES: dict[str, type[Loss]] = named(
 )
 
 
-def get(identifier: object) -> Loss:
-    """A loss from its name ("sparse_categorical_crossentropy", "mse"), its description or itself.
+def get(identifier: object, functions: Mapping[str, Any] | None = None) -> Loss:
+    """A loss from its name ("sparse_categorical_crossentropy", "mse"), its description, a function or itself.
+
+    Parameters
+    ----------
+    identifier
+        A function of this module stands for the loss of its name, one of your own for `Custom`.
+    functions
+        What descriptions of functions may name.
 
     Raises
     ------
     ArgumentError
         The name is unknown.
     """
-    return resolve(identifier, Loss, _CLASSES, "compile: loss")
+    where = "compile: loss"
+    if isinstance(identifier, Mapping) and identifier.get("class_name") == "Custom":
+        name = identifier["config"]["name"]
+        if name not in (functions or {}):
+            raise ArgumentError(
+                f"{where}: the function {name!r} is not known here; pass custom_objects={{{name!r}: ...}}"
+            )
+        identifier = (functions or {})[name]
+    if callable(identifier) and not isinstance(identifier, (Loss, type)):
+        name = getattr(identifier, "__name__", "")
+        return _CLASSES[name]() if globals().get(name) is identifier else Custom(identifier)
+    return resolve(identifier, Loss, _CLASSES, where)
+
+
+def describe(loss: Loss) -> dict[str, Any]:
+    """What `get` makes the loss of again; of a function of your own its name alone."""
+    return serialize(loss)

@@ -104,6 +104,10 @@ class BaseModel(Trainer, abc.ABC):
         return _one_or_list([(None, *shape) for shape in self._bind().output_shapes])
 
     def _bind(self, shape: Shape | None = None) -> Network:
+        if self._measuring is not None and self._measuring == threading.get_ident():
+            raise ArgumentError(
+                f"{self._where}: in use: a loss of your own must not use the model that it measures"
+            )
         network = self._network
         if network is not None:  # without the lock, which a forked child might find taken
             return network
@@ -208,6 +212,50 @@ class BaseModel(Trainer, abc.ABC):
         from fastcnn.io import save_model
 
         save_model(self, path)
+
+    def save_weights(self, filepath: Path, overwrite: bool = True) -> None:
+        """Write the weights alone into a safetensors file; `load_weights` reads it.
+
+        Parameters
+        ----------
+        filepath
+            The file.
+        overwrite
+            Whether an existing one may be replaced.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written, or exists and ``overwrite`` is False.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> from fastcnn import Sequential, layers
+        >>> first, second = (Sequential([layers.Dense(1, input_shape=(2,))]) for _ in range(2))
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "weights.safetensors")
+        >>> first.save_weights(path)
+        >>> second.load_weights(path)
+        >>> bool((first.get_weights()[0] == second.get_weights()[0]).all())
+        True
+        """
+        from fastcnn.io import save_weights
+
+        save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: Path) -> None:
+        """Take over weights that `save_weights` wrote, by their order: names of layers may differ.
+
+        Raises
+        ------
+        FormatError
+            The file is damaged, holds no weights of a model, or others than this model's.
+        OSError
+            The file cannot be read.
+        """
+        from fastcnn.io import load_weights
+
+        load_weights(self, filepath)
 
     # Descriptions
 

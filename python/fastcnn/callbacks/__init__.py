@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Code that runs at set moments of `fit`, `evaluate` and `predict`; moments, names and logs are Keras's."""
+
+from __future__ import annotations
+
+from fastcnn.callbacks.averages import SwapEMAWeights
+from fastcnn.callbacks.base import Callback, History, Logs, ProgbarLogger
+from fastcnn.callbacks.files import BackupAndRestore, ModelCheckpoint
+from fastcnn.callbacks.logs import CSVLogger, JSONLogger, LambdaCallback
+from fastcnn.callbacks.watching import (
+    EarlyStopping,
+    LearningRateScheduler,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
+
+__all__ = [
+    "BackupAndRestore",
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "JSONLogger",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "Logs",
+    "ModelCheckpoint",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "SwapEMAWeights",
+    "TerminateOnNaN",
+]

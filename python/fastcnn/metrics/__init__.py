@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is reported beside the loss, over an epoch or an evaluation. Names and formulas are Keras's.
+
+Of each output the first accuracy is counted by the native step. Any other metric reads the predictions of
+each batch; so does a function ``(y_true, y_pred)`` of NumPy arrays, which `MeanMetricWrapper` makes a metric
+of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastcnn._arguments import choose
+from fastcnn._config import deserialize, snake_case
+from fastcnn.errors import ArgumentError
+from fastcnn.metrics.accuracy import (
+    Accuracy,
+    AccuracyByShape,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from fastcnn.metrics.base import Mean, MeanMetricWrapper, Metric, Sum
+from fastcnn.metrics.confusion import (
+    AUC,
+    F1Score,
+    FalseNegatives,
+    FalsePositives,
+    FBetaScore,
+    Precision,
+    Recall,
+    TrueNegatives,
+    TruePositives,
+)
+from fastcnn.metrics.errors import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    R2Score,
+    RootMeanSquaredError,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+from fastcnn.metrics.matrix import BinaryIoU, ConfusionMatrix, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
+
+__all__ = [
+    "AUC",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "BinaryIoU",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "ConfusionMatrix",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Hinge",
+    "IoU",
+    "KLDivergence",
+    "LogCoshError",
+    "Mean",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanIoU",
+    "MeanMetricWrapper",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Metric",
+    "OneHotIoU",
+    "OneHotMeanIoU",
+    "Poisson",
+    "Precision",
+    "R2Score",
+    "Recall",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SquaredHinge",
+    "Sum",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "get",
+]
+
+_CLASSES: dict[str, type[Metric]] = {
+    each.__name__: each
+    for each in (
+        Accuracy, AccuracyByShape, AUC, BinaryAccuracy, BinaryCrossentropy, BinaryIoU, CategoricalAccuracy,
+        CategoricalCrossentropy, CategoricalHinge, ConfusionMatrix, CosineSimilarity, F1Score, FBetaScore,
+        FalseNegatives, FalsePositives, Hinge, IoU, KLDivergence, LogCoshError, MeanAbsoluteError,
+        MeanAbsolutePercentageError, MeanIoU, MeanSquaredError, MeanSquaredLogarithmicError, OneHotIoU,
+        OneHotMeanIoU, Poisson, Precision, R2Score, Recall, RootMeanSquaredError, SparseCategoricalAccuracy,
+        SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy, SquaredHinge, TopKCategoricalAccuracy,
+        TrueNegatives, TruePositives,
+    )
+}  # fmt: skip
+_FROM_A_NAME = {
+    name: each
+    for name, each in _CLASSES.items()
+    if name
+    not in ("Accuracy", "AccuracyByShape", "ConfusionMatrix", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU")
+}
+_NAMES: dict[str, type[Metric]] = {
+    "accuracy": AccuracyByShape,
+    "acc": AccuracyByShape,
+    **{snake_case(name): each for name, each in _FROM_A_NAME.items()},
+    **_FROM_A_NAME,
+    "mse": MeanSquaredError,
+    "MSE": MeanSquaredError,
+    "mae": MeanAbsoluteError,
+    "MAE": MeanAbsoluteError,
+    "mape": MeanAbsolutePercentageError,
+    "MAPE": MeanAbsolutePercentageError,
+    "msle": MeanSquaredLogarithmicError,
+    "MSLE": MeanSquaredLogarithmicError,
+    "rmse": RootMeanSquaredError,
+    "RMSE": RootMeanSquaredError,
+    "bce": BinaryCrossentropy,
+    "BCE": BinaryCrossentropy,
+}
+
+
+def get(identifiers: object, functions: Mapping[str, Any] | None = None) -> tuple[Metric, ...]:
+    """The metrics of a list of names ("accuracy"), descriptions, functions or objects.
+
+    Parameters
+    ----------
+    identifiers
+        One or several; None is none.
+    functions
+        What descriptions of functions may name.
+
+    Raises
+    ------
+    ArgumentError
+        A name is unknown.
+
+    Examples
+    --------
+    >>> from fastcnn import metrics
+    >>> [each.name for each in metrics.get(["accuracy", "mse", metrics.AUC(name="area")])]
+    ['accuracy', 'mse', 'area']
+    """
+    if identifiers is None:
+        return ()
+    single = isinstance(identifiers, (str, Metric, Mapping)) or callable(identifiers)
+    if single or not isinstance(identifiers, Iterable):
+        identifiers = [identifiers]
+    return tuple(_get_one(each, functions or {}) for each in identifiers)
+
+
+def describe(metric: Metric) -> dict[str, Any]:
+    """What `get` makes the metric of again; of a function its name alone."""
+    if isinstance(metric, MeanMetricWrapper):
+        return {"class_name": "function", "config": {"name": metric.name}}
+    return {"class_name": type(metric).__name__, "config": metric.get_config()}
+
+
+def _get_one(identifier: object, functions: Mapping[str, Any]) -> Metric:
+    if isinstance(identifier, Metric):
+        return identifier
+    where = "compile: metrics"
+    if isinstance(identifier, Mapping):
+        if identifier.get("class_name") == "function":
+            name = identifier["config"]["name"]
+            if name not in functions:
+                raise ArgumentError(
+                    f"{where}: the function {name!r} is not known here; pass custom_objects={{{name!r}: ...}}"
+                )
+            found = functions[name]
+            return found if isinstance(found, Metric) else MeanMetricWrapper(found, name)
+        return deserialize(identifier, _CLASSES, where)
+    if not isinstance(identifier, str) and callable(identifier):
+        return MeanMetricWrapper(identifier)
+    return choose(identifier, _NAMES, where)(name=str(identifier))

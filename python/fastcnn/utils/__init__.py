@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seeds, names, one-hot targets, parts of data sets, batches by number."""
+
+from __future__ import annotations
+
+from fastcnn.utils.arrays import normalize, split_dataset, to_categorical
+from fastcnn.utils.batches import PyDataset, Sequence
+from fastcnn.utils.seeds import clear_session, set_random_seed
+
+__all__ = [
+    "PyDataset",
+    "Sequence",
+    "clear_session",
+    "normalize",
+    "set_random_seed",
+    "split_dataset",
+    "to_categorical",
+]
