@@ -11,7 +11,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from fastcnn import callbacks, initializers, layers, losses, metrics, optimizers, utils
+from fastcnn import (
+    callbacks,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+    utils,
+)
 from fastcnn._native import get_num_threads, isas, set_num_threads
 from fastcnn.errors import (
     ArgumentError,
@@ -42,6 +52,7 @@ __all__ = [
     "ShapeError",
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "get_num_threads",
     "initializers",
@@ -55,6 +66,7 @@ __all__ = [
     "models",
     "ops",
     "optimizers",
+    "regularizers",
     "set_num_threads",
     "utils",
     "visualize",

@@ -94,9 +94,12 @@ class Network:
         ]
         self.output_shapes = [tuple(shapes[ends[each]]) for each in outputs]
 
-    def rules(self, optimizer: Any) -> list[tuple[int, dict[str, Any]]]:
+    def rules(self) -> list[tuple[int, dict[str, Any]]]:
         """What holds for single parameters in training, by their number."""
-        return []
+        found = [
+            (index, each.layer.rule(each.role, len(each.shape))) for index, each in enumerate(self.parameters)
+        ]
+        return [(index, rule) for index, rule in found if rule]
 
     def changed(self) -> None:
         """The weights are not what they were."""

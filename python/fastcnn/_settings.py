@@ -98,7 +98,7 @@ class Settings(NamedTuple):
             each.counted(shape[-1])
             for each, shape in zip(self.objectives, network.output_shapes, strict=True)
         ]
-        self._apply(network.native, counted, network.frozen(), network.rules(self.optimizer))
+        self._apply(network.native, counted, network.frozen(), network.rules())
 
     def check(self) -> None:
         """Raise what `apply` would, for a network whose shapes are not known yet."""

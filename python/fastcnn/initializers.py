@@ -18,6 +18,7 @@ import numpy as np
 from fastcnn import _arguments, _random
 from fastcnn._arguments import choose, integer, real
 from fastcnn._config import Configurable, named, resolve
+from fastcnn.errors import ShapeError
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -27,10 +28,12 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Identity",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
     "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
     "TruncatedNormal",
@@ -212,6 +215,52 @@ class LecunNormal(_Scaled):
     _law = (1.0, "fan_in", "truncated_normal")
 
 
+class Orthogonal(Initializer):
+    """A matrix of orthonormal rows or columns, whichever are fewer, times ``gain``; all axes but the last are
+    its rows. A. Saxe et al., ICLR 2014.
+
+    Examples
+    --------
+    >>> from fastcnn import initializers
+    >>> weights = initializers.Orthogonal(seed=1)((3, 2))
+    >>> (weights.T @ weights).round(4) + 0.0
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+
+    _fields = ("gain", "seed")
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        self.gain = self._real(gain, "gain")
+        self._set_seed(seed)
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray[Any, Any]:
+        if len(shape) < 2:
+            raise ShapeError(f"Orthogonal: shape: {shape} came, wanted two axes or more")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+        q = q * np.sign(r.diagonal())  # else the draw would not be uniform
+        return (self.gain * (q.T if rows < columns else q)).reshape(shape)
+
+
+class Identity(Initializer):
+    """The identity matrix, times ``gain``."""
+
+    _fields = ("gain",)
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = self._real(gain, "gain")
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray[Any, Any]:
+        if len(shape) != 2:
+            raise ShapeError(f"Identity: shape: {shape} came, wanted two axes")
+        identity: np.ndarray[Any, Any] = self.gain * np.eye(*shape)
+        return identity
+
+
+OrthogonalInitializer, IdentityInitializer = Orthogonal, Identity
+
+
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     if len(shape) < 2:
         return (shape or (1,)) * 2  # type: ignore[return-value]
@@ -242,7 +291,7 @@ _DISTRIBUTIONS: dict[str, Callable[[tuple[int, ...], np.random.Generator], np.nd
 
 _CLASSES: dict[str, type[Initializer]] = named(
     GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal, Zeros, Ones, Constant,
-    RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling,
+    RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling, Orthogonal, Identity,
 )  # fmt: skip
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn import initializers
 from fastcnn._arguments import integer, listed, real
-from fastcnn.layers.base import ACTIVATIONS, Layer, Node, activation_name
+from fastcnn.layers.base import ACTIVATIONS, Common, Layer, Node, activation_name
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Activation(Layer):
@@ -29,10 +32,8 @@ class Activation(Layer):
 
     _fields = ("activation",)
 
-    def __init__(
-        self, activation: Any, *, name: str | None = None, input_shape: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+    def __init__(self, activation: Any, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.activation = activation_name(activation, self._where("activation"))
 
     def nodes(self) -> list[Node]:
@@ -69,11 +70,9 @@ class ReLU(Layer):
         max_value: float | None = None,
         negative_slope: float = 0.0,
         threshold: float = 0.0,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.max_value = None if max_value is None else real(max_value, self._where("max_value"), least=0)
         self.negative_slope = real(negative_slope, self._where("negative_slope"), least=0)
         self.threshold = real(threshold, self._where("threshold"), least=0)
@@ -121,11 +120,9 @@ class LeakyReLU(Layer):
     def __init__(
         self,
         negative_slope: float = 0.3,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.negative_slope = real(negative_slope, self._where("negative_slope"), least=0)
 
     def nodes(self) -> list[Node]:
@@ -160,16 +157,16 @@ class PReLU(Layer):
     """
 
     _fields = ("alpha_initializer", "shared_axes")
+    _prefixes: ClassVar[dict[str, str]] = {"alpha": "alpha"}
 
     def __init__(
         self,
         alpha_initializer: Any = "zeros",
         *,
         shared_axes: Sequence[int] | int | None = None,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.alpha_initializer = initializers.get(alpha_initializer, self._where("alpha_initializer"))
         where = self._where("shared_axes")
         if isinstance(shared_axes, int):
@@ -211,10 +208,8 @@ class ELU(Layer):
 
     _fields = ("alpha",)
 
-    def __init__(
-        self, alpha: float = 1.0, *, name: str | None = None, input_shape: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+    def __init__(self, alpha: float = 1.0, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.alpha = real(alpha, self._where("alpha"), least=0)
 
     def nodes(self) -> list[Node]:

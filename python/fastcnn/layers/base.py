@@ -6,15 +6,19 @@ from __future__ import annotations
 import abc
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
-from fastcnn import _names, initializers
-from fastcnn._arguments import choose, flag, shape
-from fastcnn._config import Configurable
+from fastcnn import _names, constraints, initializers, regularizers
+from fastcnn._arguments import choose, flag, real, shape
+from fastcnn._config import Configurable, serialize
 from fastcnn._symbolic import SymbolicTensor, symbolic_inputs
+from fastcnn.constraints import Constraint
 from fastcnn.errors import ArgumentError
+from fastcnn.regularizers import Regularizer
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from fastcnn._arguments import Array
     from fastcnn.models.base import BaseModel
 
@@ -44,20 +48,78 @@ ACTIVATIONS: dict[str, list[Node]] = {
 }
 
 
-class Layer(Configurable, abc.ABC):
-    """Base of all layers.
+class Common(TypedDict, total=False):
+    """The keyword arguments that every layer takes; those of weights only where there are such weights."""
 
-    Attributes
+    name: str | None
+    input_shape: Sequence[int] | None
+    trainable: bool
+    dtype: str | None
+    learning_rate_multiplier: float
+    activity_regularizer: None
+    kernel_regularizer: Any
+    bias_regularizer: Any
+    kernel_constraint: Any
+    bias_constraint: Any
+    depthwise_regularizer: Any
+    depthwise_constraint: Any
+    pointwise_regularizer: Any
+    pointwise_constraint: Any
+    beta_regularizer: Any
+    gamma_regularizer: Any
+    beta_constraint: Any
+    gamma_constraint: Any
+    alpha_regularizer: Any
+    alpha_constraint: Any
+
+
+class Layer(Configurable, abc.ABC):
+    """Base of all layers. These arguments every layer takes, by keyword.
+
+    Parameters
     ----------
     name
-        Unique within a model; Keras's automatic name (``conv2d``, ``conv2d_1``) if none was given.
+        Unique within a model; None means Keras's automatic name (``conv2d``, ``conv2d_1``).
+    input_shape
+        Of one sample, for the first layer of a `fastcnn.Sequential`.
+    trainable
+        Whether `fit` changes the weights.
+    dtype
+        None or "float32".
+    learning_rate_multiplier
+        Above 0: the layer learns at so many times the optimizer's rate.
+    kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint
+        None, or what `fastcnn.regularizers` and `fastcnn.constraints` hold, by name or as objects; where a
+        layer's weights are called otherwise, so are these: ``depthwise_regularizer``, ``gamma_constraint``.
     """
 
-    def __init__(self, *, name: str | None = None, input_shape: Sequence[int] | None = None) -> None:
-        self.name = _names.name_for(self, name)
-        self.declared_shape = None if input_shape is None else shape(input_shape, self._where("input_shape"))
+    _prefixes: ClassVar[dict[str, str]] = {}  # of regularizers and constraints, by the role of weights
+
+    def __init__(self, **common: Unpack[Common]) -> None:
+        given: dict[str, Any] = dict(common)
+        self.name = _names.name_for(self, given.pop("name", None))
+        declared = given.pop("input_shape", None)
+        self.declared_shape = None if declared is None else shape(declared, self._where("input_shape"))
         self._model: weakref.ref[BaseModel] | None = None
-        self._trainable = True
+        self._trainable = flag(given.pop("trainable", True), self._where("trainable"))
+        if given.pop("dtype", None) not in (None, "float32"):
+            where = self._where("dtype")
+            raise ArgumentError(f"{where}: {common['dtype']!r} came, wanted 'float32', the only one")
+        self.learning_rate_multiplier = given.pop("learning_rate_multiplier", 1.0)
+        if given.pop("activity_regularizer", None) is not None:
+            raise ArgumentError(
+                f"{self._where('activity_regularizer')}: {common['activity_regularizer']!r} came, wanted "
+                "None: only weights can be regularized"
+            )
+        self._rules: dict[str, Regularizer | Constraint | None] = {}  # by argument
+        for prefix in self._prefixes.values():
+            for kind, module in (("regularizer", regularizers), ("constraint", constraints)):
+                argument = f"{prefix}_{kind}"
+                self._rules[argument] = module.get(given.pop(argument, None), self._where(argument))
+        if given:
+            raise TypeError(
+                f"{type(self).__name__}() got an unexpected keyword argument {next(iter(given))!r}"
+            )
 
     def __call__(self, inputs: SymbolicTensor | Sequence[SymbolicTensor]) -> SymbolicTensor:
         """Join the layer into a graph, for `fastcnn.Model`. Called again, it shares its weights.
@@ -83,6 +145,36 @@ class Layer(Configurable, abc.ABC):
     def trainable(self, value: bool) -> None:
         self._trainable = flag(value, self._where("trainable"))
 
+    @property
+    def learning_rate_multiplier(self) -> float:
+        """Times the optimizer's learning rate. An assignment holds from the next `compile` on."""
+        return self._multiplier
+
+    @learning_rate_multiplier.setter
+    def learning_rate_multiplier(self, value: float) -> None:
+        where = self._where("learning_rate_multiplier")
+        self._multiplier = real(value, where, least=0)
+        if self._multiplier == 0:
+            raise ArgumentError(f"{where}: 0 came, wanted a number above 0; trainable=False freezes a layer")
+
+    def __getattr__(self, name: str) -> Any:
+        rules = self.__dict__.get("_rules", {})
+        if name in rules:
+            return rules[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def rule(self, role: str, rank: int) -> dict[str, Any]:
+        """What holds for weights of a role in training, as the native module reads it."""
+        rule: dict[str, Any] = {} if self._multiplier == 1 else {"rate": self._multiplier}
+        prefix = self._prefixes.get(role, "")
+        regularizer = self._rules.get(f"{prefix}_regularizer")
+        if isinstance(regularizer, Regularizer):
+            rule |= {"l1": regularizer.l1, "l2": regularizer.l2}
+        constraint = self._rules.get(f"{prefix}_constraint")
+        if isinstance(constraint, Constraint):
+            rule["constraint"] = constraint.native(rank, self._where(f"{prefix}_constraint"))
+        return rule
+
     @abc.abstractmethod
     def nodes(self) -> list[Node]:
         """The layer's native operators, each fed by the one before."""
@@ -94,7 +186,9 @@ class Layer(Configurable, abc.ABC):
 
     def get_config(self) -> dict[str, Any]:
         """The name, whether it trains, and the constructor's arguments, as plain values."""
-        return {"name": self.name, "trainable": self.trainable, **super().get_config()}
+        rules = {key: serialize(value) for key, value in self._rules.items() if value is not None}
+        rate = {} if self._multiplier == 1 else {"learning_rate_multiplier": self._multiplier}
+        return {"name": self.name, "trainable": self.trainable, **super().get_config(), **rules, **rate}
 
     @classmethod
     def from_config(cls: type[L], config: Mapping[str, Any]) -> L:
@@ -160,6 +254,8 @@ class Layer(Configurable, abc.ABC):
 
 class WeightedLayer(Layer):
     """A layer with a kernel, a bias and a fused activation."""
+
+    _prefixes: ClassVar[dict[str, str]] = {"kernel": "kernel", "bias": "bias"}
 
     _fields: ClassVar[tuple[str, ...]] = (
         "activation",

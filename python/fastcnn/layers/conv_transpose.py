@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastcnn import _arguments
 from fastcnn._arguments import PaddingNd, Sizes, integer, sizes
-from fastcnn.layers.base import ACTIVATIONS, Node, WeightedLayer
+from fastcnn.layers.base import ACTIVATIONS, Common, Node, WeightedLayer
 from fastcnn.layers.convolution import Convolutional
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class ConvolutionTranspose(Convolutional):
@@ -101,10 +103,9 @@ class Conv1DTranspose(ConvolutionTranspose):
         bias_initializer: Any = "zeros",
         *,
         groups: int = 1,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set_filters(filters, groups, output_padding, data_format)
         self._set_window(kernel_size, strides, padding, dilation_rate)
         self._set_weighted(activation, use_bias, kernel_initializer, bias_initializer)
@@ -169,10 +170,9 @@ class Conv2DTranspose(ConvolutionTranspose):
         bias_initializer: Any = "zeros",
         *,
         groups: int = 1,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set_filters(filters, groups, output_padding, data_format)
         self._set_window(kernel_size, strides, padding, dilation_rate)
         self._set_weighted(activation, use_bias, kernel_initializer, bias_initializer)
@@ -237,10 +237,9 @@ class Conv3DTranspose(ConvolutionTranspose):
         bias_initializer: Any = "zeros",
         *,
         groups: int = 1,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set_filters(filters, groups, output_padding, data_format)
         self._set_window(kernel_size, strides, padding, dilation_rate)
         self._set_weighted(activation, use_bias, kernel_initializer, bias_initializer)

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn import _arguments
 from fastcnn._arguments import PaddingNd, Pair, Sizes, integer, sizes
-from fastcnn.layers.base import ACTIVATIONS, Node, WeightedLayer
+from fastcnn.layers.base import ACTIVATIONS, Common, Node, WeightedLayer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Convolutional(WeightedLayer):
@@ -118,11 +120,9 @@ class Conv1D(Convolution):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set_filters(filters, groups, data_format)
         self._set_window(kernel_size, strides, padding, dilation_rate)
         self._set_weighted(activation, use_bias, kernel_initializer, bias_initializer)
@@ -183,11 +183,9 @@ class Conv2D(Convolution):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set_filters(filters, groups, data_format)
         self._set_window(kernel_size, strides, padding, dilation_rate)
         self._set_weighted(activation, use_bias, kernel_initializer, bias_initializer)
@@ -248,11 +246,9 @@ class Conv3D(Convolution):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set_filters(filters, groups, data_format)
         self._set_window(kernel_size, strides, padding, dilation_rate)
         self._set_weighted(activation, use_bias, kernel_initializer, bias_initializer)

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastcnn import _arguments
 from fastcnn._arguments import integer, real
 from fastcnn._symbolic import SymbolicTensor
-from fastcnn.layers.base import ACTIVATIONS, Layer, Node, WeightedLayer
+from fastcnn.layers.base import ACTIVATIONS, Common, Layer, Node, WeightedLayer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class InputLayer(Layer):
@@ -94,11 +97,9 @@ class Dense(WeightedLayer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.units = integer(units, self._where("units"), least=1)
         self._set_weighted(activation, use_bias, kernel_initializer, bias_initializer)
 
@@ -135,10 +136,8 @@ class Dropout(Layer):
 
     _fields = ("rate",)
 
-    def __init__(
-        self, rate: float, *, name: str | None = None, input_shape: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+    def __init__(self, rate: float, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.rate = real(rate, self._where("rate"), least=0, below=1)
 
     def nodes(self) -> list[Node]:
@@ -183,11 +182,9 @@ class Rescaling(Layer):
         self,
         scale: float,
         offset: float = 0.0,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.scale = real(scale, self._where("scale"))
         self.offset = real(offset, self._where("offset"))
 

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn import _arguments, initializers
 from fastcnn._arguments import PaddingNd, Sizes, flag, integer
-from fastcnn.layers.base import ACTIVATIONS, Node, activation_name
+from fastcnn.layers.base import ACTIVATIONS, Common, Node, activation_name
 from fastcnn.layers.convolution import Convolutional
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class DepthwiseConvolution(Convolutional):
@@ -19,6 +21,8 @@ class DepthwiseConvolution(Convolutional):
         "kernel_size", "strides", "padding", "depth_multiplier", "data_format", "dilation_rate", "activation",
         "use_bias", "depthwise_initializer", "bias_initializer",
     )  # fmt: skip
+
+    _prefixes: ClassVar[dict[str, str]] = {"kernel": "depthwise", "bias": "bias"}
 
     depthwise_initializer: initializers.Initializer
 
@@ -94,11 +98,9 @@ class DepthwiseConv1D(DepthwiseConvolution):
         use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set_depthwise(depth_multiplier, depthwise_initializer, data_format)
         self._set_window(kernel_size, strides, padding, dilation_rate)
         self._set_output(activation, use_bias, bias_initializer)
@@ -154,11 +156,9 @@ class DepthwiseConv2D(DepthwiseConvolution):
         use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set_depthwise(depth_multiplier, depthwise_initializer, data_format)
         self._set_window(kernel_size, strides, padding, dilation_rate)
         self._set_output(activation, use_bias, bias_initializer)

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from fastcnn._arguments import flag, integer
 from fastcnn.errors import ArgumentError
-from fastcnn.layers.base import Layer, Node
+from fastcnn.layers.base import Common, Layer, Node
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class _GlobalPooling(Layer):
@@ -16,10 +19,8 @@ class _GlobalPooling(Layer):
     _axes: ClassVar[int]
     _op: ClassVar[str]
 
-    def __init__(
-        self, *, keepdims: bool = False, name: str | None = None, input_shape: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+    def __init__(self, *, keepdims: bool = False, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.keepdims = flag(keepdims, self._where("keepdims"))
 
     def nodes(self) -> list[Node]:
@@ -35,11 +36,9 @@ class _AdaptivePooling(Layer):
     def __init__(
         self,
         output_size: int | Sequence[int | None],
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         where = self._where("output_size")
         sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * self._axes
         if len(sizes) != self._axes:

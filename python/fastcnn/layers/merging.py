@@ -8,18 +8,21 @@ every pixel of ``[H, W, C]``. More than two inputs are taken from left to right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn._arguments import integer
 from fastcnn._symbolic import SymbolicTensor
-from fastcnn.layers.base import Layer, Node
+from fastcnn.layers.base import Common, Layer, Node
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class _Merge(Layer):
     _op: ClassVar[str]
 
-    def __init__(self, *, name: str | None = None) -> None:
-        super().__init__(name=name)
+    def __init__(self, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
 
     def nodes(self) -> list[Node]:
         """One operator."""
@@ -143,8 +146,8 @@ class Concatenate(Layer):
 
     _fields = ("axis",)
 
-    def __init__(self, axis: int = -1, *, name: str | None = None) -> None:
-        super().__init__(name=name)
+    def __init__(self, axis: int = -1, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.axis = integer(axis, self._where("axis"))
 
     def nodes(self) -> list[Node]:

@@ -5,11 +5,13 @@ every device and for any number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from fastcnn._arguments import real
-from fastcnn.layers.base import Layer, Node
+from fastcnn.layers.base import Common, Layer, Node
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class _RateLayer(Layer):
@@ -18,10 +20,8 @@ class _RateLayer(Layer):
     _fields = ("rate",)
     _node: ClassVar[Node]
 
-    def __init__(
-        self, rate: float, *, name: str | None = None, input_shape: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+    def __init__(self, rate: float, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.rate = real(rate, self._where("rate"), least=0, below=1)
 
     def nodes(self) -> list[Node]:
@@ -179,10 +179,8 @@ class GaussianNoise(Layer):
 
     _fields = ("stddev",)
 
-    def __init__(
-        self, stddev: float, *, name: str | None = None, input_shape: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+    def __init__(self, stddev: float, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.stddev = real(stddev, self._where("stddev"), least=0)
 
     def nodes(self) -> list[Node]:

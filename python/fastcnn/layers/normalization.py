@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn import initializers
 from fastcnn._arguments import flag, integer, real
 from fastcnn.errors import ArgumentError, DTypeError
-from fastcnn.layers.base import Layer, Node
+from fastcnn.layers.base import Common, Layer, Node
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class _Normalization(Layer):
@@ -23,6 +26,8 @@ class _Normalization(Layer):
         "beta_initializer",
         "gamma_initializer",
     )
+
+    _prefixes: ClassVar[dict[str, str]] = {"gamma": "gamma", "beta": "beta"}
 
     epsilon: float
     center: bool
@@ -105,11 +110,9 @@ class BatchNormalization(_Normalization):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.axis = self._last_axis(axis)
         self.momentum = real(momentum, self._where("momentum"), least=0)
         self._set(epsilon, center, scale, beta_initializer, gamma_initializer)
@@ -169,11 +172,9 @@ class GroupNormalization(_Normalization):
         scale: bool = True,
         beta_initializer: Any = "zeros",
         gamma_initializer: Any = "ones",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.groups = integer(groups, self._where("groups"))
         self.axis = self._last_axis(axis)
         self._set(epsilon, center, scale, beta_initializer, gamma_initializer)
@@ -210,11 +211,9 @@ class InstanceNormalization(_Normalization):
         scale: bool = True,
         beta_initializer: Any = "zeros",
         gamma_initializer: Any = "ones",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.axis = self._last_axis(axis)
         self._set(epsilon, center, scale, beta_initializer, gamma_initializer)
 
@@ -256,11 +255,9 @@ class LayerNormalization(_Normalization):
         scale: bool = True,
         beta_initializer: Any = "zeros",
         gamma_initializer: Any = "ones",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.axis = _axes(axis, self._where("axis"))
         self._set(epsilon, center, scale, beta_initializer, gamma_initializer)
 
@@ -295,11 +292,9 @@ class RMSNormalization(_Normalization):
         self,
         axis: int | Sequence[int] = -1,
         epsilon: float = 1e-6,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.axis = _axes(axis, self._where("axis"))
         self._set(epsilon, False, True, "zeros", "ones")
 
@@ -329,11 +324,9 @@ class UnitNormalization(Layer):
     def __init__(
         self,
         axis: int | Sequence[int] = -1,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.axis = _axes(axis, self._where("axis"))
 
     def nodes(self) -> list[Node]:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from fastcnn._arguments import Pair, flag, padding_nd, real, sizes
-from fastcnn.layers.base import Layer, Node
+from fastcnn.layers.base import Common, Layer, Node
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Sizes: TypeAlias = int | tuple[int, ...]
 Padding: TypeAlias = str | int | tuple[int, ...] | tuple[Pair, ...]
@@ -27,10 +29,9 @@ class _Pooling(Layer):
         padding: Padding = "valid",
         *,
         ceil_mode: bool = False,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self.pool_size = self._sizes(pool_size, "pool_size")
         self.strides = self.pool_size if strides is None else self._sizes(strides, "strides")
         self.padding = padding_nd(padding, self._where("padding"), self._axes)

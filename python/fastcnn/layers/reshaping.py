@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fastcnn._arguments import integer, listed
 from fastcnn.errors import ArgumentError
-from fastcnn.layers.base import Layer, Node
+from fastcnn.layers.base import Common, Layer, Node
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Identity(Layer):
@@ -50,11 +54,9 @@ class Reshape(Layer):
     def __init__(
         self,
         target_shape: Sequence[int],
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         where = self._where("target_shape")
         self.target_shape = tuple(integer(size, where) for size in listed(target_shape, where, "integers"))
         if any(size < 1 and size != -1 for size in self.target_shape) or self.target_shape.count(-1) > 1:
@@ -89,10 +91,8 @@ class Permute(Layer):
 
     _fields = ("dims",)
 
-    def __init__(
-        self, dims: Sequence[int], *, name: str | None = None, input_shape: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+    def __init__(self, dims: Sequence[int], **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         where = self._where("dims")
         self.dims = tuple(integer(axis, where) for axis in listed(dims, where, "integers"))
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
@@ -125,8 +125,8 @@ class RepeatVector(Layer):
 
     _fields = ("n",)
 
-    def __init__(self, n: int, *, name: str | None = None, input_shape: Sequence[int] | None = None) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+    def __init__(self, n: int, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self.n = integer(n, self._where("n"), least=1)
 
     def nodes(self) -> list[Node]:

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn import initializers
 from fastcnn._arguments import PaddingNd, Sizes, integer
-from fastcnn.layers.base import ACTIVATIONS, Node
+from fastcnn.layers.base import ACTIVATIONS, Common, Node
 from fastcnn.layers.depthwise import DepthwiseConvolution
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class SeparableConvolution(DepthwiseConvolution):
@@ -19,6 +21,12 @@ class SeparableConvolution(DepthwiseConvolution):
         "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "depth_multiplier",
         "activation", "use_bias", "depthwise_initializer", "pointwise_initializer", "bias_initializer",
     )  # fmt: skip
+
+    _prefixes: ClassVar[dict[str, str]] = {
+        "depthwise_kernel": "depthwise",
+        "pointwise_kernel": "pointwise",
+        "bias": "bias",
+    }
 
     def _set_pointwise(self, filters: Any, pointwise_initializer: Any) -> None:
         self.filters = integer(filters, self._where("filters"), least=1)
@@ -111,11 +119,9 @@ class SeparableConv1D(SeparableConvolution):
         depthwise_initializer: Any = "glorot_uniform",
         pointwise_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set_pointwise(filters, pointwise_initializer)
         self._set_depthwise(depth_multiplier, depthwise_initializer, data_format)
         self._set_window(kernel_size, strides, padding, dilation_rate)
@@ -176,11 +182,9 @@ class SeparableConv2D(SeparableConvolution):
         depthwise_initializer: Any = "glorot_uniform",
         pointwise_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set_pointwise(filters, pointwise_initializer)
         self._set_depthwise(depth_multiplier, depthwise_initializer, data_format)
         self._set_window(kernel_size, strides, padding, dilation_rate)

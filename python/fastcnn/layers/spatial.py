@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn._arguments import choose, integer
 from fastcnn.errors import ArgumentError
-from fastcnn.layers.base import Layer, Node
+from fastcnn.layers.base import Common, Layer, Node
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Sides = tuple[tuple[int, int], ...]
 
@@ -89,11 +91,9 @@ class ZeroPadding1D(_ZeroPadding):
         self,
         padding: int | tuple[int, int] = 1,
         data_format: str | None = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set(padding, data_format)
 
 
@@ -125,11 +125,9 @@ class ZeroPadding2D(_ZeroPadding):
         self,
         padding: int | tuple[int, int] | Sides = (1, 1),
         data_format: str | None = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set(padding, data_format)
 
 
@@ -149,11 +147,9 @@ class ZeroPadding3D(_ZeroPadding):
         self,
         padding: int | tuple[int, int, int] | Sides = ((1, 1), (1, 1), (1, 1)),
         data_format: str | None = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set(padding, data_format)
 
 
@@ -196,11 +192,9 @@ class Cropping1D(_Cropping):
     def __init__(
         self,
         cropping: int | tuple[int, int] = (1, 1),
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set(cropping, None)
 
 
@@ -232,11 +226,9 @@ class Cropping2D(_Cropping):
         self,
         cropping: int | tuple[int, int] | Sides = ((0, 0), (0, 0)),
         data_format: str | None = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set(cropping, data_format)
 
 
@@ -256,11 +248,9 @@ class Cropping3D(_Cropping):
         self,
         cropping: int | tuple[int, int, int] | Sides = ((1, 1), (1, 1), (1, 1)),
         data_format: str | None = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set(cropping, data_format)
 
 
@@ -305,10 +295,8 @@ class UpSampling1D(_UpSampling):
     _axes = 1
     _fields = ("size",)
 
-    def __init__(
-        self, size: int = 2, *, name: str | None = None, input_shape: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+    def __init__(self, size: int = 2, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
         self._set(size, None)
 
 
@@ -344,11 +332,9 @@ class UpSampling2D(_UpSampling):
         size: int | tuple[int, int] = (2, 2),
         data_format: str | None = None,
         interpolation: str = "nearest",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set(size, data_format)
         names = {each: each for each in ("nearest", "bilinear")}
         self.interpolation = choose(interpolation, names, self._where("interpolation"))
@@ -370,9 +356,7 @@ class UpSampling3D(_UpSampling):
         self,
         size: int | tuple[int, int, int] = (2, 2, 2),
         data_format: str | None = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**common)
         self._set(size, data_format)
