@@ -221,8 +221,6 @@ def test_what_cannot_be_stacked() -> None:
         model.add("dense")
     with pytest.raises(DTypeError, match="wanted a list of layers"):
         Sequential(3)
-    with pytest.raises(ArgumentError, match="already stands in the model 'sequential'"):
-        Sequential([model.layers[-1]])
     with pytest.raises(ArgumentError, match="an Input must stand first"):
         model.add(Input((3,)))
     with pytest.raises(ArgumentError, match="there is no layer"):

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from fastcnn import _native, _random
 from fastcnn._arguments import Array, listed
 from fastcnn._summary import Row
-from fastcnn.errors import ArgumentError
+from fastcnn._walk import Call, Span, Walk
+from fastcnn.errors import ArgumentError, ShapeError
 from fastcnn.layers import InputLayer, Layer
+
+if TYPE_CHECKING:
+    from fastcnn.models.base import BaseModel
 
 Shape: TypeAlias = tuple[int, ...]
 Carried: TypeAlias = Mapping[Layer, Sequence[Array]]
@@ -26,40 +30,6 @@ class Parameter(NamedTuple):
     role: str  # "kernel", "bias"
     shape: Shape
     trainable: bool  # False: moving statistics
-
-
-class Call(NamedTuple):
-    """One use of a layer."""
-
-    layer: Layer
-    inputs: tuple[int, ...]  # positions of the calls whose outputs it reads
-
-
-class Description(NamedTuple):
-    """Calls as native nodes."""
-
-    nodes: list[dict[str, Any]]
-    spans: list[range]  # of each call; of no nodes for a linear activation
-    ends: list[int]  # the node that holds the output of each call
-
-
-def describe(calls: Sequence[Call]) -> Description:
-    """The native nodes of the calls, each of which reads only those before it."""
-    nodes: list[dict[str, Any]] = []
-    spans: list[range] = []
-    ends: list[int] = []
-    times: dict[Layer, int] = {}
-    for layer, inputs in calls:
-        begin = len(nodes)
-        number = times[layer] = times.get(layer, -1) + 1
-        reads = [ends[each] for each in inputs]
-        for node in layer.nodes():
-            common = {"name": layer.name, "layer": type(layer).__name__, "call": number, "inputs": reads}
-            nodes.append({**common, **node})
-            reads = [len(nodes) - 1]
-        spans.append(range(begin, len(nodes)))
-        ends.append(len(nodes) - 1 if len(nodes) > begin else reads[0])
-    return Description(nodes, spans, ends)
 
 
 class Network:
@@ -79,20 +49,34 @@ class Network:
     """
 
     def __init__(self, calls: Sequence[Call], outputs: Sequence[int]) -> None:
-        nodes, self._spans, ends = describe(calls)
-        self._calls = calls
-        self._nodes = nodes
-        self.native = _native.Model(nodes, [ends[each] for each in outputs])
-        owners = {node: call.layer for call, span in zip(calls, self._spans, strict=True) for node in span}
+        walk = Walk(calls)
+        walk.keep(outputs)
+        self._nodes, self._spans = walk.nodes, walk.spans
+        self.native = _native.Model(walk.nodes, [walk.ends[each] for each in outputs])
         self.parameters = [
-            Parameter(owners[each["node"]], each["role"], tuple(each["shape"]), each["trainable"])
+            Parameter(walk.owners[each["node"]], each["role"], tuple(each["shape"]), each["trainable"])
             for each in self.native.parameters
         ]
+        shapes = [tuple(each) for each in self.native.output_shapes]
+        self.input_shapes = [shapes[index] for index, node in enumerate(walk.nodes) if node["op"] == "input"]
+        self.output_shapes = [shapes[walk.ends[each]] for each in outputs]
+        self.tensor_shapes = [shapes[min(end, len(shapes) - 1)] for end in walk.ends]
+        self._layers = list(dict.fromkeys(each.layer for each in self.parameters))
+        self._seen: dict[Layer, int] = {}  # which version of its weights stands here
+        self.shares = False  # a layer stands in other networks, too
+        self._tell_models(self._spans)
+
+    def _tell_models(self, spans: Iterable[Span]) -> None:
+        """Models within this one learn what shapes they have."""
         shapes = self.native.output_shapes
-        self.input_shapes = [
-            tuple(shapes[index]) for index, node in enumerate(nodes) if node["op"] == "input"
-        ]
-        self.output_shapes = [tuple(shapes[ends[each]]) for each in outputs]
+        for span in spans:
+            if not span.inner:
+                continue
+            first = next((each for each in span.inner if each.nodes), None)
+            reads = self._nodes[first.nodes.start]["inputs"] if first is not None else []
+            if len(reads) == 1:
+                cast("BaseModel", span.layer).adopt_shape(tuple(shapes[reads[0]]))
+            self._tell_models(span.inner)
 
     def rules(self) -> list[tuple[int, dict[str, Any]]]:
         """What holds for single parameters in training, by their number."""
@@ -101,35 +85,78 @@ class Network:
         ]
         return [(index, rule) for index, rule in found if rule]
 
-    def changed(self) -> None:
-        """The weights are not what they were."""
-
     def frozen(self) -> list[int]:
         """Indices of the parameters whose layer does not train."""
         return [index for index, each in enumerate(self.parameters) if not each.layer.trainable]
 
     def initialize(self, seed: int, carried: Carried) -> None:
-        """Draw the weights anew, but keep those of ``carried`` where they fit."""
+        """Draw the weights anew, but keep those of ``carried``, and those of layers in other networks."""
         kept = {layer: iter(weights) for layer, weights in carried.items()}
+        known = {layer: iter(self._elsewhere(layer)) for layer in self._layers if layer not in kept}
         values = []
         for index, (layer, role, shape, _) in enumerate(self.parameters):
-            value = next(kept.get(layer, iter(())), None)
+            value = next(kept.get(layer, known.get(layer, iter(()))), None)
             if value is None or value.shape != shape:
                 value = layer.weight_initializers[role](shape, rng=_random.weights(seed, index))
             values.append(value)
         self.native.set_parameters(values)
         self.native.seed = seed
+        for layer in self._layers:
+            self._seen[layer] = layer.join(self)
 
-    def of(self, layer: Layer) -> list[int]:
-        """Indices of a layer's parameters."""
-        return [index for index, parameter in enumerate(self.parameters) if parameter.layer is layer]
+    def _elsewhere(self, layer: Layer) -> list[Array]:
+        """A layer's weights in another network."""
+        network = layer.network
+        if network is None:
+            return []
+        shapes = [each.shape for each in self.parameters if each.layer is layer]
+        weights = network.get_weights(layer)
+        if [each.shape for each in weights] != shapes:
+            raise ShapeError(
+                f"{type(layer).__name__} {layer.name!r}: it has weights of shapes "
+                f"{[each.shape for each in weights]} in another model, and would have {shapes} here"
+            )
+        return weights
 
-    def get_weights(self, layer: Layer | None = None) -> list[Array]:
+    # Weights that several networks share: each has its own copy; the one changed last has the right ones.
+
+    def pull(self) -> None:
+        """Take over what other networks have changed."""
+        if not self.shares:
+            return
+        stale = {layer for layer in self._layers if layer.version != self._seen[layer]}
+        sources = {layer: layer.network for layer in stale}
+        fresh = {
+            layer: iter(network.get_weights(layer))
+            for layer, network in sources.items()
+            if network is not None and network is not self
+        }
+        if fresh:
+            own = self.native.get_parameters()
+            for index, each in enumerate(self.parameters):
+                if each.layer in fresh:
+                    own[index] = next(fresh[each.layer])
+            self.native.set_parameters(own)
+        for layer in stale:
+            self._seen[layer] = layer.version
+
+    def changed(self) -> None:
+        """Tell other networks that the weights here are the right ones."""
+        if self.shares:
+            for layer in self._layers:
+                self._seen[layer] = layer.changed_in(self)
+
+    def of(self, layer: Layer | BaseModel) -> list[int]:
+        """Indices of the parameters of a layer, or of all layers of a model."""
+        inside = set(layers_within(layer))
+        return [index for index, parameter in enumerate(self.parameters) if parameter.layer in inside]
+
+    def get_weights(self, layer: Layer | BaseModel | None = None) -> list[Array]:
         """Copies of the weights, of one layer or of all."""
         weights = self.native.get_parameters()
         return weights if layer is None else [weights[index] for index in self.of(layer)]
 
-    def set_weights(self, weights: Iterable[Any], layer: Layer) -> None:
+    def set_weights(self, weights: Iterable[Any], layer: Layer | BaseModel) -> None:
         """Replace the weights of one layer."""
         where = f"{type(layer).__name__} {layer.name!r}: set_weights"
         given = listed(weights, where, "arrays")
@@ -140,30 +167,61 @@ class Network:
         for index, value in zip(indices, given, strict=True):
             everything[index] = np.asarray(value)
         self.native.set_parameters(everything)
+        self.changed()
 
-    def rows(self) -> list[Row]:
+    def rows(self, nested: bool = False) -> list[Row]:
         """One row of the summary for each layer that is no input; a layer's calls count together."""
-        shapes, flops = self.native.output_shapes, self.native.flops
-        rows: dict[Layer, Row] = {}
-        for (layer, _), span in zip(self._calls, self._spans, strict=True):
-            moves = any(self._nodes[node]["op"] not in _RENAMING for node in span)
-            read = sum(math.prod(shapes[each]) for each in self._nodes[span.start]["inputs"]) if span else 0
-            moved = 4 * (read + math.prod(shapes[span.stop - 1])) if moves else 0
-            before = rows.get(layer)
-            rows[layer] = Row(
-                name=layer.name,
-                kind=type(layer).__name__,
-                output_shape=tuple(shapes[span.stop - 1]) if before is None else before.output_shape,
-                parameters=sum(math.prod(self.parameters[index].shape) for index in self.of(layer)),
-                flops=sum(flops[node] for node in span) + ((before.flops or 0.0) if before else 0.0),
-                bytes=moved + ((before.bytes or 0) if before else 0),
-                fixed=sum(
-                    math.prod(self.parameters[index].shape)
-                    for index in self.of(layer)
-                    if not (layer.trainable and self.parameters[index].trainable)
-                ),
-            )
-        return [row for layer, row in rows.items() if not isinstance(layer, InputLayer)]
+        rows: dict[Any, Row] = {}
+        self._add_rows(rows, self._spans, 0, nested)
+        return list(rows.values())
+
+    def _add_rows(self, rows: dict[Any, Row], spans: Iterable[Span], depth: int, nested: bool) -> None:
+        for span in spans:
+            if isinstance(span.layer, InputLayer):
+                continue
+            rows[span.layer, depth] = self._row(span, depth, rows.get((span.layer, depth)))
+            if nested and span.inner:
+                self._add_rows(rows, span.inner, depth + 1, nested)
+
+    def _row(self, span: Span, depth: int, before: Row | None) -> Row:
+        layer, shapes, flops = span.layer, self.native.output_shapes, self.native.flops
+        indices = self.of(layer)
+        return Row(
+            name=layer.name,
+            kind=type(layer).__name__,
+            output_shape=tuple(shapes[min(span.ends[0], len(shapes) - 1)])
+            if before is None
+            else before.output_shape,
+            parameters=sum(math.prod(self.parameters[index].shape) for index in indices),
+            flops=sum(flops[node] for node in span.nodes) + ((before.flops or 0.0) if before else 0.0),
+            bytes=self._moved(span) + ((before.bytes or 0) if before else 0),
+            fixed=sum(
+                math.prod(self.parameters[index].shape)
+                for index in indices
+                if not (self.parameters[index].layer.trainable and self.parameters[index].trainable)
+            ),
+            depth=depth,
+            trainable=layer.trainable,
+        )
+
+    def _moved(self, span: Span) -> int:
+        """Bytes of activations that a sample's call reads and writes."""
+        if span.inner:
+            return sum(map(self._moved, span.inner))
+        if not any(self._nodes[node]["op"] not in _RENAMING for node in span.nodes):
+            return 0
+        shapes = self.native.output_shapes
+        read = sum(math.prod(shapes[each]) for each in self._nodes[span.nodes.start]["inputs"])
+        return 4 * (int(read) + math.prod(shapes[span.nodes.stop - 1]))
+
+
+def layers_within(layer: Layer | BaseModel) -> Iterator[Layer]:
+    """The layer, or those of a model and of models in it."""
+    if isinstance(layer, Layer):
+        yield layer
+    else:
+        for each in layer.layers:
+            yield from layers_within(each)
 
 
 _RENAMING = frozenset(row["name"] for row in _native.operators() if row["forward"] == "none")

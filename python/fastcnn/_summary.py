@@ -17,15 +17,24 @@ class Row(NamedTuple):
     flops: float | None  # forward, one sample, multiply and add counted as two
     bytes: int | None  # activations read and written, one sample, float32
     fixed: int | None = None  # parameters that are not trained
+    depth: int = 0  # of models in models
+    trainable: bool = True
 
 
+_LEAST = 5  # characters of a column that is cut
 HEADINGS = ("Layer (type)", "Output Shape", "Param #", "FLOPs", "Bytes")
 
 
-def render(model_name: str, rows: Sequence[Row]) -> str:
+def render(
+    model_name: str, rows: Sequence[Row], line_length: int | None = None, show_trainable: bool = False
+) -> str:
     """The whole text."""
-    cells = [HEADINGS, *map(_cells, rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADINGS))]
+    headings = (*HEADINGS, "Trains") if show_trainable else HEADINGS
+    cells = [headings, *(_cells(row, show_trainable) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(headings))]
+    if line_length is not None:
+        _fit(widths, line_length)
+        cells = [tuple(_cut(cell, width) for cell, width in zip(line, widths, strict=True)) for line in cells]
     table = [
         _rule("┏━┳┓", widths),
         _line("┃", cells[0], widths),
@@ -36,12 +45,25 @@ def render(model_name: str, rows: Sequence[Row]) -> str:
     return "\n".join([f'Model: "{model_name}"', *filter(None, table), *_totals(rows)])
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    label = f"{row.name} ({row.kind})"
+def _fit(widths: list[int], line_length: int) -> None:
+    """Make the first two columns wider or narrower until a line has this length, as far as they can."""
+    spare = line_length - sum(widths) - 3 * len(widths) - 1
+    first = spare - spare // 3 if spare > 0 else max(len(HEADINGS[0]) - widths[0], spare)
+    widths[0] += first
+    widths[1] += max(_LEAST - widths[1], spare - first)
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else cell[: width - 1] + "…"
+
+
+def _cells(row: Row, show_trainable: bool) -> tuple[str, ...]:
+    label = f"{'  ' * row.depth}{'└ ' if row.depth else ''}{row.name} ({row.kind})"
+    trains = ("Y" if row.trainable else "N",) if show_trainable else ()
     if row.output_shape is None:
-        return label, "?", "0 (unbuilt)", "?", "?"
+        return (label, "?", "0 (unbuilt)", "?", "?", *trains)
     shape = f"({', '.join(['None', *map(str, row.output_shape)])})"
-    return label, shape, f"{row.parameters:,}", f"{row.flops:,.0f}", f"{row.bytes:,}"
+    return (label, shape, f"{row.parameters:,}", f"{row.flops:,.0f}", f"{row.bytes:,}", *trains)
 
 
 def _rule(characters: str, widths: Sequence[int]) -> str:
@@ -57,7 +79,8 @@ def _line(edge: str, cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"{edge} {f' {edge} '.join(aligned)} {edge}"
 
 
-def _totals(rows: Sequence[Row]) -> list[str]:
+def _totals(all_rows: Sequence[Row]) -> list[str]:
+    rows = [row for row in all_rows if not row.depth]  # what is inside of a model counts there
     parameters = sum(row.parameters or 0 for row in rows)
     fixed = sum(row.fixed or 0 for row in rows)
     counts = {"Total": parameters, "Trainable": parameters - fixed, "Non-trainable": fixed}

@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Outputs of layers before there are any numbers: what a graph is written with.
 
-A tensor knows the layer that makes it and the tensors which that layer reads, so a graph is whatever can be
-reached from its outputs.
+A tensor knows the layer, or the model, that makes it and the tensors which that one reads, so a graph is
+whatever can be reached from its outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fastcnn import _native
+from fastcnn._walk import Call, Walk, outputs_of
 from fastcnn.errors import DTypeError
 
 if TYPE_CHECKING:
-    from fastcnn._network import Call
     from fastcnn.layers import Layer
+    from fastcnn.models.base import BaseModel
 
 
 class SymbolicTensor:
-    """The output of one call of a layer.
+    """An output of one call of a layer or a model.
 
     Attributes
     ----------
@@ -29,16 +30,31 @@ class SymbolicTensor:
         The tensors that the layer reads.
     shape
         ``(None, ...)``, where None is the batch.
+    index
+        Which of the call's outputs.
+    call
+        The same object for all outputs of a call.
     """
 
-    def __init__(self, layer: Layer, inputs: tuple[SymbolicTensor, ...]) -> None:
-        from fastcnn._network import describe
-
+    def __init__(
+        self,
+        layer: Layer | BaseModel,
+        inputs: tuple[SymbolicTensor, ...],
+        index: int = 0,
+        call: object = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
         self.layer = layer
         self.inputs = inputs
-        description = describe(calls_of(ordered([self])))
-        shapes = _native.infer_shapes(description.nodes)
-        self.shape: tuple[int | None, ...] = (None, *shapes[description.ends[-1]])
+        self.index = index
+        self.call = object() if call is None else call
+        if shape is None:
+            calls, position = numbered(ordered([self]))
+            walk = Walk(calls)
+            walk.keep([position[self]])
+            shape = _native.infer_shapes(walk.nodes)[walk.ends[position[self]]]
+        self.shape: tuple[int | None, ...] = (None, *shape)
+        layer.made(self)
 
     @property
     def name(self) -> str:
@@ -49,6 +65,11 @@ class SymbolicTensor:
     def dtype(self) -> str:
         """Always "float32"."""
         return "float32"
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has, the batch included."""
+        return len(self.shape)
 
     def __repr__(self) -> str:
         return f"<SymbolicTensor shape={self.shape}, name={self.name}>"
@@ -75,12 +96,19 @@ def ordered(outputs: Sequence[SymbolicTensor], inputs: Sequence[SymbolicTensor] 
     return [*inputs, *others, *(tensor for tensor in found if tensor.inputs)]
 
 
-def calls_of(tensors: Sequence[SymbolicTensor]) -> list[Call]:
-    """The calls that make the tensors, each of which is made from some before it."""
-    from fastcnn._network import Call
-
-    position = {tensor: index for index, tensor in enumerate(tensors)}
-    return [Call(tensor.layer, tuple(position[each] for each in tensor.inputs)) for tensor in tensors]
+def numbered(tensors: Iterable[SymbolicTensor]) -> tuple[list[Call], dict[SymbolicTensor, int]]:
+    """The calls that make the tensors, each made from some before it, and the tensors' numbers."""
+    calls: list[Call] = []
+    firsts: dict[object, int] = {}
+    position: dict[SymbolicTensor, int] = {}
+    count = 0
+    for tensor in tensors:
+        if tensor.call not in firsts:
+            firsts[tensor.call] = count
+            calls.append(Call(tensor.layer, tuple(position[each] for each in tensor.inputs)))
+            count += outputs_of(tensor.layer)
+        position[tensor] = firsts[tensor.call] + tensor.index
+    return calls, position
 
 
 def reachable(outputs: Sequence[SymbolicTensor]) -> list[SymbolicTensor]:

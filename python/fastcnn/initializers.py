@@ -240,7 +240,8 @@ class Orthogonal(Initializer):
         rows, columns = math.prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
         q = q * np.sign(r.diagonal())  # else the draw would not be uniform
-        return (self.gain * (q.T if rows < columns else q)).reshape(shape)
+        drawn: np.ndarray[Any, Any] = self.gain * (q.T if rows < columns else q)
+        return drawn.reshape(shape)
 
 
 class Identity(Initializer):

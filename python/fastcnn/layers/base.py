@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import abc
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
 from fastcnn import _names, constraints, initializers, regularizers
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from fastcnn._arguments import Array
+    from fastcnn._network import Network
     from fastcnn.models.base import BaseModel
 
 L = TypeVar("L", bound="Layer")
@@ -100,7 +101,11 @@ class Layer(Configurable, abc.ABC):
         self.name = _names.name_for(self, given.pop("name", None))
         declared = given.pop("input_shape", None)
         self.declared_shape = None if declared is None else shape(declared, self._where("input_shape"))
-        self._model: weakref.ref[BaseModel] | None = None
+        self._models: list[weakref.ref[BaseModel]] = []
+        self._tensors: list[weakref.ref[SymbolicTensor]] = []  # that calls made
+        self._networks: weakref.WeakSet[Network] = weakref.WeakSet()  # that have a copy of the weights
+        self._latest: Network | None = None  # that changed them last, if there were several
+        self.version = 0  # of the weights, counted where there are several copies
         self._trainable = flag(given.pop("trainable", True), self._where("trainable"))
         if given.pop("dtype", None) not in (None, "float32"):
             where = self._where("dtype")
@@ -205,30 +210,104 @@ class Layer(Configurable, abc.ABC):
         layer.trainable = trainable
         return layer
 
+    def made(self, tensor: SymbolicTensor) -> None:
+        """A call made this tensor."""
+        self._tensors = [each for each in self._tensors if each() is not None]
+        self._tensors.append(weakref.ref(tensor))
+
+    @property
+    def output(self) -> SymbolicTensor:
+        """What the layer's first call gave: the end of a model of what leads there, or more layers' input.
+
+        Raises
+        ------
+        ArgumentError
+            The layer has not been called, and stands in no model whose input's shape is known.
+
+        Examples
+        --------
+        >>> from fastcnn import Model, Sequential, layers
+        >>> model = Sequential([layers.Conv2D(4, 3, input_shape=(8, 8, 1)), layers.Flatten()])
+        >>> features = Model(model.inputs, model.layers[0].output)
+        >>> features.output_shape
+        (None, 6, 6, 4)
+        """
+        tensor = self._first_tensor()
+        if tensor is None:
+            for model in self._living():
+                model.trace()
+            tensor = self._first_tensor()
+        if tensor is None:
+            raise ArgumentError(
+                f"{self._where()}: output: the layer has not been called and stands in no model"
+            )
+        return tensor
+
+    @property
+    def input(self) -> SymbolicTensor | list[SymbolicTensor]:
+        """What the layer's first call read; a list if it was several."""
+        inputs = list(self.output.inputs)
+        return inputs[0] if len(inputs) == 1 else inputs
+
+    def _first_tensor(self) -> SymbolicTensor | None:
+        return next((each for each in (ref() for ref in self._tensors) if each is not None), None)
+
+    # Weights are the models'; a layer in several of them knows which changed them last.
+
+    @property
+    def network(self) -> Network | None:
+        """The network that holds the layer's weights; None as long as there is none."""
+        return self._latest if self._latest is not None else next(iter(self._networks), None)
+
+    def join(self, network: Network) -> int:
+        """A network has taken over the layer's weights; their version."""
+        others = list(self._networks)
+        self._networks.add(network)
+        for each in others:
+            each.shares = network.shares = True
+        return self.version
+
+    def changed_in(self, network: Network) -> int:
+        """A network has changed the weights; their new version."""
+        self.version += 1
+        self._latest = network
+        return self.version
+
     @property
     def model(self) -> BaseModel:
-        """The model that the layer stands in.
+        """The model that the layer stands in; of several the first.
 
         Raises
         ------
         ArgumentError
             There is none.
         """
-        model = self._owner()
+        model = next(self._living(), None)
         if model is None:
             raise ArgumentError(f"{self._where()}: the layer stands in no model and has no weights yet")
         return model
 
-    def attach(self, model: BaseModel | None) -> None:
-        """Enter a model, or leave it (None); the model calls this."""
-        owner = self._owner()
-        if model is not None and owner is not None and owner is not model:
-            raise ArgumentError(f"{self._where()}: the layer already stands in the model {owner.name!r}")
-        self._model = None if model is None else weakref.ref(model)
+    def attach(self, model: BaseModel) -> None:
+        """Enter a model, which calls this; the layer may stand in several, which share its weights."""
+        self.detach(model)
+        self._models.append(weakref.ref(model))
+
+    def detach(self, model: BaseModel) -> None:
+        """Leave a model, which calls this."""
+        self._models = [each for each in self._models if each() not in (None, model)]
 
     def get_weights(self) -> list[Array]:
         """Copies of the layer's weights: kernel, then bias."""
-        return self.model.get_layer_weights(self)
+        network = self.network
+        if network is None:
+            return self.model.get_layer_weights(self)
+        network.pull()
+        return network.get_weights(self)
+
+    @property
+    def weights(self) -> list[Array]:
+        """What `get_weights` returns."""
+        return self.get_weights()
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace the layer's weights, in the order and shapes of `get_weights`.
@@ -238,14 +317,32 @@ class Layer(Configurable, abc.ABC):
         ArgumentError, ShapeError, DTypeError
             The weights do not fit; nothing has changed.
         """
-        self.model.set_layer_weights(self, weights)
+        network = self.network
+        if network is None:
+            return self.model.set_layer_weights(self, weights)
+        network.pull()
+        return network.set_weights(weights, self)
 
     def count_params(self) -> int:
         """How many numbers the layer learns."""
-        return self.model.count_params(self)
+        return sum(each.size for each in self.get_weights())
 
-    def _owner(self) -> BaseModel | None:
-        return None if self._model is None else self._model()
+    def _living(self) -> Iterator[BaseModel]:
+        return (model for model in (each() for each in self._models) if model is not None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: without the models that the layer stands in, and so without weights."""
+        outside: dict[str, Any] = {
+            "_models": [],
+            "_tensors": [],
+            "_networks": (),
+            "_latest": None,
+            "version": 0,
+        }
+        return {**self.__dict__, **outside}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _networks=weakref.WeakSet())
 
     def _where(self, argument: str | None = None) -> str:
         where = f"{type(self).__name__} {self.name!r}"

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastcnn.models.base import BaseModel
+from fastcnn.models.cloning import clone_model
 from fastcnn.models.functional import Model
 from fastcnn.models.sequential import Sequential
 
 if TYPE_CHECKING:
-    from fastcnn.io import load_model
+    from fastcnn.io import load_model, save_model
 
-__all__ = ["Model", "Sequential", "load_model"]
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "save_model"]
 
 
 def from_config(config: Mapping[str, Any]) -> BaseModel:
@@ -23,8 +24,8 @@ def from_config(config: Mapping[str, Any]) -> BaseModel:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load_model":  # late, since files are a slow import
-        from fastcnn.io import load_model
+    if name in ("load_model", "save_model"):  # late, since files are a slow import
+        from fastcnn import io
 
-        return load_model
+        return getattr(io, name)
     raise AttributeError(f"module 'fastcnn.models' has no attribute {name!r}")

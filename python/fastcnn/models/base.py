@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcnn import _names, _random
-from fastcnn._arguments import Array, choose, integer, listed
+from fastcnn._arguments import Array, choose, flag, integer, listed
+from fastcnn._config import deserialize
 from fastcnn._network import Carried, Network, Shape
 from fastcnn._summary import Row, render
+from fastcnn._symbolic import SymbolicTensor, symbolic_inputs
 from fastcnn._trainer import Trainer
-from fastcnn.errors import ArgumentError
-from fastcnn.layers import Layer
+from fastcnn._walk import Call
+from fastcnn.errors import ArgumentError, ShapeError
+from fastcnn.layers import CLASSES, Layer
 
 if TYPE_CHECKING:
     from fastcnn.io.safetensors import Path
@@ -45,8 +48,112 @@ class BaseModel(Trainer, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def layers(self) -> list[Layer]:
-        """The layers in order."""
+    def layers(self) -> list[Layer | BaseModel]:
+        """The layers in order, and models that stand among them."""
+
+    @abc.abstractmethod
+    def inner_calls(self) -> tuple[list[Call], list[int]]:
+        """The calls of layers that a call of this model stands for, and which tensors are its outputs.
+
+        Tensors are numbered after those that the model reads.
+        """
+
+    @abc.abstractmethod
+    def trace(self) -> None:
+        """Make the symbolic tensors of all layers, if there are none."""
+
+    @property
+    @abc.abstractmethod
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic inputs."""
+
+    @property
+    @abc.abstractmethod
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic outputs."""
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input; of several a list."""
+        return _one_or_list(self.inputs)
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output; of several a list.
+
+        >>> from fastcnn import Model, Sequential, layers
+        >>> base = Sequential([layers.Dense(4, activation="relu", input_shape=(3,))])
+        >>> Model(base.input, layers.Dense(1)(base.output)).count_params()
+        21
+        """
+        return _one_or_list(self.outputs)
+
+    # As a part of another model
+
+    def __call__(self, inputs: Any, training: bool = False) -> Any:
+        """Join the model into a graph, as layers are; or predict, if arrays come.
+
+        The other model shares the weights: whichever of both is trained, both have changed.
+
+        Parameters
+        ----------
+        inputs
+            What `fastcnn.Input` or another layer gave, or samples; a list for several inputs.
+        training
+            False: with arrays nothing is trained, and dropout does nothing.
+
+        Raises
+        ------
+        ShapeError, ArgumentError, DTypeError
+            The inputs do not fit the model.
+
+        Examples
+        --------
+        >>> import fastcnn
+        >>> from fastcnn import layers
+        >>> inner = fastcnn.Sequential([layers.Dense(4, input_shape=(3,))])
+        >>> left, right = fastcnn.Input((3,)), fastcnn.Input((3,))
+        >>> y = layers.Concatenate()([inner(left), inner(right)])
+        >>> fastcnn.Model([left, right], y).count_params()
+        16
+        """
+        where = f"{self._where}: inputs"
+        given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        if not any(isinstance(each, SymbolicTensor) for each in given):
+            if training:
+                raise ArgumentError(f"{self._where}: training: True came with arrays, wanted False")
+            return self.predict_on_batch(inputs)
+        tensors = symbolic_inputs(inputs, where)
+        if len(tensors) != len(self.input_names):
+            raise ArgumentError(f"{where}: {len(tensors)} came, wanted {len(self.input_names)}")
+        for tensor, shape in zip(tensors, self._input_shapes(), strict=True):
+            if shape is not None and tensor.shape[1:] != shape:
+                raise ShapeError(f"{where}: {tensor.name!r} has {tensor.shape[1:]}, the model wants {shape}")
+        call = object()
+        count = len(self.inner_calls()[1])
+        return _one_or_list([SymbolicTensor(self, tensors, index, call) for index in range(count)])
+
+    def _input_shapes(self) -> list[Shape | None]:
+        return [self._shape]
+
+    @property
+    def declared_shape(self) -> Shape | None:
+        """Of one sample, if it is known."""
+        return self._shape
+
+    def adopt_shape(self, shape: Shape) -> None:
+        """A network that this model is part of knows its input's shape."""
+        if self._shape is None:
+            self._shape = shape
+
+    def attach(self, model: BaseModel) -> None:
+        """Enter another model: nothing to do, as the layers know their networks."""
+
+    def detach(self, model: BaseModel) -> None:
+        """Leave another model."""
+
+    def made(self, tensor: SymbolicTensor) -> None:
+        """A call made this tensor."""
 
     @abc.abstractmethod
     def _join(self, shape: Shape) -> Network:
@@ -56,7 +163,12 @@ class BaseModel(Trainer, abc.ABC):
     def get_config(self) -> dict[str, Any]:
         """The architecture as plain values."""
 
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+    @classmethod
+    @abc.abstractmethod
+    def from_config(cls, config: Mapping[str, Any]) -> BaseModel:
+        """Make the model that `get_config` described, with new weights."""
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """A layer by its name or by its index.
 
         Raises
@@ -110,6 +222,7 @@ class BaseModel(Trainer, abc.ABC):
             )
         network = self._network
         if network is not None:  # without the lock, which a forked child might find taken
+            network.pull()
             return network
         with self._lock:
             if self._network is None:
@@ -159,7 +272,14 @@ class BaseModel(Trainer, abc.ABC):
             The weights do not fit; nothing has changed.
         """
         arrays = [np.asarray(value) for value in listed(weights, f"{self._where}: set_weights", "arrays")]
-        self._bind().native.set_parameters(arrays)
+        network = self._bind()
+        network.native.set_parameters(arrays)
+        network.changed()
+
+    @property
+    def weights(self) -> list[Array]:
+        """What `get_weights` returns."""
+        return self.get_weights()
 
     def get_layer_weights(self, layer: Layer) -> list[Array]:
         """What ``layer.get_weights()`` returns."""
@@ -169,13 +289,9 @@ class BaseModel(Trainer, abc.ABC):
         """What ``layer.set_weights(weights)`` does."""
         self._bind().set_weights(weights, layer)
 
-    def count_params(self, layer: Layer | None = None) -> int:
-        """How many numbers the model, or one of its layers, learns."""
-        return sum(
-            math.prod(parameter.shape)
-            for parameter in self._bind().parameters
-            if layer is None or parameter.layer is layer
-        )
+    def count_params(self) -> int:
+        """How many numbers the model learns."""
+        return sum(math.prod(parameter.shape) for parameter in self._bind().parameters)
 
     def get_state(self) -> dict[str, Array]:
         """All that changes in training: weights, optimizer slots, step, seed, orders drawn. Copies.
@@ -200,6 +316,7 @@ class BaseModel(Trainer, abc.ABC):
         permutations = integer(state[_PERMUTATIONS], f"{self._where}: set_state: {_PERMUTATIONS}", least=0)
         native = self._bind().native
         native.set_state({key: value for key, value in state.items() if key != _PERMUTATIONS})
+        self._bind().changed()
         self._permutations, self._seed = permutations, native.seed
         if self._settings is not None:
             self.optimizer.follow(native.step, native.learning_rate)
@@ -257,9 +374,36 @@ class BaseModel(Trainer, abc.ABC):
 
         load_weights(self, filepath)
 
+    # Copies
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and ``copy.deepcopy``: architecture, weights, optimizer state, random-number position.
+
+        Layers that other models share are the copy's own. What is compiled is pickled as it is, functions of
+        your own among it.
+        """
+        state = self.get_state() if self.built else None
+        if state is None and self._carried:
+            raise ArgumentError(f"{self._where}: it cannot be copied before it is built anew")
+        return _restore, (
+            type(self),
+            self.get_config(),
+            self._settings,
+            state,
+            self._seed,
+            self._permutations,
+        )
+
     # Descriptions
 
-    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
+    def summary(
+        self,
+        line_length: int | None = None,
+        *,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+    ) -> None:
         """Print the table of layers: output shape, parameters, arithmetic and memory traffic of one sample.
 
         A multiplication and an addition count as two FLOPs; bytes are the activations that a layer reads and
@@ -267,8 +411,14 @@ class BaseModel(Trainer, abc.ABC):
 
         Parameters
         ----------
+        line_length
+            Characters of a line of the table; None means as many as it needs.
         print_fn
             Takes the text in place of ``print``.
+        expand_nested
+            Whether the layers of models among the layers have rows of their own.
+        show_trainable
+            Whether a column says which layers train.
 
         Examples
         --------
@@ -286,10 +436,14 @@ class BaseModel(Trainer, abc.ABC):
          Forward pass of one sample: 15,680 FLOPs, 3.10 KB of activations moved
         """
         if self._shape is None:
-            rows = [Row(layer.name, type(layer).__name__, *[None] * 4) for layer in self.layers]
+            rows = [
+                Row(layer.name, type(layer).__name__, None, None, None, None, trainable=layer.trainable)
+                for layer in self.layers
+            ]
         else:
-            rows = self._bind().rows()
-        (print_fn or print)(render(self.name, rows))
+            rows = self._bind().rows(flag(expand_nested, "summary: expand_nested"))
+        length = None if line_length is None else integer(line_length, "summary: line_length", least=1)
+        (print_fn or print)(render(self.name, rows, length, flag(show_trainable, "summary: show_trainable")))
 
     def describe(self, mode: str = "train", batch_size: int = 32) -> str:
         """The steps that a batch takes: kernel, shapes, FLOPs, bytes, place in memory, and time once run.
@@ -312,6 +466,32 @@ class BaseModel(Trainer, abc.ABC):
 
 
 _PERMUTATIONS = "permutations"
+
+
+def _restore(
+    kind: type[BaseModel],
+    config: Mapping[str, Any],
+    settings: Any,
+    state: Mapping[str, Array] | None,
+    seed: int,
+    permutations: int,
+) -> BaseModel:
+    """What `BaseModel.__reduce__` took apart."""
+    model = kind.from_config(config)
+    model._seed, model._permutations, model._settings = seed, permutations, settings
+    if state is not None:
+        if settings is not None:
+            settings.apply(model._bind())
+        model.set_state(state)
+    return model
+
+
+def from_description(description: object, where: str) -> Any:
+    """A layer, or a model that stood among layers."""
+    from fastcnn import models
+
+    kinds: dict[str, Any] = {**CLASSES, "Model": models.Model, "Sequential": models.Sequential}
+    return deserialize(description, kinds, where)
 
 
 def _one_or_list(values: list[Any]) -> Any:

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from fastcnn._arguments import integer, listed
-from fastcnn._config import deserialize, serialize
+from fastcnn._config import serialize
 from fastcnn._network import Network, Shape
-from fastcnn._symbolic import SymbolicTensor, calls_of, ordered, reachable, symbolic_inputs
+from fastcnn._symbolic import SymbolicTensor, numbered, ordered, reachable, symbolic_inputs
+from fastcnn._walk import Call, outputs_of
 from fastcnn.errors import ArgumentError
-from fastcnn.layers import CLASSES, InputLayer, Layer
-from fastcnn.models.base import BaseModel
+from fastcnn.layers import InputLayer, Layer
+from fastcnn.models.base import BaseModel, from_description
 
 T = TypeVar("T")
 Tensors = SymbolicTensor | Sequence[SymbolicTensor]
@@ -50,39 +51,39 @@ class Model(BaseModel):
 
     def __init__(self, inputs: Tensors, outputs: Tensors, name: str | None = None) -> None:
         super().__init__(name)
-        self.inputs = list(symbolic_inputs(inputs, f"{self._where}: inputs"))
-        self.outputs = list(symbolic_inputs(outputs, f"{self._where}: outputs"))
+        self._inputs = list(symbolic_inputs(inputs, f"{self._where}: inputs"))
+        self._outputs = list(symbolic_inputs(outputs, f"{self._where}: outputs"))
         self._check_ends()
-        self._tensors = ordered(self.outputs, self.inputs)
-        self._calls = calls_of(self._tensors)
+        self._tensors = ordered(self._outputs, self._inputs)
+        self._calls, self._position = numbered(self._tensors)
         self._layers = list(dict.fromkeys(call.layer for call in self._calls))
         self._check_names()
         for layer in self._layers:
             layer.attach(self)
-        self._shape = self.inputs[0].shape[1:]  # type: ignore[assignment]  # only the batch is None
+        self._shape = self._inputs[0].shape[1:]  # type: ignore[assignment]  # only the batch is None
         self._bind()  # so that a graph that does not fit is told of here
 
     def _check_ends(self) -> None:
-        if not self.outputs:
+        if not self._outputs:
             raise ArgumentError(f"{self._where}: outputs: none came, wanted at least one")
-        found = reachable(self.outputs)
-        for tensor in self.inputs:
+        found = reachable(self._outputs)
+        for tensor in self._inputs:
             where = f"{self._where}: inputs: {tensor.name!r}"
             if not isinstance(tensor.layer, InputLayer):
                 raise ArgumentError(f"{where} is no Input; begin with Input(shape)")
             if tensor not in found:
                 raise ArgumentError(f"{where}: no output depends on it")
         for tensor in found:
-            if not tensor.inputs and tensor not in self.inputs:
+            if not tensor.inputs and tensor not in self._inputs:
                 raise ArgumentError(
                     f"{self._where}: inputs: {tensor.name!r} is missing: the outputs depend on it"
                 )
-        for kind, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+        for kind, tensors in (("inputs", self._inputs), ("outputs", self._outputs)):
             if len(set(tensors)) != len(tensors):
                 raise ArgumentError(f"{self._where}: {kind}: a tensor came twice")
 
     def _check_names(self) -> None:
-        names: dict[str, Layer] = {}
+        names: dict[str, Layer | BaseModel] = {}
         for layer in self._layers:
             if names.setdefault(layer.name, layer) is not layer:
                 raise ArgumentError(
@@ -90,20 +91,45 @@ class Model(BaseModel):
                 )
 
     @property
-    def layers(self) -> list[Layer]:
-        """The layers in the order of their first call, inputs included."""
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic inputs."""
+        return list(self._inputs)
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic outputs."""
+        return list(self._outputs)
+
+    @property
+    def layers(self) -> list[Layer | BaseModel]:
+        """The layers in the order of their first call, inputs included, and models that were called."""
         return list(self._layers)
+
+    @property
+    def tensors(self) -> list[SymbolicTensor]:
+        """All symbolic tensors, each after those it is made from, the inputs first."""
+        return list(self._tensors)
+
+    def inner_calls(self) -> tuple[list[Call], list[int]]:
+        """The calls of layers that a call of this model stands for, and which tensors are its outputs."""
+        return self._calls[len(self._inputs) :], self._output_positions()
+
+    def trace(self) -> None:
+        """Nothing to do: the tensors are there."""
+
+    def _input_shapes(self) -> list[Shape | None]:
+        return [tensor.shape[1:] for tensor in self._inputs]  # type: ignore[misc]  # only the batch is None
 
     @property
     def input_names(self) -> list[str]:
         """Names of the inputs."""
-        return [tensor.name for tensor in self.inputs]
+        return [tensor.name for tensor in self._inputs]
 
     @property
     def output_names(self) -> list[str]:
         """Names of the layers that make the outputs; a second output of a layer has a number besides."""
         names: list[str] = []
-        for tensor in self.outputs:
+        for tensor in self._outputs:
             before = sum(name == tensor.name or name.startswith(f"{tensor.name}_") for name in names)
             names.append(tensor.name if tensor.name not in names else f"{tensor.name}_{before}")
         return names
@@ -112,7 +138,7 @@ class Model(BaseModel):
         return Network(self._calls, self._output_positions())
 
     def _output_positions(self) -> list[int]:
-        return [self._tensors.index(tensor) for tensor in self.outputs]
+        return [self._position[tensor] for tensor in self._outputs]
 
     @contextlib.contextmanager
     def _binding(self) -> Iterator[None]:
@@ -123,7 +149,7 @@ class Model(BaseModel):
         layers = {layer: index for index, layer in enumerate(self._layers)}
         return {
             "name": self.name,
-            "layers": [serialize(layer) for layer in self._layers],
+            "layers": [serialize(cast("Any", layer)) for layer in self._layers],
             "calls": [[layers[call.layer], list(call.inputs)] for call in self._calls],
             "outputs": self._output_positions(),
         }
@@ -142,7 +168,7 @@ class Model(BaseModel):
             raise ArgumentError(f"Model.from_config: wanted a dict of {', '.join(sorted(keys))}")
         where = f"Model {config['name']!r}"
         layers = [
-            deserialize(layer, CLASSES, f"{where}: layers")
+            from_description(layer, f"{where}: layers")
             for layer in listed(config["layers"], f"{where}: layers", "layers")
         ]
         tensors: list[SymbolicTensor] = []
@@ -150,9 +176,10 @@ class Model(BaseModel):
             if not isinstance(call, (list, tuple)) or len(call) != 2:
                 raise ArgumentError(f"{where}: calls: {call!r} came, wanted a layer and a list of calls")
             layer, read = call
-            tensors.append(
-                SymbolicTensor(_entries(layers, [layer], where)[0], _entries(tensors, read, where))
-            )
+            called, inputs_read = _entries(layers, [layer], where)[0], _entries(tensors, read, where)
+            token = object()
+            for index in range(outputs_of(called)):
+                tensors.append(SymbolicTensor(called, inputs_read, index, token))
         inputs = [tensor for tensor in tensors if not tensor.inputs]
         return cls(inputs, _entries(tensors, config["outputs"], where), config["name"])
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from fastcnn._arguments import listed
 from fastcnn._arguments import shape as as_shape
-from fastcnn._config import deserialize, serialize
-from fastcnn._network import Call, Network, Shape
+from fastcnn._config import serialize
+from fastcnn._network import Network, Shape, layers_within
 from fastcnn._symbolic import SymbolicTensor
+from fastcnn._walk import Call, outputs_of
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
-from fastcnn.layers import CLASSES, InputLayer, Layer
-from fastcnn.models.base import BaseModel
+from fastcnn.layers import InputLayer, Layer
+from fastcnn.models.base import BaseModel, from_description
 
 
 class Sequential(BaseModel):
@@ -52,11 +53,14 @@ class Sequential(BaseModel):
     """
 
     def __init__(
-        self, layers: Sequence[Layer | SymbolicTensor] | Layer | None = None, name: str | None = None
+        self,
+        layers: Sequence[Layer | BaseModel | SymbolicTensor] | Layer | None = None,
+        name: str | None = None,
     ) -> None:
         super().__init__(name)
-        self._layers: list[Layer] = []  # an InputLayer, if any, stands first
-        stack = [layers] if isinstance(layers, Layer) else layers
+        self._layers: list[Layer | BaseModel] = []  # an InputLayer, if any, stands first
+        self._traced: list[SymbolicTensor] = []  # of the input, then of each layer
+        stack = [layers] if isinstance(layers, (Layer, BaseModel)) else layers
         for layer in listed(stack, self._where, "layers") if stack is not None else []:
             self.add(layer)
         if self._shape is not None and self.layers:
@@ -65,12 +69,12 @@ class Sequential(BaseModel):
     # The stack
 
     @property
-    def layers(self) -> list[Layer]:
-        """The layers in order, without the input."""
+    def layers(self) -> list[Layer | BaseModel]:
+        """The layers in order, and models that stand among them, without the input."""
         return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
 
-    def add(self, layer: Layer | SymbolicTensor) -> None:
-        """Put a layer on top. Weights of the others stay; optimizer state starts anew.
+    def add(self, layer: Layer | BaseModel | SymbolicTensor) -> None:
+        """Put a layer, or a model, on top. Weights of the others stay; optimizer state starts anew.
 
         Raises
         ------
@@ -82,7 +86,7 @@ class Sequential(BaseModel):
         where = f"{self._where}: add"
         if isinstance(layer, SymbolicTensor) and isinstance(layer.layer, InputLayer):  # what Input() returns
             layer = layer.layer
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, (Layer, BaseModel)):
             raise DTypeError(f"{where}: {layer!r} came, wanted a layer of fastcnn.layers")
         if any(layer.name == other.name for other in self._layers):
             raise ArgumentError(
@@ -91,14 +95,14 @@ class Sequential(BaseModel):
         if isinstance(layer, InputLayer) and self._layers:
             raise ArgumentError(f"{where}: an Input must stand first, after it came {self._layers[0].name!r}")
         layer.attach(self)
-        if not self._layers and layer.declared_shape is not None:
+        if not self._layers and layer.declared_shape is not None and not isinstance(layer, InputLayer):
             self.add(InputLayer(layer.declared_shape))
         with self._changing():
             self._layers.append(layer)
             if isinstance(layer, InputLayer):
                 self._shape = layer.shape
 
-    def pop(self) -> Layer:
+    def pop(self) -> Any:
         """Take the topmost layer off and return it.
 
         Raises
@@ -110,7 +114,7 @@ class Sequential(BaseModel):
             raise ArgumentError(f"{self._where}: pop: there is no layer")
         with self._changing():
             layer = self._layers.pop()
-        layer.attach(None)
+        layer.detach(self)
         return layer
 
     @contextlib.contextmanager
@@ -118,9 +122,11 @@ class Sequential(BaseModel):
         """A change of the stack: the native model goes, weights are carried over to the next."""
         with self._lock:
             if self._network is not None:
-                self._carried = {layer: self._network.get_weights(layer) for layer in self.layers}
+                self._network.pull()
+                within = [each for layer in self.layers for each in layers_within(layer)]
+                self._carried = {layer: self._network.get_weights(layer) for layer in within}
             yield
-            self._network = None
+            self._network, self._traced = None, []
 
     @property
     def input_names(self) -> list[str]:
@@ -158,9 +164,44 @@ class Sequential(BaseModel):
             self._bind(shape)
 
     def _join(self, shape: Shape) -> Network:
-        chain = [InputLayer(shape, name="input"), *self.layers]
-        calls = [Call(layer, (index - 1,) if index else ()) for index, layer in enumerate(chain)]
-        return Network(calls, [len(calls) - 1])
+        calls, outputs = self.inner_calls()
+        return Network([Call(InputLayer(shape, name="input"), ()), *calls], outputs)
+
+    # As a part of another model
+
+    def inner_calls(self) -> tuple[list[Call], list[int]]:
+        """The calls of layers that a call of this model stands for, and which tensor is its output."""
+        chain = self.layers
+        for layer in chain:
+            if outputs_of(layer) != 1:
+                raise ArgumentError(f"{self._where}: {layer.name!r} has several outputs, wanted one")
+        return [Call(layer, (index,)) for index, layer in enumerate(chain)], [len(chain)]
+
+    def trace(self) -> None:
+        """Make the symbolic tensors of all layers, if there are none."""
+        network = self._bind()
+        if self._traced:
+            return
+        first = self._layers[0]
+        if not isinstance(first, InputLayer):
+            assert self._shape is not None
+            first = InputLayer(self._shape)
+        traced = [SymbolicTensor(first, ())]
+        for layer, shape in zip(self.layers, network.tensor_shapes[1:], strict=True):
+            traced.append(SymbolicTensor(layer, (traced[-1],), shape=shape))
+        self._traced = traced
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic input."""
+        self.trace()
+        return self._traced[:1]
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic output."""
+        self.trace()
+        return self._traced[-1:]
 
     # Descriptions
 
@@ -168,7 +209,7 @@ class Sequential(BaseModel):
         """The architecture as plain values."""
         return {
             "name": self.name,
-            "layers": [serialize(layer) for layer in self._layers],
+            "layers": [serialize(cast("Any", layer)) for layer in self._layers],
             "build_input_shape": None if self._shape is None else [None, *self._shape],
         }
 
@@ -184,7 +225,8 @@ class Sequential(BaseModel):
         if not isinstance(config, Mapping) or set(config) != {"name", "layers", "build_input_shape"}:
             raise ArgumentError("Sequential.from_config: wanted a dict of name, layers and build_input_shape")
         where = f"Sequential {config['name']!r}: layers"
-        model = cls([deserialize(layer, CLASSES, where) for layer in config["layers"]], config["name"])
+        stack = [from_description(layer, where) for layer in listed(config["layers"], where, "layers")]
+        model = cls(stack, config["name"])
         if config["build_input_shape"] is not None:
             model.build(config["build_input_shape"])
         return model

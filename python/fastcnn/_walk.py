@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From calls of layers to native nodes.
+
+A call of a model stands for those of its layers, whose names begin with that of the model: ``base/conv2d``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, cast
+
+if TYPE_CHECKING:
+    from fastcnn.layers import Layer
+    from fastcnn.models.base import BaseModel
+
+
+Part: TypeAlias = "Layer | BaseModel"
+
+
+class Call(NamedTuple):
+    """One use of a layer or a model."""
+
+    layer: Part
+    inputs: tuple[int, ...]  # the tensors that it reads, numbered in the order of the calls that make them
+
+
+class Span(NamedTuple):
+    """The nodes of a call; of no nodes for a linear activation."""
+
+    layer: Part
+    nodes: range
+    ends: tuple[int, ...]  # the nodes that hold its outputs
+    inner: tuple[Span, ...]  # of a model
+
+
+class Walk:
+    """Calls as native nodes, each of which reads only those before it.
+
+    Attributes
+    ----------
+    nodes
+        Their descriptions.
+    owners
+        The layer of each.
+    spans
+        Of the outermost calls.
+    ends
+        The node that holds each tensor.
+    """
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self.nodes: list[dict[str, Any]] = []
+        self.owners: list[Layer] = []
+        self._names: dict[Layer, str] = {}
+        self._times: dict[Layer, int] = {}
+        self.spans, self.ends = self._walk(calls, "")
+
+    def keep(self, tensors: Sequence[int]) -> None:
+        """Drop what does not lead to these tensors: outputs of a model that nothing reads."""
+        alive = set()
+        stack = [self.ends[each] for each in tensors]
+        while stack:
+            node = stack.pop()
+            if node not in alive:
+                alive.add(node)
+                stack += self.nodes[node]["inputs"]
+        alive |= {node for node, each in enumerate(self.nodes) if each["op"] == "input"}
+        if len(alive) == len(self.nodes):
+            return
+        kept = sorted(alive)
+        place = [0] * (len(self.nodes) + 1)  # of a node, or of the next that is kept
+        for node in range(len(self.nodes)):
+            place[node + 1] = place[node] + (node in alive)
+
+        def moved(span: Span) -> Span:
+            nodes = range(place[span.nodes.start], place[span.nodes.stop])
+            ends = tuple(place[each] for each in span.ends)
+            return Span(span.layer, nodes, ends, tuple(map(moved, span.inner)))
+
+        calls: dict[Layer, dict[int, int]] = {}  # as many of each layer as are kept
+        nodes = []
+        for node in kept:
+            each = self.nodes[node]
+            numbers = calls.setdefault(self.owners[node], {})
+            number = numbers.setdefault(each["call"], len(numbers))
+            nodes.append({**each, "call": number, "inputs": [place[read] for read in each["inputs"]]})
+        self.nodes = nodes
+        self.owners = [self.owners[node] for node in kept]
+        self.spans = [moved(span) for span in self.spans]
+        self.ends = [place[each] for each in self.ends]
+
+    def _walk(
+        self, calls: Sequence[Call], prefix: str, ends: Sequence[int] = ()
+    ) -> tuple[list[Span], list[int]]:
+        found, spans = list(ends), []
+        for call in calls:
+            span = self._call(call, [found[each] for each in call.inputs], prefix)
+            spans.append(span)
+            found += span.ends
+        return spans, found
+
+    def _call(self, call: Call, reads: list[int], prefix: str) -> Span:
+        layer, begin = call.layer, len(self.nodes)
+        if is_model(layer):
+            calls, outputs = layer.inner_calls()
+            inner, ends = self._walk(calls, f"{prefix}{layer.name}/", reads)
+            nodes = range(begin, len(self.nodes))
+            return Span(layer, nodes, tuple(ends[each] for each in outputs), tuple(inner))
+        layer = cast("Layer", layer)
+        name = self._names.setdefault(layer, prefix + layer.name)
+        number = self._times[layer] = self._times.get(layer, -1) + 1
+        common = {"name": name, "layer": type(layer).__name__, "call": number}
+        for node in layer.nodes():
+            self.nodes.append({**common, "inputs": reads, **node})
+            self.owners.append(layer)
+            reads = [len(self.nodes) - 1]
+        return Span(layer, range(begin, len(self.nodes)), (reads[0],), ())
+
+
+def outputs_of(layer: Part) -> int:
+    """How many tensors a call makes."""
+    return len(layer.inner_calls()[1]) if is_model(layer) else 1
+
+
+def is_model(layer: Part) -> TypeGuard[BaseModel]:
+    """Whether its calls stand for those of other layers."""
+    return hasattr(layer, "inner_calls")
