@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from fastcnn import _feeding as feeding
-from fastcnn._arguments import flag, integer
+from fastcnn._arguments import Array, flag, integer
 from fastcnn._data import Data, Feed, pair_up, split, with_class_weights
 from fastcnn._feeding import ArrayFeed
 from fastcnn._runner import Place, Runner, Score, at_most, steps_of
@@ -254,6 +255,62 @@ class Fitter(Runner):
         data = with_class_weights(data, class_weight, settings.sparse, where)
         logs = self._on_batch("train", where, data)
         return logs if return_dict else self._score(logs)
+
+    def gradients(
+        self,
+        x: Feed,
+        y: Feed,
+        sample_weight: Feed | None = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> list[Array]:
+        """The gradient of one batch's loss, penalties included, for a training loop of your own.
+
+        The forward pass is that of training. No weight changes but moving statistics. Each call draws other
+        dropout masks, those of the steps that `fit` would take.
+
+        Parameters
+        ----------
+        x, y, sample_weight, class_weight
+            As in `fit`; all samples form the batch.
+
+        Returns
+        -------
+        One float32 array for each of `trainable_weights`.
+
+        Raises
+        ------
+        ArgumentError, ShapeError, DTypeError
+            As in `fit`.
+
+        Examples
+        --------
+        >>> from fastcnn import Sequential, layers, optimizers
+        >>> model = Sequential([layers.Dense(1, kernel_initializer="zeros", input_shape=(1,))])
+        >>> model.compile(loss="mse")
+        >>> weights, sgd = model.trainable_weights, optimizers.SGD(0.25)
+        >>> for _ in range(2):
+        ...     sgd.apply(model.gradients([[1.0]], [[2.0]]), weights)
+        ...     model.trainable_weights = weights
+        >>> model.predict([[1.0]], verbose=0).item()
+        2.0
+        """
+        where = "gradients"
+        settings = self._compiled(where)
+        data = pair_up(x, y, self._ports, where, sample_weight)
+        data = with_class_weights(data, class_weight, settings.sparse, where)
+        with self._binding():
+            piece = self._session(where, where, data, max(1, data.samples))
+        network = self._bind()
+        native, step = network.native, network.native.step
+        native.step = step + self._gradient_calls
+        try:
+            self._slice(piece, 0, math.inf, 1, False)
+        finally:
+            native.step = step
+            network.changed()
+        self._gradient_calls += 1
+        found = native.get_gradients()
+        return [found[index] for index in network.trained()]
 
     def reset_metrics(self) -> None:
         """Begin the means of `train_on_batch` and `test_on_batch` anew.

@@ -89,6 +89,11 @@ class Network:
         """Indices of the parameters whose layer does not train."""
         return [index for index, each in enumerate(self.parameters) if not each.layer.trainable]
 
+    def trained(self) -> list[int]:
+        """Indices of the parameters that training changes."""
+        frozen = set(self.frozen())
+        return [index for index, each in enumerate(self.parameters) if each.trainable and index not in frozen]
+
     def initialize(self, seed: int, carried: Carried) -> None:
         """Draw the weights anew, but keep those of ``carried``, and those of layers in other networks."""
         kept = {layer: iter(weights) for layer, weights in carried.items()}

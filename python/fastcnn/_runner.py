@@ -66,6 +66,7 @@ class Runner(abc.ABC):
         )
         self._place: Place | None = None  # where fit is
         self._resume: Place | None = None  # where it is to go on
+        self._gradient_calls = 0  # of a training loop of the caller's own
         self._measuring: int | None = None  # the thread that may be in a loss of the caller's own
         self.history: History | None = None
         self.stop_training = False
@@ -139,7 +140,8 @@ class Runner(abc.ABC):
             self._check_external(data, where)
         elif data.weights is not None and len(data.weights) != len(y):
             raise ArgumentError(f"{where}: sample_weight: wanted one for each output with a loss")
-        seen = self._room(network, size, data.samples) if any(watchers(settings, network)) else None
+        watched = mode != "gradients" and any(watchers(settings, network))
+        seen = self._room(network, size, data.samples) if watched else None
         session = network.native.session(mode, x, y or None, seen, size, data.weights, external)
         return Piece(session, data, size, None, 0, session.batches, seen, order)
 

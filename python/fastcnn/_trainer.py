@@ -106,7 +106,7 @@ class Trainer(Fitter):
             settings.apply(self._bind())
         else:
             settings.check()
-        self._settings, self._tally = settings, None
+        self._settings, self._tally, self._gradient_calls = settings, None, 0
 
     @property
     def optimizer(self) -> optimizers.Optimizer:

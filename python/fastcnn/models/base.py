@@ -281,6 +281,32 @@ class BaseModel(Trainer, abc.ABC):
         """What `get_weights` returns."""
         return self.get_weights()
 
+    @property
+    def trainable_weights(self) -> list[Array]:
+        """Copies of the weights that training changes, in the order of `get_weights`. May be assigned."""
+        network = self._bind()
+        weights = network.get_weights()
+        return [weights[index] for index in network.trained()]
+
+    @trainable_weights.setter
+    def trainable_weights(self, weights: Sequence[Any]) -> None:
+        network = self._bind()
+        where = f"{self._where}: trainable_weights"
+        given, indices = listed(weights, where, "arrays"), network.trained()
+        if len(given) != len(indices):
+            raise ArgumentError(f"{where}: {len(given)} arrays came, wanted {len(indices)}")
+        everything = network.get_weights()
+        for index, value in zip(indices, given, strict=True):
+            everything[index] = np.asarray(value)
+        self.set_weights(everything)
+
+    @property
+    def non_trainable_weights(self) -> list[Array]:
+        """Copies of the others: frozen ones, and moving statistics."""
+        network = self._bind()
+        trained = set(network.trained())
+        return [each for index, each in enumerate(network.get_weights()) if index not in trained]
+
     def get_layer_weights(self, layer: Layer) -> list[Array]:
         """What ``layer.get_weights()`` returns."""
         return self._bind().get_weights(layer)
