@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seeds, names, one-hot targets, parts of data sets, batches by number."""
+"""Seeds, names, one-hot targets, parts of data sets, batches by number, drawings of models."""
 
 from __future__ import annotations
 
 from fastcnn.utils.arrays import normalize, split_dataset, to_categorical
 from fastcnn.utils.batches import PyDataset, Sequence
+from fastcnn.utils.plotting import plot_model
 from fastcnn.utils.seeds import clear_session, set_random_seed
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Sequence",
     "clear_session",
     "normalize",
+    "plot_model",
     "set_random_seed",
     "split_dataset",
     "to_categorical",
