@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -210,8 +209,8 @@ class Fitter(Runner):
         return self.history
 
     def _fit_epoch(self, train: feeding.Feed, calls: CallbackList, epoch: int, resumed: Place | None) -> Logs:
-        before = resumed or self._place or Place(epoch)
-        self._place = dataclasses.replace(before, epoch=epoch)
+        self._place = resumed or self._place or Place(epoch)
+        self._place.epoch = epoch
         return self._run_epoch(train, "train", calls, self._place)
 
     def train_on_batch(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import dataclasses
 import itertools
 import math
 import threading
@@ -41,15 +40,15 @@ _RATES = 64  # of a schedule, evaluated at once when nothing is known of a batch
 _PHASES = {"train": "train", "evaluate": "test", "predict": "predict"}  # session mode -> name in callbacks
 
 
-@dataclasses.dataclass
 class Place:
     """A moment of `fit`: what a later one needs besides the model's state to go on from here."""
 
-    epoch: int
-    batch: int = 0  # of the epoch, done
-    permutation: int = -1  # the order in use; -1: none
-    position: int = 0  # in that order, in batches
-    sums: dict[str, Array] = dataclasses.field(default_factory=dict)  # of the tally
+    def __init__(self, epoch: int, batch: int = 0, permutation: int = -1, position: int = 0) -> None:
+        self.epoch = epoch
+        self.batch = batch  # of the epoch, done
+        self.permutation = permutation  # the order in use; -1: none
+        self.position = position  # in that order, in batches
+        self.sums: Mapping[str, Array] = {}  # of the tally
 
 
 class Runner(abc.ABC):
@@ -75,12 +74,12 @@ class Runner(abc.ABC):
         """For a backup: numbers of the place, and the sums of the epoch so far."""
         place = self._place or Place(0)
         sums = self._tally.get_state() if place.batch and self._tally is not None else {}
-        numbers = dataclasses.asdict(dataclasses.replace(place, sums={}))
-        return {key: value for key, value in numbers.items() if key != "sums"}, sums
+        return {key: value for key, value in vars(place).items() if key != "sums"}, sums
 
     def _go_on(self, place: Mapping[str, int], sums: Mapping[str, Array]) -> None:
         """Of a backup, in ``on_train_begin``."""
-        self._resume = Place(**place, sums=dict(sums))
+        self._resume = Place(**place)
+        self._resume.sums = sums
 
     @abc.abstractmethod
     def _bind(self, shape: tuple[int, ...] | None = None) -> Network:

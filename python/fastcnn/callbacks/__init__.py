@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
-from fastcnn.callbacks.averages import SwapEMAWeights
+from typing import TYPE_CHECKING
+
+from fastcnn._late import late
 from fastcnn.callbacks.base import Callback, History, Logs, ProgbarLogger
-from fastcnn.callbacks.files import BackupAndRestore, ModelCheckpoint
-from fastcnn.callbacks.logs import CSVLogger, JSONLogger, LambdaCallback
-from fastcnn.callbacks.watching import (
-    EarlyStopping,
-    LearningRateScheduler,
-    ReduceLROnPlateau,
-    TerminateOnNaN,
-)
+
+if TYPE_CHECKING:
+    from fastcnn.callbacks.averages import SwapEMAWeights
+    from fastcnn.callbacks.files import BackupAndRestore, ModelCheckpoint
+    from fastcnn.callbacks.logs import CSVLogger, JSONLogger, LambdaCallback
+    from fastcnn.callbacks.watching import (
+        EarlyStopping,
+        LearningRateScheduler,
+        ReduceLROnPlateau,
+        TerminateOnNaN,
+    )
 
 __all__ = [
     "BackupAndRestore",
@@ -30,3 +35,13 @@ __all__ = [
     "SwapEMAWeights",
     "TerminateOnNaN",
 ]
+
+__getattr__ = late(
+    __name__,
+    {
+        "averages": ("SwapEMAWeights",),
+        "files": ("BackupAndRestore", "ModelCheckpoint"),
+        "logs": ("CSVLogger", "JSONLogger", "LambdaCallback"),
+        "watching": ("EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN"),
+    },
+)

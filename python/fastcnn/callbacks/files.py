@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -185,8 +183,9 @@ class BackupAndRestore(Callback):
         where = "BackupAndRestore"
         if not os.fspath(backup_dir):
             raise ArgumentError(f"{where}: backup_dir: an empty name came")
-        self._latest = Path(backup_dir, "latest.safetensors")
-        self._previous = Path(backup_dir, "previous.safetensors")
+        self._folder = os.fspath(backup_dir)
+        self._latest = os.path.join(self._folder, "latest.safetensors")
+        self._previous = os.path.join(self._folder, "previous.safetensors")
         self.save_freq = _frequency(save_freq, where)
         self.double_checkpoint = flag(double_checkpoint, f"{where}: double_checkpoint")
         self.delete_checkpoint = flag(delete_checkpoint, f"{where}: delete_checkpoint")
@@ -198,7 +197,7 @@ class BackupAndRestore(Callback):
         """Go on from a backup, if there is one."""
         from fastcnn.io import read_safetensors
 
-        if not self._latest.exists():
+        if not os.path.exists(self._latest):
             return
         tensors, metadata = read_safetensors(self._latest)
         parts: dict[str, dict[str, Any]] = {"state": {}, "place": {}, "sums": {}}
@@ -215,6 +214,8 @@ class BackupAndRestore(Callback):
 
     def _renamed(self, state: dict[str, Any], metadata: dict[str, str]) -> dict[str, Any]:
         """As this model calls its parameters: layers made again in one process have other names."""
+        import json
+
         names = dict(zip(json.loads(metadata["fastcnn.parameters"]), self._names(), strict=False))
         renamed = {}
         for key, value in state.items():
@@ -235,7 +236,7 @@ class BackupAndRestore(Callback):
         if self.delete_checkpoint:
             for path in (self._latest, self._previous):
                 with contextlib.suppress(FileNotFoundError):
-                    path.unlink()
+                    os.unlink(path)
 
     def _after_batch(self, batch: int, logs: Logs | None = None) -> None:
         self._waiting += 1
@@ -244,16 +245,18 @@ class BackupAndRestore(Callback):
             self._write()
 
     def _write(self) -> None:
+        import json  # only now, as the other module below: both are slow imports
+
         from fastcnn.io import write_safetensors
 
-        self._latest.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(self._folder, exist_ok=True)
         place, sums = self.model._where_fit_is()
         tensors = {
             **{f"state/{key}": value for key, value in self.model.get_state().items()},
             **{f"place/{key}": np.array(value, np.int64) for key, value in place.items()},
             **{f"sums/{key}": value for key, value in sums.items()},
         }
-        if self.double_checkpoint and self._latest.exists():
+        if self.double_checkpoint and os.path.exists(self._latest):
             os.replace(self._latest, self._previous)
         names = json.dumps(self._names())
         write_safetensors(self._latest, tensors, {"fastcnn.backup": "1", "fastcnn.parameters": names})

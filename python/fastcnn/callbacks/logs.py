@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
 from collections.abc import Callable
@@ -57,6 +55,8 @@ class CSVLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write a row."""
+        import csv  # only now: a slow import
+
         assert self._file is not None
         entries = dict(logs or {})
         writer = csv.writer(self._file, delimiter=self.sep)
@@ -109,6 +109,8 @@ class JSONLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write a line."""
+        import json  # only now: a slow import
+
         assert self._file is not None
         entries = {key: _finite(_plain(value)) for key, value in (logs or {}).items()}
         self._file.write(json.dumps({"epoch": epoch, **entries}, allow_nan=False) + "\n")

@@ -9,10 +9,11 @@ of.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastcnn._arguments import choose
 from fastcnn._config import deserialize, snake_case
+from fastcnn._late import late
 from fastcnn.errors import ArgumentError
 from fastcnn.metrics.accuracy import (
     Accuracy,
@@ -24,36 +25,38 @@ from fastcnn.metrics.accuracy import (
     TopKCategoricalAccuracy,
 )
 from fastcnn.metrics.base import Mean, MeanMetricWrapper, Metric, Sum
-from fastcnn.metrics.confusion import (
-    AUC,
-    F1Score,
-    FalseNegatives,
-    FalsePositives,
-    FBetaScore,
-    Precision,
-    Recall,
-    TrueNegatives,
-    TruePositives,
-)
-from fastcnn.metrics.errors import (
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    CategoricalHinge,
-    CosineSimilarity,
-    Hinge,
-    KLDivergence,
-    LogCoshError,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-    Poisson,
-    R2Score,
-    RootMeanSquaredError,
-    SparseCategoricalCrossentropy,
-    SquaredHinge,
-)
-from fastcnn.metrics.matrix import BinaryIoU, ConfusionMatrix, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
+
+if TYPE_CHECKING:
+    from fastcnn.metrics.confusion import (
+        AUC,
+        F1Score,
+        FalseNegatives,
+        FalsePositives,
+        FBetaScore,
+        Precision,
+        Recall,
+        TrueNegatives,
+        TruePositives,
+    )
+    from fastcnn.metrics.errors import (
+        BinaryCrossentropy,
+        CategoricalCrossentropy,
+        CategoricalHinge,
+        CosineSimilarity,
+        Hinge,
+        KLDivergence,
+        LogCoshError,
+        MeanAbsoluteError,
+        MeanAbsolutePercentageError,
+        MeanSquaredError,
+        MeanSquaredLogarithmicError,
+        Poisson,
+        R2Score,
+        RootMeanSquaredError,
+        SparseCategoricalCrossentropy,
+        SquaredHinge,
+    )
+    from fastcnn.metrics.matrix import BinaryIoU, ConfusionMatrix, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 
 __all__ = [
     "AUC",
@@ -100,42 +103,63 @@ __all__ = [
     "get",
 ]
 
-_CLASSES: dict[str, type[Metric]] = {
-    each.__name__: each
-    for each in (
-        Accuracy, AccuracyByShape, AUC, BinaryAccuracy, BinaryCrossentropy, BinaryIoU, CategoricalAccuracy,
-        CategoricalCrossentropy, CategoricalHinge, ConfusionMatrix, CosineSimilarity, F1Score, FBetaScore,
-        FalseNegatives, FalsePositives, Hinge, IoU, KLDivergence, LogCoshError, MeanAbsoluteError,
-        MeanAbsolutePercentageError, MeanIoU, MeanSquaredError, MeanSquaredLogarithmicError, OneHotIoU,
-        OneHotMeanIoU, Poisson, Precision, R2Score, Recall, RootMeanSquaredError, SparseCategoricalAccuracy,
-        SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy, SquaredHinge, TopKCategoricalAccuracy,
-        TrueNegatives, TruePositives,
-    )
+_MODULES = {
+    "accuracy": (
+        "Accuracy", "AccuracyByShape", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy",
+        "SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy",
+    ),
+    "confusion": (
+        "AUC", "F1Score", "FalseNegatives", "FalsePositives", "FBetaScore", "Precision", "Recall",
+        "TrueNegatives", "TruePositives",
+    ),
+    "errors": (
+        "BinaryCrossentropy", "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity", "Hinge",
+        "KLDivergence", "LogCoshError", "MeanAbsoluteError", "MeanAbsolutePercentageError",
+        "MeanSquaredError", "MeanSquaredLogarithmicError", "Poisson", "R2Score", "RootMeanSquaredError",
+        "SparseCategoricalCrossentropy", "SquaredHinge",
+    ),
+    "matrix": ("BinaryIoU", "ConfusionMatrix", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"),
 }  # fmt: skip
-_FROM_A_NAME = {
-    name: each
-    for name, each in _CLASSES.items()
-    if name
-    not in ("Accuracy", "AccuracyByShape", "ConfusionMatrix", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU")
+_NAMELESS = ("Accuracy", "AccuracyByShape", "ConfusionMatrix", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU")
+_SHORT = {
+    "mse": "MeanSquaredError",
+    "mae": "MeanAbsoluteError",
+    "mape": "MeanAbsolutePercentageError",
+    "msle": "MeanSquaredLogarithmicError",
+    "rmse": "RootMeanSquaredError",
+    "bce": "BinaryCrossentropy",
 }
-_NAMES: dict[str, type[Metric]] = {
+
+__getattr__ = late(__name__, _MODULES)
+
+
+def _classes() -> dict[str, type[Metric]]:
+    """All that a description may name."""
+    names = [name for names in _MODULES.values() for name in names]
+    return {name: globals().get(name) or __getattr__(name) for name in names}
+
+
+def _names() -> dict[str, type[Metric]]:
+    """All that stand for themselves: a snake-case name, a class's, or a short one."""
+    classes = {name: each for name, each in _classes().items() if name not in _NAMELESS}
+    short = {name: classes[kind] for name, kind in _SHORT.items()}
+    upper = {name.upper(): each for name, each in short.items()}
+    return {
+        **_QUICK,
+        **{snake_case(name): each for name, each in classes.items()},
+        **short,
+        **classes,
+        **upper,
+    }
+
+
+_QUICK: dict[str, type[Metric]] = {
     "accuracy": AccuracyByShape,
     "acc": AccuracyByShape,
-    **{snake_case(name): each for name, each in _FROM_A_NAME.items()},
-    **_FROM_A_NAME,
-    "mse": MeanSquaredError,
-    "MSE": MeanSquaredError,
-    "mae": MeanAbsoluteError,
-    "MAE": MeanAbsoluteError,
-    "mape": MeanAbsolutePercentageError,
-    "MAPE": MeanAbsolutePercentageError,
-    "msle": MeanSquaredLogarithmicError,
-    "MSLE": MeanSquaredLogarithmicError,
-    "rmse": RootMeanSquaredError,
-    "RMSE": RootMeanSquaredError,
-    "bce": BinaryCrossentropy,
-    "BCE": BinaryCrossentropy,
-}
+    "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+    "categorical_accuracy": CategoricalAccuracy,
+    "binary_accuracy": BinaryAccuracy,
+}  # for which no other module is needed
 
 
 def get(identifiers: object, functions: Mapping[str, Any] | None = None) -> tuple[Metric, ...]:
@@ -187,7 +211,8 @@ def _get_one(identifier: object, functions: Mapping[str, Any]) -> Metric:
                 )
             found = functions[name]
             return found if isinstance(found, Metric) else MeanMetricWrapper(found, name)
-        return deserialize(identifier, _CLASSES, where)
+        return deserialize(identifier, _classes(), where)
     if not isinstance(identifier, str) and callable(identifier):
         return MeanMetricWrapper(identifier)
-    return choose(identifier, _NAMES, where)(name=str(identifier))
+    known = _QUICK if identifier in _QUICK else _names()
+    return choose(identifier, known, where)(name=str(identifier))

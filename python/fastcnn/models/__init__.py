@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastcnn.models.base import BaseModel
-from fastcnn.models.cloning import clone_model
 from fastcnn.models.functional import Model
 from fastcnn.models.sequential import Sequential
 
 if TYPE_CHECKING:
     from fastcnn.io import load_model, save_model
+    from fastcnn.models.cloning import clone_model
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "save_model"]
 
@@ -28,4 +28,8 @@ def __getattr__(name: str) -> Any:
         from fastcnn import io
 
         return getattr(io, name)
+    if name == "clone_model":
+        from fastcnn.models.cloning import clone_model
+
+        return clone_model
     raise AttributeError(f"module 'fastcnn.models' has no attribute {name!r}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 from fastcnn._arguments import choose
@@ -166,6 +165,8 @@ def _arrow(
 
 
 def _drawn(box: _Box, x: float, y: float) -> str:
+    from html import escape  # only now: a slow import
+
     middle = x + box.width / 2
     lines = "".join(
         f'<text x="{middle:.1f}" y="{y + _LINE * (i + 1):.1f}" text-anchor="middle">{escape(line)}</text>'

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of a package whose modules are imported when they are first asked for: importing stays quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def late(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+    """The package's ``__getattr__``, for the names that its modules hold."""
+    table = {name: module for module, names in modules.items() for name in names}
+
+    def find(name: str) -> Any:
+        if name not in table:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        found = getattr(importlib.import_module(f"{package}.{table[name]}"), name)
+        setattr(sys.modules[package], name, found)
+        return found
+
+    return find
