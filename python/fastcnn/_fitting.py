@@ -232,8 +232,7 @@ class Fitter(Runner):
 
         Returns
         -------
-        The loss before the step, or ``[loss, metric, ...]`` if metrics were compiled: means over all batches
-        since the last `reset_metrics`, `fit` or `evaluate`, as in Keras 3.
+        The batch's loss before the step, or ``[loss, metric, ...]`` if metrics were compiled.
 
         Raises
         ------
@@ -312,18 +311,19 @@ class Fitter(Runner):
         return [found[index] for index in network.trained()]
 
     def reset_metrics(self) -> None:
-        """Begin the means of `train_on_batch` and `test_on_batch` anew.
+        """Begin the sums of all metrics anew. Whatever runs batches begins so, too.
 
         Examples
         --------
-        >>> from fastcnn import Sequential, layers
+        >>> from fastcnn import Sequential, layers, metrics
+        >>> error = metrics.MeanAbsoluteError()
         >>> model = Sequential([layers.Dense(1, kernel_initializer="zeros")])
-        >>> model.compile("sgd", "mse")
-        >>> model.test_on_batch([[1.0]], [[3.0]]), model.test_on_batch([[1.0]], [[1.0]])
-        (9.0, 5.0)
+        >>> model.compile("sgd", "mse", metrics=[error])
+        >>> model.test_on_batch([[1.0]], [[3.0]]), error.result()
+        ([9.0, 3.0], 3.0)
         >>> model.reset_metrics()
-        >>> model.test_on_batch([[1.0]], [[1.0]])
-        1.0
+        >>> error.result()
+        0.0
         """
         if self._tally is not None:
             self._tally.reset()

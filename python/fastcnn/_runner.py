@@ -60,9 +60,7 @@ class Runner(abc.ABC):
     def __init__(self) -> None:
         self._settings: Settings | None = None
         self._permutations = 0  # drawn so far
-        self._tally: Tally | None = (
-            None  # of the latest pass, which train_on_batch and test_on_batch go on with
-        )
+        self._tally: Tally | None = None  # of the latest pass
         self._place: Place | None = None  # where fit is
         self._resume: Place | None = None  # where it is to go on
         self._gradient_calls = 0  # of a training loop of the caller's own
@@ -266,7 +264,7 @@ class Runner(abc.ABC):
         settings = self._compiled(where)
         with self._binding():
             piece = self._session(mode, where, data, max(1, data.samples))
-        tally = self._tally = self._tally or Tally(settings, self._bind())
+        tally = self._tally = Tally(settings, self._bind())
         tally.begin(piece.session)
         self._slice(piece, 0, math.inf, 1, mode == "train")
         tally.take(piece, 0, 1)

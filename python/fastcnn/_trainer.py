@@ -207,8 +207,6 @@ class Trainer(Fitter):
     ) -> Score | Logs:
         """`evaluate` on one batch, in one native call.
 
-        As in `train_on_batch` these are means since the last `reset_metrics`, `fit` or `evaluate`.
-
         Examples
         --------
         >>> from fastcnn import Sequential, layers
