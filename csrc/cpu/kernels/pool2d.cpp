@@ -158,8 +158,7 @@ FASTCNN_INLINE void set_zero(float* p, int64_t count) {
   if (count > 0) memset(p, 0, (size_t)count * sizeof *p);
 }
 
-// Zeros below and to the right of the windows of row p, up to the next windows
-// or to the border.
+// Zeros below and to the right of the windows of row p, up to the next windows or to the border.
 void zero_gaps(const Geometry& g, int64_t p, float* image) {
   const Pool2dShape& s = g.s;
   const Span rows = g.rows.taps(p);
@@ -261,8 +260,7 @@ void sum_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
   output.end();
 }
 
-// dx of a band, masked: the sum of f(block, i, position) over the windows of
-// each pixel.
+// dx of a band, masked: the sum of f(block, i, position) over the windows of each pixel.
 template <class F>
 FASTCNN_INLINE void gather_masked(const Pool2dBwd& a, const Geometry& g, const Pool2dBand& band, Span over,
                                   F f) {
