@@ -97,7 +97,7 @@ OPTIMIZERS = [
         ("SGD", 5, (("momentum", 0.9),)),
         ("Adam", 7, (("epsilon", EPSILON),)),
         ("AdamW", 7, (("epsilon", EPSILON), ("weight_decay", 0.01))),
-        ("RMSprop", 5, (("rho", 0.9), ("epsilon", EPSILON))),
+        ("RMSprop", 5, (("rho", 0.9), ("epsilon", 1e-12))),
         ("Adagrad", 5, (("initial_accumulator_value", 0.1), ("epsilon", EPSILON))),
     )
 ]

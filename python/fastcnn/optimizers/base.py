@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 O = TypeVar("O", bound="Optimizer")  # noqa: E741
 
+_WORTH_SHARING = 1 << 18  # bytes that take longer to copy than to compare with many variables
+
 
 class Common(TypedDict, total=False):
     """The keyword arguments that every optimizer takes; `Optimizer` says what they do."""
@@ -304,7 +306,7 @@ class Optimizer(Configurable):
                 self.build(given)
             if [id(each) for each in given] != [id(each) for each in self._variables]:
                 raise ArgumentError(f"{type(self).__name__}: other variables came than apply() began with")
-        gradients = [np.array(each, np.float32, order="C") for each in grads]
+        gradients = [self._gradient(each) for each in grads]
         shapes = [each.shape for each in gradients]
         wanted = [each.shape for each in self._variables]
         if shapes != wanted or not wanted:
@@ -313,6 +315,15 @@ class Optimizer(Configurable):
             gradients = [each / np.float32(self.loss_scale_factor) for each in gradients]
         self._update(gradients)
         self._steps += 1
+
+    def _gradient(self, value: ArrayLike) -> Array:
+        """A copy, which the step may change; the array itself if it is large and only read."""
+        given = np.asarray(value, np.float32, order="C")
+        changes = self.clipnorm or (self.gradient_accumulation_steps or 1) > 1
+        if changes or given.nbytes < _WORTH_SHARING:
+            return given.copy()
+        shared = any(np.may_share_memory(given, each) for each in self._variables)
+        return given.copy() if shared else given
 
     def _update(self, gradients: list[Array]) -> None:
         rate = self.learning_rate  # may raise, of a schedule of one's own
