@@ -15,6 +15,7 @@ namespace cpu {
   X(depthwise_wgrad, DepthwiseWgradKernels)  \
   X(lanes, LanesKernels)                     \
   X(lanes_pool, LanesPoolKernels)            \
+  X(lanes_winograd, LanesWinogradKernels)    \
   X(pool2d, Pool2dKernels)                   \
   X(activation, ActivationKernels)           \
   X(max_pool2d_index, MaxPool2dIndexKernels) \

@@ -12,7 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 from graph_checks import Graph, check_exact_graph, small
-from plan_networks import MOMENTUM, Node, bits, build, chain, conv2d, dense, dropout, op, pool, rescaling, run
+from plan_networks import (
+    MOMENTUM,
+    SGD,
+    SQUARED,
+    Node,
+    bits,
+    build,
+    chain,
+    conv2d,
+    dense,
+    dropout,
+    op,
+    pool,
+    rescaling,
+    run,
+)
 
 import fastcnn
 from fastcnn.testing import reference
@@ -54,6 +69,10 @@ NETWORKS: dict[str, list[Node]] = {
     ),
     "dense on images": chain((4, 3, 1), CONV, dense(5), op("relu"), dense(2)),
     "activation on its own": chain((5, 5, 1), CONV, op("relu"), op("relu"), rescaling(2.0, 1.0), *TAIL),
+    "winograd": chain((7, 8, 8), conv2d(9, 3), op("relu"), conv2d(13, 3, padding="same"), op("relu"), *TAIL),
+    "winograd, nothing fused": chain(
+        (6, 11, 8), conv2d(8, 3, padding="same", use_bias=False), conv2d(8, 3), *TAIL
+    ),
     "output is an image": chain((5, 5, 2), CONV, op("relu"), conv2d(3, 2)),
 }
 
@@ -68,6 +87,14 @@ def test_exact(name: str, batch: int, rng: np.random.Generator) -> None:
     graph = Graph(NETWORKS[name], [len(NETWORKS[name]) - 1], rng)
     check_exact_graph(graph, rng, batch)
     assert "conv2d_wgrad_lanes" in rows(graph.model, batch)
+
+
+def test_winograd_is_not_strict() -> None:
+    model = build(NETWORKS["winograd"], loss=SQUARED, accuracy=None)
+    assert rows(model, 16).count("lanes_winograd") == 3
+    model.compile(SGD, SQUARED, None, "cpu", "float32", "strict")
+    assert "lanes_winograd" not in rows(model, 16)
+    assert "conv2d_dgrad_lanes" in rows(model, 16)
 
 
 @pytest.mark.parametrize("batch", [1, 15])
