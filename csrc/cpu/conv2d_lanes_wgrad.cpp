@@ -94,8 +94,8 @@ struct Wide {
   int64_t units, chunks, parts, split;  // parts: of taps, or of `split` pieces of the channels of each
 };
 
-// Floats of dy: a band of an image stays in L1 while all taps meet it, whole blocks in L2.
-constexpr int64_t kBandFloats = 4 << 10, kBlockFloats = 48 << 10;
+// Floats of dy in L2: of a band of an image, of whole blocks.
+constexpr int64_t kBandFloats = 12 << 10, kBlockFloats = 48 << 10;
 
 Wide plan(const Conv2dShape& v) {
   const TileKernels& kernel = *kernels().tile;
@@ -218,9 +218,9 @@ struct Narrow {
   int64_t taps, tile;  // of a tile; output channels of one
 };
 
-constexpr int64_t kNarrow = 3;                  // input channels
-constexpr int64_t kNarrowBandFloats = 3 << 10;  // of dy of a tile: it stays in L1 while all taps meet it
-constexpr int64_t kNarrowSums = 4096;           // vectors
+constexpr int64_t kNarrow = 3;                   // input channels
+constexpr int64_t kNarrowBandFloats = 24 << 10;  // of dy of a tile, in L2
+constexpr int64_t kNarrowSums = 4096;            // vectors
 
 Narrow plan_narrow(const Conv2dShape& v) {
   Narrow d = {};

@@ -21,6 +21,16 @@ constexpr T least(T a, T b) {
 constexpr int kMostChannels = least(6, kSums / kVectors);
 constexpr int pixels_of(int channels) { return least(6, kSums / kVectors / channels); }
 
+// A vector that stays in a register: GCC would make it the memory operand of every multiply-add that reads
+// it.
+FASTCNN_INLINE Vec load_once(const float* p) {
+  Vec v = load(p);
+#if defined(__x86_64__) && !defined(FASTCNN_EMULATED)
+  __asm__("" : "+x"(v));
+#endif
+  return v;
+}
+
 // acc[i][p] += w[i] x[p], with the fewer of both kept in registers.
 template <int MR, int NP>
 FASTCNN_INLINE void step(Vec (&acc)[MR][NP * kVectors], const float* const (&x)[NP],
@@ -29,7 +39,7 @@ FASTCNN_INLINE void step(Vec (&acc)[MR][NP * kVectors], const float* const (&x)[
     Vec wv[MR];
     FASTCNN_UNROLL for (int i = 0; i < MR; ++i) wv[i] = broadcast(w[i / 3][i % 3 * w_out]);
     FASTCNN_UNROLL for (int p = 0; p < NP; ++p) FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) {
-      const Vec xv = load(x[p] + v * kLanes);
+      const Vec xv = load_once(x[p] + v * kLanes);
       FASTCNN_UNROLL for (int i = 0; i < MR; ++i) acc[i][p * kVectors + v] =
           fma(wv[i], xv, acc[i][p * kVectors + v]);
     }
@@ -52,43 +62,49 @@ FASTCNN_INLINE void tile(const LanesRow& a, int64_t j, int64_t i, int64_t s, int
     const Vec start = a.bias ? broadcast(a.bias[j + m]) : Vec{};
     FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v) acc[m][v] = start;
   }
-  // The longer of channels and columns runs innermost.
-  LanesTaps outer = a.in, inner = {taps, a.cols.x, a.cols.w};
-  if (outer.count >= inner.count) {
-    const LanesTaps swap = outer;
-    outer = inner, inner = swap;
+  // The longer of channels and columns runs innermost; few channels outermost, where they cost least.
+  LanesTaps outer = a.rows, middle = {taps, a.cols.x, a.cols.w}, inner = a.in;
+  if (inner.count < middle.count) {
+    const LanesTaps in = inner;
+    inner = middle, middle = outer, outer = in;
   }
-  const float* const x0 = a.x + (a.first + i * a.step) * kBatchLanes + s * a.cols.x;
-  const float* const w0 = a.w + s * a.cols.w + j * a.w_out;
+  const float* x0 = a.x + (a.first + i * a.step) * kBatchLanes + s * a.cols.x;
+  const float* w0 = a.w + s * a.cols.w + j * a.w_out;
   const int64_t w_out = opaque(a.w_out), pixel = a.step * kBatchLanes;
-  for (int64_t h = 0; h < a.rows.count; ++h)
-    for (int64_t o = 0; o < outer.count; ++o) {
+  for (int64_t o = outer.count; o > 0; --o, x0 += outer.x, w0 += outer.w) {
+    const float *x1 = x0, *w1 = w0;
+    for (int64_t h = middle.count; h > 0; --h, x1 += middle.x, w1 += middle.w) {
       const float *x[NP], *w[(MR + 2) / 3];
-      FASTCNN_UNROLL for (int p = 0; p < NP; ++p) x[p] = x0 + h * a.rows.x + o * outer.x + p * pixel;
-      FASTCNN_UNROLL for (int g = 0; g < (MR + 2) / 3; ++g) w[g] =
-          w0 + h * a.rows.w + o * outer.w + 3 * g * w_out;
+      FASTCNN_UNROLL for (int p = 0; p < NP; ++p) x[p] = x1 + p * pixel;
+      FASTCNN_UNROLL for (int g = 0; g < (MR + 2) / 3; ++g) w[g] = w1 + 3 * g * w_out;
       for (int64_t k = inner.count; k > 0; --k) {
         step<MR, NP>(acc, x, w, w_out);
         FASTCNN_UNROLL for (int p = 0; p < NP; ++p) x[p] += inner.x;
         FASTCNN_UNROLL for (int g = 0; g < (MR + 2) / 3; ++g) w[g] += inner.w;
       }
     }
-  float* const y = a.y + j * a.y_channel + i * a.y_pixel;
-  const float* const mask = a.mask ? a.mask + (y - a.y) : nullptr;
-  FASTCNN_UNROLL for (int m = 0; m < MR; ++m) FASTCNN_UNROLL for (int p = 0; p < NP; ++p)
-      FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) {
-    const int64_t at = m * a.y_channel + p * a.y_pixel + v * kLanes;
-    Vec value = acc[m][p * kVectors + v];
-    if (a.relu) value = relu(value);
-    if (mask) value = load(mask + at) <= Vec{} ? Vec{} : value;
-    store(y + at, value);
   }
+  if (a.relu) {
+    FASTCNN_UNROLL for (int m = 0; m < MR; ++m) FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v)
+        acc[m][v] = relu(acc[m][v]);
+  }
+  const int64_t y0 = j * a.y_channel + i * a.y_pixel;
+  const auto at = [&](int m, int v) FASTCNN_INLINED {
+    return y0 + m * a.y_channel + v / kVectors * a.y_pixel + v % kVectors * kLanes;
+  };
+  if (a.mask) {
+    FASTCNN_UNROLL for (int m = 0; m < MR; ++m) FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v)
+        acc[m][v] = load(a.mask + at(m, v)) <= Vec{} ? Vec{} : acc[m][v];
+  }
+  FASTCNN_UNROLL for (int m = 0; m < MR; ++m) FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v)
+      store(a.y + at(m, v), acc[m][v]);
 }
 
 FASTCNN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <int MR>
-void channels_of_row(const LanesRow& a, int64_t j) {
+void channels_of_row(const LanesRow& row, int64_t j) {
+  const LanesRow a = row;  // stores do not reach it
   constexpr int kPixels = pixels_of(MR);
   // Pixels [begin, end) have all taps.
   const int64_t last = a.width - 1 - (a.cols.count - 1) * a.spread - a.first;
@@ -129,7 +145,8 @@ void row(const LanesRow& a) {
 constexpr int most_channels(int taps) { return least(6, 12 / taps); }
 
 template <int KT, int ST>
-void wgrad_tile(const LanesWgrad& a) {
+void wgrad_tile(const LanesWgrad& tile) {
+  const LanesWgrad a = tile;
   Vec acc[ST][KT];
   FASTCNN_UNROLL for (int s = 0; s < ST; ++s) FASTCNN_UNROLL for (int k = 0; k < KT; ++k) acc[s][k] =
       load(a.sums + (s * a.k_step + k) * kLanes);
@@ -142,14 +159,14 @@ void wgrad_tile(const LanesWgrad& a) {
           Vec dv[KT];
           FASTCNN_UNROLL for (int k = 0; k < KT; ++k) dv[k] = load(dy + k * channel + v * kLanes);
           FASTCNN_UNROLL for (int s = 0; s < ST; ++s) {
-            const Vec xv = load(x + s * tap + v * kLanes);
+            const Vec xv = load_once(x + s * tap + v * kLanes);
             FASTCNN_UNROLL for (int k = 0; k < KT; ++k) acc[s][k] = fma(xv, dv[k], acc[s][k]);
           }
         } else {
           Vec xv[ST];
           FASTCNN_UNROLL for (int s = 0; s < ST; ++s) xv[s] = load(x + s * tap + v * kLanes);
           FASTCNN_UNROLL for (int k = 0; k < KT; ++k) {
-            const Vec dv = load(dy + k * channel + v * kLanes);
+            const Vec dv = load_once(dy + k * channel + v * kLanes);
             FASTCNN_UNROLL for (int s = 0; s < ST; ++s) acc[s][k] = fma(xv[s], dv, acc[s][k]);
           }
         }
@@ -187,12 +204,14 @@ void lane_sums(const float* x, int64_t vectors, float* y) {
 }
 
 float sum(const float* x, int64_t count) {
-  Vec total[4] = {};
-  for_each_block<4>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+  Vec total[8] = {};
+  for_each_block<8>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
     FASTCNN_UNROLL for (int v = 0; v < block.kVectors; ++v) total[v] =
         total[v] + block.get(x + i + v * kLanes);
   });
-  return lane_sum((total[0] + total[1]) + (total[2] + total[3]));
+  for (int half = 4; half; half /= 2)
+    for (int v = 0; v < half; ++v) total[v] = total[v] + total[v + half];
+  return lane_sum(total[0]);
 }
 
 // f(square, first sample, element, count): each square of kLanes samples and as many elements of them.
