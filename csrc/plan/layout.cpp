@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a training step keeps its batch: in the lanes of the vectors, for small networks whose few channels
-// would leave most of a vector empty, or in rows of channels, which alone Winograd's kernels know.
+// would leave most of a vector empty, or in rows of channels.
 #include "builder.h"
 
 namespace fastcnn {
 
 bool suits_lanes(const Request& request) {
   // An activation of a block stays in the caches of a core and its share of the last one. On AVX2 the step of
-  // LeNet-5 took 0.6 of the time in lanes, that of a network of 1, 32 and 64 channels 0.85; one of 3, 16 and
-  // 32 was even, and one of 64 and 128 took 1.06.
-  // With Winograd's kernels beside it the second took 1.5 times as long in lanes (25.2 against 16.5 ms for 32
-  // images), and so did 3, 32, 32 and 32 channels; 3, 16 and 16 took 1.2 times and 1, 8 and 16 1.05 times.
-  constexpr int64_t kMostBlockFloats = 1 << 20, kMostChannels = 32, kMostBesideWinograd = 8;
+  // LeNet-5 took 0.6 of the time in lanes; with direct kernels alone one of 3, 16 and 32 channels was even,
+  // and one of 64 and 128 took 1.06. Winograd's kernels are there in both layouts, but for the weight
+  // gradient: 8, 10 and 12 channels took 0.97 to 0.9 in lanes, 16 was even, 16 and 32 took 1.08, 1, 32 and
+  // 64 1.06.
+  constexpr int64_t kMostBlockFloats = 1 << 20, kMostChannels = 32, kMostBesideWinograd = 12;
   if (request.mode != Mode::kTrain || request.batch.n < kBatchLanes) return false;
   bool convolves = false;
   for (const Node& node : request.graph.nodes) {
