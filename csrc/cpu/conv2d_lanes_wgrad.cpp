@@ -213,7 +213,7 @@ void run_wide(const Prepared& prepared, const Operands& operands, Context& conte
 
 // Few channels: a task is a chunk of bands of blocks; its sums are vectors.
 struct Narrow {
-  int64_t blocks, bands, units, chunks;
+  int64_t blocks, bands, chunks;
   int64_t columns;     // of x with its zeros, 0: none are needed
   int64_t taps, tile;  // of a tile; output channels of one
 };
@@ -231,7 +231,6 @@ Narrow plan_narrow(const Conv2dShape& v) {
   const int64_t needed = (v.q - 1) * v.stride_w + (v.s - 1) * v.dilation_w + 1;
   if (v.pad_left || needed > v.w) d.columns = std::max(needed, v.pad_left + 1);
   d.bands = std::min(v.p, ceil_div(v.p * v.q * kBatchLanes * d.tile, kNarrowBandFloats));
-  d.units = d.blocks;
   d.chunks = chunks_for(v, d.blocks, lanes_tasks(conv_flops(v)));
   return d;
 }

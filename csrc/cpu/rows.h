@@ -8,7 +8,7 @@
 namespace fastcnn {
 namespace cpu {
 
-// What a row reads and writes: one layout, or either, since it takes element by element in the order of
+// What a row reads and writes: one layout, or either, since it works element by element in the order of
 // memory.
 enum class Layouts {
   kChannelsLast = int(Layout::kChannelsLast),

@@ -19,7 +19,7 @@ constexpr T least(T a, T b) {
   return a < b ? a : b;
 }
 constexpr int kMostChannels = least(6, kSums / kVectors);
-constexpr int pixels_of(int channels) { return least(6, kSums / kVectors / channels); }
+constexpr int pixels_of(int channels) { return least(5, kSums / kVectors / channels); }
 
 // A vector that stays in a register: GCC would make it the memory operand of every multiply-add that reads
 // it.
