@@ -154,12 +154,8 @@ int64_t Member::take(int owner, int64_t share) {
 void Member::leave(int64_t mine, int64_t tasks) {
   std::atomic<uint64_t>& done = team->done.value;
   uint64_t seen = done.load(std::memory_order_acquire);
-  closed = false;
   for (Tally tally; mine && !(tally = tally_of(seen, phase)).over;)
-    if (done.compare_exchange_weak(seen, word(phase, tally.tasks + mine), std::memory_order_acq_rel)) {
-      closed = tally.tasks + mine == tasks;
-      break;
-    }
+    if (done.compare_exchange_weak(seen, word(phase, tally.tasks + mine), std::memory_order_acq_rel)) break;
   wait_until([&] {
     const Tally tally = tally_of(done.load(std::memory_order_acquire), phase);
     return tally.over || tally.tasks == tasks;

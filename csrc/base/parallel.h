@@ -20,7 +20,6 @@ struct Member {
   int index;
   int count;
   uint32_t phase = 0;  // the latest that it has been through
-  bool closed = true;  // it did the task of that phase that was done last: one member of the team has
 
   // Waits for all members: spins briefly, then yields, so a busy neighbour on the core costs little.
   void barrier();
@@ -30,9 +29,6 @@ struct Member {
   // Called by all members: reserves that much scratch on each, so scratch() cannot fail later. False on all
   // members if memory is refused to one.
   bool reserve(size_t bytes);
-  // Goes on after this phase, which is over or about to be.
-  void join(uint32_t after) { phase = after, closed = count == 1; }
-
   // What parallel_for() is made of. take(): the next of the `share` tasks of member `owner` in this phase, or
   // -1. leave(): waits until all tasks are done, of which this member did `mine`.
   int64_t take(int owner, int64_t share);

@@ -81,7 +81,7 @@ struct Session::Loop {
     for (;;) {
       const Place at = current();
       if (at.stop) return;
-      me.join(at.phase);
+      me.phase = at.phase;
       const bool short_batch = at.batch == session.batches() - 1;
       StepList& list = short_batch ? tail : full;
       const Memories now = memories_of(at.batch);
