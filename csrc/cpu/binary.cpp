@@ -5,6 +5,7 @@
 #include "kernels/binary.h"
 
 #include "kernels.h"
+#include "kernels/activation.h"
 #include "kernels/reduce.h"
 #include "nest.h"
 
@@ -157,6 +158,9 @@ void prepare_binary_nest(Prepared* p) {
 void run_binary_nest(const Prepared& p, const Operands& operands, Context& context) {
   const Nest& nest = state<Nest>(p);
   const auto kernel = kernels().binary->fwd[int(p.op.binary.kind)];
+  const Activation activation = p.op.epilogue.activation;
+  const ActivationForward activate =
+      activation == Activation::kNone ? nullptr : kernels().activation->fwd[int(activation)];
   const float *a = input(operands, 0), *b = input(operands, 1);
   float* y = output(operands, 0);
   const bool stream = y != a && y != b && streams(elements(p.op.binary, nullptr));
@@ -173,6 +177,12 @@ void run_binary_nest(const Prepared& p, const Operands& operands, Context& conte
     }
     block.scale = p.op.binary.scale;
     kernel(block);
+    if (activate)
+      for (int64_t i = 0; i < block.size[0]; ++i)
+        for (int64_t j = 0; j < block.size[1]; ++j) {
+          float* row = block.y + i * block.y_stride[0] + j * block.y_stride[1];
+          activate(row, row, block.size[2], {});
+        }
   });
 }
 

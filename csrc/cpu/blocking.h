@@ -40,10 +40,16 @@ inline void sum_parts(Context& context, const float* x, int64_t parts, int64_t c
                  });
 }
 
-// Activations that are not in a tile's epilogue: one more pass over y, [0, count).
+// What a tile's epilogue has not; null if it has it.
+inline ActivationForward other_activation(Activation activation) {
+  if (activation == Activation::kNone || activation == Activation::kRelu) return nullptr;
+  return kernels().activation->fwd[static_cast<int>(activation)];
+}
+
+// Such activations in one more pass over y, [0, count).
 inline void finish_activation(Context& context, Activation activation, float* y, int64_t count) {
-  if (activation == Activation::kNone || activation == Activation::kRelu) return;
-  const ActivationForward f = kernels().activation->fwd[static_cast<int>(activation)];
+  const ActivationForward f = other_activation(activation);
+  if (!f) return;
   for_each_chunk(context, count, kChunk,
                  [&](int64_t begin, int64_t end) { f(y + begin, y + begin, end - begin, {}); });
 }

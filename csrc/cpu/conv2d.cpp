@@ -140,9 +140,10 @@ struct View {
 };
 
 struct Arguments {
-  const float *bias, *mask;
+  const float *bias, *mask, *residual;
   float* y;
   int32_t relu;
+  ActivationForward finish;  // of fprop: what is left to do for all that a task wrote; or null
 };
 
 // Output rows of every phase, of images n to n + images.
@@ -181,6 +182,7 @@ void run_panel(const Direct& d, const View& x, const Arguments& to, const Pixels
           const int64_t out = ((at.n + m) * d.out_h + h.first_out + p * h.step_out) * d.out_w + w.first_out;
           t.y = to.y + out * d.out_c + first;
           t.mask = to.mask ? to.mask + out * d.out_c + first : nullptr;
+          t.residual = to.residual ? to.residual + out * d.out_c + first : nullptr;
           t.a = x.data, t.b = b;
           if (t.taps_h) {
             t.a += m * x.image + (top + taps.begin * h.spread - x.first) * x.row +
@@ -234,6 +236,12 @@ void run(const Direct& d, const float* x, const float* w, const Arguments& to, C
       const float* weights = d.private_panels ? scratch : packed + i * d.panel_floats;
       run_panel(d, view, to, {n, images, rows}, {group, panel, weights});
     }
+    if (!to.finish) return;
+    for (int64_t m = 0; m < images; ++m) {
+      const int64_t row_floats = d.out_w * d.out_c;
+      float* const y = to.y + ((n + m) * d.out_h + rows.begin) * row_floats;
+      to.finish(y, y, (rows.end - rows.begin) * row_floats, {});
+    }
   });
 }
 
@@ -244,10 +252,13 @@ void prepare_conv2d_fprop_direct(Prepared* p) { prepare(p, p->op.conv2d_fprop, f
 void run_conv2d_fprop_direct(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;
   const Conv2dShape& v = p.op.conv2d_fprop;
-  const Arguments to = {e.bias ? input(x, 2) : nullptr, nullptr, output(x, 0),
-                        e.activation == Activation::kRelu};
+  // While it is in the cache, if a task has all channels of its rows.
+  const bool whole = state<Direct>(p).parts == 1;
+  const Arguments to = {e.bias ? input(x, 2) : nullptr,     nullptr,
+                        e.residual ? input(x, 3) : nullptr, output(x, 0),
+                        e.activation == Activation::kRelu,  whole ? other_activation(e.activation) : nullptr};
   run(state<Direct>(p), input(x, 0), input(x, 1), to, context);
-  finish_activation(context, e.activation, to.y, v.n * v.p * v.q * v.k);
+  if (!whole) finish_activation(context, e.activation, to.y, v.n * v.p * v.q * v.k);
 }
 
 bool supports_conv2d_dgrad_direct(const OpDescriptor&) { return true; }
@@ -255,8 +266,12 @@ void prepare_conv2d_dgrad_direct(Prepared* p) { prepare(p, p->op.conv2d_dgrad, t
 void run_conv2d_dgrad_direct(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;
   const Conv2dShape& v = p.op.conv2d_dgrad;
-  const Arguments to = {e.bias ? input(x, 3) : nullptr, e.relu_mask ? input(x, 2) : nullptr, output(x, 0),
-                        e.activation == Activation::kRelu};
+  const Arguments to = {e.bias ? input(x, 3) : nullptr,
+                        e.relu_mask ? input(x, 2) : nullptr,
+                        nullptr,
+                        output(x, 0),
+                        e.activation == Activation::kRelu,
+                        nullptr};
   run(state<Direct>(p), input(x, 0), input(x, 1), to, context);
   finish_activation(context, e.activation, to.y, v.n * v.h * v.w * v.c);
 }

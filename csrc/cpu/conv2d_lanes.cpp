@@ -89,7 +89,9 @@ bool in_whole_blocks(const Conv2dShape& v) { return v.n % kBatchLanes == 0 && v.
 
 }  // namespace
 
-bool supports_conv2d_fprop_lanes(const OpDescriptor& op) { return in_whole_blocks(op.conv2d_fprop); }
+bool supports_conv2d_fprop_lanes(const OpDescriptor& op) {
+  return !op.epilogue.residual && in_whole_blocks(op.conv2d_fprop);
+}
 void prepare_conv2d_fprop_lanes(Prepared* p) { prepare(p, p->op.conv2d_fprop, false); }
 void run_conv2d_fprop_lanes(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;

@@ -132,7 +132,9 @@ void prepare(Prepared* p, const Conv2dShape& v, bool dgrad) {
 
 }  // namespace
 
-bool supports_conv2d_fprop_planar(const OpDescriptor& op) { return supports(op.conv2d_fprop, false); }
+bool supports_conv2d_fprop_planar(const OpDescriptor& op) {
+  return !op.epilogue.residual && supports(op.conv2d_fprop, false);
+}
 void prepare_conv2d_fprop_planar(Prepared* p) { prepare(p, p->op.conv2d_fprop, false); }
 void run_conv2d_fprop_planar(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;

@@ -50,6 +50,7 @@ struct Arguments {
   const float *x, *w, *bias, *mask;
   float* y;
   int32_t relu;
+  ActivationForward finish;  // of fprop: what is left to do for a row, or null
 };
 
 // How many pixels together fill whole vectors; 1 where the channels of one do, or nearly. (With 20 channels,
@@ -245,6 +246,7 @@ void run_fprop(const Conv3dShape& volume, const Depthwise& d, const Arguments& t
         if (tap + 1 >= met.taps.end) t.bias = to.bias, t.relu = to.relu;
         run_output_row(pass, p, x, none ? 0 : met.filter(tap) * v.r * v.s, t);
       }
+      if (to.finish) to.finish(t.y, t.y, v.q * v.k, {});
       if (d.stream) kernels().depthwise->stream_copy(scratch, v.q * v.k, y);
     }
     if (d.stream) kernels().depthwise->finish_stream();
@@ -295,12 +297,10 @@ void prepare(Prepared* p, const Conv3dShape& v, bool dgrad) {
 
 void run_fprop(const Prepared& p, const Conv3dShape& v, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;
-  const Conv2dShape& f = v.frame;
   run_fprop(v, state<Depthwise>(p),
             {input(x, 0), input(x, 1), e.bias ? input(x, 2) : nullptr, nullptr, output(x, 0),
-             e.activation == Activation::kRelu},
+             e.activation == Activation::kRelu, other_activation(e.activation)},
             context);
-  finish_activation(context, e.activation, output(x, 0), f.n * v.z * f.p * f.q * f.k);
 }
 
 void run_dgrad(const Prepared& p, const Conv3dShape& v, const Operands& x, Context& context) {
@@ -308,7 +308,7 @@ void run_dgrad(const Prepared& p, const Conv3dShape& v, const Operands& x, Conte
   const Conv2dShape& f = v.frame;
   run_dgrad(v, state<Depthwise>(p),
             {input(x, 0), input(x, 1), e.bias ? input(x, 3) : nullptr, e.relu_mask ? input(x, 2) : nullptr,
-             output(x, 0), e.activation == Activation::kRelu},
+             output(x, 0), e.activation == Activation::kRelu, nullptr},
             context);
   finish_activation(context, e.activation, output(x, 0), f.n * v.d * f.h * f.w * f.c);
 }
@@ -335,7 +335,9 @@ Depthwise plan_depthwise(Prepared* p, const Conv3dShape& volume, bool dgrad) {
   return d;
 }
 
-bool supports_conv2d_fprop_depthwise(const OpDescriptor& op) { return supports(op.conv2d_fprop, false); }
+bool supports_conv2d_fprop_depthwise(const OpDescriptor& op) {
+  return !op.epilogue.residual && supports(op.conv2d_fprop, false);
+}
 void prepare_conv2d_fprop_depthwise(Prepared* p) { prepare(p, volume_of(p->op.conv2d_fprop), false); }
 void run_conv2d_fprop_depthwise(const Prepared& p, const Operands& x, Context& context) {
   run_fprop(p, volume_of(p.op.conv2d_fprop), x, context);

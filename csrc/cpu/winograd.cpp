@@ -117,7 +117,7 @@ void prepare(Prepared* out, const Conv2dShape& v, bool dgrad, Order order) {
 }
 
 struct Arguments {
-  const float *x, *w, *bias, *mask;
+  const float *x, *w, *bias, *mask, *residual;
   float* y;
   int32_t relu;
 };
@@ -176,6 +176,7 @@ void transform_output(const Winograd& d, const Arguments& to, const float* m, Ra
     const Place at = place_of(d, i);
     const int64_t out = ((at.n * d.out_h + at.p) * d.out_w + at.q) * d.out_c + first;
     t.y = to.y + out, t.mask = to.mask ? to.mask + out : nullptr;
+    t.residual = to.residual ? to.residual + out : nullptr;
     t.rows = pixels_before(d.out_h, at.p, d.dilation_h, d.outputs);
     t.cols = pixels_before(d.out_w, at.q, d.dilation_w, d.outputs);
     t.m = m + (i - tiles.begin) * m_row(d);
@@ -236,8 +237,13 @@ bool chosen(const OpDescriptor& op, const Conv2dShape& v, bool dgrad, Order orde
 void run_fprop(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;
   const Conv2dShape& v = p.op.conv2d_fprop;
-  const Arguments to = {input(x, 0), input(x, 1),  e.bias ? input(x, 2) : nullptr,
-                        nullptr,     output(x, 0), e.activation == Activation::kRelu};
+  const Arguments to = {input(x, 0),
+                        input(x, 1),
+                        e.bias ? input(x, 2) : nullptr,
+                        nullptr,
+                        e.residual ? input(x, 3) : nullptr,
+                        output(x, 0),
+                        e.activation == Activation::kRelu};
   run(state<Winograd>(p), to, context);
   finish_activation(context, e.activation, to.y, v.n * v.p * v.q * v.k);
 }
@@ -245,12 +251,9 @@ void run_fprop(const Prepared& p, const Operands& x, Context& context) {
 void run_dgrad(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;
   const Conv2dShape& v = p.op.conv2d_dgrad;
-  const Arguments to = {input(x, 0),
-                        input(x, 1),
-                        e.bias ? input(x, 3) : nullptr,
-                        e.relu_mask ? input(x, 2) : nullptr,
-                        output(x, 0),
-                        e.activation == Activation::kRelu};
+  const Arguments to = {
+      input(x, 0), input(x, 1),  e.bias ? input(x, 3) : nullptr,   e.relu_mask ? input(x, 2) : nullptr,
+      nullptr,     output(x, 0), e.activation == Activation::kRelu};
   run(state<Winograd>(p), to, context);
   finish_activation(context, e.activation, to.y, v.n * v.h * v.w * v.c);
 }

@@ -107,6 +107,12 @@ void Builder::touch(Ref ref) {
   life.last = now;
 }
 
+const void* Builder::row_of(const OpDescriptor& op) const {
+  Prepared prepared;
+  Status status{};
+  return request_.backend.prepare(&op, &prepared, &status) == Code::kOk ? prepared.row : nullptr;
+}
+
 bool Builder::try_add(const NewStep& step) {
   PlannedStep planned;
   Status status{};

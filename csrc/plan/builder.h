@@ -53,6 +53,11 @@ struct NewStep {
   OpDescriptor op;
   std::vector<Ref> in, out;
   std::string name;
+  // What those who join it need to know: the operand of the weights [..., channels of y] that it is linear
+  // in, the floats of these, and the operand of a residual; -1 where there is none.
+  int kernel = -1;
+  int64_t kernel_floats = 0;
+  int residual = -1;
 };
 
 class Builder {
@@ -81,6 +86,8 @@ class Builder {
   OpDescriptor op(Step step) const;         // empty
   OpDescriptor forward_op(int node) const;  // for a batch
 
+  // The row that the device takes for a descriptor; null if none supports it.
+  const void* row_of(const OpDescriptor& op) const;
   // False if no row supports the descriptor; nothing is added then.
   bool try_add(const NewStep& step);
   // Throws if no row supports it.

@@ -127,8 +127,9 @@ std::string text(const ResizeShape& s) {
 
 std::string epilogue_text(const Epilogue& e) {
   const bool activation = e.activation != Activation::kNone;
-  return std::string(e.bias ? " + bias" : "") + (activation ? " + " : "") +
-         (activation ? info(e.activation).name : "") + (e.relu_mask ? " + mask" : "");
+  return std::string(e.bias ? " + bias" : "") + (e.residual ? " + residual" : "") +
+         (activation ? " + " : "") + (activation ? info(e.activation).name : "") +
+         (e.relu_mask ? " + mask" : "");
 }
 
 std::string shapes_text(const OpDescriptor& op) {

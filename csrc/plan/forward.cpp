@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The forward half of a step list: gather of the batch, the layers with what can be fused into them, and the
-// losses with their gradients. An activation is fused into the convolution or dense layer before it, a first
+// losses with their gradients. What joins the step before it is the affair of its rule; a first
 // Rescaling into the gather, a last softmax into a cross-entropy (log-softmax keeps what a rounded
 // probability loses, as Keras does).
 #include <algorithm>
 
 #include "operator.h"
-#include "validate_activation.h"
 
 namespace fastcnn {
 
@@ -29,11 +28,11 @@ bool saves_input(Op op) {
   return saves == Saves::kX || saves == Saves::kXAndY;
 }
 
-// An activation without parameters whose input may be lost: its gradient does not read it.
-bool can_follow(const Builder& b, const Node& node) {
-  return info(node.op).forward == Step::k_activation_fwd &&
-         parameters_of(node.forward.activation_fwd.activation) == 0 &&
-         (b.mode() != Mode::kTrain || !saves_input(node.op));
+// The only reader of a node's values, if it is still to be computed; or -1.
+int only_reader(const Builder& b, int i) {
+  const Node& node = b.node(i);
+  if (node.consumers.size() != 1 || node.output || b.done[node.consumers[0]]) return -1;
+  return node.consumers[0];
 }
 
 }  // namespace
@@ -62,21 +61,20 @@ void forward_rename(Builder& b, int i) {
 }
 
 void forward_fused(Builder& b, int i, NewStep step) {
-  const Node& node = b.node(i);
   if (b.has(i, "bias")) step.in.push_back(b.parameter(i, "bias"));
-  b.value[i] = b.tensor_like(i);
+  step.name = b.node(i).name;
+  std::vector<int> nodes = {i};
+  for (int next; (next = only_reader(b, nodes.back())) >= 0; nodes.push_back(next)) {
+    const auto join = rule(b.node(next).op).join;
+    NewStep joined = step;
+    if (!join || !join(b, next, nodes.back(), &joined) || b.row_of(joined.op) != b.row_of(step.op)) break;
+    step = joined;
+  }
   step.out.resize(std::max<size_t>(step.out.size(), 1));
-  step.out[0] = b.value[i];
-  step.name = node.name;
-  const int next = node.consumers.size() == 1 && !node.output ? node.consumers[0] : -1;
-  if (next >= 0 && !b.done[next] && can_follow(b, b.node(next))) {
-    NewStep fused = step;
-    fused.op.epilogue.activation = b.node(next).forward.activation_fwd.activation;
-    if (b.try_add(fused)) {
-      b.value[next] = b.value[i];
-      b.done[next] = true;
-      return;
-    }
+  if (step.out[0].memory == Memory::kNone) step.out[0] = b.tensor_like(nodes.back());
+  for (const int node : nodes) {
+    b.value[node] = step.out[0];
+    b.done[node] = true;
   }
   b.add(step);
 }

@@ -53,6 +53,9 @@ struct Rule {
   // Given b.gradient[node], adds the steps that write the gradients of the node's parameters and contributes
   // to those of its inputs. Called where the node needs a gradient and has one.
   void (*gradient)(Builder& b, int node);
+  // Makes itself part of the step that writes its input `from`, which nothing else reads; false where it
+  // cannot. Null: never.
+  bool (*join)(Builder& b, int node, int from, NewStep* step) = nullptr;
 };
 
 #define FASTCNN_OPERATOR(name, forward, saves) extern const Rule rule_##name;
@@ -70,8 +73,9 @@ void forward_flat(Builder& b, int node);
 void forward_flat(Builder& b, int node, const OpDescriptor& op);
 // Another name for its input.
 void forward_rename(Builder& b, int node);
-// A step with bias and activation in its epilogue: adds the bias operand if the node has one, and takes the
-// activation that alone follows if a row can. Outputs besides the first are the step's own.
+// A step with an epilogue: adds the bias operand if the node has one, then lets the nodes that alone follow
+// join, one after the other, while the device's row for the step stays the same. Outputs besides the first
+// are the step's own; so is the first where it is given.
 void forward_fused(Builder& b, int node, NewStep step);
 
 // Gradient rules that several operators share.

@@ -59,9 +59,9 @@ void tile(const Tile& t, int tail) {
       FASTCNN_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = acc[i][j] + bias;
     }
   }
-  if (t.accumulate) {
+  if (const float* added = t.accumulate ? t.y : t.residual) {
     FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
-      FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] + read(t.y + i * t.y_row, j);
+      FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] + read(added + i * t.y_row, j);
     }
   }
   if (t.relu) {
@@ -109,6 +109,7 @@ void strip_of(Tile t, int64_t rows, int tail, int most) {
     t.a += n * t.a_row;
     t.y += n * t.y_row;
     if (t.mask) t.mask += n * t.y_row;
+    if (t.residual) t.residual += n * t.y_row;
     rows -= n;
   }
 }

@@ -17,15 +17,16 @@ namespace cpu {
 
 struct Tile {
   const float* a;
-  const float* b;     // whole vectors are read: columns beyond the last must be readable
-  float* y;           // [rows][cols], y_row apart; nothing beyond the last column is touched
-  const float* bias;  // [cols], or null
-  const float* mask;  // as y: the result is 0 where mask <= 0; or null
+  const float* b;         // whole vectors are read: columns beyond the last must be readable
+  float* y;               // [rows][cols], y_row apart; nothing beyond the last column is touched
+  const float* bias;      // [cols], or null
+  const float* mask;      // as y: the result is 0 where mask <= 0; or null
+  const float* residual;  // as y: added before ReLU; or null
   int64_t a_h, a_w, a_row, a_group, a_step;
   int64_t b_h, b_w, b_step;
   int64_t y_row;
   int64_t taps_h, taps_w, depth;
-  int32_t accumulate;  // add to what y holds
+  int32_t accumulate;  // add to what y holds, and no residual
   int32_t relu;
 };
 

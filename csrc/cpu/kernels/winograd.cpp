@@ -156,6 +156,7 @@ FASTCNN_INLINE void transform_output(const OutputTile& t, int64_t k, int lanes) 
       if (j >= t.cols) break;
       const int64_t at = i * t.y_row + j * t.y_col + k;
       Vec value = y[j] + bias;
+      if (t.residual) value = value + read(t.residual + at);
       value = value < least ? least : value;
       if (t.mask) value = read(t.mask + at) <= Vec{} ? Vec{} : value;
       if (lanes == kLanes)

@@ -24,12 +24,13 @@ struct InputTile {
   int32_t row_begin, row_end, col_begin, col_end;  // pixels of the tile that lie in the image
 };
 
-// y = A' m A of one tile, its first `rows` x `cols` pixels: y += bias, relu, and 0 where mask <= 0.
+// y = A' m A of one tile, its first `rows` x `cols` pixels: y += bias, y += residual, relu, and 0 where mask
+// <= 0.
 struct OutputTile {
   const float* m;  // points m_plane apart; whole vectors are read
   float* y;
-  const float* bias;  // [channels], or null
-  const float* mask;  // as y, or null
+  const float* bias;             // [channels], or null
+  const float *mask, *residual;  // as y, or null
   int64_t m_plane, y_row, y_col, channels;
   int32_t rows, cols, relu;
 };

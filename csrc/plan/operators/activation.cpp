@@ -22,6 +22,15 @@ void gradient(Builder& b, int i) {
   gradient_flat(b, i, op, {b.value[saves == Saves::kX ? b.node(i).inputs[0] : i]});
 }
 
+// One without parameters whose input may be lost: its gradient does not read it.
+template <Activation activation, Saves saves>
+bool join(Builder& b, int, int, NewStep* step) {
+  if (parameters_of(activation) || (b.mode() == Mode::kTrain && saves == Saves::kX)) return false;
+  if (step->op.epilogue.activation != Activation::kNone) return false;
+  step->op.epilogue.activation = activation;
+  return true;
+}
+
 void gradient_relu(Builder& b, int i) {
   if (b.masked[i])
     b.pass_gradient(i, b.node(i).inputs[0]);
@@ -59,8 +68,12 @@ constexpr const char* layer_of(Activation activation) {
 
 template <Activation activation, Saves saves>
 constexpr Rule rule_of() {
-  return {layer_of(activation), 1, infer<activation>, forward_flat,
-          activation == Activation::kRelu ? gradient_relu : gradient<saves>};
+  return {layer_of(activation),
+          1,
+          infer<activation>,
+          forward_flat,
+          activation == Activation::kRelu ? gradient_relu : gradient<saves>,
+          join<activation, saves>};
 }
 
 }  // namespace

@@ -11,7 +11,8 @@
 namespace fastcnn {
 namespace {
 
-constexpr int kMask = 2;  // operand of the dgrad steps
+constexpr int kMask = 2;                   // operand of the dgrad steps
+constexpr int kKernel = 1, kResidual = 3;  // of the fprop steps
 
 struct Form {
   Op op;
@@ -117,7 +118,13 @@ OpDescriptor step_of(Builder& b, int i, Step images, Step volumes) {
 void forward(Builder& b, int i) {
   const Node& node = b.node(i);
   NewStep step = {b.forward_op(i), {b.value[node.inputs[0]], b.parameter(i, role_of(node))}, {}, ""};
-  if (form_of(node.op).transposed) step.in.push_back(Ref{});  // dgrad: the mask stands before the bias
+  if (form_of(node.op).transposed) {
+    step.in.push_back(Ref{});  // dgrad: the mask stands before the bias
+  } else {
+    step.kernel = kKernel;
+    step.kernel_floats = b.graph().parameters[b.graph().parameter(i, role_of(node))].count;
+    if (step.op.step == Step::k_conv2d_fprop) step.residual = kResidual;
+  }
   forward_fused(b, i, step);
 }
 

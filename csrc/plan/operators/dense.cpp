@@ -34,12 +34,13 @@ OpDescriptor convolution(Builder& b, int i, Step step) {
 }
 
 void forward(Builder& b, int i) {
-  OpDescriptor op = b.forward_op(i);
+  NewStep step = {b.forward_op(i), {b.value[b.node(i).inputs[0]], b.parameter(i, "kernel")}, {}, ""};
   if (b.in_lanes()) {
-    op = convolution(b, i, Step::k_conv2d_fprop);
-    op.epilogue = b.node(i).forward.epilogue;
+    step.op = convolution(b, i, Step::k_conv2d_fprop);
+    step.op.epilogue = b.node(i).forward.epilogue;
   }
-  forward_fused(b, i, {op, {b.value[b.node(i).inputs[0]], b.parameter(i, "kernel")}, {}, ""});
+  step.kernel = 1, step.kernel_floats = b.node(i).forward.gemm.k * b.node(i).forward.gemm.n;
+  forward_fused(b, i, step);
 }
 
 void gradient(Builder& b, int i) {

@@ -73,12 +73,14 @@ void forward_chain(Builder& b, int i, Binary kind, float scale, bool may_overwri
   Ref sum = b.value[inputs[0]];
   for (size_t k = 1; k < inputs.size(); ++k) {
     OpDescriptor op = link(b, chain, k, Step::k_binary, kind);
-    const bool last = k + 1 == inputs.size();
-    if (last) op.binary.scale = scale;
-    const bool in_y = last || (may_overwrite && chain.results[k].count() == count);
+    if (k + 1 == inputs.size()) {
+      op.binary.scale = scale;
+      return forward_fused(b, i, {op, {sum, b.value[inputs[k]]}, {b.value[i]}, ""});
+    }
+    const bool in_y = may_overwrite && chain.results[k].count() == count;
     const Ref y = in_y ? b.value[i] : b.tensor(b.n() * chain.results[k].count());
     b.add({op, {sum, b.value[inputs[k]]}, {y}, b.node(i).name});
-    if (!last) b.saved[i].push_back(y);
+    b.saved[i].push_back(y);
     sum = y;
   }
 }
@@ -100,6 +102,23 @@ void forward_add(Builder& b, int i) { forward_chain(b, i, Binary::kAdd, 1, true)
 void forward_subtract(Builder& b, int i) { forward_chain(b, i, Binary::kSubtract, 1, true); }
 void forward_average(Builder& b, int i) {
   forward_chain(b, i, Binary::kAdd, 1.0f / static_cast<float>(b.node(i).inputs.size()), true);
+}
+
+// What a convolution is added to is a residual to it, if that is at hand by then.
+bool join_add(Builder& b, int i, int from, NewStep* step) {
+  const Node& node = b.node(i);
+  Epilogue& e = step->op.epilogue;
+  if (b.mode() == Mode::kTrain || step->residual < 0 || e.residual || e.activation != Activation::kNone)
+    return false;
+  if (node.inputs.size() != 2) return false;
+  const int other = node.inputs[node.inputs[0] == from];
+  if (b.value[other].memory == Memory::kNone || b.node(other).count != node.count ||
+      b.node(from).count != node.count)
+    return false;
+  step->in.resize(std::max<size_t>(step->in.size(), step->residual + 1));
+  step->in[step->residual] = b.value[other];
+  e.residual = 1;
+  return true;
 }
 
 void gradient_add(Builder& b, int i) {
@@ -186,7 +205,7 @@ void gradient_concatenate(Builder& b, int i) {
 
 }  // namespace
 
-const Rule rule_add = {"Add", kAnyNumber, infer<Binary::kAdd>, forward_add, gradient_add};
+const Rule rule_add = {"Add", kAnyNumber, infer<Binary::kAdd>, forward_add, gradient_add, join_add};
 const Rule rule_subtract = {"Subtract", 2, infer<Binary::kSubtract>, forward_subtract, gradient_subtract};
 const Rule rule_average = {"Average", kAnyNumber, infer<Binary::kAdd>, forward_average, gradient_average};
 const Rule rule_multiply = {"Multiply", kAnyNumber, infer<Binary::kMultiply>,

@@ -2,6 +2,8 @@
 // Rules of normalization. Nothing is saved but x: the backward steps take the statistics from it again.
 // Batch norm in training updates its moving statistics in place; in evaluation and prediction, and in
 // training where the layer is frozen, it uses them.
+#include <algorithm>
+
 #include "../operator.h"
 #include "../validate_norm.h"
 
@@ -66,6 +68,29 @@ void forward_batch(Builder& b, int i) {
                   {with_moving(b, i, Step::k_batch_norm_infer), {x, mean, variance, gamma, beta}, {}, ""});
 }
 
+// By its moving statistics it is a map of each channel, which goes into the weights before it: at each run
+// anew, for they may have changed. Not where these outnumber the values that it saves a pass over.
+bool join_batch(Builder& b, int i, int from, NewStep* step) {
+  Epilogue& e = step->op.epilogue;
+  if (b.mode() == Mode::kTrain || step->kernel < 0 || e.residual || e.activation != Activation::kNone)
+    return false;
+  if (step->kernel_floats > b.n() * b.node(from).count) return false;
+  const BatchNormShape& s = b.node(i).forward.batch_norm_fwd;
+  OpDescriptor fold = b.op(Step::k_batch_norm_fold);
+  fold.batch_norm_fold = {step->kernel_floats / s.c, s.c, s.epsilon, s.momentum};
+  const size_t bias = step->kernel + 1;  // follows the weights in every linear step
+  step->in.resize(std::max(step->in.size(), bias + 1));
+  const Ref w = b.tensor(step->kernel_floats), shift = b.tensor(s.c);
+  b.add({fold,
+         {step->in[step->kernel], b.parameter(i, "moving_mean"), b.parameter(i, "moving_variance"),
+          b.parameter(i, "gamma"), b.parameter(i, "beta"), step->in[bias]},
+         {w, shift},
+         b.node(i).name});
+  step->in[step->kernel] = w, step->in[bias] = shift;
+  e.bias = 1;
+  return true;
+}
+
 void gradient_batch(Builder& b, int i) {
   const Ref dy = b.gradient[i], x = input_of(b, i), gamma = b.parameter(i, "gamma");
   if (b.frozen(i))
@@ -120,7 +145,8 @@ void gradient_row(Builder& b, int i) {
 
 }  // namespace
 
-const Rule rule_batch_norm = {"BatchNormalization", 1, infer_batch, forward_batch, gradient_batch};
+const Rule rule_batch_norm = {"BatchNormalization", 1,         infer_batch, forward_batch,
+                              gradient_batch,       join_batch};
 const Rule rule_group_norm = {"GroupNormalization", 1, infer_group, forward_affine, gradient_group};
 const Rule rule_layer_norm = {"LayerNormalization", 1, infer_row<RowNorm::kLayer>, forward_affine,
                               gradient_row};
