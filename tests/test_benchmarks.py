@@ -21,7 +21,7 @@ def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
-@pytest.mark.parametrize("program", ["layers", "gemm", "pool", "train", "operators"])
+@pytest.mark.parametrize("program", ["layers", "gemm", "pool", "train", "infer", "operators"])
 def test_quick_run_writes_table_and_figures(program: str, tmp_path: Path) -> None:
     figures, table = tmp_path / "figures.json", tmp_path / "machine.md"
     result = run(f"{program}.py", "--quick", "--json", str(figures), "--out", str(table))

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 import fastcnn
 from fastcnn import _native, layers, losses, ops, optimizers
 
-from . import networks
+from . import infer_fastcnn, networks
 from .library import LOSSES, Job
 from .operators import OpTask, flat
 from .steps import RATE, LossTask, OptimizerTask
-from .tasks import ConvTask, GemmTask, PoolTask, Task, TrainTask
+from .tasks import ConvTask, GemmTask, InferTask, PoolTask, Task, TrainTask
 
 
 class FastcnnLibrary:
@@ -31,6 +31,8 @@ class FastcnnLibrary:
     def build(self, task: Task, setting: str) -> Job:
         if isinstance(task, TrainTask):
             return _train(task, setting)
+        if isinstance(task, InferTask):
+            return infer_fastcnn.build(task)
         if isinstance(task, OpTask):
             return _operator(task, setting)
         if isinstance(task, OptimizerTask):

@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from . import library_torch_operators, library_torch_steps, networks
+from . import infer_torch, library_torch_operators, library_torch_steps, networks
 from .library import LOSSES, Job
 from .operators import OpTask
 from .steps import LossTask, OptimizerTask
-from .tasks import ConvTask, GemmTask, PoolTask, Task, TrainTask
+from .tasks import ConvTask, GemmTask, InferTask, PoolTask, Task, TrainTask
 
 _FORMATS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 
@@ -42,6 +42,8 @@ class TorchLibrary:
             return library_torch_steps.optimizer(task, mode)
         if isinstance(task, OpTask):
             return Job(*library_torch_operators.build(task, compiled, _FORMATS[layout]))
+        if isinstance(task, InferTask):
+            return infer_torch.build(task, compiled, _FORMATS[layout])
         if isinstance(task, ConvTask):
             return _conv(task, compiled, _FORMATS[layout])
         if isinstance(task, PoolTask):

@@ -25,10 +25,10 @@ from fastcnn.testing import timing
 from fastcnn.testing.timing import Roofs, Summary
 
 from .answers import answers
-from .tasks import Task, TrainTask
+from .tasks import InferTask, Task, TrainTask
 
 _REST_SECONDS = 0.02  # idle threads of the library timed before stop spinning within it
-_LOSS_TOLERANCE = 1e-4
+_LOSS_TOLERANCE = 1e-4  # of losses, and of logits over the largest of them
 
 # Environment of a worker, beside what all of them share.
 _ENVIRONMENT: Mapping[str, Mapping[str, str]] = {
@@ -195,10 +195,10 @@ class Session:
     def _prepare(self, task: Task, contenders: Sequence[Contender]) -> dict[Contender, float]:
         """Errors of the contenders that can do the task; a peer that cannot is reported and left out.
 
-        Training has no right answer at hand: there all must agree with the first, whose error is the largest
-        difference to any other.
+        Whole networks have no right answer at hand: there all must agree with the first, whose error is the
+        largest difference to any other.
         """
-        right = None if isinstance(task, TrainTask) else answers(task)
+        right = None if isinstance(task, TrainTask | InferTask) else answers(task)
         losses: list[Any] = []
         errors: dict[Contender, float] = {}
         for contender in contenders:
@@ -211,6 +211,8 @@ class Session:
                 print(f"{task.label}: {contender} left out: {problem}", file=sys.stderr)
                 continue
             got = worker.ask("sample", contender.setting, None if right is None else right.indices)
+            if isinstance(task, InferTask):
+                got = got / np.max(np.abs(got))
             try:
                 errors[contender] = _loss_error(got, losses) if right is None else right.error(got)
             except ArithmeticError as problem:
@@ -225,7 +227,7 @@ def _loss_error(got: Any, seen: list[Any]) -> float:
     seen.append(got)
     error = float(np.max(np.abs(got - seen[0])))
     if not error <= _LOSS_TOLERANCE:
-        raise ArithmeticError(f"first losses {got} differ by {error:.2e} from {seen[0]}")
+        raise ArithmeticError(f"{got} differ by {error:.2e} from {seen[0]}")
     return error
 
 

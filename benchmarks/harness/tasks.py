@@ -172,4 +172,19 @@ class TrainTask:
         return f"{self.network} batch {self.batch} {self.optimizer}"
 
 
-Task = ConvTask | PoolTask | GemmTask | TrainTask
+@dataclass(frozen=True)
+class InferTask:
+    """One batch through a network of `harness.image_networks`."""
+
+    network: str
+    batch: int
+
+    flops = 0.0
+    bytes = 0.0
+
+    @property
+    def label(self) -> str:
+        return f"{self.network} batch {self.batch}"
+
+
+Task = ConvTask | PoolTask | GemmTask | TrainTask | InferTask

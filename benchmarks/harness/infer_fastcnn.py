@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks of `image_networks` in fastcnn: `predict_on_batch` of a functional model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fastcnn
+from fastcnn import layers
+
+from .image_networks import CLASSES, EPSILON, IMAGE_NETWORKS, SIDE, ImageNetwork, Unit
+from .library import Job
+from .tasks import InferTask
+
+
+def build(task: InferTask) -> Job:
+    network = IMAGE_NETWORKS[task.network]
+    model = _model(network)
+    x = network.images(task.batch)
+    return Job(lambda: model.predict_on_batch(x), lambda: model.predict_on_batch(x), warmups=2)
+
+
+def _model(network: ImageNetwork) -> Any:
+    image = fastcnn.Input((SIDE, SIDE, 3))
+    values, weighted = [image], []
+    for layer in network.layers:
+        x = values[layer.x]
+        if not isinstance(layer, Unit):
+            values.append(layers.MaxPooling2D(3, strides=2, padding=1)(x))
+            continue
+        options: dict[str, Any] = {"strides": layer.stride, "padding": layer.size // 2, "use_bias": False}
+        conv = (
+            layers.DepthwiseConv2D(layer.size, **options)
+            if layer.depthwise
+            else layers.Conv2D(layer.filters, layer.size, **options)
+        )
+        norm = layers.BatchNormalization(epsilon=EPSILON)
+        y = norm(conv(x))
+        if layer.residual is not None:
+            y = layers.Add()([y, values[layer.residual]])
+        if layer.activation:
+            y = layers.Activation(layer.activation)(y)
+        weighted += [conv, norm]
+        values.append(y)
+    dense = layers.Dense(CLASSES)
+    model = fastcnn.Model(image, dense(layers.GlobalAveragePooling2D()(values[-1])))
+    *units, head = network.weights()
+    dense.set_weights(head)
+    for conv, norm, (kernel, *statistics) in zip(weighted[::2], weighted[1::2], units, strict=True):
+        conv.set_weights([kernel])
+        norm.set_weights(statistics)
+    return model

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inference of known networks beside PyTorch: `python benchmarks/infer.py --help`.
+
+A call is one batch of 224x224 images, in memory, through the whole network to the logits. All libraries have
+the same random weights, and their logits must agree before anything is timed.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from harness import program
+from harness.report import Measure
+from harness.session import Contender, Pace
+from harness.tasks import InferTask
+
+NETWORKS = ("resnet18", "resnet50", "mobilenet_v2")
+BATCHES = (1, 8)
+CONTENDERS = [
+    Contender("fastcnn", "predict_on_batch"),
+    *(Contender("torch", f"{mode} {layout}") for mode in ("eager", "compile") for layout in ("nchw", "nhwc")),
+]
+
+
+def main(arguments: list[str]) -> int:
+    p = program.parser(str(__doc__), Pace(rounds=7, seconds=0.5))
+    p.add_argument("--eager", action="store_true", help="no compiled peer: minutes less")
+    options = p.parse_args(arguments)
+    contenders = [c for c in CONTENDERS if not (options.eager and c.setting.startswith("compile"))]
+    suite = program.Suite(
+        title="infer",
+        measure=Measure("images/s", lambda task: float(task.batch)),
+        tasks=[InferTask(network, batch) for network in NETWORKS for batch in BATCHES],
+        quick=["mobilenet_v2 batch 1"],
+        contenders=lambda _: contenders,
+        floor=lambda _: 0.0,
+    )
+    return program.run(suite, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
