@@ -164,6 +164,7 @@ Ref Builder::from_lanes(int i, Ref lanes) {
 
 void Builder::add_external_loss(int port, Ref predictions, Ref gradient, Ref result) {
   PlannedStep planned;
+  planned.prepared = {};
   planned.prepared.op.step = Step::k_none;
   planned.prepared.kernel = "external";
   planned.in[0] = predictions;
