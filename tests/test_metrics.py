@@ -286,14 +286,14 @@ def test_weights_reach_weighted_metrics_alone(rng: np.random.Generator) -> None:
     x, y = samples(rng)
     weights = rng.integers(0, 3, 75)
     model = classifier(metrics=["accuracy", "mae"], weighted_metrics=["accuracy", "mae"])
-    assert model.metrics_names == ["loss", "accuracy", "mae", "accuracy_1", "mae_1"]
+    assert model.metrics_names == ["loss", "accuracy", "mae", "weighted_accuracy", "weighted_mae"]
     logs: Any = model.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
     predicted = model.predict(x, verbose=0)
     hits, distances = predicted.argmax(1) == y.argmax(1), np.abs(predicted - y).mean(1)
     assert logs["accuracy"] == hits.mean()
-    assert logs["accuracy_1"] == pytest.approx((hits * weights).sum() / weights.sum())
+    assert logs["weighted_accuracy"] == pytest.approx((hits * weights).sum() / weights.sum())
     assert logs["mae"] == pytest.approx(distances.mean(), rel=1e-5)
-    assert logs["mae_1"] == pytest.approx((distances * weights).sum() / weights.sum(), rel=1e-5)
+    assert logs["weighted_mae"] == pytest.approx((distances * weights).sum() / weights.sum(), rel=1e-5)
 
 
 def test_multi_label_accuracy(rng: np.random.Generator) -> None:

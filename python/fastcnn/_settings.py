@@ -69,13 +69,23 @@ class Settings(NamedTuple):
         losses_of = [f"{each.output}_loss" for _, each in self.measured] if len(self.objectives) > 1 else []
         return ["loss", *losses_of, *(name for name, _ in self._named_metrics())]
 
+    def placed_metrics(self) -> Iterator[tuple[int, Metric]]:
+        """All metrics with the numbers of their outputs, those that weights reach last."""
+        for number, each in enumerate(self.objectives):
+            yield from ((number, metric) for metric in each.metrics)
+        for number, each in enumerate(self.objectives):
+            yield from ((number, metric) for metric in each.weighted)
+
     def _named_metrics(self) -> Iterator[tuple[str, Metric]]:
         seen: dict[str, int] = {}
-        for each in self.objectives:
-            for metric in (*each.metrics, *each.weighted):
-                name = metric.name if len(self.objectives) == 1 else f"{each.output}_{metric.name}"
-                times = seen[name] = seen.get(name, -1) + 1
-                yield (f"{name}_{times}" if times else name), metric
+        plain = sum(len(each.metrics) for each in self.objectives)
+        for place, (number, metric) in enumerate(self.placed_metrics()):
+            prefix = "" if len(self.objectives) == 1 else f"{self.objectives[number].output}_"
+            name = prefix + metric.name
+            if place >= plain and name in seen:
+                name = f"{prefix}weighted_{metric.name}"
+            times = seen[name] = seen.get(name, -1) + 1
+            yield (f"{name}_{times}" if times else name), metric
 
     @property
     def targets(self) -> tuple[str, ...]:

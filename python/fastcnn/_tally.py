@@ -108,12 +108,11 @@ class Tally:
         if self.penalty:
             loss += self.penalty / self.samples
         values: list[Any] = [loss, *(means if len(settings.objectives) > 1 else [])]
-        for output, objective in enumerate(settings.objectives):
-            for metric in (*objective.metrics, *objective.weighted):
-                if metric is self._counted[output]:
-                    values.append(self.totals[output]["correct"] / max(1, self.totals[output]["samples"]))
-                else:
-                    values.append(metric.result())
+        for output, metric in settings.placed_metrics():
+            if metric is self._counted[output]:
+                values.append(self.totals[output]["correct"] / max(1, self.totals[output]["samples"]))
+            else:
+                values.append(metric.result())
         return dict(zip(settings.names, values, strict=True))
 
     def get_state(self) -> dict[str, Array]:
