@@ -4,10 +4,10 @@
 # FASTCNN_ISA_NS=<name>, and FASTCNN_HAVE_<NAME> for the files that are compiled once. To add an ISA: a row here, its
 # vocabulary in csrc/cpu/kernels/vec.h, and its row in csrc/cpu/isas.inc.
 #
-# name | processors it is built for | flags
+# name | processors it is built for | flags. The baseline is for processors of 2012 and before: small.
 set(x86_64 "^(x86_64|AMD64|amd64)$")
 set(FASTCNN_ISAS
-    "baseline|.*|"
+    "baseline|.*|$<$<NOT:$<CONFIG:Debug>>:-Os>"
     "avx2|${x86_64}|-mavx2 -mfma"
     "avx512|${x86_64}|-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mprefer-vector-width=512"
     "neon|^(aarch64|arm64|ARM64)$|")
@@ -20,9 +20,11 @@ if(FASTCNN_EMULATE_AVX512)
 endif()
 
 # What keeps one ISA's code out of another's: no exceptions or RTTI (shared weak symbols), no LTO (it would merge
-# functions across rows), and -march put back to the architecture's base should CXXFLAGS have raised it.
+# functions across rows), and -march put back to the architecture's base should CXXFLAGS have raised it. Nor does anything
+# unwind through them.
 # GCC's own AVX-512 header reads the variables that it leaves undefined on purpose: hence the one warning turned off.
-set(FASTCNN_ISA_COMMON_FLAGS -fno-exceptions -fno-rtti -fno-lto -fno-openmp $<$<NOT:$<CONFIG:Debug>>:-O3>
+set(FASTCNN_ISA_COMMON_FLAGS -fno-exceptions -fno-rtti -fno-lto -fno-openmp -fno-asynchronous-unwind-tables
+    $<$<NOT:$<CONFIG:Debug>>:-O3>
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "${x86_64}")
   list(APPEND FASTCNN_ISA_COMMON_FLAGS -march=x86-64)

@@ -40,6 +40,15 @@ FASTCNN_EMULATED __m512 emulated_sqrt_ps(__m512 a) {
   memcpy(&a, x, 64);
   return a;
 }
+// The second operand where one is NaN or both are zeros.
+FASTCNN_EMULATED_CALL __m512 emulated_maskz_max_ps(__mmask16 mask, __m512 a, __m512 b) {
+  for (int i = 0; i < 16; ++i) a[i] = !(mask >> i & 1) ? 0.0f : a[i] > b[i] ? a[i] : b[i];
+  return a;
+}
+FASTCNN_EMULATED_CALL __m512 emulated_maskz_min_ps(__mmask16 mask, __m512 a, __m512 b) {
+  for (int i = 0; i < 16; ++i) a[i] = !(mask >> i & 1) ? 0.0f : a[i] < b[i] ? a[i] : b[i];
+  return a;
+}
 FASTCNN_EMULATED_CALL __m128i emulated_maskz_cvtepi32_epi8(__mmask16 mask, __m512i a) {
   int32_t lane[16];
   int8_t byte[16];
@@ -73,6 +82,8 @@ FASTCNN_EMULATED void emulated_stream_ps(void* p, __m512 v) {
 #define _mm512_mask_storeu_ps emulated_mask_storeu_ps
 #define _mm512_fmadd_ps emulated_fmadd_ps
 #define _mm512_sqrt_ps emulated_sqrt_ps
+#define _mm512_maskz_max_ps emulated_maskz_max_ps
+#define _mm512_maskz_min_ps emulated_maskz_min_ps
 #define _mm512_maskz_cvtepi32_epi8 emulated_maskz_cvtepi32_epi8
 #define _mm512_maskz_mul_epu32 emulated_maskz_mul_epu32
 #define _mm512_maskz_shuffle_epi32 emulated_maskz_shuffle_epi32
