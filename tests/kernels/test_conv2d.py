@@ -82,9 +82,9 @@ def test_softmax_is_over_the_channels(rng: np.random.Generator) -> None:
     assert_same_bits(fused, ops.softmax(ops.conv2d(x, w, **case.options)), "conv2d with softmax")
 
 
-@pytest.mark.parametrize("math", ["strict", "default", "fast"])
+@pytest.mark.parametrize("math", ["strict", "default"])  # "fast" may take F(4,3), which rounds
 @pytest.mark.parametrize("case", FAMILIES[:1], ids=str)
-def test_every_math_is_exact_on_multiples_of_four(
+def test_math_is_exact_on_multiples_of_four(
     case: cases.ConvCase, math: str, rng: np.random.Generator
 ) -> None:
     """Winograd F(2,3) halves the kernel twice: multiples of 4 stay whole numbers."""
