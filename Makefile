@@ -35,10 +35,10 @@ test-differential: $(PEERS)/.installed
 	$(PEERS)/bin/python -m pytest -m differential tests/differential $(ARGS)
 
 test-avx512: $(VENV)/.test
-	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/avx512 -G Ninja -DFASTCNN_EMULATE_AVX512=ON \
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/emulated/avx512 -G Ninja -DFASTCNN_EMULATE_AVX512=ON \
 	    -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" >/dev/null
-	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/avx512
-	FASTCNN_ISA=avx512 PYTHONPATH=build/avx512/site $(BIN)/python -m pytest -p no:cacheprovider -k "not lenet" \
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/emulated/avx512
+	FASTCNN_ISA=avx512 PYTHONPATH=build/emulated/avx512/site $(BIN)/python -m pytest -p no:cacheprovider -k "not lenet" \
 	    tests/kernels tests/test_views.py tests/test_guard_pages.py tests/test_threads.py $(ARGS)
 
 bench: $(PEERS)/.installed

@@ -62,7 +62,10 @@ def test_an_include_across_layers_is_found(tmp_path: Path, file: str, line: str)
 
 
 def newest_build() -> Path:
-    """The build directory the installed package came from, as `make` and `pip install .` leave it."""
+    """The build directory the installed package came from, as `make` and `pip install .` leave it.
+
+    The emulated build lies deeper.
+    """
     trees = sorted(ROOT.glob("build/*/CMakeCache.txt"), key=lambda path: path.stat().st_mtime)
     assert trees, "no build tree: run `make test`, which builds the package in build/"
     return trees[-1].parent
