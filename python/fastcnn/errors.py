@@ -39,16 +39,17 @@ class FormatError(ValueError):
     path
         The file.
     offset
-        Byte position, in the decompressed stream, where the file stops making sense.
+        Byte position, in the decompressed stream, where the file stops making sense; None if it is not known.
     reason
         What was found there and what was wanted.
     """
 
-    def __init__(self, path: str | os.PathLike[str], offset: int, reason: str) -> None:
-        super().__init__(f"{os.fspath(path)}: at byte {offset}: {reason}")
+    def __init__(self, path: str | os.PathLike[str], offset: int | None, reason: str) -> None:
+        where = "" if offset is None else f" at byte {offset}:"
+        super().__init__(f"{os.fspath(path)}:{where} {reason}")
         self.path = os.fspath(path)
         self.offset = offset
         self.reason = reason
 
-    def __reduce__(self) -> tuple[type[FormatError], tuple[str, int, str]]:
+    def __reduce__(self) -> tuple[type[FormatError], tuple[str, int | None, str]]:
         return type(self), (self.path, self.offset, self.reason)

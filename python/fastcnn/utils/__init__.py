@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seeds, names, one-hot targets, parts of data sets, batches by number, drawings of models."""
+"""Seeds, names, one-hot targets, parts of data sets, batches by number, pictures, drawings of models."""
 
 from __future__ import annotations
 
@@ -11,17 +11,32 @@ from fastcnn.utils.seeds import clear_session, set_random_seed
 
 if TYPE_CHECKING:
     from fastcnn.utils.batches import PyDataset, Sequence
+    from fastcnn.utils.folders import image_dataset_from_directory
+    from fastcnn.utils.images import array_to_img, img_to_array, load_img, save_img
     from fastcnn.utils.plotting import plot_model
 
 __all__ = [
     "PyDataset",
     "Sequence",
+    "array_to_img",
     "clear_session",
+    "image_dataset_from_directory",
+    "img_to_array",
+    "load_img",
     "normalize",
     "plot_model",
+    "save_img",
     "set_random_seed",
     "split_dataset",
     "to_categorical",
 ]
 
-__getattr__ = late(__name__, {"batches": ("PyDataset", "Sequence"), "plotting": ("plot_model",)})
+__getattr__ = late(
+    __name__,
+    {
+        "batches": ("PyDataset", "Sequence"),
+        "folders": ("image_dataset_from_directory",),
+        "images": ("array_to_img", "img_to_array", "load_img", "save_img"),
+        "plotting": ("plot_model",),
+    },
+)
