@@ -159,6 +159,64 @@ def confusion_matrix(
     return _saved(figure, path)
 
 
+def feature_maps(maps: npt.ArrayLike, path: Path | None = None, title: str | None = None) -> Figure:
+    """Draw the channels of one image at one layer, side by side in grey, each from its least to its largest.
+
+    Parameters
+    ----------
+    maps
+        Real numbers [H, W, C].
+    path
+        File to save the picture to.
+    title
+        Stands above it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        It is something else.
+    ImportError
+        matplotlib is missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import visualize
+    >>> figure = visualize.feature_maps(np.zeros((6, 8, 5)), title="conv2d")
+    >>> figure.axes[0].get_title()
+    'conv2d'
+    """
+    channels = np.asarray(maps)
+    if channels.ndim != 3 or not channels.size:
+        raise ShapeError(f"visualize.feature_maps: maps of shape {channels.shape}, wanted [H, W, C]")
+    if channels.dtype.kind not in "biuf":
+        raise DTypeError(f"visualize.feature_maps: maps of dtype {channels.dtype}, wanted real numbers")
+    values = np.nan_to_num(channels.astype(np.float64), nan=0, posinf=0, neginf=0)
+    height, width, count = values.shape
+    least = values.min(axis=(0, 1))
+    shades = (values - least) / np.maximum(values.max(axis=(0, 1)) - least, np.finfo(np.float64).tiny)
+    columns = max(1, round(np.sqrt(count * height / width)))
+    rows = -(-count // columns)
+    gap = max(1, width // 16)
+    mosaic = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap))
+    for channel in range(count):
+        row, column = divmod(channel, columns)
+        top, left = row * (height + gap), column * (width + gap)
+        mosaic[top : top + height, left : left + width] = shades[..., channel]
+    side = 8 / max(mosaic.shape)
+    figure = _figure(max(2.0, side * mosaic.shape[1]), max(2.0, side * mosaic.shape[0] + 0.4))
+    axes = figure.subplots()
+    axes.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    if title:
+        axes.set_title(title)
+    return _saved(figure, path)
+
+
 def _annotate(axes: Any, values: npt.NDArray[Any], darkness: npt.NDArray[Any]) -> None:
     for (row, column), value in np.ndenumerate(values):
         colour = "white" if darkness[row, column] > 0.6 else "#1a202c" if value else "#a0aec0"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``fastcnn train | evaluate | predict | info``: the package from a terminal.
+"""``fastcnn train | evaluate | predict | info | bench``: the package from a terminal.
 
 Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted. With ``--json``
-stdout holds one JSON object and nothing else.
+stdout holds one JSON document and nothing else; progress goes to stderr.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import sys
 from collections.abc import Sequence
 
 from fastcnn import errors
-from fastcnn.cli import evaluate, info, predict, train
-from fastcnn.cli.options import Failure
+from fastcnn.cli import bench, evaluate, info, predict, train
+from fastcnn.cli.config import Misuse, arguments_of
+from fastcnn.cli.options import CODES, Failure
+
+_COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "info": info, "bench": bench}
 
 _FAILURES = (
     Failure,
@@ -56,9 +59,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fastcnn ...
     0
     """
-    options = _parser().parse_args(arguments)
     _prepare_output()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser, commands = _parser()
+    options = parser.parse_args(given)
     try:
+        if options.config is not None:
+            command = next(each for each in given if each in _COMMANDS)  # before it no option takes a value
+            own = commands[command]
+            try:
+                more = arguments_of(options.config, command, own, set(_COMMANDS))
+            except Misuse as error:
+                own.error(str(error))
+            at = given.index(command) + 1
+            options = parser.parse_args([*given[:at], *more, *given[at:]])
         code: int = options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -88,12 +102,17 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser, and those of the commands."""
     parser = argparse.ArgumentParser(
-        prog="fastcnn", description="Train and run convolutional networks on fastcnn's own kernels."
+        prog="fastcnn",
+        description="Train and run convolutional networks on fastcnn's own kernels.",
+        epilog=f"fastcnn COMMAND --help tells all about a command\n\n{CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"fastcnn {info.version()}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (train, evaluate, predict, info):
+    for command in _COMMANDS.values():
         command.add_command(commands)
-    return parser
+    return parser, commands.choices

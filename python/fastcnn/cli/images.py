@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tokenize
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcnn import io
-from fastcnn.cli.options import Failure
+from fastcnn.cli.data import look_for
+from fastcnn.cli.networks import one_of_each
 from fastcnn.datasets import idx
 from fastcnn.errors import FormatError, ShapeError
 from fastcnn.models.base import BaseModel
@@ -22,11 +24,29 @@ Array = npt.NDArray[Any]
 
 def load_model(path: str) -> BaseModel:
     """The model of a file, or of a folder that ``fastcnn train`` wrote."""
-    model = io.load_model(Path(path, "model.safetensors") if Path(path).is_dir() else path)
-    ends = len(model.input_names), len(model.output_names)
-    if ends != (1, 1):
-        raise Failure(f"{path}: the model has {ends[0]} inputs and {ends[1]} outputs, wanted one of each")
+    model = io.load_model(_file(path))
+    one_of_each(model, path)
     return model
+
+
+def notes(path: str) -> dict[str, Any]:
+    """What ``fastcnn train`` noted beside a model; nothing for a model from elsewhere."""
+    try:
+        found = json.loads((_file(path).parent / "metrics.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def class_names(path: str, classes: int) -> list[str]:
+    """As noted beside the model, else numbers."""
+    noted = notes(path).get("class_names")
+    fits = isinstance(noted, list) and len(noted) == classes and all(isinstance(each, str) for each in noted)
+    return noted if fits and isinstance(noted, list) else [str(number) for number in range(classes)]
+
+
+def _file(path: str) -> Path:
+    return Path(path, "model.safetensors") if Path(path).is_dir() else Path(path)
 
 
 def reshape(images: Array, model: BaseModel, source: str) -> Array:
@@ -68,24 +88,5 @@ def _read_npy(path: str) -> Array:
 
 
 def _read_picture(path: str, model: BaseModel, invert: bool) -> Array:
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ImportError(f"{path}: reading pictures needs Pillow: pip install pillow") from error
-
-    height, width, channels = _geometry(input_shape(model))
-    with Image.open(path) as picture:
-        upright = ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB")
-        pixels = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
+    pixels = look_for(input_shape(model)).read(path)
     return 255 - pixels if invert else pixels
-
-
-def _geometry(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Height, width and channels of an image for an input of rank 1 (a flattened square), 2 or 3."""
-    side = math.isqrt(math.prod(shape))
-    if len(shape) == 1 and side * side == shape[0]:
-        return side, side, 1
-    height, width, channels = (*shape, 1)[:3] if len(shape) in (2, 3) else (0, 0, 0)
-    if channels not in (1, 3):
-        raise Failure(f"the model's input {shape} is no picture; give it an array (.npy)")
-    return height, width, channels

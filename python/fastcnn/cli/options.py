@@ -5,7 +5,15 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+import os
+import textwrap
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from fastcnn.cli.config import add_config
+
+CODES = "exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted"
 
 
 class Failure(Exception):
@@ -26,6 +34,18 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     return parse
 
 
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """A parser of names and of paths: what looks like a path is looked for later."""
+    known = tuple(names)
+
+    def parse(text: str) -> str:
+        if text in known or os.sep in text or "." in text or os.path.exists(text):
+            return text
+        raise argparse.ArgumentTypeError(f"{text!r}, wanted a file, a folder or one of {', '.join(known)}")
+
+    return parse
+
+
 def rate(text: str) -> float:
     """A finite number above 0."""
     number = float(text)
@@ -34,9 +54,32 @@ def rate(text: str) -> float:
     return number
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """``--json``."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+def add_parser(
+    commands: Any, name: str, short: str, description: str, examples: str
+) -> argparse.ArgumentParser:
+    """A command, with its page of help."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=short,
+        description=textwrap.fill(description, 78),
+        epilog=f"examples:\n{textwrap.indent(examples, '  ')}\n\n{CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    return parser
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """``--json`` and ``--config``, which all commands have."""
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document on stdout and nothing else"
+    )
+    add_config(parser)
+
+
+def add_plots(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--plots``."""
+    parser.add_argument("--plots", type=Path, metavar="DIR", help=f"draw {what} into a folder")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

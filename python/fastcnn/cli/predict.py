@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastcnn.cli import images
 from fastcnn.cli import options as opt
+from fastcnn.cli.plots import draw_features
 from fastcnn.cli.report import bar, json_text
 from fastcnn.datasets import mnist
 from fastcnn.models.base import BaseModel
@@ -26,10 +28,12 @@ class _Source(NamedTuple):
 
 def add_command(commands: Any) -> None:
     """Describe the command to argparse."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = opt.add_parser(
+        commands,
         "predict",
-        help="classify images with a saved model",
-        description="Print the likeliest classes of each image, and a bar for each.",
+        "classify images with a saved model",
+        "Print the likeliest classes of each image, and a bar for each.",
+        "fastcnn predict runs/first cat.jpg dog.png\nfastcnn predict runs/first --index 0 --plots maps/",
     )
     opt.add_model(parser)
     parser.add_argument(
@@ -52,7 +56,8 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--invert", action="store_true", help="pictures are dark on light; MNIST is light on dark"
     )
-    opt.add_json(parser)
+    opt.add_plots(parser, "the feature maps of each layer for each image")
+    opt.add_common(parser)
     parser.set_defaults(run=run, usage=parser.error)
 
 
@@ -61,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.images and not options.index:
         options.usage("give an IMAGE or --index I")
     model = images.load_model(options.model)
-    sources, batches = [], []
+    sources: list[_Source] = []
+    batches: list[images.Array] = []
     for path in options.images:
         batch = images.read(path, model, options.invert)
         names = [path] if len(batch) == 1 else [f"{path}[{number}]" for number in range(len(batch))]
@@ -72,17 +78,26 @@ def run(options: argparse.Namespace) -> int:
         sources += [_Source(f"MNIST test image {number}", int(y[number])) for number in options.index]
         batches.append(images.reshape(x[options.index], model, "MNIST"))
 
+    rows = np.concatenate([_rows(model, batch) for batch in batches])
+    class_names = images.class_names(options.model, rows.shape[1])
+    if options.plots:
+        stems = iter([Path(source.name).name for source in sources])
+        for batch in batches:
+            draw_features(options.plots, model, batch, [next(stems) for _ in batch])
+    width = max(6, *map(len, class_names))
     results = []
-    for source, outputs in zip(
-        sources, np.concatenate([_rows(model, batch) for batch in batches]), strict=True
-    ):
+    for source, outputs in zip(sources, rows, strict=True):
         best = np.argsort(-outputs, kind="stable")[: options.top]
-        classes = [{"class": int(each), "probability": float(outputs[each])} for each in best]
+        classes = [
+            {"class": int(each), "name": class_names[each], "probability": float(outputs[each])}
+            for each in best
+        ]
         results.append({"image": source.name, "label": source.label, "classes": classes})
         if not options.json:
             print(source.name + ("" if source.label is None else f" (a {source.label})"))
             for each in best:
-                print(f"{each:6d} {100 * outputs[each]:6.2f} % {bar(float(outputs[each]))}".rstrip())
+                shown = f"{class_names[each]:>{width}} {100 * outputs[each]:6.2f} %"
+                print(f"{shown} {bar(float(outputs[each]))}".rstrip())
     if options.json:
         print(json_text(results))
     return 0

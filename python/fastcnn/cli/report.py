@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ import numpy.typing as npt
 
 from fastcnn.io.atomic import atomic_write
 
+_SHOWN = 32  # classes
 
-def matrix_text(matrix: npt.NDArray[np.int64]) -> str:
+
+def matrix_text(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) -> str:
     """A confusion matrix; zeros are dots, so that the errors stand out."""
-    names = [str(number) for number in range(len(matrix))]
+    if len(matrix) > _SHOWN:
+        return f"(a confusion matrix of {len(matrix)} classes: --json and --plots show it)"
+    names = list(class_names)
     cells = [[str(count) if count else "." for count in row] for row in matrix]
     width = 2 + max(len(cell) for row in [names, *cells] for cell in row)
     lines = ["confusion matrix (a row for each true class, a column for each predicted one)"]

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``fastcnn bench``: some kernels beside what the machine can do, and training steps; a few seconds.
+
+A row's roof is the least time that multiply-adds at the measured peak or bytes at the measured bandwidth
+allow. ``benchmarks/`` has all layers, and other libraries to compare with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastcnn
+from fastcnn import _native, ops
+from fastcnn.cli import info, recipe
+from fastcnn.cli import options as opt
+from fastcnn.cli.networks import NETWORKS
+from fastcnn.cli.report import json_text
+from fastcnn.testing.timing import Roofs, measure, measured_roofs
+
+_STEPS = 32  # in one timed call of fit
+
+
+class _Row(NamedTuple):
+    """A kernel: what it does, on arrays that it may keep."""
+
+    name: str
+    shape: str
+    flops: int
+    bytes: int
+    call: Callable[[], Any]
+
+
+def add_command(commands: Any) -> None:
+    """Describe the command to argparse."""
+    parser = opt.add_parser(
+        commands,
+        "bench",
+        "time some kernels and training steps",
+        "Time kernels beside the measured peak and bandwidth of this machine, and training steps. FLOPs are "
+        "those of the plain algorithm: Winograd's does with fewer, and may go beyond 100 %.",
+        "fastcnn bench\nOMP_NUM_THREADS=1 fastcnn bench --json",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=opt.rate,
+        default=0.2,
+        metavar="S",
+        help="for how long to time each row (default: %(default)s)",
+    )
+    opt.add_common(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print row by row."""
+    roofs = measured_roofs(fastcnn.get_num_threads(), _native)
+    host = info.host()
+    if not options.json:
+        print(f"{host['isa']}, {host['threads']} threads, {info.processor()}")
+        print(f"peak {roofs.gflops:.0f} GFLOP/s, copies {roofs.gbytes:.1f} GB/s\n")
+        print(f"{'kernel':<18}{'shape':<34}{'time':>10}{'GFLOP/s':>10}{'GB/s':>8}{'of roof':>9}")
+    kernels = []
+    for row in _rows():
+        seconds = measure(row.call, options.seconds).median
+        found = _figures(row, seconds, roofs)
+        kernels.append(found)
+        if not options.json:
+            rate = f"{found['gflops']:.1f}" if row.flops else ""
+            print(
+                f"{row.name:<18}{row.shape:<34}{1e6 * seconds:>7.0f} us{rate:>10}{found['gbytes']:>8.1f}"
+                f"{100 * found['of_roof']:>7.0f} %"
+            )
+    if not options.json:
+        print(f"\n{'training step':<18}{'batch':<34}{'time':>10}{'images/s':>10}")
+    training = []
+    for network, batch_size in (("lenet", 32), ("lenet", 128), ("cnn", 32)):
+        seconds = _step(network, batch_size, options.seconds)
+        training.append({"network": network, "batch_size": batch_size, "seconds": seconds})
+        if not options.json:
+            print(f"{network:<18}{batch_size:<34}{1e6 * seconds:>7.0f} us{batch_size / seconds:>10.0f}")
+    if options.json:
+        peak = {"gflops": roofs.gflops, "gbytes": roofs.gbytes}
+        print(json_text({"host": host, "roofs": peak, "kernels": kernels, "training": training}))
+    return 0
+
+
+def _figures(row: _Row, seconds: float, roofs: Roofs) -> dict[str, Any]:
+    gflops, gbytes = 1e-9 * row.flops / seconds, 1e-9 * row.bytes / seconds
+    share = max(gflops / roofs.gflops, gbytes / roofs.gbytes)
+    return {
+        "kernel": row.name,
+        "shape": row.shape,
+        "seconds": seconds,
+        "gflops": gflops,
+        "gbytes": gbytes,
+        "of_roof": share,
+    }
+
+
+def _rows() -> Iterator[_Row]:
+    rng = np.random.default_rng(0)
+
+    def new(*shape: int) -> Any:
+        return rng.uniform(-1, 1, shape).astype(np.float32)
+
+    for n, side, c, k, size in ((8, 56, 64, 64, 3), (8, 28, 128, 256, 1), (32, 28, 6, 16, 5)):
+        yield from _convolution(new(n, side, side, c), new(size, size, c, k), new(n, side, side, k))
+    a, b, product = (new(512, 512) for _ in range(3))
+    yield _row("gemm", "512 x 512 x 512", 2 * 512**3, lambda: ops.gemm(a, b, out=product), a, b)
+    x, half, same = new(8, 56, 56, 64), new(8, 28, 28, 64), new(8, 56, 56, 64)
+    yield _row("max_pool2d", "[8,56,56,64] 2x2", 0, lambda: ops.max_pool2d(x, 2, out=half), x)
+    yield _row("relu", "[8,56,56,64]", 0, lambda: ops.relu(x, out=same), x)
+
+
+def _convolution(x: Any, w: Any, y: Any) -> Iterator[_Row]:
+    """The three passes of one that keeps height and width."""
+    size, pixels = w.shape[0], y.size // y.shape[-1]
+    shape = f"[{','.join(map(str, x.shape))}] {size}x{size} {w.shape[-1]}"
+    flops = 2 * pixels * w.size
+    dy, dx, dw = np.ones_like(y), np.empty_like(x), np.empty_like(w)
+    given: dict[str, Any] = {"padding": "same"}
+    yield _row("conv2d", shape, flops, lambda: ops.conv2d(x, w, out=y, **given), x, w)
+    yield _row("conv2d_dgrad", shape, flops, lambda: ops.conv2d_dgrad(dy, w, x.shape, out=dx, **given), dy, w)
+    yield _row("conv2d_wgrad", shape, flops, lambda: ops.conv2d_wgrad(x, dy, size, out=dw, **given), x, dy)
+
+
+def _row(name: str, shape: str, flops: int, call: Callable[[], Any], *arrays: Any) -> _Row:
+    return _Row(name, shape, flops, sum(each.nbytes for each in arrays) + call().nbytes, call)
+
+
+def _step(network: str, batch_size: int, seconds: float) -> float:
+    """Of one training step within ``fit``."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (_STEPS * batch_size, 28, 28, 1)).astype(np.uint8)
+    y = rng.integers(0, 10, len(x))
+    model = NETWORKS[network]((28, 28, 1), 10, 1 / 255)
+    model.compile(recipe.optimizer("sgd", 0.01), "sparse_categorical_crossentropy")
+    steps = math.ceil(len(x) / batch_size)
+    return measure(lambda: model.fit(x, y, batch_size, verbose=0), seconds, warmups=2).median / steps
