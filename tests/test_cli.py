@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from fastcnn import cli
+from fastcnn.cli import bench
 from fastcnn.datasets import mnist
 
 COMMAND = [sys.executable, "-m", "fastcnn.cli"]
@@ -240,13 +241,24 @@ def test_info_says_what_limits_the_threads() -> None:
     assert facts(FASTCNN_ISA="baseline")["isa"] == "baseline"
 
 
-def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_roofs", lambda: {"gflops": 100, "gbytes": 10})
     result = json.loads(call(capsys, "bench", "--seconds=1e-4", "--json"))
-    assert result["roofs"]["gflops"] > 0
+    assert result["roofs"] == {"gflops": 100, "gbytes": 10}
     assert {"conv2d", "conv2d_dgrad", "conv2d_wgrad", "gemm"} <= {row["kernel"] for row in result["kernels"]}
     assert all(row["seconds"] > 0 and row["of_roof"] > 0 for row in result["kernels"])
     assert result["training"][0]["network"] == "lenet"
-    assert "GFLOP/s" in call(capsys, "bench", "--seconds=1e-4")
+    monkeypatch.setattr(bench, "_rows", lambda: [bench._Row("none", "[1]", 7, 8, lambda: None)])
+    monkeypatch.setattr(bench, "_step", lambda *_: 1e-3)
+    out = call(capsys, "bench", "--seconds=1e-4")
+    assert "peak 100 GFLOP/s, copies 10.0 GB/s" in out
+    assert [line.split()[0] for line in out.splitlines() if line][2:] == [
+        "kernel",
+        "none",
+        "training",
+        "lenet",
+        "lenet",
+    ]
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", ""])

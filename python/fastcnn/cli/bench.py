@@ -20,9 +20,9 @@ from fastcnn.cli import info, recipe
 from fastcnn.cli import options as opt
 from fastcnn.cli.networks import NETWORKS
 from fastcnn.cli.report import json_text
-from fastcnn.testing.timing import Roofs, measure, measured_roofs
+from fastcnn.testing.timing import measure, measured_roofs
 
-_STEPS = 32  # in one timed call of fit
+_STEPS = 16  # in one timed call of fit
 
 
 class _Row(NamedTuple):
@@ -57,49 +57,60 @@ def add_command(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, print row by row."""
-    roofs = measured_roofs(fastcnn.get_num_threads(), _native)
-    host = info.host()
-    if not options.json:
-        print(f"{host['isa']}, {host['threads']} threads, {info.processor()}")
-        print(f"peak {roofs.gflops:.0f} GFLOP/s, copies {roofs.gbytes:.1f} GB/s\n")
-        print(f"{'kernel':<18}{'shape':<34}{'time':>10}{'GFLOP/s':>10}{'GB/s':>8}{'of roof':>9}")
-    kernels = []
-    for row in _rows():
-        seconds = measure(row.call, options.seconds).median
-        found = _figures(row, seconds, roofs)
-        kernels.append(found)
-        if not options.json:
-            rate = f"{found['gflops']:.1f}" if row.flops else ""
-            print(
-                f"{row.name:<18}{row.shape:<34}{1e6 * seconds:>7.0f} us{rate:>10}{found['gbytes']:>8.1f}"
-                f"{100 * found['of_roof']:>7.0f} %"
-            )
-    if not options.json:
-        print(f"\n{'training step':<18}{'batch':<34}{'time':>10}{'images/s':>10}")
-    training = []
-    for network, batch_size in (("lenet", 32), ("lenet", 128), ("cnn", 32)):
-        seconds = _step(network, batch_size, options.seconds)
-        training.append({"network": network, "batch_size": batch_size, "seconds": seconds})
-        if not options.json:
-            print(f"{network:<18}{batch_size:<34}{1e6 * seconds:>7.0f} us{batch_size / seconds:>10.0f}")
-    if options.json:
-        peak = {"gflops": roofs.gflops, "gbytes": roofs.gbytes}
-        print(json_text({"host": host, "roofs": peak, "kernels": kernels, "training": training}))
+    """Measure, print."""
+    before = _roofs()
+    timed = [(row, measure(row.call, options.seconds, warmups=2).median) for row in _rows()]
+    training = [
+        {"network": network, "batch_size": batch_size, "seconds": _step(network, batch_size, options.seconds)}
+        for network, batch_size in (("lenet", 32), ("lenet", 128))
+    ]
+    # The better of two moments: on a shared machine either may be a bad one.
+    roofs = {
+        name: max(value, after)
+        for (name, value), after in zip(before.items(), _roofs().values(), strict=True)
+    }
+    results = {
+        "host": info.host(),
+        "roofs": roofs,
+        "kernels": [_figures(row, seconds, roofs) for row, seconds in timed],
+        "training": training,
+    }
+    print(json_text(results) if options.json else _text(results))
     return 0
 
 
-def _figures(row: _Row, seconds: float, roofs: Roofs) -> dict[str, Any]:
-    gflops, gbytes = 1e-9 * row.flops / seconds, 1e-9 * row.bytes / seconds
-    share = max(gflops / roofs.gflops, gbytes / roofs.gbytes)
-    return {
-        "kernel": row.name,
-        "shape": row.shape,
-        "seconds": seconds,
-        "gflops": gflops,
-        "gbytes": gbytes,
-        "of_roof": share,
-    }
+def _roofs() -> dict[str, float]:
+    roofs = measured_roofs(fastcnn.get_num_threads(), _native)
+    return {"gflops": roofs.gflops, "gbytes": roofs.gbytes}
+
+
+def _figures(row: _Row, seconds: float, roofs: dict[str, float]) -> dict[str, Any]:
+    rates = {"gflops": 1e-9 * row.flops / seconds, "gbytes": 1e-9 * row.bytes / seconds}
+    share = max(rates[name] / roofs[name] for name in roofs)
+    return {"kernel": row.name, "shape": row.shape, "seconds": seconds, **rates, "of_roof": share}
+
+
+def _text(results: dict[str, Any]) -> str:
+    host, roofs = results["host"], results["roofs"]
+    lines = [
+        f"{host['isa']}, {host['threads']} threads, {info.processor()}",
+        f"peak {roofs['gflops']:.0f} GFLOP/s, copies {roofs['gbytes']:.1f} GB/s",
+        "",
+        f"{'kernel':<16}{'shape':<26}{'time':>10}{'GFLOP/s':>10}{'GB/s':>8}{'of roof':>9}",
+    ]
+    for each in results["kernels"]:
+        rate = f"{each['gflops']:.1f}" if each["gflops"] else ""
+        lines.append(
+            f"{each['kernel']:<16}{each['shape']:<26}{1e6 * each['seconds']:>7.0f} us{rate:>10}"
+            f"{each['gbytes']:>8.1f}{100 * each['of_roof']:>7.0f} %"
+        )
+    lines += ["", f"{'training step':<16}{'batch':<26}{'time':>10}{'images/s':>10}"]
+    for each in results["training"]:
+        rate = f"{each['batch_size'] / each['seconds']:.0f}"
+        lines.append(
+            f"{each['network']:<16}{each['batch_size']:<26}{1e6 * each['seconds']:>7.0f} us{rate:>10}"
+        )
+    return "\n".join(lines)
 
 
 def _rows() -> Iterator[_Row]:
@@ -112,9 +123,10 @@ def _rows() -> Iterator[_Row]:
         yield from _convolution(new(n, side, side, c), new(size, size, c, k), new(n, side, side, k))
     a, b, product = (new(512, 512) for _ in range(3))
     yield _row("gemm", "512 x 512 x 512", 2 * 512**3, lambda: ops.gemm(a, b, out=product), a, b)
-    x, half, same = new(8, 56, 56, 64), new(8, 28, 28, 64), new(8, 56, 56, 64)
-    yield _row("max_pool2d", "[8,56,56,64] 2x2", 0, lambda: ops.max_pool2d(x, 2, out=half), x)
-    yield _row("relu", "[8,56,56,64]", 0, lambda: ops.relu(x, out=same), x)
+    # Larger than most caches, as the copies are.
+    x, half, same = new(64, 56, 56, 64), new(64, 28, 28, 64), new(64, 56, 56, 64)
+    yield _row("max_pool2d", "[64,56,56,64] 2x2", 0, lambda: ops.max_pool2d(x, 2, out=half), x)
+    yield _row("relu", "[64,56,56,64]", 0, lambda: ops.relu(x, out=same), x)
 
 
 def _convolution(x: Any, w: Any, y: Any) -> Iterator[_Row]:
@@ -141,4 +153,4 @@ def _step(network: str, batch_size: int, seconds: float) -> float:
     model = NETWORKS[network]((28, 28, 1), 10, 1 / 255)
     model.compile(recipe.optimizer("sgd", 0.01), "sparse_categorical_crossentropy")
     steps = math.ceil(len(x) / batch_size)
-    return measure(lambda: model.fit(x, y, batch_size, verbose=0), seconds, warmups=2).median / steps
+    return measure(lambda: model.fit(x, y, batch_size, verbose=0), seconds, warmups=1).median / steps
