@@ -356,3 +356,39 @@ def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bad_graphs(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def autoencoder() -> tuple[Model, Model]:
+    """A model and its first half, whose layers are the same."""
+    x = Input((8, 8, 1), name="x")
+    code = layers.Conv2D(2, 3, activation="tanh", name="code")(x)
+    whole = Model(x, layers.Conv2DTranspose(1, 3, name="back")(code), name="whole")
+    return whole, Model(x, code, name="half")
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_copies_share_what_the_originals_share(how: Any) -> None:
+    whole, half = autoencoder()
+    whole.compile("adam", "mse")
+    whole.fit(X, X, verbose=0)
+    for second in (half, Sequential([Input((8, 8, 1)), half, layers.Flatten()])):
+        wholes, seconds = how((whole, second))
+        assert equal(wholes.get_weights(), whole.get_weights())
+        assert wholes.get_layer("code") is not whole.get_layer("code")
+        before = seconds.predict(X, verbose=0)
+        np.testing.assert_array_equal(before, second.predict(X, verbose=0))
+        wholes.fit(X, X, epochs=2, verbose=0)
+        assert equal(seconds.get_weights(), wholes.get_layer("code").get_weights())
+        assert not np.array_equal(before, seconds.predict(X, verbose=0))
+        np.testing.assert_array_equal(before, second.predict(X, verbose=0))  # the originals have not changed
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_a_copy_of_a_model_keeps_layers_that_are_called_twice(how: Any) -> None:
+    left, right, tower = Input((8, 8, 1)), Input((8, 8, 1)), base()
+    outer = Model([left, right], layers.Subtract()([tower(left), tower(right)]))
+    made, alone = how((outer, tower))
+    assert made.get_layer("base") is alone
+    assert made.count_params() == outer.count_params()
+    alone.set_weights([w + 1 for w in tower.get_weights()])
+    assert equal(made.get_weights(), alone.get_weights())

@@ -28,6 +28,13 @@ long long ll(int64_t value) { return static_cast<long long>(value); }
 
 int rank(const Node& node) { return static_cast<int>(node.shape.size()); }
 
+// "'conv2d' (None, 26, 26, 6)"
+std::string with_shape(const Node& node) {
+  std::string text = "'" + node.name.substr(0, 60) + "' (None";
+  for (const int64_t size : node.shape) text += ", " + std::to_string(size);
+  return text + ")";
+}
+
 const char* layer_class(const Layer& layer) {
   if (!layer.kind.empty()) return layer.kind.c_str();
   return layer.op == Op::k_input ? "Input" : rule(layer.op).layer;
@@ -142,7 +149,11 @@ class GraphBuilder {
     } else {
       for (const int input : node.inputs) inference.inputs.push_back(&graph_.nodes[input]);
       node.shape = inference.x().shape;
-      rule(layer.op).infer(inference);
+      try {
+        rule(layer.op).infer(inference);
+      } catch (const Error& error) {
+        throw Error(error.code, error.what() + origin(node));
+      }
     }
     node.parameters = std::move(this_node_);
     this_node_.clear();
@@ -153,6 +164,32 @@ class GraphBuilder {
     for (const int input : node.inputs) graph_.nodes[input].consumers.push_back(i);
     if (layer.op == Op::k_input) graph_.inputs.push_back(i);
     graph_.nodes.push_back(std::move(node));
+  }
+
+  // How the shapes came about that a layer does not fit: what it reads and, of a single input, the layers
+  // before that one, up to where branches meet.
+  std::string origin(const Node& node) const {
+    constexpr int kMost = 4;
+    std::string text = "; its input came from ", between = "";
+    const std::vector<int>* reads = &node.inputs;
+    std::string after = node.name;
+    for (int count = 0; count < kMost && !reads->empty();) {
+      const Node& before = graph_.nodes[reads->front()];
+      if (reads->size() > 1) {
+        for (const int each : *reads) {
+          text += between + with_shape(graph_.nodes[each]);
+          between = " and ";
+        }
+        break;
+      }
+      reads = &before.inputs;
+      if (before.name == after) continue;  // the same layer, without its activation
+      after = before.name;
+      text += between + with_shape(before);
+      between = ", which was made from ";
+      ++count;
+    }
+    return between.empty() ? "" : text;
   }
 
   void check_name(int i) {

@@ -35,7 +35,7 @@ from fastcnn.layers import Input
 from fastcnn.models import Model, Sequential
 
 if TYPE_CHECKING:
-    from fastcnn import activations, datasets, io, math, models, ops, visualize
+    from fastcnn import activations, backend, datasets, io, math, models, ops, saving, visualize
     from fastcnn.io import load_model
 
 __version__ = "0.1.0"
@@ -51,6 +51,7 @@ __all__ = [
     "Sequential",
     "ShapeError",
     "activations",
+    "backend",
     "callbacks",
     "constraints",
     "datasets",
@@ -67,12 +68,13 @@ __all__ = [
     "ops",
     "optimizers",
     "regularizers",
+    "saving",
     "set_num_threads",
     "utils",
     "visualize",
 ]
 
-_LATE = ("activations", "datasets", "io", "math", "ops", "visualize")
+_LATE = ("activations", "backend", "datasets", "io", "math", "ops", "saving", "visualize")
 
 
 def __getattr__(name: str) -> Any:

@@ -48,7 +48,7 @@ class Configurable:
 
 
 def serialize(value: Configurable) -> dict[str, Any]:
-    """``{"class_name", "config"}``."""
+    """``{"class_name": ..., "config": ...}``, plain values that the module's `deserialize` reads."""
     return {"class_name": type(value).__name__, "config": value.get_config()}
 
 

@@ -308,7 +308,7 @@ class Fitter(Runner):
             network.changed()
         self._gradient_calls += 1
         found = native.get_gradients()
-        return [found[index] for index in network.trained()]
+        return [found[network.parameters[index].number] for index in network.trained()]
 
     def reset_metrics(self) -> None:
         """Begin the sums of all metrics anew. Whatever runs batches begins so, too.

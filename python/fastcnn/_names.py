@@ -17,7 +17,7 @@ def name_for(thing: object, name: str | None) -> str:
     """``name`` if it is one, else the next automatic name of the thing's class."""
     kind = type(thing).__name__
     if name is None:
-        prefix = snake_case(kind)
+        prefix = "functional" if kind == "Model" else snake_case(kind)  # as Keras calls what Model() makes
         with _lock:
             count = _counts[prefix]
             _counts[prefix] += 1

@@ -30,6 +30,8 @@ class Parameter(NamedTuple):
     role: str  # "kernel", "bias"
     shape: Shape
     trainable: bool  # False: moving statistics
+    name: str  # in the native model
+    number: int  # there
 
 
 class Network:
@@ -41,6 +43,8 @@ class Network:
         Those of input layers first, each of the others after those whose outputs it reads.
     outputs
         Positions of the calls whose outputs are the model's.
+    layers
+        In the order of `parameters`; None: that of the calls, in which the native model has them.
 
     Raises
     ------
@@ -48,15 +52,28 @@ class Network:
         A layer does not fit its input.
     """
 
-    def __init__(self, calls: Sequence[Call], outputs: Sequence[int]) -> None:
+    def __init__(
+        self, calls: Sequence[Call], outputs: Sequence[int], layers: Iterable[Layer | BaseModel] = ()
+    ) -> None:
         walk = Walk(calls)
         walk.keep(outputs)
         self._nodes, self._spans = walk.nodes, walk.spans
         self.native = _native.Model(walk.nodes, [walk.ends[each] for each in outputs])
-        self.parameters = [
-            Parameter(walk.owners[each["node"]], each["role"], tuple(each["shape"]), each["trainable"])
-            for each in self.native.parameters
+        found = [
+            Parameter(
+                walk.owners[each["node"]],
+                each["role"],
+                tuple(each["shape"]),
+                each["trainable"],
+                each["name"],
+                i,
+            )
+            for i, each in enumerate(self.native.parameters)
         ]
+        ranks: dict[Layer, int] = {}
+        for layer in (inner for part in layers for inner in layers_within(part)):
+            ranks.setdefault(layer, len(ranks))
+        self.parameters = sorted(found, key=lambda each: ranks.get(each.layer, 0))
         shapes = [tuple(each) for each in self.native.output_shapes]
         self.input_shapes = [shapes[index] for index, node in enumerate(walk.nodes) if node["op"] == "input"]
         self.output_shapes = [shapes[walk.ends[each]] for each in outputs]
@@ -79,32 +96,29 @@ class Network:
             self._tell_models(span.inner)
 
     def rules(self) -> list[tuple[int, dict[str, Any]]]:
-        """What holds for single parameters in training, by their number."""
-        found = [
-            (index, each.layer.rule(each.role, len(each.shape))) for index, each in enumerate(self.parameters)
-        ]
-        return [(index, rule) for index, rule in found if rule]
+        """What holds for single parameters in training, by their numbers."""
+        found = [(each.number, each.layer.rule(each.role, len(each.shape))) for each in self.parameters]
+        return [(number, rule) for number, rule in found if rule]
 
     def frozen(self) -> list[int]:
-        """Indices of the parameters whose layer does not train."""
-        return [index for index, each in enumerate(self.parameters) if not each.layer.trainable]
+        """Numbers of the parameters whose layer does not train."""
+        return [each.number for each in self.parameters if not each.layer.trainable]
 
     def trained(self) -> list[int]:
         """Indices of the parameters that training changes."""
-        frozen = set(self.frozen())
-        return [index for index, each in enumerate(self.parameters) if each.trainable and index not in frozen]
+        return [i for i, each in enumerate(self.parameters) if each.trainable and each.layer.trainable]
 
     def initialize(self, seed: int, carried: Carried) -> None:
         """Draw the weights anew, but keep those of ``carried``, and those of layers in other networks."""
         kept = {layer: iter(weights) for layer, weights in carried.items()}
         known = {layer: iter(self._elsewhere(layer)) for layer in self._layers if layer not in kept}
         values = []
-        for index, (layer, role, shape, _) in enumerate(self.parameters):
+        for layer, role, shape, _, _, number in self.parameters:
             value = next(kept.get(layer, known.get(layer, iter(()))), None)
             if value is None or value.shape != shape:
-                value = layer.weight_initializers[role](shape, rng=_random.weights(seed, index))
+                value = layer.weight_initializers[role](shape, rng=_random.weights(seed, number))
             values.append(value)
-        self.native.set_parameters(values)
+        self.set_all(values)
         self.native.seed = seed
         for layer in self._layers:
             self._seen[layer] = layer.join(self)
@@ -137,11 +151,11 @@ class Network:
             if network is not None and network is not self
         }
         if fresh:
-            own = self.native.get_parameters()
+            own = self.get_weights()
             for index, each in enumerate(self.parameters):
                 if each.layer in fresh:
                     own[index] = next(fresh[each.layer])
-            self.native.set_parameters(own)
+            self.set_all(own)
         for layer in stale:
             self._seen[layer] = layer.version
 
@@ -158,8 +172,17 @@ class Network:
 
     def get_weights(self, layer: Layer | BaseModel | None = None) -> list[Array]:
         """Copies of the weights, of one layer or of all."""
-        weights = self.native.get_parameters()
+        native = self.native.get_parameters()
+        weights = [native[each.number] for each in self.parameters]
         return weights if layer is None else [weights[index] for index in self.of(layer)]
+
+    def set_all(self, weights: Sequence[Any]) -> None:
+        """Replace all weights, in the order of `parameters`."""
+        native = list(weights)
+        if len(native) == len(self.parameters):  # else the native model has the words
+            for each, value in zip(self.parameters, weights, strict=True):
+                native[each.number] = value
+        self.native.set_parameters(native)
 
     def set_weights(self, weights: Iterable[Any], layer: Layer | BaseModel) -> None:
         """Replace the weights of one layer."""
@@ -168,10 +191,10 @@ class Network:
         indices = self.of(layer)
         if len(given) != len(indices):
             raise ArgumentError(f"{where}: {len(given)} arrays came, wanted {len(indices)}")
-        everything = self.native.get_parameters()
+        everything = self.get_weights()
         for index, value in zip(indices, given, strict=True):
             everything[index] = np.asarray(value)
-        self.native.set_parameters(everything)
+        self.set_all(everything)
         self.changed()
 
     def rows(self, nested: bool = False) -> list[Row]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fastcnn import _native
-from fastcnn._walk import Call, Walk, outputs_of
+from fastcnn._walk import Call, Part, Walk, outputs_of
 from fastcnn.errors import DTypeError
 
 if TYPE_CHECKING:
@@ -111,8 +111,13 @@ def numbered(tensors: Iterable[SymbolicTensor]) -> tuple[list[Call], dict[Symbol
     return calls, position
 
 
-def reachable(outputs: Sequence[SymbolicTensor]) -> list[SymbolicTensor]:
-    """All tensors that the outputs depend on, and these, each after those it is made from."""
+def reachable(
+    outputs: Sequence[SymbolicTensor], entered: dict[Part, int] | None = None
+) -> list[SymbolicTensor]:
+    """All tensors that the outputs depend on, and these, each after those it is made from.
+
+    ``entered`` is told of the layers, numbered as the search first meets them.
+    """
     order: dict[SymbolicTensor, None] = {}
     stack = [(tensor, False) for tensor in reversed(outputs)]
     while stack:  # not by recursion: a graph may be deeper than the interpreter's stack
@@ -122,6 +127,28 @@ def reachable(outputs: Sequence[SymbolicTensor]) -> list[SymbolicTensor]:
         if ready:
             order[tensor] = None
         else:
+            if entered is not None:
+                entered.setdefault(tensor.layer, len(entered))
             stack.append((tensor, True))
             stack.extend((each, False) for each in reversed(tensor.inputs))
     return list(order)
+
+
+def by_depth(outputs: Sequence[SymbolicTensor]) -> list[Part]:
+    """The layers that lead to the outputs, in Keras's order, that of weights.
+
+    Those farthest from an output come first; of those equally far the one that a search from the first output
+    on, along the inputs in their order, enters first.
+    """
+    entered: dict[Part, int] = {}
+    calls: dict[object, SymbolicTensor] = {}
+    for tensor in reachable(outputs, entered):
+        calls.setdefault(tensor.call, tensor)
+    depths: dict[object, int] = {}
+    of_layers: dict[Part, int] = {}
+    for call, tensor in reversed(calls.items()):  # what reads a tensor comes before what makes it
+        depth = max(depths.get(call, 0), of_layers.get(tensor.layer, 0))
+        depths[call] = of_layers[tensor.layer] = depth
+        for each in tensor.inputs:
+            depths[each.call] = max(depths.get(each.call, 0), depth + 1)
+    return sorted(of_layers, key=lambda layer: (-of_layers[layer], entered[layer]))

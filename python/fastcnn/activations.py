@@ -6,7 +6,12 @@ Each may be given to a layer in place of its name; the layer then uses the defau
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from fastcnn import ops
+from fastcnn._arguments import choose
+from fastcnn.layers.base import activation_name
 from fastcnn.ops import (
     celu,
     elu,
@@ -38,9 +43,11 @@ from fastcnn.ops.types import Array
 
 __all__ = [
     "celu",
+    "deserialize",
     "elu",
     "exponential",
     "gelu",
+    "get",
     "hard_shrink",
     "hard_sigmoid",
     "hard_silu",
@@ -54,6 +61,7 @@ __all__ = [
     "relu",
     "relu6",
     "selu",
+    "serialize",
     "sigmoid",
     "silu",
     "soft_shrink",
@@ -114,3 +122,36 @@ def gelu(x: Array, approximate: bool = False) -> Array:
     array([0.841], dtype=float32)
     """
     return ops.gelu(x, approximate)
+
+
+def get(identifier: object) -> Callable[[Array], Array]:
+    """An activation from its name, from None, which is `linear`, or itself.
+
+    Raises
+    ------
+    ArgumentError
+        The name is unknown.
+
+    Examples
+    --------
+    >>> from fastcnn import activations
+    >>> activations.get("relu") is activations.relu
+    True
+    """
+    if identifier is None:
+        return linear
+    if callable(identifier):
+        return identifier
+    names = set(__all__) - {"get", "serialize", "deserialize"}
+    found: Callable[[Array], Array] = choose(
+        identifier, {name: globals()[name] for name in names}, "activations.get"
+    )
+    return found
+
+
+def serialize(activation: Callable[..., Any]) -> str:
+    """The name of a function of this module."""
+    return activation_name(activation, "activations.serialize")
+
+
+deserialize = get

@@ -15,10 +15,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastcnn._arguments import integer, listed, real
-from fastcnn._config import Configurable, named, resolve
+from fastcnn._config import Configurable, named, resolve, serialize
 from fastcnn.errors import ArgumentError, ShapeError
 
-__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get"]
+__all__ = [
+    "Constraint",
+    "MaxNorm",
+    "MinMaxNorm",
+    "NonNeg",
+    "UnitNorm",
+    "deserialize",
+    "get",
+    "serialize",
+]
 
 
 class Constraint(Configurable, abc.ABC):
@@ -183,3 +192,6 @@ def get(identifier: object, where: str = "constraints.get") -> Constraint | None
     if identifier is None:
         return None
     return resolve(identifier, Constraint, _CLASSES, where)  # type: ignore[type-abstract]
+
+
+deserialize = get

@@ -17,7 +17,7 @@ import numpy as np
 
 from fastcnn import _arguments, _random
 from fastcnn._arguments import choose, integer, real
-from fastcnn._config import Configurable, named, resolve
+from fastcnn._config import Configurable, named, resolve, serialize
 from fastcnn.errors import ShapeError
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
@@ -39,7 +39,24 @@ __all__ = [
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
+    "constant",
+    "deserialize",
     "get",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "lecun_normal",
+    "lecun_uniform",
+    "ones",
+    "orthogonal",
+    "random_normal",
+    "random_uniform",
+    "serialize",
+    "truncated_normal",
+    "variance_scaling",
+    "zeros",
 ]
 
 
@@ -296,6 +313,13 @@ _CLASSES: dict[str, type[Initializer]] = named(
 )  # fmt: skip
 
 
+constant, zeros, ones, identity, orthogonal = Constant, Zeros, Ones, Identity, Orthogonal
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+he_uniform, he_normal, lecun_uniform, lecun_normal = HeUniform, HeNormal, LecunUniform, LecunNormal
+random_uniform, random_normal, truncated_normal = RandomUniform, RandomNormal, TruncatedNormal
+variance_scaling = VarianceScaling
+
+
 def get(identifier: object, where: str = "initializers.get") -> Initializer:
     """An initializer from its name ("he_normal"), its description or itself.
 
@@ -305,3 +329,6 @@ def get(identifier: object, where: str = "initializers.get") -> Initializer:
         The name is unknown.
     """
     return resolve(identifier, Initializer, _CLASSES, where)  # type: ignore[type-abstract]
+
+
+deserialize = get

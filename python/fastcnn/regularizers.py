@@ -13,9 +13,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastcnn._arguments import real
-from fastcnn._config import Configurable, named, resolve
+from fastcnn._config import Configurable, named, resolve, serialize
 
-__all__ = ["L1", "L1L2", "L2", "Regularizer", "get"]
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "Regularizer",
+    "deserialize",
+    "get",
+    "l1",
+    "l1_l2",
+    "l2",
+    "serialize",
+]
 
 
 class Regularizer(Configurable, abc.ABC):
@@ -93,3 +104,6 @@ def get(identifier: object, where: str = "regularizers.get") -> Regularizer | No
     if identifier is None:
         return None
     return resolve(identifier, Regularizer, _CLASSES, where)
+
+
+deserialize = get

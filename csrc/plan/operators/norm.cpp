@@ -38,10 +38,20 @@ void gradient_step(Builder& b, int i, const OpDescriptor& op, const std::vector<
   if (dx.memory != Memory::kNone) b.contribute(u, dx);
 }
 
+// Keras's axis of the channels, where it was written out.
+void need_last_axis(const Inference& f, int rank) {
+  if (!f.attributes.has("axis")) return;
+  const int64_t axis = f.attributes.whole("axis");
+  if (axis != -1 && axis != rank - 1)
+    fail(Code::kArgument, "%s: axis is %lld, wanted -1 or %d: channels are the last axis", f.label(),
+         static_cast<long long>(axis), rank - 1);
+}
+
 // Batch norm.
 
 void infer_batch(Inference& f) {
   const std::vector<int64_t> x = with_batch(f);
+  need_last_axis(f, static_cast<int>(x.size()));
   f.node.forward.batch_norm_fwd =
       batch_norm_shape(f.label(), x.data(), static_cast<int>(x.size()), f.attributes.real("epsilon"),
                        f.attributes.real("momentum"));
@@ -110,6 +120,7 @@ void forward_affine(Builder& b, int i) {
 
 void infer_group(Inference& f) {
   const std::vector<int64_t> x = with_batch(f);
+  need_last_axis(f, static_cast<int>(x.size()));
   f.node.forward.group_norm_fwd =
       group_norm_shape(f.label(), x.data(), static_cast<int>(x.size()), f.attributes.whole("groups"),
                        f.attributes.real("epsilon"));

@@ -78,11 +78,9 @@ class SwapEMAWeights(Callback):
             return  # no average has been taken
         slots = len(_native.optimizer_slots(optimizer.native()))
         slot = slots - 1 - ((optimizer.gradient_accumulation_steps or 1) > 1)
-        fixed = set(network.frozen())
-        for index, parameter in enumerate(network.native.parameters):
-            if index in fixed or not parameter["trainable"]:
-                continue
-            weights, average = f"parameters/{parameter['name']}", f"optimizer/slot{slot}/{parameter['name']}"
+        for index in network.trained():
+            name = network.parameters[index].name
+            weights, average = f"parameters/{name}", f"optimizer/slot{slot}/{name}"
             if both:
                 state[average] = state[weights]
             else:

@@ -249,9 +249,11 @@ class CallbackList:
             callback.set_model(model)
 
     def call(self, hook: str, *arguments: Any) -> None:
-        """Call a hook of each."""
+        """Call a hook of each, with no logs if none came."""
+        numbered = "epoch" in hook or "batch" in hook
+        given = arguments if len(arguments) > numbered else (*arguments, {})
         for callback in self._callbacks:
-            getattr(callback, hook)(*arguments)
+            getattr(callback, hook)(*given)
 
     def show(self, done: int, total: int | None, logs: Logs) -> None:
         """Let the progress line know."""

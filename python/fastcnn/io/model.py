@@ -117,10 +117,9 @@ def save_weights(model: BaseModel, path: Path, overwrite: bool = True) -> None:
     """Write the weights of a model, and nothing else, into one file. See ``model.save_weights``."""
     if not overwrite and os.path.exists(path):
         raise FileExistsError(errno.EEXIST, "the file exists, and overwrite is False", os.fspath(path))
-    names = [f"{parameter.layer.name}/{parameter.role}" for parameter in model._bind().parameters]
     tensors = {
-        f"{number:04d}/{name}": value
-        for number, (name, value) in enumerate(zip(names, model.get_weights(), strict=True))
+        f"{each.number:04d}/{each.layer.name}/{each.role}": value
+        for each, value in zip(model._bind().parameters, model.get_weights(), strict=True)
     }
     write_safetensors(path, tensors, {"fastcnn.weights": str(MODEL_VERSION)})
 
@@ -128,11 +127,13 @@ def save_weights(model: BaseModel, path: Path, overwrite: bool = True) -> None:
 def load_weights(model: BaseModel, path: Path) -> None:
     """Take over what ``save_weights`` wrote, or the weights of a file that ``save_model`` wrote."""
     tensors, metadata = read_safetensors(path)
-    if "fastcnn.weights" in metadata:
-        values = [tensors[name] for name in sorted(tensors)]
+    parameters = model._bind().parameters
+    if "fastcnn.weights" in metadata:  # in the order of the calls, which that of the layers need not be
+        stored = [tensors[name] for name in sorted(tensors)]
+        fits = len(stored) == len(parameters)
+        values = [stored[each.number] for each in parameters] if fits else stored
     elif "fastcnn.model" in metadata:
-        prefix = "parameters/"
-        names = [prefix + each["name"] for each in model._bind().native.parameters]
+        names = [f"parameters/{each.name}" for each in parameters]
         missing = [name for name in names if name not in tensors]
         if missing:
             raise FormatError(path, 8, f"the file has no {missing[0][:80]!r}, which the model has")

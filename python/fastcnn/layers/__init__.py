@@ -9,6 +9,9 @@ an `Input`.
 
 from __future__ import annotations
 
+from typing import Any
+
+from fastcnn._config import serialize
 from fastcnn.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fastcnn.layers.base import Layer
 from fastcnn.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
@@ -223,9 +226,11 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "deserialize",
     "maximum",
     "minimum",
     "multiply",
+    "serialize",
     "subtract",
 ]
 
@@ -248,3 +253,22 @@ CLASSES: dict[str, type[Layer]] = {
     )
 }  # fmt: skip
 """All that a configuration may name."""
+
+
+def deserialize(config: object) -> Any:
+    """The layer that `serialize` described, or the model.
+
+    Raises
+    ------
+    ArgumentError
+        The description names no layer.
+
+    Examples
+    --------
+    >>> from fastcnn import layers
+    >>> layers.deserialize(layers.serialize(layers.Conv2D(8, 3))).filters
+    8
+    """
+    from fastcnn.models.base import from_description
+
+    return from_description(config, "layers.deserialize")

@@ -29,6 +29,7 @@ class _Normalization(Layer):
 
     _prefixes: ClassVar[dict[str, str]] = {"gamma": "gamma", "beta": "beta"}
 
+    axis: Any
     epsilon: float
     center: bool
     scale: bool
@@ -52,10 +53,15 @@ class _Normalization(Layer):
     def _node(self, op: str, **attributes: Any) -> Node:
         return {"op": op, "epsilon": self.epsilon, "center": self.center, "scale": self.scale, **attributes}
 
+    def _channel_node(self, op: str, **attributes: Any) -> Node:
+        """Of a layer whose axis, if it was written out, must turn out to be the last."""
+        return self._node(op, **({} if self.axis == -1 else {"axis": self.axis}), **attributes)
+
     def _last_axis(self, axis: int) -> int:
-        if integer(axis, self._where("axis")) != -1:
+        number = integer(axis, self._where("axis"))
+        if number < 1 and number != -1:
             raise ArgumentError(f"{self._where('axis')}: got {axis}, wanted -1: channels are the last axis")
-        return -1
+        return number
 
 
 class BatchNormalization(_Normalization):
@@ -68,7 +74,7 @@ class BatchNormalization(_Normalization):
     Parameters
     ----------
     axis
-        -1, the channels.
+        That of the channels, the last: -1, or its number, the batch counted.
     momentum
         Share of the moving statistics that stays, in [0, 1].
     epsilon
@@ -131,7 +137,7 @@ class BatchNormalization(_Normalization):
 
     def nodes(self) -> list[Node]:
         """One operator."""
-        return [self._node("batch_norm", momentum=self.momentum)]
+        return [self._channel_node("batch_norm", momentum=self.momentum)]
 
 
 class GroupNormalization(_Normalization):
@@ -144,7 +150,7 @@ class GroupNormalization(_Normalization):
     groups
         Divides the channels; -1 means a group for each of them.
     axis
-        -1, the channels.
+        That of the channels, the last: -1, or its number, the batch counted.
     epsilon, center, scale, beta_initializer, gamma_initializer
         As in `BatchNormalization`.
 
@@ -181,7 +187,7 @@ class GroupNormalization(_Normalization):
 
     def nodes(self) -> list[Node]:
         """One operator."""
-        return [self._node("group_norm", groups=self.groups)]
+        return [self._channel_node("group_norm", groups=self.groups)]
 
 
 class InstanceNormalization(_Normalization):
@@ -219,7 +225,7 @@ class InstanceNormalization(_Normalization):
 
     def nodes(self) -> list[Node]:
         """One operator."""
-        return [self._node("group_norm", groups=-1)]
+        return [self._channel_node("group_norm", groups=-1)]
 
 
 class LayerNormalization(_Normalization):

@@ -87,6 +87,7 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_hinge",
     "cosine_similarity",
+    "deserialize",
     "dice",
     "get",
     "hinge",
@@ -98,6 +99,7 @@ __all__ = [
     "mean_squared_error",
     "mean_squared_logarithmic_error",
     "poisson",
+    "serialize",
     "sparse_categorical_crossentropy",
     "squared_hinge",
     "tversky",
@@ -165,6 +167,9 @@ def get(identifier: object, functions: Mapping[str, Any] | None = None) -> Loss:
         name = getattr(identifier, "__name__", "")
         return _CLASSES[name]() if globals().get(name) is identifier else Custom(identifier)
     return resolve(identifier, Loss, _CLASSES, where)
+
+
+deserialize = get
 
 
 def describe(loss: Loss) -> dict[str, Any]:

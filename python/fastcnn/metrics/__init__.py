@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastcnn._arguments import choose
-from fastcnn._config import deserialize, snake_case
+from fastcnn._config import deserialize as _deserialize
+from fastcnn._config import snake_case
 from fastcnn._late import late
 from fastcnn.errors import ArgumentError
 from fastcnn.metrics.accuracy import (
@@ -100,7 +101,9 @@ __all__ = [
     "TopKCategoricalAccuracy",
     "TrueNegatives",
     "TruePositives",
+    "deserialize",
     "get",
+    "serialize",
 ]
 
 _MODULES = {
@@ -198,6 +201,26 @@ def describe(metric: Metric) -> dict[str, Any]:
     return {"class_name": type(metric).__name__, "config": metric.get_config()}
 
 
+serialize = describe
+
+
+def deserialize(config: object, custom_objects: Mapping[str, Any] | None = None) -> Metric:
+    """The metric that `serialize` described.
+
+    Raises
+    ------
+    ArgumentError
+        The description names no metric.
+
+    Examples
+    --------
+    >>> from fastcnn import metrics
+    >>> metrics.deserialize(metrics.serialize(metrics.AUC(name="area"))).name
+    'area'
+    """
+    return _get_one(config, custom_objects or {})
+
+
 def _get_one(identifier: object, functions: Mapping[str, Any]) -> Metric:
     if isinstance(identifier, Metric):
         return identifier
@@ -211,7 +234,7 @@ def _get_one(identifier: object, functions: Mapping[str, Any]) -> Metric:
                 )
             found = functions[name]
             return found if isinstance(found, Metric) else MeanMetricWrapper(found, name)
-        return deserialize(identifier, _classes(), where)
+        return _deserialize(identifier, _classes(), where)
     if not isinstance(identifier, str) and callable(identifier):
         return MeanMetricWrapper(identifier)
     known = _QUICK if identifier in _QUICK else _names()

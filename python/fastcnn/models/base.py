@@ -14,7 +14,7 @@ import numpy as np
 
 from fastcnn import _names, _random
 from fastcnn._arguments import Array, choose, flag, integer, listed
-from fastcnn._config import deserialize
+from fastcnn._config import deserialize, serialize
 from fastcnn._network import Carried, Network, Shape
 from fastcnn._summary import Row, render
 from fastcnn._symbolic import SymbolicTensor, symbolic_inputs
@@ -160,13 +160,31 @@ class BaseModel(Trainer, abc.ABC):
         """The layers as a network, for samples of ``shape``."""
 
     @abc.abstractmethod
+    def _parts(self, described: Callable[[Any], Any]) -> dict[str, Any]:
+        """The architecture, each layer as `described` has it."""
+
     def get_config(self) -> dict[str, Any]:
         """The architecture as plain values."""
+        return self._parts(serialize)
 
     @classmethod
     @abc.abstractmethod
     def from_config(cls, config: Mapping[str, Any]) -> BaseModel:
         """Make the model that `get_config` described, with new weights."""
+
+    def to_json(self, **options: Any) -> str:
+        """`get_config` as JSON for `models.model_from_json`; ``options`` are those of ``json.dumps``.
+
+        Examples
+        --------
+        >>> from fastcnn import Sequential, layers, models
+        >>> model = Sequential([layers.Dense(2, input_shape=(3,))])
+        >>> models.model_from_json(model.to_json()).output_shape
+        (None, 2)
+        """
+        import json  # only now, as it is slow
+
+        return json.dumps({"class_name": type(self).__name__, "config": self.get_config()}, **options)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """A layer by its name or by its index.
@@ -252,7 +270,7 @@ class BaseModel(Trainer, abc.ABC):
     # Weights and state
 
     def get_weights(self) -> list[Array]:
-        """Copies of all weights, layer by layer, kernel before bias.
+        """Copies of all weights in the order of `layers`, kernel before bias.
 
         Kernels are ``[R, S, C / groups, K]`` or ``[C, K]``, biases ``[K]``.
 
@@ -273,7 +291,7 @@ class BaseModel(Trainer, abc.ABC):
         """
         arrays = [np.asarray(value) for value in listed(weights, f"{self._where}: set_weights", "arrays")]
         network = self._bind()
-        network.native.set_parameters(arrays)
+        network.set_all(arrays)
         network.changed()
 
     @property
@@ -403,17 +421,17 @@ class BaseModel(Trainer, abc.ABC):
     # Copies
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle and ``copy.deepcopy``: architecture, weights, optimizer state, random-number position.
+        """For pickle and ``copy.deepcopy``: layers, weights, optimizer state, random-number position.
 
-        Layers that other models share are the copy's own. What is compiled is pickled as it is, functions of
-        your own among it.
+        Models that share layers and are copied together share the copies. What is compiled is pickled as it
+        is, functions of your own among it.
         """
         state = self.get_state() if self.built else None
         if state is None and self._carried:
             raise ArgumentError(f"{self._where}: it cannot be copied before it is built anew")
         return _restore, (
             type(self),
-            self.get_config(),
+            self._parts(lambda layer: layer),
             self._settings,
             state,
             self._seed,
@@ -513,8 +531,11 @@ def _restore(
 
 
 def from_description(description: object, where: str) -> Any:
-    """A layer, or a model that stood among layers."""
+    """A layer, or a model that stood among layers; one that is made already as it is."""
     from fastcnn import models
+
+    if isinstance(description, (Layer, BaseModel)):
+        return description
 
     kinds: dict[str, Any] = {**CLASSES, "Model": models.Model, "Sequential": models.Sequential}
     return deserialize(description, kinds, where)

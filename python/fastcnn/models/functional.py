@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from fastcnn._arguments import integer, listed
-from fastcnn._config import serialize
 from fastcnn._network import Network, Shape
-from fastcnn._symbolic import SymbolicTensor, numbered, ordered, reachable, symbolic_inputs
+from fastcnn._symbolic import SymbolicTensor, by_depth, numbered, ordered, reachable, symbolic_inputs
 from fastcnn._walk import Call, outputs_of
 from fastcnn.errors import ArgumentError
 from fastcnn.layers import InputLayer, Layer
@@ -30,7 +29,7 @@ class Model(BaseModel):
     outputs
         What layers gave; a list for several.
     name
-        The model's name; None means "model", "model_1", ...
+        The model's name; None means "functional", "functional_1", ...
 
     Raises
     ------
@@ -56,7 +55,7 @@ class Model(BaseModel):
         self._check_ends()
         self._tensors = ordered(self._outputs, self._inputs)
         self._calls, self._position = numbered(self._tensors)
-        self._layers = list(dict.fromkeys(call.layer for call in self._calls))
+        self._layers = by_depth(self._outputs)
         self._check_names()
         for layer in self._layers:
             layer.attach(self)
@@ -102,7 +101,10 @@ class Model(BaseModel):
 
     @property
     def layers(self) -> list[Layer | BaseModel]:
-        """The layers in the order of their first call, inputs included, and models that were called."""
+        """The layers, inputs included, and models that were called, in Keras's order.
+
+        Those with the longest way to an output come first.
+        """
         return list(self._layers)
 
     @property
@@ -135,7 +137,7 @@ class Model(BaseModel):
         return names
 
     def _join(self, shape: Shape) -> Network:
-        return Network(self._calls, self._output_positions())
+        return Network(self._calls, self._output_positions(), self._layers)
 
     def _output_positions(self) -> list[int]:
         return [self._position[tensor] for tensor in self._outputs]
@@ -144,12 +146,12 @@ class Model(BaseModel):
     def _binding(self) -> Iterator[None]:
         yield  # the shape has been known from the start
 
-    def get_config(self) -> dict[str, Any]:
-        """The architecture as plain values: layers, then calls as ``[layer, [calls that it reads]]``."""
+    def _parts(self, described: Callable[[Any], Any]) -> dict[str, Any]:
+        """Layers, then calls as ``[layer, [calls that it reads]]``."""
         layers = {layer: index for index, layer in enumerate(self._layers)}
         return {
             "name": self.name,
-            "layers": [serialize(cast("Any", layer)) for layer in self._layers],
+            "layers": [described(layer) for layer in self._layers],
             "calls": [[layers[call.layer], list(call.inputs)] for call in self._calls],
             "outputs": self._output_positions(),
         }

@@ -8,12 +8,11 @@ It is built when it is first needed and the input's shape is known: from an `Inp
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from fastcnn._arguments import listed
 from fastcnn._arguments import shape as as_shape
-from fastcnn._config import serialize
 from fastcnn._network import Network, Shape, layers_within
 from fastcnn._symbolic import SymbolicTensor
 from fastcnn._walk import Call, outputs_of
@@ -205,11 +204,11 @@ class Sequential(BaseModel):
 
     # Descriptions
 
-    def get_config(self) -> dict[str, Any]:
-        """The architecture as plain values."""
+    def _parts(self, described: Callable[[Any], Any]) -> dict[str, Any]:
+        """Layers, an input first if there is one, and its shape."""
         return {
             "name": self.name,
-            "layers": [serialize(cast("Any", layer)) for layer in self._layers],
+            "layers": [described(layer) for layer in self._layers],
             "build_input_shape": None if self._shape is None else [None, *self._shape],
         }
 

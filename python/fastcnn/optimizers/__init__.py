@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from fastcnn._config import named, resolve
+from fastcnn._config import named, resolve, serialize
 from fastcnn.optimizers import schedules
 from fastcnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from fastcnn.optimizers.adaptive import Adadelta, Adagrad, Ftrl, RMSprop
@@ -27,8 +27,10 @@ __all__ = [
     "Nadam",
     "Optimizer",
     "RMSprop",
+    "deserialize",
     "get",
     "schedules",
+    "serialize",
 ]
 
 _KINDS: tuple[type[Optimizer], ...] = (
@@ -46,3 +48,6 @@ def get(identifier: object) -> Optimizer:
         The name is unknown.
     """
     return resolve(identifier, Optimizer, _CLASSES, "compile: optimizer")
+
+
+deserialize = get
