@@ -12,7 +12,7 @@ import numpy as np
 
 from fastcnn import _feeding as feeding
 from fastcnn import losses, optimizers
-from fastcnn._arguments import Array
+from fastcnn._arguments import Array, match_rank
 from fastcnn._data import Data, Feed, Ports, arrays, pair_up
 from fastcnn._feeding import ArrayFeed, StreamFeed
 from fastcnn._fitting import Callbacks, Fitter
@@ -294,12 +294,20 @@ class Trainer(Fitter):
         [[0.0], [4.0]]
         """
         data = Data(arrays(x, self.input_names, "predict_on_batch: x"))
-        with self._binding():
-            out = self._room_for_predictions(data)
-            piece = self._session("predict", "predict_on_batch", data, max(1, data.samples), out)
-        piece.session.run(None, 0, math.inf)
+        if self.built:  # on a single image what is around the kernels counts
+            out = self._predicted(data)
+        else:
+            with self._binding():
+                out = self._predicted(data)
         return out[0] if len(out) == 1 else list(out)
+
+    def _predicted(self, data: Data) -> tuple[Array, ...]:
+        out = self._room_for_predictions(data)
+        network = self._bind()
+        x = tuple(map(match_rank, data.x, network.input_shapes))
+        network.native.session("predict", x, None, out, max(1, data.samples)).run(None, 0, math.inf)
+        return out
 
     def _room_for_predictions(self, data: Data) -> tuple[Array, ...]:
         shapes = self._bind(data.x[0].shape[1:]).output_shapes
-        return tuple(np.empty((data.samples, *shape), np.float32) for shape in shapes)
+        return tuple([np.empty((data.samples, *shape), np.float32) for shape in shapes])
