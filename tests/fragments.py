@@ -41,8 +41,8 @@ def outline(value: Any) -> Any:
         return {key: outline(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [outline(each) for each in value]
-    if isinstance(value, (str, int, bool)) or value is None:
+    if isinstance(value, (str, int)) or value is None:
         return value
-    if hasattr(value, "shape"):
+    if isinstance(getattr(value, "shape", None), tuple):
         return ("array", tuple(value.shape))
     return "float" if isinstance(value, float) else "something"

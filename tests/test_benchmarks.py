@@ -38,6 +38,16 @@ def test_quick_run_writes_table_and_figures(program: str, tmp_path: Path) -> Non
     assert table.read_text().count(f"## {program}\n") == 1
 
 
+def test_quick_run_of_calls(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    result = run("calls.py", "--quick", "--json", str(figures))
+    assert result.returncode == 0, result.stderr
+    found = json.loads(figures.read_text())["microseconds"]
+    assert set(found) == {"kernels", "predict_on_batch", "predict"}
+    for name, value in found.items():
+        assert f"{name:18}{value:8.1f}" in result.stdout
+
+
 def test_a_machines_file_holds_one_section_a_program(tmp_path: Path) -> None:
     table = tmp_path / "machine.md"
     for program in ("gemm.py", "pool.py", "gemm.py"):

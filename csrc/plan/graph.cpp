@@ -170,7 +170,8 @@ class GraphBuilder {
   // before that one, up to where branches meet.
   std::string origin(const Node& node) const {
     constexpr int kMost = 4;
-    std::string text = "; its input came from ", between = "";
+    std::string text = node.inputs.size() == 1 ? "; its input came from " : "; its inputs came from ";
+    std::string between;
     const std::vector<int>* reads = &node.inputs;
     std::string after = node.name;
     for (int count = 0; count < kMost && !reads->empty();) {
@@ -186,7 +187,7 @@ class GraphBuilder {
       if (before.name == after) continue;  // the same layer, without its activation
       after = before.name;
       text += between + with_shape(before);
-      between = ", which was made from ";
+      between = ", made from ";
       ++count;
     }
     return between.empty() ? "" : text;
