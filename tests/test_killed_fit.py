@@ -45,9 +45,9 @@ backup = callbacks.BackupAndRestore(os.path.join(folder, "backup"), int(freq) if
 log = callbacks.CSVLogger(os.path.join(folder, "log.csv"), append=True)
 history = model.fit(x, y, batch_size=8, epochs=4, verbose=0, callbacks=[backup, log, Kill()],
                     validation_data=(x[:20], y[:20]))
-state = model.get_state()
-last = {f"last/{key}": np.array(values[-1]) for key, values in history.history.items()}
-np.savez(os.path.join(folder, "end.npz"), **{key.replace("/", "|"): value for key, value in {**state, **last}.items()})
+state = {**model.get_state(), **{f"last/{key}": values[-1] for key, values in history.history.items()}}
+arrays = {key.replace("/", "|"): value for key, value in state.items()}
+np.savez(os.path.join(folder, "end.npz"), **arrays)
 assert not os.path.exists(os.path.join(folder, "backup", "latest.safetensors"))
 """
 

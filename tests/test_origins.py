@@ -69,15 +69,15 @@ def test_after_branches_and_in_inner_models() -> None:
     x = Input((6, 6, 2), name="x")
     y = layers.Add(name="add")([layers.Conv2D(2, 3, name="a")(x), layers.Conv2D(2, 3, name="b")(x)])
     with pytest.raises(
-        ShapeError, match="came from 'add' .None, 4, 4, 2., made from 'a' .* and 'b' .*4, 2.$"
+        ShapeError, match=r"came from 'add' .None, 4, 4, 2., made from 'a' .* and 'b' .*4, 2.$"
     ):
         layers.Conv2D(3, 5, name="c")(y)
     inner = Sequential([layers.MaxPooling2D(name="pool"), layers.Conv2D(1, 3, name="conv")], name="inner")
-    with pytest.raises(ShapeError, match="'inner/conv' .Conv2D.: .*came from 'inner/pool' .None, 2, 2, 2."):
+    with pytest.raises(ShapeError, match=r"'inner/conv' .Conv2D.: .*came from 'inner/pool' .None, 2, 2, 2."):
         Model(x, inner(layers.Cropping2D(1)(x)))
 
 
 def test_of_the_first_batch() -> None:
     model = Sequential([layers.Conv2D(3, 3, name="conv"), layers.Conv2D(3, 5, name="second")])
-    with pytest.raises(ShapeError, match="'second' .*came from 'conv' .None, 4, 4, 3., made from 'input' "):
+    with pytest.raises(ShapeError, match=r"'second' .*came from 'conv' .None, 4, 4, 3., made from 'input' "):
         model.predict([[[[1.0]] * 6] * 6])

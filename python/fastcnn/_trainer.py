@@ -24,6 +24,7 @@ from fastcnn.callbacks.base import CallbackList
 from fastcnn.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from fastcnn.metrics import Metric
     from fastcnn.models.base import BaseModel
 
 
@@ -118,6 +119,11 @@ class Trainer(Fitter):
         """The loss; of several outputs a dict by their names."""
         measures = self._compiled("loss").objectives
         return measures[0].loss if len(measures) == 1 else {each.output: each.loss for each in measures}
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics, in the order of `metrics_names`; none before `compile`."""
+        return [] if self._settings is None else self._settings.all_metrics
 
     @property
     def metrics_names(self) -> list[str]:

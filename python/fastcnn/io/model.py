@@ -23,20 +23,23 @@ if TYPE_CHECKING:
 MODEL_VERSION = 1  # of what save_model writes; a file of a later version is refused
 
 
-def save_model(model: BaseModel, path: Path) -> None:
+def save_model(model: BaseModel, filepath: Path, overwrite: bool = True) -> None:
     """Write architecture, weights, optimizer state and random-number position of a model into one file.
 
     Parameters
     ----------
     model
         A built model.
-    path
-        The safetensors file; an existing one is replaced in one step, once the new one is safely on the disk.
+    filepath
+        The safetensors file, whatever its name ends in; an existing one is replaced in one step, once the new
+        one is safely on the disk.
+    overwrite
+        Whether an existing one may be replaced.
 
     Raises
     ------
     OSError
-        The file cannot be written; an older file of this name is as it was.
+        The file cannot be written, or exists and ``overwrite`` is False; an older file is as it was.
 
     Examples
     --------
@@ -49,27 +52,33 @@ def save_model(model: BaseModel, path: Path) -> None:
     >>> fastcnn.load_model(path).count_params()
     8
     """
+    _may_write(filepath, overwrite)
     metadata = {
         "fastcnn.model": str(MODEL_VERSION),
         "fastcnn.architecture": json.dumps(model.get_config(), allow_nan=False),
         "fastcnn.training": json.dumps(model.get_compile_config(), allow_nan=False),
     }
-    write_safetensors(path, model.get_state(), metadata)
+    write_safetensors(filepath, model.get_state(), metadata)
 
 
 def load_model(
-    path: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True
+    filepath: Path,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
 ) -> BaseModel:
     """Read a model that ``save_model`` wrote: training goes on, to the bit, where it was.
 
     Parameters
     ----------
-    path
+    filepath
         The safetensors file.
     custom_objects
         Losses and metrics of your own by name, if the model was compiled with such.
     compile
         Whether to compile the model, if the saved one was; else its optimizer's state is left out.
+    safe_mode
+        Without effect: files hold no code.
 
     Returns
     -------
@@ -90,6 +99,7 @@ def load_model(
     """
     from fastcnn.models import from_config
 
+    path = filepath
     tensors, metadata = read_safetensors(path)
     version = metadata.get("fastcnn.model")
     if version is None:
@@ -115,8 +125,7 @@ def load_model(
 
 def save_weights(model: BaseModel, path: Path, overwrite: bool = True) -> None:
     """Write the weights of a model, and nothing else, into one file. See ``model.save_weights``."""
-    if not overwrite and os.path.exists(path):
-        raise FileExistsError(errno.EEXIST, "the file exists, and overwrite is False", os.fspath(path))
+    _may_write(path, overwrite)
     tensors = {
         f"{each.number:04d}/{each.layer.name}/{each.role}": value
         for each, value in zip(model._bind().parameters, model.get_weights(), strict=True)
@@ -124,7 +133,7 @@ def save_weights(model: BaseModel, path: Path, overwrite: bool = True) -> None:
     write_safetensors(path, tensors, {"fastcnn.weights": str(MODEL_VERSION)})
 
 
-def load_weights(model: BaseModel, path: Path) -> None:
+def load_weights(model: BaseModel, path: Path, skip_mismatch: bool = False) -> None:
     """Take over what ``save_weights`` wrote, or the weights of a file that ``save_model`` wrote."""
     tensors, metadata = read_safetensors(path)
     parameters = model._bind().parameters
@@ -140,10 +149,18 @@ def load_weights(model: BaseModel, path: Path) -> None:
         values = [tensors[name] for name in names]
     else:
         raise FormatError(path, 8, "no weights of a model: the metadata has neither weights nor a model")
+    if skip_mismatch and len(values) == len(parameters):
+        own = model.get_weights()
+        values = [new if new.shape == old.shape else old for new, old in zip(values, own, strict=True)]
     try:
         model.set_weights(values)
     except ValueError as error:
         raise FormatError(path, 8, f"the weights do not fit the model: {error}") from error
+
+
+def _may_write(path: Path, overwrite: bool) -> None:
+    if not overwrite and os.path.exists(path):
+        raise FileExistsError(errno.EEXIST, "the file exists, and overwrite is False", os.fspath(path))
 
 
 def _check_state(wanted: Mapping[str, Array], found: Mapping[str, Array]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn import initializers
 from fastcnn._arguments import integer, listed, real
+from fastcnn.errors import ArgumentError
 from fastcnn.layers.base import ACTIVATIONS, Common, Layer, Node, activation_name
 
 if TYPE_CHECKING:
@@ -220,12 +221,30 @@ class ELU(Layer):
 class Softmax(Layer):
     """``exp(x - max) / sum(exp(x - max))`` over the last axis.
 
+    Parameters
+    ----------
+    axis
+        -1.
+
+    Raises
+    ------
+    ArgumentError
+        It is another axis.
+
     Examples
     --------
     >>> from fastcnn import Sequential, layers
     >>> Sequential([layers.Softmax(input_shape=(2,))]).predict([[3, 3]], verbose=0).tolist()
     [[0.5, 0.5]]
     """
+
+    _fields = ("axis",)
+
+    def __init__(self, axis: int = -1, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.axis = integer(axis, self._where("axis"))
+        if self.axis != -1:
+            raise ArgumentError(f"{self._where('axis')}: {axis} came, wanted -1, the last")
 
     def nodes(self) -> list[Node]:
         """One operator."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
 from fastcnn import _names, constraints, initializers, regularizers
-from fastcnn._arguments import choose, flag, real, shape
+from fastcnn._arguments import channels_last, choose, flag, integer, real, shape
 from fastcnn._config import Configurable, serialize
 from fastcnn._symbolic import SymbolicTensor, symbolic_inputs
 from fastcnn.constraints import Constraint
@@ -74,6 +74,14 @@ class Common(TypedDict, total=False):
     alpha_constraint: Any
 
 
+class Idle(Common, total=False):
+    """Those besides that some layers take for Keras's sake."""
+
+    data_format: str | None
+    seed: int | None
+    noise_shape: None
+
+
 class Layer(Configurable, abc.ABC):
     """Base of all layers. These arguments every layer takes, by keyword.
 
@@ -92,11 +100,17 @@ class Layer(Configurable, abc.ABC):
     kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint
         None, or what `fastcnn.regularizers` and `fastcnn.constraints` hold, by name or as objects; where a
         layer's weights are called otherwise, so are these: ``depthwise_regularizer``, ``gamma_constraint``.
+    data_format
+        Of layers whose input has places in it: None or "channels_last".
+    seed, noise_shape
+        Of layers that draw, for Keras's sake: a number without effect, as what they draw follows from the
+        model's seed and its step; None.
     """
 
     _prefixes: ClassVar[dict[str, str]] = {}  # of regularizers and constraints, by the role of weights
+    _idle: ClassVar[tuple[str, ...]] = ()  # arguments that change nothing
 
-    def __init__(self, **common: Unpack[Common]) -> None:
+    def __init__(self, **common: Unpack[Idle]) -> None:
         given: dict[str, Any] = dict(common)
         self.name = _names.name_for(self, given.pop("name", None))
         declared = given.pop("input_shape", None)
@@ -111,6 +125,8 @@ class Layer(Configurable, abc.ABC):
             where = self._where("dtype")
             raise ArgumentError(f"{where}: {common['dtype']!r} came, wanted 'float32', the only one")
         self.learning_rate_multiplier = given.pop("learning_rate_multiplier", 1.0)
+        for argument in self._idle:
+            self._check_idle(argument, given.pop(argument, None))
         if given.pop("activity_regularizer", None) is not None:
             raise ArgumentError(
                 f"{self._where('activity_regularizer')}: {common['activity_regularizer']!r} came, wanted "
@@ -125,6 +141,15 @@ class Layer(Configurable, abc.ABC):
             raise TypeError(
                 f"{type(self).__name__}() got an unexpected keyword argument {next(iter(given))!r}"
             )
+
+    def _check_idle(self, argument: str, value: object) -> None:
+        where = self._where(argument)
+        if argument == "data_format":
+            channels_last(value, where)
+        elif value is not None and argument == "seed":
+            integer(value, where)
+        elif value is not None:
+            raise ArgumentError(f"{where}: {value!r} came, wanted None")
 
     def __call__(self, inputs: SymbolicTensor | Sequence[SymbolicTensor]) -> SymbolicTensor:
         """Join the layer into a graph, for `fastcnn.Model`. Called again, it shares its weights.
@@ -308,6 +333,24 @@ class Layer(Configurable, abc.ABC):
     def weights(self) -> list[Array]:
         """What `get_weights` returns."""
         return self.get_weights()
+
+    @property
+    def trainable_weights(self) -> list[Array]:
+        """Copies of the weights that training changes."""
+        return self._weights_that(True)
+
+    @property
+    def non_trainable_weights(self) -> list[Array]:
+        """Copies of the others: all of a frozen layer, and moving statistics."""
+        return self._weights_that(False)
+
+    def _weights_that(self, train: bool) -> list[Array]:
+        weights, network = self.get_weights(), self.network
+        if network is None:
+            return [each for each in weights if train == self.trainable]
+        owned = [network.parameters[index] for index in network.of(self)]
+        pairs = zip(weights, owned, strict=True)
+        return [value for value, each in pairs if (each.trainable and self.trainable) == train]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace the layer's weights, in the order and shapes of `get_weights`.

@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastcnn import _arguments
 from fastcnn._arguments import integer, real
 from fastcnn._symbolic import SymbolicTensor
-from fastcnn.layers.base import ACTIVATIONS, Common, Layer, Node, WeightedLayer
+from fastcnn.errors import ArgumentError, DTypeError
+from fastcnn.layers.base import ACTIVATIONS, Common, Idle, Layer, Node, WeightedLayer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -22,26 +25,61 @@ class InputLayer(Layer):
     ----------
     shape
         Sizes without the batch: ``(28, 28, 1)``, ``(784,)``.
+    batch_size
+        None or a number, without effect: any number of samples may come.
+    dtype
+        None or the name of a real type, without effect: samples of any are cast as they are read.
+    batch_shape
+        In place of ``shape``, with the batch: ``(None, 28, 28, 1)``.
     """
 
     _fields = ("shape",)
 
-    def __init__(self, shape: Sequence[int], *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        dtype: str | None = None,
+        *,
+        batch_shape: Sequence[int | None] | None = None,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name=name)
-        self.shape = _arguments.shape(shape, self._where("shape"))
+        if (shape is None) == (batch_shape is None):
+            raise ArgumentError(f"{self._where('shape')}: wanted either shape or batch_shape")
+        if batch_size is not None:
+            integer(batch_size, self._where("batch_size"), least=1)
+        try:
+            real_type = dtype is None or np.can_cast(dtype, np.float64)
+        except TypeError:
+            real_type = False
+        if not real_type:
+            raise DTypeError(f"{self._where('dtype')}: {dtype!r} came, wanted the name of a real type")
+        if batch_shape is not None:
+            where = self._where("batch_shape")
+            self.shape = _arguments.shape(_arguments.listed(batch_shape, where, "integers")[1:], where)
+        else:
+            self.shape = _arguments.shape(shape, self._where("shape"))
 
     def nodes(self) -> list[Node]:
         """One operator."""
         return [{"op": "input", "shape": self.shape}]
 
 
-def Input(shape: Sequence[int], *, name: str | None = None) -> SymbolicTensor:
+def Input(
+    shape: Sequence[int] | None = None,
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    *,
+    batch_shape: Sequence[int | None] | None = None,
+    name: str | None = None,
+) -> SymbolicTensor:
     """Open a model with the shape of one sample: first in a `Sequential`, or what layers are called on.
 
     Parameters
     ----------
-    shape
-        Sizes without the batch, all known.
+    shape, batch_size, dtype, batch_shape
+        Of one sample, all sizes known; see `layers.InputLayer`.
     name
         The input's name.
 
@@ -58,7 +96,7 @@ def Input(shape: Sequence[int], *, name: str | None = None) -> SymbolicTensor:
     >>> Sequential([Input(shape=(28, 28, 1)), layers.Flatten()]).output_shape
     (None, 784)
     """
-    return SymbolicTensor(InputLayer(shape, name=name), ())
+    return SymbolicTensor(InputLayer(shape, batch_size, dtype, batch_shape=batch_shape, name=name), ())
 
 
 class Dense(WeightedLayer):
@@ -135,8 +173,9 @@ class Dropout(Layer):
     """
 
     _fields = ("rate",)
+    _idle = ("seed", "noise_shape")
 
-    def __init__(self, rate: float, **common: Unpack[Common]) -> None:
+    def __init__(self, rate: float, **common: Unpack[Idle]) -> None:
         super().__init__(**common)
         self.rate = real(rate, self._where("rate"), least=0, below=1)
 
@@ -154,6 +193,8 @@ class Flatten(Layer):
     >>> Sequential([layers.Flatten(input_shape=(4, 4, 3))]).output_shape
     (None, 48)
     """
+
+    _idle = ("data_format",)
 
     def nodes(self) -> list[Node]:
         """One operator."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fastcnn._arguments import flag, integer
 from fastcnn.errors import ArgumentError
-from fastcnn.layers.base import Common, Layer, Node
+from fastcnn.layers.base import Idle, Layer, Node
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 class _GlobalPooling(Layer):
     _fields = ("keepdims",)
+    _idle = ("data_format",)
     _axes: ClassVar[int]
     _op: ClassVar[str]
 
-    def __init__(self, *, keepdims: bool = False, **common: Unpack[Common]) -> None:
+    def __init__(self, *, keepdims: bool = False, **common: Unpack[Idle]) -> None:
         super().__init__(**common)
         self.keepdims = flag(keepdims, self._where("keepdims"))
 
@@ -30,13 +31,14 @@ class _GlobalPooling(Layer):
 
 class _AdaptivePooling(Layer):
     _fields = ("output_size",)
+    _idle = ("data_format",)
     _axes: ClassVar[int]
     _op: ClassVar[str]
 
     def __init__(
         self,
         output_size: int | Sequence[int | None],
-        **common: Unpack[Common],
+        **common: Unpack[Idle],
     ) -> None:
         super().__init__(**common)
         where = self._where("output_size")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from fastcnn._arguments import real
-from fastcnn.layers.base import Common, Layer, Node
+from fastcnn.layers.base import Idle, Layer, Node
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -18,9 +18,10 @@ class _RateLayer(Layer):
     """A layer with a rate."""
 
     _fields = ("rate",)
+    _idle = ("seed", "noise_shape", "data_format")
     _node: ClassVar[Node]
 
-    def __init__(self, rate: float, **common: Unpack[Common]) -> None:
+    def __init__(self, rate: float, **common: Unpack[Idle]) -> None:
         super().__init__(**common)
         self.rate = real(rate, self._where("rate"), least=0, below=1)
 
@@ -178,8 +179,9 @@ class GaussianNoise(Layer):
     """
 
     _fields = ("stddev",)
+    _idle = ("seed",)
 
-    def __init__(self, stddev: float, **common: Unpack[Common]) -> None:
+    def __init__(self, stddev: float, **common: Unpack[Idle]) -> None:
         super().__init__(**common)
         self.stddev = real(stddev, self._where("stddev"), least=0)
 

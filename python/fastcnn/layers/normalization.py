@@ -83,6 +83,8 @@ class BatchNormalization(_Normalization):
         Whether there is a ``beta``, a ``gamma``.
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer
         What the weights ``[C]`` start from.
+    synchronized
+        Without effect: there is one device.
 
     Raises
     ------
@@ -116,6 +118,7 @@ class BatchNormalization(_Normalization):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
+        synchronized: bool = False,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
@@ -125,6 +128,7 @@ class BatchNormalization(_Normalization):
         mean, variance = self._where("moving_mean_initializer"), self._where("moving_variance_initializer")
         self.moving_mean_initializer = initializers.get(moving_mean_initializer, mean)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer, variance)
+        flag(synchronized, self._where("synchronized"))
 
     @property
     def weight_initializers(self) -> dict[str, initializers.Initializer]:

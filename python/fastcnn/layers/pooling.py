@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from fastcnn._arguments import Pair, flag, padding_nd, real, sizes
-from fastcnn.layers.base import Common, Layer, Node
+from fastcnn.layers.base import Idle, Layer, Node
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -19,6 +19,7 @@ class _Pooling(Layer):
     """``_axes`` spatial axes; ``_op`` is the native operator."""
 
     _fields: ClassVar[tuple[str, ...]] = ("pool_size", "strides", "padding", "ceil_mode")
+    _idle: ClassVar[tuple[str, ...]] = ("data_format",)
     _axes: ClassVar[int] = 2
     _op: ClassVar[str]
 
@@ -29,7 +30,7 @@ class _Pooling(Layer):
         padding: Padding = "valid",
         *,
         ceil_mode: bool = False,
-        **common: Unpack[Common],
+        **common: Unpack[Idle],
     ) -> None:
         super().__init__(**common)
         self.pool_size = self._sizes(pool_size, "pool_size")

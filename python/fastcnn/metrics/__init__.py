@@ -28,12 +28,10 @@ from fastcnn.metrics.accuracy import (
 from fastcnn.metrics.base import Mean, MeanMetricWrapper, Metric, Sum
 
 if TYPE_CHECKING:
+    from fastcnn.metrics.auc import AUC
     from fastcnn.metrics.confusion import (
-        AUC,
-        F1Score,
         FalseNegatives,
         FalsePositives,
-        FBetaScore,
         Precision,
         Recall,
         TrueNegatives,
@@ -57,6 +55,7 @@ if TYPE_CHECKING:
         SparseCategoricalCrossentropy,
         SquaredHinge,
     )
+    from fastcnn.metrics.fbeta import F1Score, FBetaScore
     from fastcnn.metrics.matrix import BinaryIoU, ConfusionMatrix, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 
 __all__ = [
@@ -111,10 +110,11 @@ _MODULES = {
         "Accuracy", "AccuracyByShape", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy",
         "SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy",
     ),
+    "auc": ("AUC",),
     "confusion": (
-        "AUC", "F1Score", "FalseNegatives", "FalsePositives", "FBetaScore", "Precision", "Recall",
-        "TrueNegatives", "TruePositives",
+        "FalseNegatives", "FalsePositives", "Precision", "Recall", "TrueNegatives", "TruePositives",
     ),
+    "fbeta": ("F1Score", "FBetaScore"),
     "errors": (
         "BinaryCrossentropy", "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity", "Hinge",
         "KLDivergence", "LogCoshError", "MeanAbsoluteError", "MeanAbsolutePercentageError",

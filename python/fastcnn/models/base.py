@@ -319,6 +319,16 @@ class BaseModel(Trainer, abc.ABC):
         self.set_weights(everything)
 
     @property
+    def trainable_variables(self) -> list[Array]:
+        """What `trainable_weights` returns."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Array]:
+        """What `non_trainable_weights` returns."""
+        return self.non_trainable_weights
+
+    @property
     def non_trainable_weights(self) -> list[Array]:
         """Copies of the others: frozen ones, and moving statistics."""
         network = self._bind()
@@ -365,14 +375,14 @@ class BaseModel(Trainer, abc.ABC):
         if self._settings is not None:
             self.optimizer.follow(native.step, native.learning_rate)
 
-    def save(self, path: Path) -> None:
+    def save(self, filepath: Path, overwrite: bool = True) -> None:
         """Write the model into one safetensors file; `fastcnn.load_model` reads it.
 
         See `fastcnn.io.save_model`.
         """
         from fastcnn.io import save_model
 
-        save_model(self, path)
+        save_model(self, filepath, overwrite)
 
     def save_weights(self, filepath: Path, overwrite: bool = True) -> None:
         """Write the weights alone into a safetensors file; `load_weights` reads it.
@@ -404,8 +414,15 @@ class BaseModel(Trainer, abc.ABC):
 
         save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: Path) -> None:
+    def load_weights(self, filepath: Path, skip_mismatch: bool = False) -> None:
         """Take over weights that `save_weights` wrote, by their order: names of layers may differ.
+
+        Parameters
+        ----------
+        filepath
+            The file.
+        skip_mismatch
+            Whether weights of other shapes than the model's are left out, rather than refused.
 
         Raises
         ------
@@ -416,7 +433,7 @@ class BaseModel(Trainer, abc.ABC):
         """
         from fastcnn.io import load_weights
 
-        load_weights(self, filepath)
+        load_weights(self, filepath, skip_mismatch)
 
     # Copies
 
