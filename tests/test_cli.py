@@ -238,6 +238,7 @@ def test_info_says_what_limits_the_threads() -> None:
     assert "omp_num_threads" in limited["threads_from"]
     assert "omp_num_threads" not in facts(OMP_NUM_THREADS="999")["threads_from"]
     assert "omp_num_threads" not in facts(OMP_NUM_THREADS="many")["threads_from"]
+    assert "omp_thread_limit" in facts(OMP_THREAD_LIMIT="1")["threads_from"]
     assert facts(FASTCNN_ISA="baseline")["isa"] == "baseline"
 
 

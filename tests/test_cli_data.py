@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fastcnn import Input, Model, Sequential, cli, layers
-from fastcnn.cli import data, networks
+from fastcnn.cli import data, networks, predict
 
 DENSE = """
 [[layers]]
@@ -140,8 +140,15 @@ def test_folders_of_parts(
         (photos / name).rmdir()
     metrics = train(capsys, tmp_path, "--dataset", photos, "--model", dense)
     assert metrics["test_images"] == 15
+    (photos / "train" / "all").mkdir()  # would move the labels of the others
+    assert (
+        json.loads(call(capsys, "evaluate", tmp_path / "run", "--json"))["test_loss"] == metrics["test_loss"]
+    )
+    (photos / "train" / "all").rmdir()
     (photos / "val" / "top").rename(photos / "val" / "bottom")
     assert "no folder 'top'" in fails(capsys, "train", "--dataset", photos, "--out", tmp_path)
+    (photos / "train" / "top").rename(photos / "train" / "bottom")
+    assert "no folder 'top'" in fails(capsys, "evaluate", tmp_path / "run")
 
 
 def test_idx_files(
@@ -344,6 +351,7 @@ def test_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("epochs = 'many'", "--epochs"),
         ("epochs = true", "wanted a number or a text"),
         ("epochs = [3]", "wanted a number or a text"),
+        ('model = "a\\u0000/b"', "zero character"),
         ("json = 1", "wanted true or false"),
         ("optimizer = 'nonsense'", "--optimizer"),
     ],
@@ -384,6 +392,10 @@ def test_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no layer with feature maps" in fails(
         capsys, "predict", tmp_path / "flat.safetensors", "--index=3", "--plots", plots
     )
+
+
+def test_pictures_of_images_with_one_name() -> None:
+    assert predict._stems(["a/1.png", "b/1.png", "c/2.png"]) == ["0-1.png", "1-1.png", "2.png"]
 
 
 def test_models_of_other_losses_and_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ def test_default_threads_follow_the_process() -> None:
     assert default_threads("", OMP_NUM_THREADS="1,4") == 1
     assert default_threads("", OMP_NUM_THREADS=str(cores + 7)) == allowed
     assert default_threads("", OMP_NUM_THREADS="many") == allowed
+    assert default_threads("", OMP_THREAD_LIMIT="1") == 1
     assert default_threads(f"os.sched_setaffinity(0, {{{one}}})") == 1
 
 

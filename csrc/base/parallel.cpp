@@ -217,6 +217,7 @@ int threads() {
   int count = from.affinity > 0 ? from.affinity : 1;
   if (from.omp_num_threads) count = std::min(count, from.omp_num_threads);
   if (from.quota > 0) count = std::min(count, static_cast<int>(std::ceil(from.quota)));
+  count = std::min(count, omp_get_thread_limit());  // a team would not have more
   return std::min(std::max(count, 1), kMaxThreads);
 }
 

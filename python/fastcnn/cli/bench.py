@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fastcnn
-from fastcnn import _native, ops
+from fastcnn import _native
 from fastcnn.cli import info, recipe
 from fastcnn.cli import options as opt
 from fastcnn.cli.networks import NETWORKS
 from fastcnn.cli.report import json_text
-from fastcnn.testing.timing import measure, measured_roofs
 
 _STEPS = 16  # in one timed call of fit
 
@@ -58,6 +57,8 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print."""
+    from fastcnn.testing.timing import measure  # here and below: other commands begin without them
+
     before = _roofs()
     timed = [(row, measure(row.call, options.seconds, warmups=2).median) for row in _rows()]
     training = [
@@ -80,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _roofs() -> dict[str, float]:
+    from fastcnn.testing.timing import measured_roofs
+
     roofs = measured_roofs(fastcnn.get_num_threads(), _native)
     return {"gflops": roofs.gflops, "gbytes": roofs.gbytes}
 
@@ -114,6 +117,8 @@ def _text(results: dict[str, Any]) -> str:
 
 
 def _rows() -> Iterator[_Row]:
+    from fastcnn import ops
+
     rng = np.random.default_rng(0)
 
     def new(*shape: int) -> Any:
@@ -131,6 +136,8 @@ def _rows() -> Iterator[_Row]:
 
 def _convolution(x: Any, w: Any, y: Any) -> Iterator[_Row]:
     """The three passes of one that keeps height and width."""
+    from fastcnn import ops
+
     size, pixels = w.shape[0], y.size // y.shape[-1]
     shape = f"[{','.join(map(str, x.shape))}] {size}x{size} {w.shape[-1]}"
     flops = 2 * pixels * w.size
@@ -147,6 +154,8 @@ def _row(name: str, shape: str, flops: int, call: Callable[[], Any], *arrays: An
 
 def _step(network: str, batch_size: int, seconds: float) -> float:
     """Of one training step within ``fit``."""
+    from fastcnn.testing.timing import measure
+
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (_STEPS * batch_size, 28, 28, 1)).astype(np.uint8)
     y = rng.integers(0, 10, len(x))

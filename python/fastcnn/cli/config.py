@@ -93,6 +93,8 @@ def _argument(where: str, option: str, action: argparse.Action, value: Any) -> l
     for each in values:
         if isinstance(each, bool) or not isinstance(each, (str, int, float)):
             raise Misuse(f"{where}: {each!r} came, wanted a number or a text")
+        if isinstance(each, str) and "\0" in each:
+            raise Misuse(f"{where}: a text with a zero character came")
     return [f"{option}={each}" for each in values]
 
 

@@ -117,13 +117,21 @@ def add_options(parser: argparse.ArgumentParser, default: str | None) -> None:
     add("--labels", metavar="FILE", help="the IDX file of labels, if its name does not follow from --dataset")
 
 
-def load(options: argparse.Namespace, shape: Shape | None, size: tuple[int, int] = (32, 32)) -> Dataset:
-    """What ``--dataset`` names, in the shape that a model wants; if that is not known, pictures in a size."""
-    found = _load(options.dataset, options.labels, shape, size)
-    return found if shape is None else found.shaped(shape)
+class Wanted(NamedTuple):
+    """What a model wants of pictures, as far as it is known."""
+
+    shape: Shape | None
+    size: tuple[int, int] = (32, 32)  # if the shape is not known
+    class_names: list[str] | None = None  # folders, in the order of labels
 
 
-def _load(name: str, labels: str | None, shape: Shape | None, size: tuple[int, int]) -> Dataset:
+def load(options: argparse.Namespace, wanted: Wanted) -> Dataset:
+    """What ``--dataset`` names, in the shape that a model wants."""
+    found = _load(options.dataset, options.labels, wanted)
+    return found if wanted.shape is None else found.shaped(wanted.shape)
+
+
+def _load(name: str, labels: str | None, wanted: Wanted) -> Dataset:
     if name in NAMED:
         load_data, names = NAMED[name]
         train, test = load_data()
@@ -135,7 +143,7 @@ def _load(name: str, labels: str | None, shape: Shape | None, size: tuple[int, i
             return _dataset(name, parts[0], parts[1], None)
         if labels:
             raise Failure(f"--labels: came with a folder of pictures, {name}, whose folders are the labels")
-        return _pictures(path, Look("rgb", size) if shape is None else look_for(shape))
+        return _pictures(path, wanted)
     with path.open("rb") as file:
         head = file.read(2)
     if head == b"PK":
@@ -168,7 +176,8 @@ def look_for(shape: Shape) -> Look:
     return Look(modes[channels], (height, width))
 
 
-def _pictures(path: Path, look: Look) -> Dataset:
+def _pictures(path: Path, wanted: Wanted) -> Dataset:
+    look = Look("rgb", wanted.size) if wanted.shape is None else look_for(wanted.shape)
     tests = [path / name for name in _TEST_FOLDERS if (path / name).is_dir()]
     split = (path / "train").is_dir() and bool(tests)
 
@@ -184,10 +193,12 @@ def _pictures(path: Path, look: Look) -> Dataset:
         )
 
     if split:
-        train = read(path / "train")
+        train = read(path / "train", class_names=wanted.class_names)
         test = read(tests[0], class_names=train.class_names, shuffle=False)
     else:
-        train, test = read(path, validation_split=1 / recipe.TEST, subset="both")
+        train, test = read(
+            path, class_names=wanted.class_names, validation_split=1 / recipe.TEST, subset="both"
+        )
     images = Samples(train, train.labels), Samples(test, test.labels)
     count = train.samples + test.samples
     if count * math.prod(train.look.shape) * 4 <= _IN_MEMORY:

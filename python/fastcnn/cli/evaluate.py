@@ -45,10 +45,13 @@ def add_command(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Load, test, report."""
     model = images.load_model(options.model)
+    wanted = data.Wanted(
+        images.input_shape(model), class_names=images.noted_names(options.model, model.output_shape[-1])
+    )
     if options.dataset is None:
         noted = images.notes(options.model).get("dataset")
         options.dataset = noted if isinstance(noted, str) else "mnist"
-    found = data.load(options, images.input_shape(model))
+    found = data.load(options, wanted)
     parts = {"test": (found.test,), "train": (found.train,), "all": (found.train, found.test)}
     result = test(model, [each.part(0, options.limit) for each in parts[options.part]], found)
     if options.plots:

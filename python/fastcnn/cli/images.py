@@ -38,11 +38,12 @@ def notes(path: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def class_names(path: str, classes: int) -> list[str]:
-    """As noted beside the model, else numbers."""
+def noted_names(path: str, classes: int) -> list[str] | None:
+    """The names of the classes, if they are noted beside the model."""
     noted = notes(path).get("class_names")
-    fits = isinstance(noted, list) and len(noted) == classes and all(isinstance(each, str) for each in noted)
-    return noted if fits and isinstance(noted, list) else [str(number) for number in range(classes)]
+    if isinstance(noted, list) and len(noted) == classes and all(isinstance(each, str) for each in noted):
+        return noted
+    return None
 
 
 def _file(path: str) -> Path:

@@ -19,7 +19,12 @@ from fastcnn.cli import options as opt
 from fastcnn.cli.report import json_text
 
 _CPUS = Path("/sys/devices/system/cpu")
-_LIMITS = {"omp_num_threads": "OMP_NUM_THREADS", "affinity": "affinity", "cgroup_quota": "the cgroup's quota"}
+_LIMITS = {
+    "omp_num_threads": "OMP_NUM_THREADS",
+    "omp_thread_limit": "OMP_THREAD_LIMIT",
+    "affinity": "affinity",
+    "cgroup_quota": "the cgroup's quota",
+}
 
 
 def add_command(commands: Any) -> None:
@@ -50,6 +55,8 @@ def host() -> dict[str, Any]:
     names all limits that are as low.
     """
     sources = _native.thread_sources()
+    limit = os.environ.get("OMP_THREAD_LIMIT", "").strip()
+    sources["omp_thread_limit"] = int(limit) if limit.isascii() and limit.isdigit() else 0
     limits = {name: sources[name] or None for name in _LIMITS}
     threads = sources["threads"]
     binding = [name for name, limit in limits.items() if limit and math.ceil(limit) == threads]
@@ -118,13 +125,14 @@ def _text(facts: dict[str, Any]) -> str:
         "affinity": facts["affinity"],
         "cgroup quota": "none" if quota is None else f"{quota:g} cores",
         "OMP_NUM_THREADS": _asked(facts["omp_num_threads"]),
+        "OMP_THREAD_LIMIT": facts["omp_thread_limit"] or "not set",
         "threads": f"{facts['threads']}, from {_reason(facts)}",
         "GPU": ", ".join(facts["cuda"]["gpus"]) or "none found",
         "CUDA": "built" if facts["cuda"]["built"] else "not built",
         "kernels": len(kernels) if isinstance(kernels, list) else f"{kernels} (--kernels lists them)",
         "python, numpy": f"{facts['python']}, {facts['numpy']}",
     }
-    lines = [f"fastcnn {facts['version']}", *(f"  {name:<16} {value}" for name, value in rows.items())]
+    lines = [f"fastcnn {facts['version']}", *(f"  {name:<17} {value}" for name, value in rows.items())]
     if isinstance(kernels, list):
         lines += [f"    {row['step']:<20} {row['name']}" for row in kernels]
     return "\n".join(lines)

@@ -79,9 +79,9 @@ def run(options: argparse.Namespace) -> int:
         batches.append(images.reshape(x[options.index], model, "MNIST"))
 
     rows = np.concatenate([_rows(model, batch) for batch in batches])
-    class_names = images.class_names(options.model, rows.shape[1])
+    class_names = images.noted_names(options.model, rows.shape[1]) or [*map(str, range(rows.shape[1]))]
     if options.plots:
-        stems = iter([Path(source.name).name for source in sources])
+        stems = iter(_stems([source.name for source in sources]))
         for batch in batches:
             draw_features(options.plots, model, batch, [next(stems) for _ in batch])
     width = max(6, *map(len, class_names))
@@ -101,6 +101,12 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json_text(results))
     return 0
+
+
+def _stems(names: list[str]) -> list[str]:
+    """What files of pictures are named after: two images must not share them."""
+    short = [Path(name).name for name in names]
+    return [f"{number}-{name}" if short.count(name) > 1 else name for number, name in enumerate(short)]
 
 
 def _rows(model: BaseModel, batch: images.Array) -> images.Array:

@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace, architecture: Architecture, folder: Path) -> int:
     utils.set_random_seed(options.seed)
-    found = data.load(options, architecture.shape, options.image_size).limited(options.limit)
+    found = data.load(options, data.Wanted(architecture.shape, options.image_size)).limited(options.limit)
     count = len(found.train.y)
     trained = count - count // recipe.VALIDATION
     training, validation = found.train.part(0, trained), found.train.part(trained, count)
