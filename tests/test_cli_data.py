@@ -263,6 +263,12 @@ def test_models_from_files(
             )
         )  # fmt: skip
         assert metrics["training_images"] == 46
+    given = ("--dataset", tmp_path / "data.npz", "--model", tmp_path / "list.json", "--epochs=1", "--json")
+    losses = [
+        json.loads(call(capsys, "train", *given, f"--seed={seed}", "--out", tmp_path))["test_loss"]
+        for seed in (0, 0, 1)
+    ]
+    assert losses[0] == losses[1] != losses[2]
     # Training of a saved model goes on from its weights: a rate of nearly 0 leaves its accuracy as it is.
     given = ("--dataset", tmp_path / "data.npz", "--out", tmp_path, "--json")
     first = json.loads(call(capsys, "train", *given, "--model", tmp_path / "stack.json", "--name=a"))

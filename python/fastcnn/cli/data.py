@@ -41,7 +41,6 @@ _ARRAYS = (
 )
 _ALONE = (("x", "y"), ("images", "labels"))
 
-
 Shape = tuple[int, ...]
 
 

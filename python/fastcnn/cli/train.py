@@ -95,6 +95,7 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make the run's folder, so that one that cannot be written costs no training; then train."""
+    utils.set_random_seed(options.seed)  # a model from a file draws its own seed when it is read
     architecture = resolve(options.model)
     folder = options.out / (options.name or time.strftime(f"{architecture.name}-%Y%m%d-%H%M%S"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +108,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace, architecture: Architecture, folder: Path) -> int:
-    utils.set_random_seed(options.seed)
     found = data.load(options, data.Wanted(architecture.shape, options.image_size)).limited(options.limit)
     count = len(found.train.y)
     trained = count - count // recipe.VALIDATION
