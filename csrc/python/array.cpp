@@ -64,11 +64,22 @@ void extent(const ArrayView& v, const char** first, const char** last) {
 // memory begins 16 bytes into one, where no vector of 32 bytes is aligned and none can pass the caches.
 constexpr int64_t kLine = 64, kAlignedFloats = 1 << 16;
 
-py::array allocate(const char* op, const std::string& what, const std::vector<int64_t>& shape) {
+// numpy.empty(shape, float32). pybind11's constructor works out strides first, which NumPy does itself.
+py::array empty(const std::vector<int64_t>& shape) {
+  auto& numpy = py::detail::npy_api::get();
+  std::vector<Py_intptr_t> sizes(shape.begin(), shape.end());
+  PyObject* const made =
+      numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, py::dtype::of<float>().release().ptr(),
+                                  static_cast<int>(sizes.size()), sizes.data(), nullptr, nullptr, 0, nullptr);
+  if (!made) throw py::error_already_set();
+  return py::reinterpret_steal<py::array>(made);
+}
+
+py::array allocate(const char* op, const char* what, const std::vector<int64_t>& shape) {
   try {
-    const std::vector<py::ssize_t> sizes(shape.begin(), shape.end());
     const double count = std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>());
-    if (count < kAlignedFloats || count > 0x1p60) return py::array_t<float>(sizes);
+    if (count < kAlignedFloats || count > 0x1p60) return empty(shape);
+    const std::vector<py::ssize_t> sizes(shape.begin(), shape.end());
     py::array_t<float> memory(static_cast<py::ssize_t>(count) + kLine / 4);
     const auto address = reinterpret_cast<uintptr_t>(memory.data());
     return py::array_t<float>(sizes, memory.mutable_data() + (-address % kLine) / sizeof(float), memory);
@@ -77,9 +88,9 @@ py::array allocate(const char* op, const std::string& what, const std::vector<in
   } catch (const std::bad_alloc&) {
   }
   const int rank = static_cast<int>(shape.size());
-  fail(Code::kMemory, "%s: %s of shape %s needs %lld bytes, which were refused", op, what.c_str(),
+  fail(Code::kMemory, "%s: %s of shape %s needs %lld bytes, which were refused", op, what,
        ShapeText(shape.data(), rank).text,
-       static_cast<long long>(element_count(op, what.c_str(), shape.data(), rank)) * 4);
+       static_cast<long long>(element_count(op, what, shape.data(), rank)) * 4);
 }
 
 }  // namespace
@@ -156,7 +167,14 @@ ArrayView view(const char* op, const char* argument, py::handle value) {
       fail(Code::kDType, "%s: %s is a masked array, whose mask would be ignored; pass %s.filled(value)", op,
            argument, argument);
   }
-  ArrayView v{py::array::ensure(value), op, argument, nullptr, DType::kF32, 0, {}, {}};
+  ArrayView v{is_plain_array(value) ? py::reinterpret_borrow<py::array>(value) : py::array::ensure(value),
+              op,
+              argument,
+              nullptr,
+              DType::kF32,
+              0,
+              {},
+              {}};
   if (!v.owner) {
     PyErr_Clear();
     wrong_type(op, argument, value, "a NumPy array");
@@ -184,13 +202,15 @@ Source source_of(const ArrayView& view) {
 
 ArrayView float_view(const char* op, const char* argument, py::handle value, int rank) {
   const ArrayView v = view(op, argument, value);
+  if (rank == kAnyRank && v.rank < 1)
+    fail(Code::kShape, "%s: %s has rank 0, wanted at least 1", op, argument);
   if (v.dtype != DType::kF32)
     fail(Code::kDType, "%s: %s has dtype %s, wanted float32; convert it with %s.astype(numpy.float32)", op,
          argument, dtype_text(v.owner).c_str(), argument);
-  if (v.rank != rank)
+  if (rank != kAnyRank && v.rank != rank)
     fail(Code::kShape, "%s: %s has shape %s, wanted rank %d", op, argument, ShapeText(v.shape, v.rank).text,
          rank);
-  element_count(op, argument, v.shape, rank);
+  element_count(op, argument, v.shape, v.rank);
   return v;
 }
 
@@ -227,7 +247,7 @@ const float* dense(const ArrayView& v, py::array* keep) {
   }
   if (in_place) return reinterpret_cast<const float*>(v.data);
 
-  *keep = allocate(v.op, std::string("a dense copy of ") + v.argument,
+  *keep = allocate(v.op, (std::string("a dense copy of ") + v.argument).c_str(),
                    std::vector<int64_t>(v.shape, v.shape + v.rank));
   copy_view(v, static_cast<float*>(keep->mutable_data()));
   return static_cast<const float*>(keep->data());
@@ -236,14 +256,14 @@ const float* dense(const ArrayView& v, py::array* keep) {
 py::array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
                  const std::vector<const ArrayView*>& inputs) {
   const int rank = static_cast<int>(shape.size());
-  const ShapeText wanted(shape.data(), rank);
   if (out.is_none()) return allocate(op, "the output", shape);
   if (!py::isinstance<py::array>(out)) wrong_type(op, "out", out, "a NumPy array or None");
   const ArrayView v = view(op, "out", out);
   if (v.dtype != DType::kF32)
     fail(Code::kDType, "%s: out has dtype %s, wanted float32", op, dtype_text(v.owner).c_str());
   if (v.rank != rank || !std::equal(shape.begin(), shape.end(), v.shape))
-    fail(Code::kShape, "%s: out has shape %s, wanted %s", op, ShapeText(v.shape, v.rank).text, wanted.text);
+    fail(Code::kShape, "%s: out has shape %s, wanted %s", op, ShapeText(v.shape, v.rank).text,
+         ShapeText(shape.data(), rank).text);
   const bool aligned = reinterpret_cast<uintptr_t>(v.data) % alignof(float) == 0;
   if (!(v.owner.flags() & py::array::c_style) || !aligned)
     fail(Code::kArgument, "%s: out is not C-contiguous and aligned, wanted an array as numpy.empty makes it",

@@ -46,7 +46,8 @@ int choice(const char* op, const char* argument, py::handle value, std::initiali
 
 ArrayView view(const char* op, const char* argument, py::handle value);
 Source source_of(const ArrayView& view);
-// The same for operators: float32 only, of this rank, not empty.
+// The same for operators: float32 only, of this rank, or any from 1, not empty.
+constexpr int kAnyRank = -1;
 ArrayView float_view(const char* op, const char* argument, py::handle value, int rank);
 
 // The elements of a float32 view in their order, any strides and alignment, to dense memory.
