@@ -35,18 +35,18 @@ struct Partial {
   Vec first, second, dy, product;
 };
 
+template <int kMany>
 FASTCNN_INLINE Vec partial_sum(const float* x, int64_t count) {
-  Vec sums[4] = {};
-  for_each_block<4>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+  Vec sums[kMany] = {};
+  for_each_block<kMany>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
     FASTCNN_UNROLL
     for (int v = 0; v < block.kVectors; ++v) sums[v] += block.get(x + i + v * kLanes);
   });
   return total(sums);
 }
 
-template <bool kBackward>
+template <bool kBackward, int kMany>
 FASTCNN_INLINE Partial partial_sums(const NormRows& a, float pivot) {
-  constexpr int kMany = kBackward && kRegisters < 32 ? 2 : 4;
   Vec first[kMany] = {}, second[kMany] = {}, dy[kMany] = {}, product[kMany] = {};
   for_each_block<kMany>(a.count, [&](auto block, int64_t i) FASTCNN_INLINED {
     FASTCNN_UNROLL
@@ -64,11 +64,15 @@ FASTCNN_INLINE Partial partial_sums(const NormRows& a, float pivot) {
   return {total(first), total(second), total(dy), total(product)};
 }
 
+// Sums side by side of a row that has enough vectors for them.
+template <bool kBackward>
+constexpr int kSums = kBackward && kRegisters < 32 ? 2 : 4;
+
 template <bool kBackward>
 FASTCNN_INLINE RowSums row_sums(bool center, const NormRows& a) {
   RowSums s = {};
-  if (center) s.pivot = lane_sum(partial_sum(a.x, a.count)) / (float)a.count;
-  const Partial p = partial_sums<kBackward>(a, s.pivot);
+  if (center) s.pivot = lane_sum(partial_sum<4>(a.x, a.count)) / (float)a.count;
+  const Partial p = partial_sums<kBackward, kSums<kBackward>>(a, s.pivot);
   s.first = lane_sum(p.first), s.second = lane_sum(p.second);
   if constexpr (kBackward) s.dy = lane_sum(p.dy), s.product = lane_sum(p.product);
   return s;
@@ -153,22 +157,65 @@ FASTCNN_INLINE void for_each_row(const NormRows& a, F f) {
 struct Lanes {
   Vec v[kLanes];
 };
-// Lanes that have no row get that of the first, or zeros.
+
+// One of log2(kMany kLanes) rounds that turn the bits of (vector, lane) full circle, as in transpose().
+template <int kMany>
+FASTCNN_INLINE void rotate(Lanes* of) {
+  Vec u[kMany];
+  FASTCNN_UNROLL for (int i = 0; i < kMany / 2; ++i) {
+    u[2 * i] = interleave<false>(of->v[i], of->v[i + kMany / 2]);
+    u[2 * i + 1] = interleave<true>(of->v[i], of->v[i + kMany / 2]);
+  }
+  FASTCNN_UNROLL for (int i = 0; i < kMany; ++i) of->v[i] = u[i];
+}
+
+// Lanes that have no row get that of the first, or zeros. kCols: a number of columns that divides kLanes, so
+// that whole vectors are read and kCols of them turned; 0: another one, a vector for each row.
+template <int kCols>
 FASTCNN_INLINE void get_rows(const float* x, int rows, int cols, bool zeros, Lanes* to) {
+  if constexpr (kCols > 1) {
+    if (rows == kLanes) {
+      FASTCNN_UNROLL for (int i = 0; i < kCols; ++i) to->v[i] = load(x + i * kLanes);
+      FASTCNN_UNROLL for (int round = 1; round < kLanes; round *= 2) rotate<kCols>(to);
+      return;
+    }
+  }
   for (int r = 0; r < kLanes; ++r)
-    to->v[r] = r < rows ? (cols == kLanes ? load(x + r * cols) : load_n(x + r * cols, cols))
-               : zeros  ? Vec{}
-                        : to->v[0];
+    to->v[r] = r >= rows                          ? (zeros ? Vec{} : to->v[0])
+               : r * cols + kLanes <= rows * cols ? load(x + r * cols)  // the rest belongs to rows after it
+                                                  : load_n(x + r * cols, cols);
   transpose(to->v);
 }
+template <int kCols>
 FASTCNN_INLINE void put_rows(float* y, int rows, int cols, Lanes* from) {
+  if constexpr (kCols > 1) {
+    if (rows == kLanes) {
+      FASTCNN_UNROLL for (int round = 1; round < kCols; round *= 2) rotate<kCols>(from);
+      FASTCNN_UNROLL for (int i = 0; i < kCols; ++i) store(y + i * kLanes, from->v[i]);
+      return;
+    }
+  }
   transpose(from->v);
   for (int r = 0; r < rows; ++r) {
-    if (cols == kLanes)
+    if (r * cols + kLanes <= rows * cols)  // the rows after it come next
       store(y + r * cols, from->v[r]);
     else
       store_n(y + r * cols, from->v[r], cols);
   }
+}
+
+// f(Columns<n>) where there is a body for this number, or f(Columns<0>).
+template <int kMany>
+struct Columns {
+  static constexpr int kCount = kMany;
+};
+template <class F>
+FASTCNN_INLINE void with_columns(int64_t count, F f) {
+  if (count == 2) return f(Columns<2>{});
+  if (count == 4) return f(Columns<4>{});
+  if constexpr (kLanes >= 8)
+    if (count == 8) return f(Columns<8>{});
+  f(Columns<0>{});
 }
 
 struct LaneRoots {
@@ -202,32 +249,33 @@ FASTCNN_INLINE LaneRoots lane_statistics(const RowStatistics& of, int cols, Lane
   return lane_roots(of, square);
 }
 
-template <bool kRelu>
+template <int kCols, bool kRelu>
 FASTCNN_INLINE void narrow_fwd(const RowStatistics& of, const NormRows& a) {
-  const int cols = (int)a.count;
+  const int cols = kCols ? kCols : (int)a.count;
   for (int64_t r = 0; r < a.rows; r += kLanes) {
     const int rows = (int)(a.rows - r < kLanes ? a.rows - r : kLanes);
     Lanes x;
-    get_rows(a.x + r * cols, rows, cols, false, &x);
+    get_rows<kCols>(a.x + r * cols, rows, cols, false, &x);
     const Vec root = lane_statistics(of, cols, &x).root;
     for (int j = 0; j < cols; ++j) {
       const Vec gamma = broadcast(a.gamma ? a.gamma[j] : 1.0f), beta = broadcast(a.beta ? a.beta[j] : 0.0f);
       const Vec y = fma(x.v[j] * root, gamma, beta);
       x.v[j] = kRelu ? relu(y) : y;
     }
-    put_rows(a.y + r * cols, rows, cols, &x);
+    put_rows<kCols>(a.y + r * cols, rows, cols, &x);
   }
 }
 
-void narrow_bwd(const RowStatistics& of, const NormRows& a) {
-  const int cols = (int)a.count;
+template <int kCols>
+FASTCNN_INLINE void narrow_bwd(const RowStatistics& of, const NormRows& a) {
+  const int cols = kCols ? kCols : (int)a.count;
   const float share = of.kind == RowNorm::kUnit ? 1.0f : 1.0f / (float)cols;
   Lanes dgamma = {}, dbeta = {};
   for (int64_t r = 0; r < a.rows; r += kLanes) {
     const int rows = (int)(a.rows - r < kLanes ? a.rows - r : kLanes);
     Lanes x, dy;
-    get_rows(a.x + r * cols, rows, cols, false, &x);
-    get_rows(a.dy + r * cols, rows, cols, true, &dy);
+    get_rows<kCols>(a.x + r * cols, rows, cols, false, &x);
+    get_rows<kCols>(a.dy + r * cols, rows, cols, true, &dy);
     const LaneRoots s = lane_statistics(of, cols, &x);
     Vec sum = {}, product = {};
     for (int j = 0; j < cols; ++j) {
@@ -242,7 +290,7 @@ void narrow_bwd(const RowStatistics& of, const NormRows& a) {
     sum = centered(of) ? sum * share : Vec{};
     product = s.limited ? Vec{} : product * share;
     for (int j = 0; j < cols; ++j) dy.v[j] = s.root * (dy.v[j] - sum - x.v[j] * product);
-    put_rows(a.y + r * cols, rows, cols, &dy);
+    put_rows<kCols>(a.y + r * cols, rows, cols, &dy);
   }
   for (int j = 0; j < cols; ++j) {
     if (a.dgamma) a.dgamma[j] += lane_sum(dgamma.v[j]);
@@ -250,35 +298,50 @@ void narrow_bwd(const RowStatistics& of, const NormRows& a) {
   }
 }
 
-// Sum of the lanes of each of the vectors, one in each lane of the result.
+// Lanes without a row. All of them cleared first cost as much as the sums of a row of 16.
+FASTCNN_INLINE void clear_rest(const NormRows& a, Lanes* of) {
+  for (int64_t r = a.rows; r < kLanes; ++r) of->v[r] = Vec{};
+}
+
+// Sum of the lanes of each of the vectors, one in each lane of the result, each in the order of lane_sum().
+// Every round leaves half as many vectors, which hold the sums of twice as many: two thirds of the work of
+// transpose() and sums of its vectors.
 FASTCNN_INLINE Vec lane_sums(Lanes* of) {
-  transpose(of->v);
   FASTCNN_UNROLL
   for (int half = kLanes / 2; half; half /= 2) FASTCNN_UNROLL
-  for (int i = 0; i < half; ++i) of->v[i] += of->v[i + half];
+  for (int i = 0; i < half; ++i)
+    of->v[i] = interleave<false>(of->v[i], of->v[i + half]) + interleave<true>(of->v[i], of->v[i + half]);
   return of->v[0];
 }
 
 // The factors of at most kLanes short rows, whose arithmetic is done for all at once: row by row it took more
 // time than the sums themselves. Single precision is enough, as `rest` = mean - pivot is small.
-constexpr int64_t kShortRow = 1024;
+constexpr int64_t kShortRow = 1024, kFewVectors = 4;
+struct LaneFactors {
+  float center[kLanes], root[kLanes], nudge[kLanes], slope[kLanes], offset[kLanes];
+};
 
-template <bool kBackward>
-FASTCNN_INLINE void short_factors(const RowStatistics& of, const NormRows& a, RowFactors* to) {
+template <bool kBackward, int kMany>
+FASTCNN_INLINE void short_factors(const RowStatistics& of, const NormRows& a, LaneFactors* to) {
   const float n = (float)of.cols, share = of.kind == RowNorm::kUnit ? 1.0f : 1.0f / n;
   Vec pivot = {}, rest = {};
   if (centered(of)) {
-    Lanes sums = {};
+    Lanes sums;
     for_each_row(a, [&](const NormRows& row, int64_t r)
-                        FASTCNN_INLINED { sums.v[r] = partial_sum(row.x, row.count); });
+                        FASTCNN_INLINED { sums.v[r] = partial_sum<kMany>(row.x, row.count); });
+    clear_rest(a, &sums);
     pivot = lane_sums(&sums) / n;
   }
-  Lanes first = {}, second = {}, dy = {}, product = {};
+  store(to->center, pivot);
+  Lanes first, second, dy, product;
   for_each_row(a, [&](const NormRows& row, int64_t r) FASTCNN_INLINED {
-    const Partial p = partial_sums<kBackward>(row, pivot[r]);
+    const Partial p = partial_sums<kBackward, kMany>(row, to->center[r]);
     first.v[r] = p.first, second.v[r] = p.second;
     if constexpr (kBackward) dy.v[r] = p.dy, product.v[r] = p.product;
   });
+  clear_rest(a, &first);
+  clear_rest(a, &second);
+  if constexpr (kBackward) clear_rest(a, &dy), clear_rest(a, &product);
   Vec square = lane_sums(&second), slope = {}, offset = {};
   if (centered(of)) {
     const Vec sum = lane_sums(&first);
@@ -293,8 +356,10 @@ FASTCNN_INLINE void short_factors(const RowStatistics& of, const NormRows& a, Ro
     slope = -s.root * s.root * s.root * along;
     if (centered(of)) offset = -s.root * (sum * share) - slope * rest;
   }
-  for (int64_t r = 0; r < a.rows; ++r)
-    to[r] = {pivot[r], s.root[r], -rest[r] * s.root[r], slope[r], offset[r]};
+  store(to->root, s.root);
+  store(to->nudge, -rest * s.root);
+  store(to->slope, slope);
+  store(to->offset, offset);
 }
 
 // f(row, factors) for each row.
@@ -309,10 +374,15 @@ FASTCNN_INLINE void for_each_factors(const RowStatistics& of, const NormRows& a,
     });
   NormRows some = a;
   for (int64_t left = a.rows; left > 0; left -= kLanes) {
-    RowFactors k[kLanes];
+    LaneFactors k;
     some.rows = left < kLanes ? left : kLanes;
-    short_factors<kBackward>(of, some, k);
-    for_each_row(some, [&](const NormRows& row, int64_t r) FASTCNN_INLINED { f(row, k[r]); });
+    if (a.count <= kFewVectors * kLanes)
+      short_factors<kBackward, 1>(of, some, &k);
+    else
+      short_factors<kBackward, kSums<kBackward>>(of, some, &k);
+    for_each_row(some, [&](const NormRows& row, int64_t r) FASTCNN_INLINED {
+      f(row, RowFactors{k.center[r], k.root[r], k.nudge[r], k.slope[r], k.offset[r]});
+    });
     some.x += kLanes * a.pitch;
     if (a.dy) some.dy += kLanes * a.pitch;
     if (a.y) some.y += kLanes * a.pitch;
@@ -321,7 +391,8 @@ FASTCNN_INLINE void for_each_factors(const RowStatistics& of, const NormRows& a,
 
 template <bool kRelu>
 FASTCNN_INLINE void rows_fwd(const RowStatistics& of, const NormRows& a) {
-  if (a.count <= kLanes) return narrow_fwd<kRelu>(of, a);
+  if (a.count <= kLanes)
+    return with_columns(a.count, [&](auto cols) FASTCNN_INLINED { narrow_fwd<cols.kCount, kRelu>(of, a); });
   for_each_factors<false>(
       of, a, [](const NormRows& row, const RowFactors& k) FASTCNN_INLINED { row_fwd<kRelu>(row, k); });
   if (a.stream) end_stream();
@@ -331,7 +402,8 @@ void fwd(const RowStatistics& of, const NormRows& a) { rows_fwd<false>(of, a); }
 void fwd_relu(const RowStatistics& of, const NormRows& a) { rows_fwd<true>(of, a); }
 
 void bwd(const RowStatistics& of, const NormRows& a) {
-  if (a.count <= kLanes) return narrow_bwd(of, a);
+  if (a.count <= kLanes)
+    return with_columns(a.count, [&](auto cols) FASTCNN_INLINED { narrow_bwd<cols.kCount>(of, a); });
   for_each_factors<true>(of, a,
                          [](const NormRows& row, const RowFactors& k) FASTCNN_INLINED { row_bwd(row, k); });
   if (a.stream) end_stream();
