@@ -64,7 +64,7 @@ namespace fastcnn {
   X(resize_fwd, ResizeShape, "x", "y")                                                       \
   X(resize_bwd, ResizeShape, "dy", "dx")                                                     \
   X(gather, GatherShape, "x index?", "y")                                                    \
-  X(loss, LossShape, "x target w?", "dx? result y?")                                         \
+  X(loss, LossShape, "x target w? alpha?", "dx? result y?")                                  \
   X(accumulate, AccumulateShape, "", "gradient sum")                                         \
   X(clip_norm, ClipNormShape, "", "gradient")                                                \
   X(muon, MuonShape, "gradient", "w momentum average?")                                      \
@@ -109,6 +109,7 @@ enum class Step : int32_t {
   X(average_pool3d, average_pool3d_fwd, kNothing) \
   X(sum_pool3d, sum_pool3d_fwd, kNothing)         \
   X(lp_pool2d, lp_pool2d_fwd, kXAndY)             \
+  X(max_unpool2d, max_unpool2d_fwd, kNothing)     \
   FASTCNN_ACTIVATIONS(X)                          \
   X(softmax, softmax_fwd, kY)                     \
   X(log_softmax, log_softmax_fwd, kY)             \

@@ -49,7 +49,7 @@ def rows() -> Iterator[Row]:
     for op in (o for o in OPS if o.startswith(("layer", "rms", "unit"))):
         plain = {"gamma": None} if "gamma" in good(op) else {}
         plain |= {"beta": None} if "beta" in good(op) else {}
-        for value in (0, 1, (0, 1), (-1, 2), (2, 2), (), 3, -4, (1, 3), HUGE, 2**62):
+        for value in ((-1, 2), (2, 2), (), 3, -4, (1, 3), HUGE, 2**62):
             yield op, {**plain, "axis": value}, ArgumentError, ("axis",)
         for value in (1.0, None, True, "2", (2, 1.5)):
             yield op, {**plain, "axis": value}, DTypeError, ("axis",)

@@ -102,7 +102,7 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: layers.Conv1D(3, (3, 3)), ArgumentError, r"kernel_size: \(3, 3\) came, wanted one entry or 1"),
     (lambda: layers.Conv3D(3, (3, 3)), ArgumentError, r"wanted one entry or 3"),
     (lambda: layers.Conv2D(3, 3, padding="causal"), ArgumentError, r"padding: unknown 'causal'"),
-    (lambda: layers.Conv2D(3, 3, data_format="channels_first"), ArgumentError, r"data_format.*channels_last"),
+    (lambda: layers.Conv2D(3, 3, data_format="channels_2nd"), ArgumentError, r"data_format.*channels_last"),
     (lambda: layers.Conv2DTranspose(3, 3, output_padding=-1), ArgumentError, r"output_padding: -1"),
     (lambda: layers.Conv2DTranspose(3, 3, output_padding=1.5), DTypeError, r"output_padding: 1.5"),
     (lambda: layers.DepthwiseConv2D(3, depth_multiplier=0), ArgumentError, r"depth_multiplier: 0"),

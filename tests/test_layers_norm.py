@@ -122,7 +122,7 @@ def test_a_frozen_layer_is_in_inference_mode(rng: np.random.Generator) -> None:
 
 
 BAD: tuple[tuple[str, dict[str, Any], type[Exception], str], ...] = (
-    ("BatchNormalization", {"axis": 1}, ArgumentError, "axis"),
+    ("BatchNormalization", {"axis": 0}, ArgumentError, "axis"),
     ("BatchNormalization", {"epsilon": -1.0}, ArgumentError, "epsilon"),
     ("BatchNormalization", {"epsilon": float("nan")}, ArgumentError, "epsilon"),
     ("BatchNormalization", {"momentum": "0.9"}, DTypeError, "momentum"),
@@ -133,7 +133,7 @@ BAD: tuple[tuple[str, dict[str, Any], type[Exception], str], ...] = (
     ("GroupNormalization", {"groups": 0}, ArgumentError, "groups"),
     ("GroupNormalization", {"groups": 2.0}, DTypeError, "groups"),
     ("GroupNormalization", {}, ArgumentError, "groups"),
-    ("LayerNormalization", {"axis": 1}, ArgumentError, "axis"),
+    ("LayerNormalization", {"axis": (0, 1)}, ArgumentError, "axis"),
     ("LayerNormalization", {"axis": (0, 1, 2, 3)}, ArgumentError, "axis"),
     ("LayerNormalization", {"axis": ()}, ArgumentError, "axis"),
     ("LayerNormalization", {"axis": "last"}, DTypeError, "axis"),

@@ -12,7 +12,7 @@ from fastcnn.testing import reference as ref
 from fastcnn.testing.calls.loss import KINDS, Kind, loss_call
 from fastcnn.testing.case import RowsCase
 from fastcnn.testing.reference.loss import evaluate
-from fastcnn.testing.roundoff import Rounded
+from fastcnn.testing.rounding import Rounded
 
 Real = NDArray[np.float64]
 

@@ -275,6 +275,8 @@ struct LossShape {
   Reduction reduction;
   int32_t class_balancing;  // binary focal
   int32_t ignores;          // sparse labels: rows labelled ignore_class do not count
+  int32_t by_row;           // Tversky: a loss of each row, not one of the batch
+  int32_t class_alpha;      // focal: alpha is an operand, [cols]
   int64_t ignore_class;
   int64_t rows_per_weight;  // w [rows / rows_per_weight]; 0: every row weighs 1
   double weight;            // of the gradient

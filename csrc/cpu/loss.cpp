@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loss and accuracy of a batch, and the gradient of its loss: x, dx [rows, cols], target int32 labels [rows]
 // for the sparse loss and float32 [rows, cols] for the others. Where the loss of a row depends on the whole
-// batch (its divisor, what hinge targets mean, Dice and Tversky), the team looks through the batch first.
+// batch (its divisor, what hinge targets mean, Dice and Tversky over all), the team looks through the batch
+// first.
 // Each chunk of rows leaves its sums in the workspace; they are added in the order of the rows. Values, if
 // asked for, are the weighted losses of the rows.
 #include "kernels/loss.h"
@@ -17,7 +18,7 @@ namespace {
 
 bool is_sparse(const LossShape& s) { return s.loss == Loss::kSparseCrossentropy; }
 bool is_hinge(const LossShape& s) { return s.loss == Loss::kHinge || s.loss == Loss::kSquaredHinge; }
-bool is_overlap(const LossShape& s) { return s.loss == Loss::kTversky; }
+bool is_overlap(const LossShape& s) { return s.loss == Loss::kTversky && !s.by_row; }  // of the batch
 bool by_weight(const LossShape& s) {
   return s.rows_per_weight && (s.reduction == Reduction::kMeanWithSampleWeight || is_overlap(s));
 }
@@ -30,6 +31,37 @@ struct Survey {
 };
 
 bool needs_survey(const LossShape& s) { return s.ignores || by_weight(s) || is_hinge(s) || is_overlap(s); }
+
+struct Overlap {
+  double loss, slope, offset;
+};
+
+// L = 1 - I / D, I = sum t x, D = I + alpha sum t (1 - x) + beta sum (1 - t) x + epsilon, and dx = slope t +
+// offset. The weight is a factor of both.
+Overlap overlap_of(const LossShape& s, const OverlapSums& sums, double weight, double scale) {
+  const double straight = 1 - s.alpha - s.beta;
+  const double d = straight * sums.both + s.alpha * sums.target + s.beta * sums.prediction + s.epsilon;
+  return {weight * (1 - sums.both / d), weight * scale * (straight * sums.both - d) / (d * d),
+          weight * scale * s.beta * sums.both / (d * d)};
+}
+
+double overlap_of_rows(const LossRows& all) {
+  const LossShape& s = *all.shape;
+  LossRows one = all;
+  one.rows = 1;
+  double loss = 0;
+  for (int64_t r = 0; r < all.rows; ++r, one.x += all.cols, one.target += all.cols, ++one.first_row) {
+    const double weight = all.weights ? double(all.weights[one.first_row / s.rows_per_weight]) : 1.0;
+    OverlapSums sums;
+    kernels().loss->overlap_sums(one, &sums);
+    const Overlap overlap = overlap_of(s, sums, weight, all.scale);
+    loss += overlap.loss;
+    if (!one.dx) continue;
+    kernels().loss->overlap_bwd(one, overlap.slope, overlap.offset);
+    one.dx += all.cols;
+  }
+  return loss;
+}
 
 LossKernel loss_kernel(const LossShape& s) {
   const LossKernels& k = *kernels().loss;
@@ -71,7 +103,7 @@ LossKernel loss_kernel(const LossShape& s) {
     case Loss::kCosineSimilarity:
       return k.cosine;
     case Loss::kTversky:
-      break;
+      return overlap_of_rows;
   }
   return nullptr;
 }
@@ -98,6 +130,7 @@ LossRows rows_of(const LossShape& s, const Operands& operands, int64_t begin, in
   rows.labels = is_sparse(s) ? static_cast<const int32_t*>(operands.in[1]) + begin : nullptr;
   rows.target = is_sparse(s) ? nullptr : input(operands, 1) + begin * s.cols;
   rows.weights = s.rows_per_weight ? input(operands, 2) : nullptr;
+  rows.alpha = s.class_alpha ? input(operands, 3) : nullptr;
   rows.dx = operands.out[0] ? output(operands, 0) + begin * s.cols : nullptr;
   rows.rows = end - begin;
   rows.cols = s.cols;
@@ -141,21 +174,6 @@ double divisor_of(const LossShape& s, const Survey& batch) {
   return batch.counted;
 }
 
-struct Overlap {
-  double loss, slope, offset;
-};
-
-// L = 1 - I / D, I = sum t x, D = I + alpha sum t (1 - x) + beta sum (1 - t) x + epsilon, and dx = slope t +
-// offset. The weights' sum is a factor of both.
-Overlap overlap_of(const LossShape& s, const Survey& batch, double scale) {
-  const OverlapSums& sums = batch.overlap;
-  const double straight = 1 - s.alpha - s.beta;
-  const double d = straight * sums.both + s.alpha * sums.target + s.beta * sums.prediction + s.epsilon;
-  const double weight = s.rows_per_weight ? batch.counted : 1;
-  return {weight * (1 - sums.both / d), weight * scale * (straight * sums.both - d) / (d * d),
-          weight * scale * s.beta * sums.both / (d * d)};
-}
-
 void add_row_values(LossKernel loss, const LossRows& all, float* values, LossResult* result) {
   LossRows one = all;
   one.rows = 1;
@@ -175,7 +193,9 @@ bool supports_loss_rows(const OpDescriptor& op) {
   const LossShape& s = op.loss;
   return (s.accuracy != Accuracy::kSparse || is_sparse(s)) &&
          (s.accuracy != Accuracy::kCategorical || !is_sparse(s)) &&
-         (s.accuracy != Accuracy::kBinary || s.cols == 1) && (!s.ignores || is_sparse(s));
+         (s.accuracy != Accuracy::kBinary || s.cols == 1) && (!s.ignores || is_sparse(s)) &&
+         (!s.by_row || s.loss == Loss::kTversky) &&
+         (!s.class_alpha || s.loss == Loss::kCategoricalFocalCrossentropy);
 }
 
 void prepare_loss_rows(Prepared* p) {
@@ -204,7 +224,8 @@ void run_loss_rows(const Prepared& p, const Operands& operands, Context& context
   for_each_chunk(context, s.rows, chunk, [&](int64_t begin, int64_t end) {
     const Survey batch = batch_of_rows();
     const double divisor = divisor_of(s, batch), scale = divisor ? s.weight / divisor : 0;
-    const Overlap overlap = is_overlap(s) ? overlap_of(s, batch, scale) : Overlap{0, 0, 0};
+    const double weight = s.rows_per_weight ? batch.counted : 1;
+    const Overlap overlap = is_overlap(s) ? overlap_of(s, batch.overlap, weight, scale) : Overlap{0, 0, 0};
     LossRows rows = rows_of(s, operands, begin, end);
     rows.scale = scale;
     rows.binary_targets = int32_t(batch.binary);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "operator.h"
+#include "validate_merge.h"
 
 namespace fastcnn {
 
@@ -112,8 +113,13 @@ bool loss_takes_logits(const Builder& b, size_t output) {
   const Node& node = graph.output(output);
   int times = 0;
   for (const int each : graph.outputs) times += each == graph.outputs[output];
-  return undoes(objective.loss.kind, node.op) && node.consumers.empty() && times == 1 && objective.present &&
-         !objective.external && !objective.loss.from_logits && objective.accuracy != Accuracy::kBinary;
+  const MovedAxes rows =
+      loss_axes(node.label.c_str(), objective.loss, static_cast<int>(node.shape.size()) + 1);
+  const bool last =
+      node.op != Op::k_softmax || (rows.in_place() && node.forward.softmax_fwd.cols == node.shape.back());
+  return last && undoes(objective.loss.kind, node.op) && node.consumers.empty() && times == 1 &&
+         objective.present && !objective.external && !objective.loss.from_logits &&
+         objective.accuracy != Accuracy::kBinary;
 }
 
 struct Gathered {
@@ -137,7 +143,8 @@ void add_loss(Builder& b, size_t output, bool takes_logits) {
   const Objective& objective = b.recipe().objectives[output];
   const int node = b.graph().outputs[output];
   const int predictions = takes_logits ? b.node(node).inputs[0] : node;
-  const int64_t count = b.node(node).count, cols = b.node(node).shape.back();
+  std::vector<int64_t> shape = b.node(node).shape;
+  shape.insert(shape.begin(), b.n());
   b.results[output] = b.tensor_of_bytes(1, sizeof(LossResult));
   Ref x = b.value[predictions], dx;
   if (b.in_lanes()) x = b.from_lanes(predictions, x);
@@ -150,22 +157,37 @@ void add_loss(Builder& b, size_t output, bool takes_logits) {
     b.add_external_loss(static_cast<int>(output), x, dx, b.results[output]);
     return contribute();
   }
+  OpDescriptor op = b.op(Step::k_loss);
+  op.loss = loss_shape(b.node(node).label.c_str(), objective.loss, shape);
+  const int64_t rows = op.loss.rows / b.n(), cols = op.loss.cols;  // of a sample
   const bool sparse = takes_labels(objective.loss);
-  const Ref target =
-      gather_batch(b, {Feed::kTarget, Memory::kTarget, "target", sparse ? DType::kI32 : DType::kF32}, output,
-                   count / (sparse ? cols : 1));
-  Ref weight;
+  Ref target = gather_batch(b, {Feed::kTarget, Memory::kTarget, "target", sparse ? DType::kI32 : DType::kF32},
+                            output, rows * (sparse ? 1 : cols));
+  Ref weight, alpha;
   if (b.weights(output))
     weight =
         gather_batch(b, {Feed::kWeight, Memory::kWeight, "weight", DType::kF32}, output, b.weights(output));
-
-  OpDescriptor op = b.op(Step::k_loss);
-  op.loss = loss_shape(objective.loss, b.n() * (count / cols), cols);
+  if (op.loss.class_alpha) alpha = {port(Memory::kClassAlpha, output), 0};
+  const MovedAxes axes =
+      loss_axes(b.node(node).label.c_str(), objective.loss, static_cast<int>(shape.size()));
+  const auto moved = [&](Ref from, Part way) {
+    OpDescriptor copy = b.op(Step::k_copy);
+    copy.layout = Layout::kChannelsLast;
+    copy.copy = moved_copy(shape, axes, way);
+    const Ref to = way == Part::kWrite ? dx : b.tensor(op.loss.rows * cols);
+    b.add({copy, {from}, {to}, "loss"});
+    return to;
+  };
+  const bool moves = !axes.in_place();
+  if (moves) x = moved(x, Part::kRead);
+  if (moves && !sparse) target = moved(target, Part::kRead);
+  const Ref row_dx = moves && dx.memory != Memory::kNone ? b.tensor(op.loss.rows * cols) : dx;
   if (takes_logits) op.loss.from_logits = 1;
   op.loss.accuracy = objective.accuracy;
   op.loss.weight = objective.weight;
-  if (b.weights(output)) op.loss.rows_per_weight = count / cols / b.weights(output);
-  b.add({op, {x, target, weight}, {dx, b.results[output]}, "loss"});
+  if (b.weights(output)) op.loss.rows_per_weight = rows / b.weights(output);
+  b.add({op, {x, target, weight, alpha}, {row_dx, b.results[output]}, "loss"});
+  if (moves && dx.memory != Memory::kNone) moved(row_dx, Part::kWrite);
   contribute();
 }
 
@@ -210,8 +232,9 @@ void build_forward(Builder& b) {
   }
   for (size_t i = 0; i < graph.inputs.size(); ++i) gather_input(b, static_cast<int>(i));
   for (int i = 0; i < static_cast<int>(graph.nodes.size()); ++i) {
-    if (b.node(i).op == Op::k_input) continue;
-    if (!b.done[i]) rule(b.node(i).op).forward(b, i);
+    const Node& node = b.node(i);
+    if (node.op == Op::k_input || (node.consumers.empty() && !node.output)) continue;
+    if (!b.done[i]) rule(node.op).forward(b, i);
     if (b.mode() == Mode::kTrain && b.value[i].memory != Memory::kNone) keep_for_gradient(b, i);
   }
   if (!measures) return b.write_outputs();

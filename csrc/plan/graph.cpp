@@ -95,11 +95,12 @@ class GraphBuilder {
       add_output(ll(static_cast<int64_t>(layers_.size())) - 1);
     else
       for (const int64_t output : outputs) add_output(output);
-    for (const Node& node : graph_.nodes)
-      if (node.consumers.empty() && !node.output)
+    for (size_t i = 0; i < graph_.nodes.size(); ++i)
+      if (!read_[i] && !graph_.nodes[i].output)
         fail(Code::kArgument,
              "%s: nothing reads its output, wanted every layer to lead to an output of the model",
-             node.label.c_str());
+             graph_.nodes[i].label.c_str());
+    forget_unread();
     place_parameters();
     return std::move(graph_);
   }
@@ -164,6 +165,36 @@ class GraphBuilder {
     for (const int input : node.inputs) graph_.nodes[input].consumers.push_back(i);
     if (layer.op == Op::k_input) graph_.inputs.push_back(i);
     graph_.nodes.push_back(std::move(node));
+    same_as_.push_back(original(i));
+    read_.push_back(false);
+  }
+
+  // The node with the values of node i, which moves them to where they come from, or not at all: layers that
+  // take their channels first permute before and after, and between two of them nothing is left to do.
+  int original(int i) const {
+    const Node& node = graph_.nodes[static_cast<size_t>(i)];
+    if (node.op != Op::k_permute) return i;
+    const int u = node.inputs[0];
+    std::vector<int64_t> dims = node.settings;
+    const Node& before = graph_.nodes[static_cast<size_t>(u)];
+    const bool pair = before.op == Op::k_permute;
+    if (pair)
+      for (int64_t& each : dims) each = before.settings[static_cast<size_t>(each - 1)];
+    for (size_t d = 0; d < dims.size(); ++d)
+      if (dims[d] != static_cast<int64_t>(d) + 1) return i;
+    return pair ? before.inputs[0] : u;
+  }
+
+  // Nodes that stand for others are not computed: they read nothing, and so on back to what is read.
+  void forget_unread() {
+    for (int i = static_cast<int>(graph_.nodes.size()) - 1; i >= 0; --i) {
+      const Node& node = graph_.nodes[static_cast<size_t>(i)];
+      if (!node.consumers.empty() || node.output || node.op == Op::k_input) continue;
+      for (const int input : node.inputs) {
+        std::vector<int>& readers = graph_.nodes[static_cast<size_t>(input)].consumers;
+        readers.erase(std::remove(readers.begin(), readers.end(), i), readers.end());
+      }
+    }
   }
 
   // How the shapes came about that a layer does not fit: what it reads and, of a single input, the layers
@@ -222,7 +253,8 @@ class GraphBuilder {
     for (const int64_t input : layer.inputs) {
       if (input < 0 || input >= i)
         fail(Code::kArgument, "%s: inputs names node %lld, wanted one before %d", label, ll(input), i);
-      node->inputs.push_back(static_cast<int>(input));
+      read_[static_cast<size_t>(input)] = true;
+      node->inputs.push_back(same_as_[static_cast<size_t>(input)]);
     }
   }
 
@@ -241,8 +273,11 @@ class GraphBuilder {
     if (output < 0 || output >= count)
       fail(Code::kArgument, "model: outputs names node %lld, wanted 0 to %lld", ll(output), ll(count - 1));
     if (graph_.outputs.size() == kMaxPorts) fail(Code::kArgument, "model: more than %d outputs", kMaxPorts);
-    graph_.nodes[output].output = true;
-    graph_.outputs.push_back(static_cast<int>(output));
+    read_[static_cast<size_t>(output)] = true;
+    int from = same_as_[static_cast<size_t>(output)];
+    if (graph_.nodes[static_cast<size_t>(from)].op == Op::k_input) from = static_cast<int>(output);
+    graph_.nodes[static_cast<size_t>(from)].output = true;
+    graph_.outputs.push_back(from);
   }
 
   // Trainable ones first, so that an optimizer passes over them in one run.
@@ -263,6 +298,8 @@ class GraphBuilder {
   const std::vector<Position> positions_;
   std::map<std::string, int64_t> calls_;  // so far, by name
   std::vector<int> this_node_;            // parameters of the node under inference
+  std::vector<int> same_as_;              // by node: the one whose values it stands for, or itself
+  std::vector<bool> read_;                // by node, as the user wrote them
   int64_t parameter_floats_ = 0;
   uint32_t draws_ = 0;
   Graph graph_;

@@ -75,7 +75,9 @@ void Model::compile(const CompileOptions& options) {
       fail(Code::kArgument,
            "compile: loss has reduction None, wanted 'sum_over_batch_size', 'sum', 'mean' or "
            "'mean_with_sample_weight': a model is trained on one number");
-    const int64_t outputs = graph_.output(i).shape.back();
+    std::vector<int64_t> shape = graph_.output(i).shape;
+    shape.insert(shape.begin(), 1);
+    const int64_t outputs = loss_shape("compile: loss", objective.loss, shape).cols;
     if (objective.accuracy_by_shape) objective.accuracy = accuracy_by_shape(objective.loss, outputs);
     check_accuracy(objective.loss, objective.accuracy, outputs);
   }

@@ -259,7 +259,6 @@ void Session::check_target(size_t output, const Source& y) const {
   const char* op = name_of(args_.mode);
   const std::string name = array_name("y", output, model_->graph().outputs.size());
   std::vector<int64_t> wanted = model_->graph().output(output).shape;
-  const int64_t classes = wanted.back();
   if (y.rank == 0)
     fail(Code::kShape, "%s: %s is a single number, wanted one target for each sample of x", op, name.c_str());
   if (y.shape[0] != samples())
@@ -267,7 +266,11 @@ void Session::check_target(size_t output, const Source& y) const {
          ll(y.shape[0]));
   const LossOptions& loss = recipe_.objectives[output].loss;
   const bool sparse = takes_labels(loss);
-  if (sparse) wanted.back() = 1;
+  wanted.insert(wanted.begin(), samples());
+  const MovedAxes axes = loss_axes(op, loss, static_cast<int>(wanted.size()));
+  const int64_t classes = wanted[static_cast<size_t>(axes.order[axes.rank - 1])];
+  if (sparse) wanted = rows_of(wanted, axes), wanted.push_back(1);
+  wanted.erase(wanted.begin());
   const std::vector<int64_t> without_last(wanted.begin(), wanted.end() - 1);
   const bool may_lack_last = wanted.back() == 1;
   if (!samples_have(y, wanted) && !(may_lack_last && samples_have(y, without_last)))
@@ -280,8 +283,9 @@ void Session::check_target(size_t output, const Source& y) const {
 int64_t Session::check_weights(size_t output, const Source& weights) const {
   const char* op = name_of(args_.mode);
   std::vector<int64_t> rows = model_->graph().output(output).shape;
-  rows.back() = samples();
-  std::rotate(rows.begin(), rows.end() - 1, rows.end());
+  rows.insert(rows.begin(), samples());
+  const LossOptions& loss = recipe_.objectives[output].loss;
+  rows = rows_of(rows, loss_axes(op, loss, static_cast<int>(rows.size())));
   if (weights.rank == 0 || weights.shape[0] != samples())
     fail(Code::kShape, "%s: sample_weight has shape %s, wanted [%lld]: one for each sample of x", op,
          ShapeText(weights.shape, weights.rank).text, ll(samples()));
@@ -366,6 +370,9 @@ int64_t Session::run_batches(const Run& run) {
   Memories memories;
   model_->bind(&memories);
   memories[Memory::kArena] = plan->arena();
+  for (size_t i = 0; i < recipe_.objectives.size(); ++i)
+    memories[port(Memory::kClassAlpha, i)] =
+        reinterpret_cast<char*>(const_cast<float*>(recipe_.objectives[i].loss.class_alpha.data()));
   for (size_t i = 0; i < args_.x.size(); ++i)
     memories[port(Memory::kInput, i)] = const_cast<char*>(args_.x[i].data);
   for (size_t i = 0; i < args_.y.size(); ++i)

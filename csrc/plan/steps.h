@@ -22,7 +22,8 @@ enum class Memory : int32_t {
   kSlot1,
   kSlot2,
   kSlot3,
-  kIndex,
+  kClassAlpha,  // of the loss of the first output
+  kIndex = kClassAlpha + kMaxPorts,
   kInput,  // of the first input; the others follow
   kTarget = kInput + kMaxPorts,
   kWeight = kTarget + kMaxPorts,

@@ -15,15 +15,9 @@ void check_range(const char* op, const char* argument, double value, double low,
   fail(Code::kArgument, "%s: %s is %g, wanted a finite number of %g or more", op, argument, value, low);
 }
 
-bool equals(const Source& source, const std::vector<int64_t>& shape) {
-  return source.rank == static_cast<int>(shape.size()) &&
-         std::equal(shape.begin(), shape.end(), source.shape);
-}
+std::vector<int64_t> shape_of(const Source& source) { return {source.shape, source.shape + source.rank}; }
 
-std::vector<int64_t> without_last(std::vector<int64_t> shape) {
-  shape.pop_back();
-  return shape;
-}
+bool equals(const Source& source, const std::vector<int64_t>& shape) { return shape_of(source) == shape; }
 
 std::vector<int64_t> with_last_one(std::vector<int64_t> shape) {
   shape.push_back(1);
@@ -48,6 +42,8 @@ void check_loss(const char* op, const LossOptions& options) {
       break;
     case Loss::kCategoricalFocalCrossentropy:
       check_range(op, "alpha", options.alpha, 0, kAny);
+      for (const float alpha : options.class_alpha)
+        check_range(op, "alpha", static_cast<double>(alpha), 0, kAny);
       check_range(op, "gamma", options.beta, 0, kAny);
       break;
     case Loss::kTversky:
@@ -59,10 +55,37 @@ void check_loss(const char* op, const LossOptions& options) {
   }
 }
 
-LossShape loss_shape(const LossOptions& options, int64_t rows, int64_t cols) {
+MovedAxes loss_axes(const char* op, const LossOptions& options, int rank) {
+  const MovedAxes moved =
+      moved_to_end(op, options.axes.empty() ? std::vector<int64_t>{-1} : options.axes, rank);
+  if (rank > 1 && (moved.count == rank || moved.order[0] != 0))  // an array of one axis is a row
+    fail(Code::kArgument, "%s: axis names the axis of the batch, 0", op);
+  return moved;
+}
+
+std::vector<int64_t> moved_shape(const std::vector<int64_t>& shape, const MovedAxes& axes) {
+  std::vector<int64_t> moved;
+  for (int i = 0; i < axes.rank; ++i) moved.push_back(shape[static_cast<size_t>(axes.order[i])]);
+  return moved;
+}
+
+std::vector<int64_t> rows_of(const std::vector<int64_t>& shape, const MovedAxes& axes) {
+  std::vector<int64_t> rows = moved_shape(shape, axes);
+  rows.resize(static_cast<size_t>(axes.rank - axes.count));
+  return rows;
+}
+
+LossShape loss_shape(const char* op, const LossOptions& options, const std::vector<int64_t>& prediction) {
+  const MovedAxes axes = loss_axes(op, options, static_cast<int>(prediction.size()));
   LossShape shape{};
-  shape.rows = rows;
-  shape.cols = cols;
+  shape.rows = shape.cols = 1;
+  for (int i = 0; i < axes.rank; ++i)
+    (i < axes.rank - axes.count ? shape.rows : shape.cols) *= prediction[static_cast<size_t>(axes.order[i])];
+  if (!options.class_alpha.empty() && static_cast<int64_t>(options.class_alpha.size()) != shape.cols)
+    fail(Code::kArgument, "%s: alpha has %zu entries, wanted %lld, one for each class", op,
+         options.class_alpha.size(), static_cast<long long>(shape.cols));
+  shape.by_row = options.kind == Loss::kTversky && !options.axes.empty();
+  shape.class_alpha = !options.class_alpha.empty();
   shape.loss = options.kind;
   shape.from_logits = options.from_logits;
   shape.reduction = options.unreduced ? Reduction::kSum : options.reduction;
@@ -79,11 +102,13 @@ LossShape loss_shape(const LossOptions& options, int64_t rows, int64_t cols) {
 
 void check_loss_target(const char* op, const LossOptions& options, const std::vector<int64_t>& prediction,
                        const Source& target) {
-  const int64_t cols = prediction.back();
-  const std::vector<int64_t> rows = without_last(prediction);
+  const MovedAxes axes = loss_axes(op, options, static_cast<int>(prediction.size()));
+  const std::vector<int64_t> rows = rows_of(prediction, axes);
+  const int64_t cols = prediction[static_cast<size_t>(axes.order[axes.rank - 1])];
   const bool sparse = takes_labels(options);
   const bool fits = sparse ? equals(target, rows) || equals(target, with_last_one(rows))
-                           : equals(target, prediction) || (cols == 1 && equals(target, rows)) ||
+                           : equals(target, prediction) ||
+                                 (prediction.back() == 1 && with_last_one(shape_of(target)) == prediction) ||
                                  equals(target, with_last_one(prediction));
   if (!fits)
     fail(Code::kShape, "%s: y_true has shape %s and y_pred %s, wanted %s%s", op,

@@ -7,6 +7,7 @@
 
 #include "source.h"
 #include "validate.h"
+#include "validate_axes.h"
 
 namespace fastcnn {
 
@@ -18,6 +19,8 @@ struct LossOptions {
   bool ignores = false;
   int64_t ignore_class = 0;
   double label_smoothing = 0, alpha = 0, beta = 0, epsilon = 0;
+  std::vector<float> class_alpha;  // of the categorical focal loss: one for each class; empty: alpha
+  std::vector<int64_t> axes;       // that a row takes; empty: the last, or all of those of Dice and Tversky
 };
 
 inline bool takes_labels(const LossOptions& options) { return options.kind == Loss::kSparseCrossentropy; }
@@ -25,12 +28,18 @@ inline bool takes_labels(const LossOptions& options) { return options.kind == Lo
 // Throws unless every parameter lies in its domain. `op` opens the message.
 void check_loss(const char* op, const LossOptions& options);
 
-// Rows are the axes of the predictions but the last.
-LossShape loss_shape(const LossOptions& options, int64_t rows, int64_t cols);
+// How predictions of this shape are cut into rows: the axes of a row are moved to the end. Throws where the
+// options name axes that are not there, or the batch.
+MovedAxes loss_axes(const char* op, const LossOptions& options, int rank);
+// The shape with its axes moved, and without those of a row.
+std::vector<int64_t> moved_shape(const std::vector<int64_t>& shape, const MovedAxes& axes);
+std::vector<int64_t> rows_of(const std::vector<int64_t>& shape, const MovedAxes& axes);
+// Of predictions of this shape. Throws where class_alpha has not one number for each class.
+LossShape loss_shape(const char* op, const LossOptions& options, const std::vector<int64_t>& prediction);
 
 // For predictions of this shape (rank 1 is one row): throws unless the targets have it too, or a last axis of
-// 1 is missing or too many; of sparse labels the last axis is 1 or missing. Checks labels against the
-// classes.
+// 1 is missing or too many; of sparse labels the axis of the classes is missing, and a last one of 1 may
+// follow. Checks labels against the classes.
 void check_loss_target(const char* op, const LossOptions& options, const std::vector<int64_t>& prediction,
                        const Source& target);
 

@@ -188,6 +188,19 @@ CopyShape permute_shape(const char* op, const TensorShape& x, const int64_t* dim
   return shape;
 }
 
+CopyShape moved_copy(const std::vector<int64_t>& shape, const MovedAxes& axes, Part way) {
+  TensorShape whole{axes.rank, {}};
+  std::copy(shape.begin(), shape.end(), whole.size);
+  int64_t strides[kMaxRank];
+  dense_strides(whole, strides);
+  TensorShape moved{axes.rank, {}};
+  for (int d = 0; d < axes.rank; ++d) moved.size[d] = shape[static_cast<size_t>(axes.order[d])];
+  CopyShape copy = copy_of(moved, moved);
+  int64_t* const to = way == Part::kRead ? copy.x_stride : copy.y_stride;
+  for (int d = 0; d < axes.rank; ++d) to[d] = strides[axes.order[d]];
+  return copy;
+}
+
 std::vector<int64_t> inverse_of(const std::vector<int64_t>& dims) {
   std::vector<int64_t> inverse(dims.size());
   for (size_t i = 0; i < dims.size(); ++i)

@@ -5,7 +5,7 @@
 #pragma once
 #include <vector>
 
-#include "validate.h"
+#include "validate_axes.h"
 
 namespace fastcnn {
 
@@ -44,6 +44,8 @@ CopyShape zero_padding_shape(const char* op, const TensorShape& x, const Spatial
                              TensorShape* y);
 CopyShape cropping_shape(const char* op, const TensorShape& x, const Spatial& axes, const Sides* cropping,
                          TensorShape* y);
+// Between a dense tensor of this shape and one with its axes moved: kRead reads the former, kWrite writes it.
+CopyShape moved_copy(const std::vector<int64_t>& shape, const MovedAxes& axes, Part way);
 // Axis i of y is axis dims[i - 1] of x; the samples stay the first.
 CopyShape permute_shape(const char* op, const TensorShape& x, const int64_t* dims, TensorShape* y);
 std::vector<int64_t> inverse_of(const std::vector<int64_t>& dims);

@@ -48,24 +48,4 @@ RowNormShape row_norm_shape(const char* op, const int64_t* x, int rank, const Ro
   return {count / cols, cols, over.epsilon, over.kind};
 }
 
-int trailing_axes(const char* op, const std::vector<int64_t>& axis, int rank) {
-  std::vector<bool> named(static_cast<size_t>(rank));
-  for (const int64_t each : axis) {
-    const int64_t a = each < 0 ? each + rank : each;
-    if (a < 0 || a >= rank)
-      fail(Code::kArgument, "%s: axis is %lld, wanted %d to %d: x has rank %d", op,
-           static_cast<long long>(each), -rank, rank - 1, rank);
-    if (named[static_cast<size_t>(a)])
-      fail(Code::kArgument, "%s: axis names axis %lld twice", op, static_cast<long long>(a));
-    named[static_cast<size_t>(a)] = true;
-  }
-  const int count = static_cast<int>(axis.size());
-  for (int i = 0; i < count; ++i)
-    if (!named[static_cast<size_t>(rank - 1 - i)])
-      fail(Code::kArgument, "%s: axis leaves out axis %d, wanted the last axis or several at the end", op,
-           rank - 1 - i);
-  if (count == 0) fail(Code::kArgument, "%s: axis is empty, wanted at least one axis", op);
-  return count;
-}
-
 }  // namespace fastcnn

@@ -3,7 +3,7 @@
 #pragma once
 #include <vector>
 
-#include "validate.h"
+#include "validate_axes.h"
 
 namespace fastcnn {
 
@@ -20,8 +20,5 @@ struct RowAxes {
   RowNorm kind;
 };
 RowNormShape row_norm_shape(const char* op, const int64_t* x, int rank, const RowAxes& over);
-
-// How many trailing axes of an array of this rank `axis` names, in any order; an axis may be negative.
-int trailing_axes(const char* op, const std::vector<int64_t>& axis, int rank);
 
 }  // namespace fastcnn

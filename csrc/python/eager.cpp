@@ -2,6 +2,7 @@
 #include "eager.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "../cpu/cpu.h"
 #include "../plan/validate_activation.h"
@@ -11,6 +12,13 @@ namespace {
 
 // [N,C,H,W] seen as [N,H,W,C].
 void to_channels_last(int64_t* v, int rank) { std::rotate(v + 1, v + 2, v + rank); }
+
+MovedAxes image_axes(bool first, int rank) {
+  MovedAxes axes{rank, 1, {}};
+  std::iota(axes.order, axes.order + rank, 0);
+  if (first) std::rotate(axes.order + 1, axes.order + 2, axes.order + rank);
+  return axes;
+}
 
 }  // namespace
 
@@ -47,9 +55,7 @@ ArrayView image_view(const char* op, const char* argument, py::handle value, boo
 }
 
 ArrayView any_rank_view(const char* op, const char* argument, py::handle value) {
-  const ArrayView v = view(op, argument, value);
-  if (v.rank < 1) fail(Code::kShape, "%s: %s has rank 0, wanted at least 1", op, argument);
-  return float_view(op, argument, value, v.rank);
+  return float_view(op, argument, value, kAnyRank);
 }
 
 void input_shape_of(const char* op, py::handle value, bool first, int64_t* shape, int rank) {
@@ -86,23 +92,49 @@ void activate(int activation, float* y, int64_t rows, int64_t cols) {
   run(op, {{y}, {y}});
 }
 
-ImageOutput::ImageOutput(const char* op, py::handle out, bool first, const int64_t* last, Inputs inputs,
-                         int rank)
-    : first_(first) {
-  std::vector<int64_t> shape(last, last + rank);
-  if (first) std::rotate(shape.begin() + 1, shape.end() - 1, shape.end());
-  result_ = output(op, out, shape, inputs);
-  written_ = first ? output(op, py::none(), std::vector<int64_t>(last, last + rank), {}) : result_;
+ArrayView moved_view(const ArrayView& v, const MovedAxes& axes) {
+  ArrayView moved = v;
+  for (int i = 0; i < axes.rank; ++i) {
+    moved.shape[i] = v.shape[axes.order[i]];
+    moved.strides[i] = v.strides[axes.order[i]];
+  }
+  return moved;
 }
 
-py::array ImageOutput::finish() {
-  if (!first_) return result_;
-  ArrayView v = float_view("transpose", "y", written_, static_cast<int>(written_.ndim()));
-  const int last = v.rank - 1;
-  std::rotate(v.shape + 1, v.shape + last, v.shape + v.rank);
-  std::rotate(v.strides + 1, v.strides + last, v.strides + v.rank);
-  copy_view(v, static_cast<float*>(result_.mutable_data()));
+MovedOutput::MovedOutput(const char* op, py::handle out, const std::vector<int64_t>& written,
+                         const MovedAxes& axes, Inputs inputs)
+    : axes_(axes) {
+  std::vector<int64_t> shape(written.size());
+  for (size_t i = 0; i < written.size(); ++i) shape[static_cast<size_t>(axes.order[i])] = written[i];
+  result_ = output(op, out, shape, inputs);
+  written_ = axes.in_place() ? result_ : output(op, py::none(), written, {});
+}
+
+py::array MovedOutput::finish() {
+  if (axes_.in_place()) return result_;
+  const ArrayView v = float_view("transpose", "y", written_, static_cast<int>(written_.ndim()));
+  ArrayView back = v;
+  for (int i = 0; i < axes_.rank; ++i) {
+    back.shape[axes_.order[i]] = v.shape[i];
+    back.strides[axes_.order[i]] = v.strides[i];
+  }
+  copy_view(back, static_cast<float*>(result_.mutable_data()));
   return result_;
+}
+
+ImageOutput::ImageOutput(const char* op, py::handle out, bool first, const int64_t* last, Inputs inputs,
+                         int rank)
+    : MovedOutput(op, out, std::vector<int64_t>(last, last + rank), image_axes(first, rank), inputs) {}
+
+MovedAxes axes_argument(const char* op, py::handle axis, int rank) {
+  std::vector<int64_t> numbers;
+  if (PyTuple_Check(axis.ptr()) || PyList_Check(axis.ptr())) {
+    numbers.resize(static_cast<size_t>(PySequence_Size(axis.ptr())));
+    whole_numbers(op, "axis", axis, static_cast<int>(numbers.size()), numbers.data());
+  } else {
+    numbers.push_back(whole_number(op, "axis", axis));
+  }
+  return moved_to_end(op, numbers, rank);
 }
 
 Bias::Bias(const char* op, py::handle value, int64_t length) : given_(!value.is_none()) {

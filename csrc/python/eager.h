@@ -4,6 +4,7 @@
 // from them, makes its outputs, and only then calls dense() and run().
 #pragma once
 #include "../plan/eager.h"
+#include "../plan/validate_axes.h"
 #include "../plan/validate_merge.h"
 #include "array.h"
 
@@ -38,17 +39,30 @@ void run(const OpDescriptor& op, const Operands& operands);
 // The activations that are not fused, in place.
 void activate(int activation, float* y, int64_t rows, int64_t cols);
 
-// An image result: written channels-last, and for channels_first copied over to [N,C,H,W].
-class ImageOutput {
+// The view with its axes in another order: axis i is the one that stood at order[i].
+ArrayView moved_view(const ArrayView& v, const MovedAxes& axes);
+
+// A result that is written with its axes in another order: axis i of what is written is axis order[i] of it.
+class MovedOutput {
  public:
-  ImageOutput(const char* op, py::handle out, bool first, const int64_t* last, Inputs inputs, int rank = 4);
+  MovedOutput(const char* op, py::handle out, const std::vector<int64_t>& written, const MovedAxes& axes,
+              Inputs inputs);
   float* data() { return static_cast<float*>(written_.mutable_data()); }
   py::array finish();
 
  private:
-  bool first_;
+  MovedAxes axes_;
   py::array result_, written_;
 };
+
+// An image result: written channels-last, and for channels_first copied over to [N,C,H,W].
+class ImageOutput : public MovedOutput {
+ public:
+  ImageOutput(const char* op, py::handle out, bool first, const int64_t* last, Inputs inputs, int rank = 4);
+};
+
+// One axis or a sequence of them.
+MovedAxes axes_argument(const char* op, py::handle axis, int rank);
 
 // An optional [K] vector. get() copies a strided one, so it is not called before everything is validated.
 class Bias {

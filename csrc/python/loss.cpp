@@ -16,6 +16,24 @@ bool truth_or_false(const char* op, const py::dict& from, const char* key) {
   return from.contains(key) && truth(op, key, from[key]);
 }
 
+bool is_sequence(py::handle value) { return PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()); }
+
+std::vector<float> numbers(const char* op, const char* argument, const py::object& value) {
+  std::vector<float> result;
+  for (const py::handle each : py::reinterpret_borrow<py::sequence>(value))
+    result.push_back(static_cast<float>(real_number(op, argument, each)));
+  if (result.empty()) fail(Code::kArgument, "%s: %s is empty, wanted a number for each class", op, argument);
+  return result;
+}
+
+std::vector<int64_t> axes_of(const char* op, const py::object& value) {
+  if (!is_sequence(value)) return {whole_number(op, "axis", value)};
+  std::vector<int64_t> axes(py::len(value));
+  whole_numbers(op, "axis", value, static_cast<int>(axes.size()), axes.data());
+  if (axes.empty()) fail(Code::kArgument, "%s: axis is empty, wanted at least one axis", op);
+  return axes;
+}
+
 void read_reduction(const char* op, const py::dict& from, LossOptions* options) {
   if (!from.contains("reduction")) return;
   const py::object value = from["reduction"];
@@ -57,9 +75,13 @@ LossOptions read_loss(const char* op, const py::dict& from) {
     options.beta = dice ? 0.5 : number_or(op, from, "beta", 0.5);
     options.epsilon = dice ? kEpsilon / 2 : kEpsilon;
   } else {
-    options.alpha = number_or(op, from, "alpha", 0.25);
+    const bool each = options.kind == Loss::kCategoricalFocalCrossentropy && from.contains("alpha") &&
+                      is_sequence(from["alpha"]);
+    if (each) options.class_alpha = numbers(op, "alpha", from["alpha"]);
+    options.alpha = each ? 1 : number_or(op, from, "alpha", 0.25);
     options.beta = number_or(op, from, "gamma", 2);
   }
+  if (from.contains("axis") && !from["axis"].is_none()) options.axes = axes_of(op, from["axis"]);
   check_loss(op, options);
   return options;
 }

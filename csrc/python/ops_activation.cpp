@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Activations and their gradients on arrays of any rank from 1: those that work element by element, by name
-// and parameters, PReLU, and softmax and its logarithm over the last axis.
+// and parameters, PReLU, and softmax and its logarithm over one axis or several.
 #include "../plan/validate_activation.h"
 #include "eager.h"
 #include "ops.h"
@@ -29,15 +29,10 @@ FlatShape flat_shape(const char* op, Activation activation, const ArrayView& v, 
   return activation_shape(op, activation, element_count(op, "x", v.shape, v.rank), values);
 }
 
-RowsShape rows_shape(const char* op, const ArrayView& v) {
-  const int64_t cols = v.shape[v.rank - 1];
+RowsShape rows_shape(const char* op, const ArrayView& v, int axes) {
+  int64_t cols = 1;
+  for (int i = v.rank - axes; i < v.rank; ++i) cols *= v.shape[i];
   return {element_count(op, "x", v.shape, v.rank) / cols, cols};
-}
-
-py::array run_fwd(const char* op, const OpDescriptor& step, const ArrayView& x, py::handle out) {
-  py::array y = output(op, out, shape_of(x), {&x}), keep;
-  run(step, {{dense(x, &keep)}, {y.mutable_data()}});
-  return y;
 }
 
 // dy and what the forward pass saved, which must agree.
@@ -51,19 +46,15 @@ struct Saved {
   }
 };
 
-py::array run_bwd(const char* op, const OpDescriptor& step, const Saved& in, py::handle out) {
-  py::array dx = output(op, out, shape_of(in.dy), {&in.dy, &in.saved}), keep_dy, keep_saved;
-  run(step, {{dense(in.dy, &keep_dy), dense(in.saved, &keep_saved)}, {dx.mutable_data()}});
-  return dx;
-}
-
 py::array activation(const std::string& name, py::handle x, const py::tuple& parameters, py::handle out) {
   const Activation kind = activation_named(name);
   const char* op = shown(kind).name;
   const ArrayView xv = any_rank_view(op, "x", x);
   OpDescriptor step = make_op(Step::k_activation_fwd);
   step.activation_fwd = flat_shape(op, kind, xv, parameters);
-  return run_fwd(op, step, xv, out);
+  py::array y = output(op, out, shape_of(xv), {&xv}), keep;
+  run(step, {{dense(xv, &keep)}, {y.mutable_data()}});
+  return y;
 }
 
 py::array activation_bwd(const std::string& name, py::handle dy, py::handle saved,
@@ -73,25 +64,37 @@ py::array activation_bwd(const std::string& name, py::handle dy, py::handle save
   const Saved in(op, info(kind).saves == Saves::kX ? "x" : "y", dy, saved);
   OpDescriptor step = make_op(Step::k_activation_bwd);
   step.activation_bwd = flat_shape(op, kind, in.dy, parameters);
-  return run_bwd(op, step, in, out);
+  py::array dx = output(op, out, shape_of(in.dy), {&in.dy, &in.saved}), keep_dy, keep_saved;
+  run(step, {{dense(in.dy, &keep_dy), dense(in.saved, &keep_saved)}, {dx.mutable_data()}});
+  return dx;
 }
 
 template <Step step_of>
-py::array softmax(py::handle x, py::handle out) {
+py::array softmax(py::handle x, py::handle axis, py::handle out) {
   const char* op = step_of == Step::k_softmax_fwd ? "softmax" : "log_softmax";
   const ArrayView xv = any_rank_view(op, "x", x);
+  const MovedAxes axes = axes_argument(op, axis, xv.rank);
+  const ArrayView rows = moved_view(xv, axes);
   OpDescriptor step = make_op(step_of);
-  step.softmax_fwd = rows_shape(op, xv);
-  return run_fwd(op, step, xv, out);
+  step.softmax_fwd = rows_shape(op, rows, axes.count);
+  MovedOutput y(op, out, shape_of(rows), axes, {&xv});
+  py::array keep;
+  run(step, {{dense(rows, &keep)}, {y.data()}});
+  return y.finish();
 }
 
 template <Step step_of>
-py::array softmax_bwd(py::handle dy, py::handle y, py::handle out) {
+py::array softmax_bwd(py::handle dy, py::handle y, py::handle axis, py::handle out) {
   const char* op = step_of == Step::k_softmax_bwd ? "softmax_bwd" : "log_softmax_bwd";
   const Saved in(op, "y", dy, y);
+  const MovedAxes axes = axes_argument(op, axis, in.dy.rank);
+  const ArrayView rows = moved_view(in.dy, axes), saved = moved_view(in.saved, axes);
   OpDescriptor step = make_op(step_of);
-  step.softmax_bwd = rows_shape(op, in.dy);
-  return run_bwd(op, step, in, out);
+  step.softmax_bwd = rows_shape(op, rows, axes.count);
+  MovedOutput dx(op, out, shape_of(rows), axes, {&in.dy, &in.saved});
+  py::array keep_dy, keep_saved;
+  run(step, {{dense(rows, &keep_dy), dense(saved, &keep_saved)}, {dx.data()}});
+  return dx.finish();
 }
 
 PreluShape checked_prelu(const char* op, const ArrayView& x, const int64_t* alpha, int alpha_rank) {
@@ -145,11 +148,16 @@ void bind_activation_ops(py::module_& m) {
   m.def("prelu_bwd", &prelu_bwd, py::arg("dy"), py::arg("x"), py::arg("alpha"), py::arg("out"));
   m.def("prelu_alpha_bwd", &prelu_alpha_bwd, py::arg("dy"), py::arg("x"), py::arg("alpha_shape"),
         py::arg("out"));
-  m.def("softmax", &softmax<Step::k_softmax_fwd>, py::arg("x"), py::arg("out"));
-  m.def("log_softmax", &softmax<Step::k_log_softmax_fwd>, py::arg("x"), py::arg("out"));
-  m.def("softmax_bwd", &softmax_bwd<Step::k_softmax_bwd>, py::arg("dy"), py::arg("y"), py::arg("out"));
-  m.def("log_softmax_bwd", &softmax_bwd<Step::k_log_softmax_bwd>, py::arg("dy"), py::arg("y"),
-        py::arg("out"));
+  const auto def_softmax = [&m](const char* name, auto f) {
+    m.def(name, f, py::arg("x"), py::arg("axis"), py::arg("out"));
+  };
+  const auto def_softmax_bwd = [&m](const char* name, auto f) {
+    m.def(name, f, py::arg("dy"), py::arg("y"), py::arg("axis"), py::arg("out"));
+  };
+  def_softmax("softmax", &softmax<Step::k_softmax_fwd>);
+  def_softmax("log_softmax", &softmax<Step::k_log_softmax_fwd>);
+  def_softmax_bwd("softmax_bwd", &softmax_bwd<Step::k_softmax_bwd>);
+  def_softmax_bwd("log_softmax_bwd", &softmax_bwd<Step::k_log_softmax_bwd>);
 }
 
 }  // namespace fastcnn

@@ -64,6 +64,8 @@ class Outputs {
     return static_cast<float*>(array.mutable_data());
   }
 
+  const py::array& array(size_t i) const { return arrays_[i]; }
+
   py::tuple get() const {
     py::tuple result(arrays_.size());
     for (size_t i = 0; i < arrays_.size(); ++i) result[i] = arrays_[i];
@@ -227,24 +229,14 @@ py::tuple instance_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::h
   return group_norm_bwd_of("instance_norm_bwd", dy, x, gamma, kEachChannel, epsilon, out);
 }
 
-// One axis or a sequence of them.
-int axes_of(const char* op, py::handle axis, int rank) {
-  std::vector<int64_t> numbers;
-  if (PyTuple_Check(axis.ptr()) || PyList_Check(axis.ptr())) {
-    numbers.resize(static_cast<size_t>(PySequence_Size(axis.ptr())));
-    whole_numbers(op, "axis", axis, static_cast<int>(numbers.size()), numbers.data());
-  } else {
-    numbers.push_back(whole_number(op, "axis", axis));
-  }
-  return trailing_axes(op, numbers, rank);
-}
-
 struct Rows {
-  Rows(const char* op, RowNorm kind, const ArrayView& x, py::handle axis, py::handle epsilon) {
-    const int axes = axes_of(op, axis, x.rank);
-    shape = row_norm_shape(op, x.shape, x.rank, {axes, real_number(op, "epsilon", epsilon), kind});
-    affine = Shape(x.shape + x.rank - axes, x.shape + x.rank);
+  Rows(const char* op, RowNorm kind, const ArrayView& whole, py::handle axis, py::handle epsilon)
+      : axes(axes_argument(op, axis, whole.rank)), x(moved_view(whole, axes)) {
+    shape = row_norm_shape(op, x.shape, x.rank, {axes.count, real_number(op, "epsilon", epsilon), kind});
+    affine = Shape(x.shape + x.rank - axes.count, x.shape + x.rank);
   }
+  MovedAxes axes;
+  ArrayView x;  // its rows last
   RowNormShape shape;
   Shape affine;  // of gamma and beta
 };
@@ -259,11 +251,12 @@ py::array row_norm(py::handle x, py::handle gamma, py::handle beta, py::handle a
   const ArrayView xv = any_rank_view(op, "x", x);
   const Rows rows(op, kind, xv, axis, epsilon);
   Optional g(op, "gamma", gamma, rows.affine), b(op, "beta", beta, rows.affine);
-  py::array y = output(op, out, shape_of(xv), {&xv, g.view(), b.view()}), keep;
+  MovedOutput y(op, out, shape_of(rows.x), rows.axes, {&xv, g.view(), b.view()});
+  py::array keep;
   OpDescriptor step = make_op(Step::k_row_norm_fwd);
   step.row_norm_fwd = rows.shape;
-  run(step, {{dense(xv, &keep), g.get(), b.get()}, {y.mutable_data()}});
-  return y;
+  run(step, {{dense(rows.x, &keep), g.get(), b.get()}, {y.data()}});
+  return y.finish();
 }
 
 // Results: dx, dgamma, dbeta; the first `count` of them.
@@ -280,7 +273,10 @@ py::tuple row_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::handle
   py::array keep_x, keep_dy;
   OpDescriptor step = make_op(Step::k_row_norm_bwd);
   step.row_norm_bwd = rows.shape;
-  run(step, {{dense(dyv, &keep_dy), dense(xv, &keep_x), g.get()}, {to[0], to[1], to[2]}});
+  MovedOutput dx(op, results.array(0), shape_of(rows.x), rows.axes, {});
+  run(step, {{dense(moved_view(dyv, rows.axes), &keep_dy), dense(rows.x, &keep_x), g.get()},
+             {dx.data(), to[1], to[2]}});
+  dx.finish();
   return results.get();
 }
 

@@ -113,13 +113,6 @@ def padding_nd(value: object, where: str, rank: int, causal: bool = False) -> st
     return _each(value, lambda one: pair(one, where, 0), where, rank)
 
 
-def channels_last(value: object, where: str) -> str:
-    """The layout of a network: None means "channels_last", which is the only one."""
-    if value is None:
-        return "channels_last"
-    return choose(value, {"channels_last": "channels_last"}, where)
-
-
 def _each(value: object, convert: Callable[[object], T], where: str, rank: int) -> tuple[T, ...]:
     if not isinstance(value, (tuple, list)):
         return (convert(value),) * rank

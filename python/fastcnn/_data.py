@@ -73,11 +73,11 @@ def pair_up(x: object, y: object, ports: Ports, where: str, weights: object = No
     return data._replace(weights=given)
 
 
-def with_class_weights(data: Data, class_weight: object, sparse: Sequence[bool], where: str) -> Data:
+def with_class_weights(data: Data, class_weight: object, axis: int | None, where: str) -> Data:
     """Weights that follow from the classes of the targets, in place of weights of samples.
 
-    The class is the label of a sparse loss, the only target's rounded value, or where the largest target
-    stands.
+    The class is the label of a sparse loss, for which `axis` is None, the only target's rounded value, or
+    where the largest target stands along the axis.
     """
     if class_weight is None:
         return data
@@ -92,8 +92,8 @@ def with_class_weights(data: Data, class_weight: object, sparse: Sequence[bool],
     (classes,) = data.y
     if classes.ndim > 1 and classes.shape[-1] == 1:
         classes = classes[..., 0]
-    elif classes.ndim > 1 and not sparse[0]:
-        classes = classes.argmax(axis=-1)
+    elif classes.ndim > 1 and axis is not None:
+        classes = classes.argmax(axis=axis)
     weights = np.ones(classes.shape, np.float32)
     rounded = np.round(classes)
     for key, value in by_class.items():

@@ -143,7 +143,7 @@ class Fitter(Runner):
                 data = pair_up(x, y, self._ports, "fit", sample_weight)
                 data, part = split(data, validation_split, validation_data is not None)
                 held_out = validation_data if part is None else part
-                data = with_class_weights(data, class_weight, self._compiled("fit").sparse, "fit")
+                data = with_class_weights(data, class_weight, self._compiled("fit").class_axis, "fit")
                 piece = self._session("train", "fit", data, batch_size)
                 train = ArrayFeed(self, piece, steps, shuffle)
             size = batch_size if validation_batch_size is None else validation_batch_size
@@ -250,7 +250,7 @@ class Fitter(Runner):
         where = "train_on_batch"
         settings = self._compiled(where)
         data = pair_up(x, y, self._ports, where, sample_weight)
-        data = with_class_weights(data, class_weight, settings.sparse, where)
+        data = with_class_weights(data, class_weight, settings.class_axis, where)
         logs = self._on_batch("train", where, data)
         return logs if return_dict else self._score(logs)
 
@@ -295,7 +295,7 @@ class Fitter(Runner):
         where = "gradients"
         settings = self._compiled(where)
         data = pair_up(x, y, self._ports, where, sample_weight)
-        data = with_class_weights(data, class_weight, settings.sparse, where)
+        data = with_class_weights(data, class_weight, settings.class_axis, where)
         with self._binding():
             piece = self._session(where, where, data, max(1, data.samples))
         network = self._bind()

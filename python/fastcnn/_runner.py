@@ -254,7 +254,7 @@ class Runner(abc.ABC):
     ) -> StreamFeed:
         def session(data: Data) -> Piece:
             with self._binding():
-                data = with_class_weights(data, class_weight, self._compiled(where).sparse, where)
+                data = with_class_weights(data, class_weight, self._compiled(where).class_axis, where)
                 return self._session(mode, where, data, max(1, data.samples))
 
         stream = Stream(source, self._ports, where, labelled=True)

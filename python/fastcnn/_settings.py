@@ -93,9 +93,13 @@ class Settings(NamedTuple):
         return tuple(each.output for _, each in self.measured)
 
     @property
-    def sparse(self) -> tuple[bool, ...]:
-        """Whether the targets of each loss are class numbers."""
-        return tuple(isinstance(each.loss, losses.SparseCategoricalCrossentropy) for _, each in self.measured)
+    def class_axis(self) -> int | None:
+        """Along which the targets of the first loss tell classes; None: they are class numbers."""
+        loss = self.measured[0][1].loss if self.measured else None
+        if isinstance(loss, losses.SparseCategoricalCrossentropy):
+            return None
+        axis = getattr(loss, "axis", -1)
+        return axis if isinstance(axis, int) else -1
 
     @property
     def external(self) -> list[tuple[int, Objective]]:

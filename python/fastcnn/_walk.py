@@ -110,10 +110,15 @@ class Walk:
         name = self._names.setdefault(layer, prefix + layer.name)
         number = self._times[layer] = self._times.get(layer, -1) + 1
         common = {"name": name, "layer": type(layer).__name__, "call": number}
+        given = reads
         for node in layer.nodes():
-            self.nodes.append({**common, "inputs": reads, **node})
+            here = len(self.nodes)
+            if "reads" in node:  # inputs of the layer, or from -1 backwards the nodes before
+                reads = [given[each] if each >= 0 else here + each for each in node["reads"]]
+            own = {key: value for key, value in node.items() if key != "reads"}
+            self.nodes.append({**common, "inputs": reads, **own})
             self.owners.append(layer)
-            reads = [len(self.nodes) - 1]
+            reads = [here]
         return Span(layer, range(begin, len(self.nodes)), (reads[0],), ())
 
 

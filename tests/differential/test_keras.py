@@ -183,8 +183,50 @@ def shared(k: Any) -> Any:
     return k.Model(inputs, k.layers.Dense(5, activation="softmax")(k.layers.Flatten()(x)))
 
 
+def channels_first(k: Any) -> Any:
+    layout = {"data_format": "channels_first"}
+    return k.Sequential(
+        [
+            k.Input(shape=(12, 12, 3)),
+            k.layers.Permute((3, 1, 2)),
+            k.layers.ZeroPadding2D(1, **layout),
+            k.layers.Conv2D(8, 3, strides=2, **layout),
+            k.layers.BatchNormalization(axis=1),
+            k.layers.Activation("relu"),
+            k.layers.MaxPooling2D(2, **layout),
+            k.layers.SeparableConv2D(6, 3, padding="same", activation="relu", **layout),
+            k.layers.UpSampling2D(2, **layout),
+            k.layers.Conv2DTranspose(4, 3, strides=2, padding="same", **layout),
+            k.layers.GroupNormalization(2, axis=1),
+            k.layers.AveragePooling2D(2, **layout),
+            k.layers.Cropping2D(1, **layout),
+            k.layers.Flatten(**layout),
+            k.layers.Dense(5, activation="softmax"),
+        ]
+    )
+
+
+def along_axes(k: Any) -> Any:
+    return k.Sequential(
+        [
+            k.Input(shape=(12, 12, 3)),
+            k.layers.Conv2D(6, 3, strides=2),
+            k.layers.LayerNormalization(axis=(1, 2)),
+            k.layers.Conv2D(6, 1, activation="tanh"),
+            k.layers.LayerNormalization(axis=1),
+            k.layers.RMSNormalization(axis=2),
+            k.layers.UnitNormalization(axis=(1, 3)),
+            k.layers.Softmax(axis=1),
+            k.layers.Softmax(axis=[2, 3]),
+            k.layers.GlobalAveragePooling2D("channels_last"),
+            k.layers.Dense(5, activation="softmax"),
+        ]
+    )
+
+
 NETWORKS: list[Callable[[Any], Any]] = [
     article, lenet, residual, mobile, unet, regularized, nested, frozen, grouped, rescaled, pools, shared,
+    channels_first, along_axes,
 ]  # fmt: skip
 
 OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
@@ -439,3 +481,56 @@ def test_callbacks(tmp_path: Any) -> None:
     first, second = ((tmp_path / f"{name}.csv").read_text().split("\n") for name in ("keras", "fastcnn"))
     assert first[0] == second[0]
     assert [line.split(",")[0] for line in first] == [line.split(",")[0] for line in second]
+
+
+SHAPE = (3, 4, 5, 6)
+CUTS: list[tuple[str, dict[str, Any]]] = [
+    ("CategoricalCrossentropy", {"axis": 1}),
+    ("CategoricalCrossentropy", {"axis": 2, "from_logits": True}),
+    ("CategoricalFocalCrossentropy", {"axis": 1}),
+    ("CategoricalFocalCrossentropy", {"alpha": [0.5, 0.25, 1.0, 0.0, 2.0, 0.125]}),
+    ("BinaryCrossentropy", {"axis": 1}),
+    ("BinaryFocalCrossentropy", {"axis": 2}),
+    ("CosineSimilarity", {"axis": 1}),
+    ("CosineSimilarity", {"axis": -1}),
+    ("CategoricalHinge", {}),
+    ("Dice", {"axis": (1, 2, 3)}),
+    ("Dice", {"axis": 1}),
+    ("Tversky", {"alpha": 0.25, "beta": 0.75, "axis": (2, 3)}),
+]
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", None])
+@pytest.mark.parametrize(("name", "options"), CUTS)
+def test_losses_along_axes(name: str, options: dict[str, Any], reduction: str | None) -> None:
+    x = RNG.uniform(0.05, 0.95, SHAPE).astype(np.float32)
+    t = RNG.uniform(0.0, 1.0, SHAPE).astype(np.float32)
+    weight = RNG.uniform(0.5, 2.0, len(x)).astype(np.float32)
+    theirs, ours = (getattr(k.losses, name)(reduction=reduction, **options) for k in (keras, fastcnn))
+    close(ours(t, x), theirs(t, x), 1e-5)
+    if reduction is not None:
+        close(ours(t, x, weight), theirs(t, x, weight.reshape(-1, *(1,) * (np.ndim(_rows(name, options)) - 1))), 1e-5)
+
+
+def _rows(name: str, options: dict[str, Any]) -> Any:
+    return getattr(keras.losses, name)(reduction=None, **options)(np.ones(SHAPE), np.full(SHAPE, 0.5))
+
+
+@pytest.mark.parametrize("logits", [False, True])
+def test_sparse_labels_along_an_axis(logits: bool) -> None:
+    x = RNG.uniform(0.05, 0.95, SHAPE).astype(np.float32)
+    labels = RNG.integers(0, 4, (3, 5, 6))
+    theirs, ours = (
+        k.losses.SparseCategoricalCrossentropy(from_logits=logits, axis=1) for k in (keras, fastcnn)
+    )
+    close(ours(labels, x), theirs(labels, x), 1e-5)
+
+
+@pytest.mark.parametrize(("target", "prediction"), [
+    ([[2.0]], [[3.0]]), ([[2.0]], [[-1e-4]]), ([[0.0]], [[1.0]]), ([2.0, 3.0], [1.0, -2.0]),
+    ([[1.0]], [[0.25]]), ([[0.0]], [[0.25]]), ([[0.0, 1.0]], [[-3.0, -2.0]]), ([[1.0, 1.0]], [[-3.0, -2.0]]),
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["cosine_similarity", "categorical_hinge"])
+def test_losses_of_few_numbers(name: str, target: Any, prediction: Any) -> None:
+    a, b = np.float32(target), np.float32(prediction)
+    close(getattr(fastcnn.losses, name)(a, b), getattr(keras.losses, name)(a, b), 1e-6)

@@ -19,16 +19,32 @@ from fastcnn.testing.calls.loss import (
     LossCall,
     batch_of,
     calls,
+    DENSE,
+    SCALING,
+    SPARSE,
     has_rows,
     loss_call,
+    one_of_each,
+    positive,
     run_loss,
     signs,
     value_bound,
 )
 from fastcnn.testing.case import RowsCase
 from fastcnn.testing.check import check_bound
-from fastcnn.testing.compare import LOG1P_ULPS, SUBNORMAL, UNIT, assert_exact, assert_same_bits, gamma
+from fastcnn.testing.compare import (
+    LOG1P_ULPS,
+    SUBNORMAL,
+    UNIT,
+    assert_exact,
+    assert_same_bits,
+    assert_within,
+    gamma,
+    rounding_bound,
+)
 from fastcnn.testing.fill import integers, reals
+from fastcnn.testing.reference.loss import evaluate
+from fastcnn.testing.rounding import Rounded
 
 Real = NDArray[np.float64]
 
@@ -140,6 +156,109 @@ def test_an_ignored_class_is_as_if_it_were_not_there(
     everything = np.full((4, 9), ignored)
     assert loss(everything, x) == 0.0
     assert not loss.gradient(everything, x).any()
+
+
+# What Keras 3 gives where a formula could be read in several ways.
+
+SETTLED = [
+    # Of one number only the sign is left; a length of 0 stays 0; an array of one axis is one row.
+    ("cosine_similarity", [[2.0]], [[3.0]], -1.0),
+    ("cosine_similarity", [[2.0]], [[-1e-4]], 1.0),
+    ("cosine_similarity", [[0.0]], [[1.0]], 0.0),
+    ("cosine_similarity", [2.0, 3.0], [1.0, -2.0], 4.0 / np.sqrt(65.0)),
+    # The wanted class takes part in the maximum, with 0.
+    ("categorical_hinge", [[1.0]], [[0.25]], 0.75),
+    ("categorical_hinge", [[0.0]], [[0.25]], 1.25),
+    ("categorical_hinge", [[0.0, 1.0]], [[-3.0, -2.0]], 3.0),
+    ("categorical_hinge", [[1.0, 1.0]], [[-3.0, -2.0]], 6.0),
+    ("categorical_hinge", [[-1.0, 1.0]], [[-3.0, -2.0]], 0.0),
+]
+
+
+@pytest.mark.parametrize(("name", "target", "prediction", "wanted"), SETTLED)
+def test_values_as_in_keras(name: str, target: Any, prediction: Any, wanted: float) -> None:
+    got = getattr(losses, name)(np.float32(target), np.float32(prediction))
+    assert np.abs(np.asarray(got, np.float64) - wanted).max() <= gamma(8) * abs(wanted)
+    assert abs(ref.loss_value(name, target, prediction) - wanted) <= 2.0**-50
+
+
+# Axes
+
+
+ALONG: tuple[Kind, ...] = tuple(
+    kind for kind in KINDS
+    if not kind.weighted and kind.name in (
+        SPARSE, DENSE, "categorical_focal_crossentropy", "binary_crossentropy", "binary_focal_crossentropy",
+        "cosine_similarity", "dice", "tversky",
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("axis", [1, -2, 2, -1, (1, 2), (3, 1), (1, 2, 3)])
+@pytest.mark.parametrize("kind", ALONG, ids=str)
+def test_other_axes_are_the_last_moved(kind: Kind, axis: Any, rng: np.random.Generator) -> None:
+    """The same bits: rows are rows, wherever their axis stands."""
+    overlap = not has_rows(kind)
+    if isinstance(axis, tuple) and not overlap:
+        axis = axis[0]
+    axes = sorted(each % 4 for each in (axis if isinstance(axis, tuple) else (axis,)))
+    order = [each for each in range(4) if each not in axes] + axes
+    shape = (3, 4, 5, 6)
+    moved = tuple(shape[each] for each in order)
+    cols = int(np.prod([shape[each] for each in axes]))
+    arrays = loss_call(kind, RowsCase(360 // cols, cols)).reals(rng)
+    there = {name: a.reshape(moved if a.ndim == 2 else moved[: 4 - len(axes)]) for name, a in arrays.items()}
+    here = {
+        name: np.ascontiguousarray(a.transpose(np.argsort(order))) if a.ndim == 4 else a
+        for name, a in there.items()
+    }
+    last = tuple(range(-len(axes), 0)) if overlap else -1
+    ours, plain = (
+        Kind(kind.name, kind.target, kind.prediction, {**kind.options, "axis": each}) for each in (axis, last)
+    )
+    gradient = run_loss(ours, here, "gradient")
+    wanted = run_loss(plain, there, "gradient").transpose(np.argsort(order))
+    assert_same_bits(gradient, np.ascontiguousarray(wanted), "gradient")
+    rows = run_loss(ours, here, "rows")
+    assert rows.shape == moved[: 4 - len(axes)]
+    assert_same_bits(rows, run_loss(plain, there, "rows"), "rows")
+    assert run_loss(ours, here, "value") == run_loss(plain, there, "value")
+    parts = evaluate(kind.name, *batch_of(here), ours.options, Rounded)
+    wanted_rows = ref.loss_rows(kind.name, *batch_of(here), **ours.options)
+    bound = parts.rows.error.reshape(rows.shape) + rounding_bound(wanted_rows, SCALING)
+    assert_within(rows, wanted_rows, bound, "rows")
+
+
+@pytest.mark.parametrize("cols", [3, 4, 17])
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_an_alpha_of_each_class(cols: int, from_logits: bool, rng: np.random.Generator) -> None:
+    """Equal ones are the number itself but for roundings; others weigh the classes of the target."""
+    kind = Kind("categorical_focal_crossentropy", one_of_each, positive, {"from_logits": from_logits})
+    arrays = loss_call(kind, RowsCase(9, cols)).reals(rng)
+    alpha = (1.0 + rng.integers(0, 8, cols)) / 8.0
+    each = Kind(kind.name, kind.target, kind.prediction, {**kind.options, "alpha": alpha.tolist()})
+    for op in ("gradient", "rows"):
+        call = loss_call(each, RowsCase(9, cols), op)
+        wanted = call.reference(arrays)
+        assert_within(run_loss(each, arrays, op), wanted, call.bound(arrays, wanted), op)
+    got = losses.CategoricalFocalCrossentropy(alpha, from_logits=from_logits, reduction=None)(
+        arrays["y_true"], arrays["y_pred"]
+    )
+    plain = losses.CategoricalFocalCrossentropy(1.0, from_logits=from_logits, reduction=None)(
+        arrays["y_true"], arrays["y_pred"]
+    )
+    weight = alpha[arrays["y_true"].argmax(axis=-1)]
+    assert_within(got, weight * plain.astype(np.float64), gamma(2) * np.abs(plain), "of the class of the row")
+
+
+def test_weights_of_rows_along_another_axis(rng: np.random.Generator) -> None:
+    x, t = integers(rng, (4, 2, 8)), integers(rng, (4, 2, 8))
+    weight = np.array([1, 2, 4, 0], np.float32)
+    for shape in ((4,), (4, 8)):
+        w = np.broadcast_to(weight[:, None], (4, 8)) if len(shape) == 2 else weight
+        loss = losses.Tversky(1.0, 1.0, axis=1, reduction="sum")
+        rows = losses.Tversky(1.0, 1.0, axis=1, reduction=None)(t, x)
+        assert abs(loss(t, x, w) - (rows * weight[:, None]).sum(dtype=np.float64)) <= gamma(40) * np.abs(rows).sum()
 
 
 # Ends of the range
@@ -265,14 +384,22 @@ REFUSED = [
     (lambda: losses.MeanSquaredError(reduction="average"), ValueError, "reduction"),
     (lambda: losses.MeanSquaredError(dtype="float16"), ValueError, "dtype"),
     (lambda: losses.MeanSquaredError(name=3), TypeError, "name"),
-    (lambda: losses.CosineSimilarity(axis=0), ValueError, "axis"),
-    (lambda: losses.Dice(axis=(1, 2)), ValueError, "axis"),
+    (lambda: losses.CosineSimilarity(axis="last"), TypeError, "axis"),
+    (lambda: losses.CosineSimilarity(axis=0)([[1.0]], [[1.0]]), ValueError, "axis names the axis of the batch"),
+    (lambda: losses.CategoricalCrossentropy(axis=2)([[1.0]], [[1.0]]), ValueError, "axis is 2"),
+    (lambda: losses.Dice(axis=(1, 2))([[1.0]], [[1.0]]), ValueError, "axis is 2"),
+    (lambda: losses.Dice(axis=(0, 1))([[1.0]], [[1.0]]), ValueError, "the batch"),
+    (lambda: losses.Tversky(axis=(1, -1))([[1.0]], [[1.0]]), ValueError, "twice"),
+    (lambda: losses.Tversky(axis=())([[1.0]], [[1.0]]), ValueError, "axis is empty"),
     (lambda: losses.Huber(delta=-1.0), ValueError, "delta"),
     (lambda: losses.Huber(delta=float("nan")), ValueError, "delta"),
     (lambda: losses.BinaryCrossentropy(label_smoothing=1.5), ValueError, "label_smoothing"),
     (lambda: losses.BinaryFocalCrossentropy(alpha=2.0), ValueError, "alpha"),
     (lambda: losses.CategoricalFocalCrossentropy(gamma=-1.0), ValueError, "gamma"),
-    (lambda: losses.CategoricalFocalCrossentropy(alpha=[0.25, 0.5]), TypeError, "alpha"),
+    (lambda: losses.CategoricalFocalCrossentropy(alpha=[0.25, None]), TypeError, "alpha"),
+    (lambda: losses.CategoricalFocalCrossentropy(alpha=[0.25, -1.0]), ValueError, "alpha"),
+    (lambda: losses.CategoricalFocalCrossentropy([0.5, 1.0])([[1.0]], [[1.0]]), ValueError, "alpha has 2"),
+    (lambda: losses.CategoricalFocalCrossentropy([])([[1.0]], [[1.0]]), ValueError, "alpha is empty"),
     (lambda: losses.SparseCategoricalCrossentropy(ignore_class=0.5), TypeError, "ignore_class"),
     (
         lambda: losses.SparseCategoricalCrossentropy(ignore_class=2**40)([0], [[1.0]]),

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from fastcnn import ops
-from fastcnn.testing import cases
+from fastcnn import ArgumentError, DTypeError, ops
+from fastcnn.testing import cases, reference
 from fastcnn.testing.calls import Call, softmax_calls
 from fastcnn.testing.check import check_bound
-from fastcnn.testing.compare import assert_same_bits, gamma
+from fastcnn.testing.compare import assert_same_bits, assert_within, gamma
+from fastcnn.testing.fill import F32, reals
 
 CALLS = [call for case in cases.ROWS for call in softmax_calls(case)]
 
@@ -39,6 +42,61 @@ def test_nan_spoils_its_row_alone() -> None:
     y = ops.softmax(x)
     assert np.isnan(y[1]).all()
     assert np.isfinite(y[[0, 2]]).all()
+
+
+AXES = [0, 1, 2, -1, -4, (1, 2), (0, 3), (3, 1), (0, 1, 2, 3)]
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("op", ["softmax", "log_softmax"])
+def test_any_axes(op: str, axis: int | tuple[int, ...], rng: np.random.Generator) -> None:
+    """The same bits as over the last ones, moved; also into `out` and from strided arrays."""
+    x, dy = reals(rng, (2, 3, 4, 5)), reals(rng, (2, 3, 4, 5))
+    axes = sorted(each % 4 for each in (axis if isinstance(axis, tuple) else (axis,)))
+    order = [each for each in range(4) if each not in axes] + axes
+    cols = int(np.prod([x.shape[each] for each in axes]))
+
+    def rows(a: F32) -> F32:
+        return np.ascontiguousarray(a.transpose(order)).reshape(-1, cols)
+
+    def back(a: F32) -> F32:
+        return np.ascontiguousarray(a.reshape([x.shape[each] for each in order]).transpose(np.argsort(order)))
+
+    forward, backward = getattr(ops, op), getattr(ops, f"{op}_bwd")
+    y, out = forward(x, axis), np.full(x.shape, np.nan, np.float32)
+    assert_same_bits(y, back(forward(rows(x))), op)
+    assert forward(x[:, ::-1], axis, out=out) is out
+    assert_same_bits(out, forward(np.ascontiguousarray(x[:, ::-1]), axis), "out")
+    assert_same_bits(backward(dy, y, axis), back(backward(rows(dy), rows(y))), f"{op}_bwd")
+    wanted = getattr(reference, op)(x, axis)
+    assert_within(rows(y), rows(wanted), _bound(op, rows(x), rows(wanted)), "against the reference")
+
+
+def _bound(op: str, x: F32, wanted: F32) -> F32:
+    call = next(each for each in CALLS if each.op == op)
+    return call.error(call, {"x": x}, wanted)
+
+
+@pytest.mark.parametrize("op", ["softmax", "log_softmax"])
+@pytest.mark.parametrize(
+    ("axis", "error", "message"),
+    [
+        (2, ArgumentError, "axis is 2"),
+        (-3, ArgumentError, "axis is -3"),
+        ((0, -2), ArgumentError, "twice"),
+        ((), ArgumentError, "empty"),
+        (None, DTypeError, "axis"),
+        (0.5, DTypeError, "axis"),
+        ("last", DTypeError, "axis"),
+        (True, DTypeError, "axis"),
+    ],
+)
+def test_axes_that_are_refused(op: str, axis: Any, error: type[Exception], message: str) -> None:
+    one = np.ones((2, 3), np.float32)
+    with pytest.raises(error, match=message):
+        getattr(ops, op)(one, axis)
+    with pytest.raises(error, match=message):
+        getattr(ops, f"{op}_bwd")(one, one, axis)
 
 
 def test_last_axis_of_any_rank(rng: np.random.Generator) -> None:

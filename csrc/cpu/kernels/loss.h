@@ -13,6 +13,7 @@ struct LossRows {
   const int32_t* labels;  // [rows], or null
   const float* target;    // [rows, cols] where there are no labels
   const float* weights;   // or null: every row weighs 1
+  const float* alpha;     // focal: [cols], or null: shape->alpha for all
   float* dx;              // [rows, cols], or null
   int64_t rows, cols, first_row;
   double scale;  // of dx: 1 / divisor of the batch

@@ -26,6 +26,10 @@ struct Across {  // one row, its columns in the lanes
   static FASTCNN_INLINED float greatest(Vec v) { return lane_max(v); }
   static FASTCNN_INLINED float log_of(float x) { return log(broadcast(x))[0]; }
   static FASTCNN_INLINED float at(float x, int) { return x; }
+  template <class Block>
+  static FASTCNN_INLINED Vec of_column(Block block, const float* p, int64_t j) {
+    return block.get(p + j);
+  }
 };
 struct Abreast {  // kLanes rows, one in each lane, column after column: narrow rows leave no lane empty
   using Number = Vec;
@@ -33,6 +37,10 @@ struct Abreast {  // kLanes rows, one in each lane, column after column: narrow 
   static FASTCNN_INLINED Vec greatest(Vec v) { return v; }
   static FASTCNN_INLINED Vec log_of(Vec x) { return log(x); }
   static FASTCNN_INLINED float at(Vec x, int lane) { return x[lane]; }
+  template <class Block>
+  static FASTCNN_INLINED Vec of_column(Block, const float* p, int64_t j) {
+    return broadcast(p[j / kLanes]);
+  }
 };
 
 // The greatest numbers that are no NaN. (A row with a NaN gets it back through its sum.)
@@ -300,7 +308,7 @@ struct FromProbabilities {
 
 template <template <class> class Prediction>
 double focal(const LossRows& a) {
-  const float alpha = (float)a.shape->alpha, gamma = (float)a.shape->beta;
+  const float alpha = a.alpha ? 1.0f : (float)a.shape->alpha, gamma = (float)a.shape->beta;
   // alpha times this is g'
   const auto slope = [&](Vec q, Vec t) FASTCNN_INLINED {
     const Vec rest = 1.0f - q, by_log = t * power(rest, gamma) / q;
@@ -310,16 +318,21 @@ double focal(const LossRows& a) {
   return sum_of_rows<false>(a, [&](auto layout, const auto& row, const auto& target) FASTCNN_INLINED {
     using L = decltype(layout);
     const Prediction<L> prediction(row.x, row.count);
+    // Every term is linear in its target, so that an alpha of each class is a part of it.
+    const auto wanted = [&](auto block, int64_t j) FASTCNN_INLINED {
+      const Vec t = target.get(block, j);
+      return a.alpha ? t * L::of_column(block, a.alpha, j) : t;
+    };
     Vec losses = {}, products = {};
     for_each_vector(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
-      const Vec q = prediction.get(block.get(row.x + j)), t = target.get(block, j), clipped = clip(q);
+      const Vec q = prediction.get(block.get(row.x + j)), t = wanted(block, j), clipped = clip(q);
       losses += block.only(weighted(t, power(1.0f - clipped, gamma) * log(clipped)), Vec{});
       if (row.dx) products += block.only(slope(q, t) * q, Vec{});
     });
     if (row.dx) {
       const auto product = L::sum(products);
       for_each_vector(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
-        const Vec q = prediction.get(block.get(row.x + j)), t = target.get(block, j);
+        const Vec q = prediction.get(block.get(row.x + j)), t = wanted(block, j);
         block.put(row.dx + j, prediction.back(slope(q, t) - product, q) * (alpha * row.scale));
       });
     }

@@ -38,9 +38,15 @@ void gradient_relu(Builder& b, int i) {
     gradient<Saves::kY>(b, i);
 }
 
-// softmax and its logarithm: their shapes are the same struct.
+// softmax and its logarithm: their shapes are the same struct. Over the last axis, or so many of the last.
 void infer_softmax(Inference& f) {
-  const int64_t cols = f.x().shape.back();
+  const std::vector<int64_t>& x = f.x().shape;
+  const int64_t axes = f.attributes.has("axes") ? f.positive("axes") : 1;
+  if (axes > static_cast<int64_t>(x.size()))
+    fail(Code::kArgument, "%s: axes is %lld, wanted at most %zu", f.label(), static_cast<long long>(axes),
+         x.size());
+  int64_t cols = 1;
+  for (auto size = x.end() - axes; size != x.end(); ++size) cols *= *size;
   f.node.forward.softmax_fwd = {f.x().count / cols, cols};
   f.node.flops = 4.0 * static_cast<double>(f.x().count);  // subtract, exponential, sum, divide
 }

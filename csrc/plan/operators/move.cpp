@@ -2,6 +2,7 @@
 // Rules of the operators that move elements: permutation, padding, cropping, repetition, upsampling; and of
 // reshaping, which moves none.
 #include "../operator.h"
+#include "../validate_axes.h"
 #include "../validate_merge.h"
 
 namespace fastcnn {
@@ -64,8 +65,20 @@ void forward_reshape(Builder& b, int i) {
   forward_rename(b, i);
 }
 
+// "dims" of the axes of a sample from 1, or axes counted with the batch: those that go "to_end", or the way
+// back of that, "from_end".
+std::vector<int64_t> dims_of(const Inference& f) {
+  if (f.attributes.has("dims")) return f.attributes.list("dims");
+  const bool back = f.attributes.has("from_end");
+  const int rank = static_cast<int>(f.x().shape.size()) + 1;
+  const MovedAxes moved = moved_to_end(f.label(), f.attributes.list(back ? "from_end" : "to_end"), rank);
+  if (moved.order[0] != 0) fail(Code::kArgument, "%s: axis names the axis of the batch, 0", f.label());
+  const std::vector<int64_t> dims(moved.order + 1, moved.order + rank);
+  return back ? inverse_of(dims) : dims;
+}
+
 void infer_permute(Inference& f) {
-  const std::vector<int64_t> dims = f.attributes.list("dims");
+  const std::vector<int64_t> dims = dims_of(f);
   if (dims.size() != f.x().shape.size())
     fail(Code::kShape, "%s: dims has %zu entries, wanted %zu, one for each axis of a sample", f.label(),
          dims.size(), f.x().shape.size());

@@ -38,20 +38,10 @@ void gradient_step(Builder& b, int i, const OpDescriptor& op, const std::vector<
   if (dx.memory != Memory::kNone) b.contribute(u, dx);
 }
 
-// Keras's axis of the channels, where it was written out.
-void need_last_axis(const Inference& f, int rank) {
-  if (!f.attributes.has("axis")) return;
-  const int64_t axis = f.attributes.whole("axis");
-  if (axis != -1 && axis != rank - 1)
-    fail(Code::kArgument, "%s: axis is %lld, wanted -1 or %d: channels are the last axis", f.label(),
-         static_cast<long long>(axis), rank - 1);
-}
-
 // Batch norm.
 
 void infer_batch(Inference& f) {
   const std::vector<int64_t> x = with_batch(f);
-  need_last_axis(f, static_cast<int>(x.size()));
   f.node.forward.batch_norm_fwd =
       batch_norm_shape(f.label(), x.data(), static_cast<int>(x.size()), f.attributes.real("epsilon"),
                        f.attributes.real("momentum"));
@@ -120,7 +110,6 @@ void forward_affine(Builder& b, int i) {
 
 void infer_group(Inference& f) {
   const std::vector<int64_t> x = with_batch(f);
-  need_last_axis(f, static_cast<int>(x.size()));
   f.node.forward.group_norm_fwd =
       group_norm_shape(f.label(), x.data(), static_cast<int>(x.size()), f.attributes.whole("groups"),
                        f.attributes.real("epsilon"));
@@ -140,8 +129,12 @@ template <RowNorm kind>
 void infer_row(Inference& f) {
   const std::vector<int64_t> x = with_batch(f);
   const int rank = static_cast<int>(x.size());
-  const int axes = trailing_axes(f.label(), f.attributes.list("axis"), rank);
+  const MovedAxes over = moved_to_end(f.label(), f.attributes.list("axis"), rank);
+  const int axes = over.count;
   if (axes == rank) fail(Code::kArgument, "%s: axis names the axis of the batch, 0", f.label());
+  if (!over.in_place())
+    fail(Code::kArgument, "%s: axis leaves out axes after one that it names, wanted the last ones",
+         f.label());
   f.node.forward.row_norm_fwd =
       row_norm_shape(f.label(), x.data(), rank, {axes, f.attributes.real("epsilon"), kind});
   f.node.flops = 6.0 * static_cast<double>(f.x().count);

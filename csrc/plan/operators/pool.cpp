@@ -102,9 +102,26 @@ void infer_lp(Inference& f) {
   f.node.flops = 2 * product(f.node.shape) * static_cast<double>(s.pool.r) * static_cast<double>(s.pool.s);
 }
 
+// Where a max-unpooling reads them, the places are numbers of pixels; see forward_unpool().
+bool is_unpooled(const Builder& b, int i) {
+  for (const int reader : b.node(i).consumers)
+    if (b.node(reader).op == Op::k_max_unpool2d) return true;
+  return false;
+}
+
+constexpr size_t kPlaces = 1;  // in what a max-pooling saves
+
 // In training the place of each maximum is kept where a row says that it pays.
 void forward_max(Builder& b, int i) {
   const int u = b.node(i).inputs[0];
+  if (is_unpooled(b, i)) {
+    OpDescriptor op = b.op(Step::k_max_pool2d_with_index);
+    op.max_pool2d_with_index = b.forward_op(i).max_pool2d_fwd;
+    b.value[i] = b.tensor_like(i);
+    b.saved[i] = {Ref{}, b.tensor_of_bytes(b.batch() * b.node(i).count, sizeof(int32_t))};
+    b.add({op, {b.value[u]}, {b.value[i], b.saved[i][kPlaces]}, b.node(i).name});
+    return;
+  }
   if (b.mode() != Mode::kTrain || !b.needs_gradient[u]) return forward_step(b, i);
   OpDescriptor op = b.op(Step::k_max_pool2d_fwd_index);
   op.max_pool2d_fwd_index = b.forward_op(i).max_pool2d_fwd;
@@ -117,7 +134,7 @@ void forward_max(Builder& b, int i) {
 
 void gradient_max(Builder& b, int i) {
   const int u = b.node(i).inputs[0];
-  const bool kept = !b.saved[i].empty();
+  const bool kept = b.saved[i].size() == 1;
   OpDescriptor op = b.op(kept ? Step::k_max_pool2d_bwd_index : Step::k_max_pool2d_bwd);
   op.max_pool2d_bwd = b.forward_op(i).max_pool2d_fwd;
   const std::vector<Ref> in = kept ? std::vector<Ref>{b.gradient[i], b.saved[i][0], b.value[i]}
@@ -147,6 +164,41 @@ void gradient_lp(Builder& b, int i) {
   b.add_input_gradient(u, {op, {b.gradient[i], b.value[u], b.value[i]}, {}, b.node(i).name});
 }
 
+// The second input is the max-pooling whose places x goes to: the values of its windows are those of x, all
+// else is 0.
+void infer_unpool(Inference& f) {
+  const Node& pool = *f.inputs[1];
+  const int rank = static_cast<int>(f.x().shape.size()), of_pool = static_cast<int>(pool.shape.size());
+  if (pool.op != Op::k_max_pool2d || pool.shape.size() != 3 || pool.forward.max_pool2d_fwd.adaptive)
+    fail(Code::kArgument, "%s: inputs[1] is what %s makes, wanted the output of a MaxPooling2D itself",
+         f.label(), pool.label.c_str());
+  const Pool2dShape& s = pool.forward.max_pool2d_fwd;
+  if (f.x().shape != pool.shape)
+    fail(Code::kShape, "%s: inputs[0] has shape %s and the pooled inputs[1] %s, wanted equal shapes",
+         f.label(), ShapeText(f.x().shape.data(), rank).text, ShapeText(pool.shape.data(), of_pool).text);
+  if (s.stride_h <= (s.r - 1) * s.dilation_h || s.stride_w <= (s.s - 1) * s.dilation_w)
+    fail(Code::kArgument,
+         "%s: the windows of %s overlap, so that two may have one maximum; wanted ones apart", f.label(),
+         pool.label.c_str());
+  if (s.h > INT32_MAX / s.w) fail(Code::kShape, "%s: the pooled images have 2**31 pixels or more", f.label());
+  const int64_t x[4] = {1, s.p, s.q, s.c}, y[4] = {1, s.h, s.w, s.c};
+  f.node.forward.max_unpool2d_fwd = unpool2d_shape(f.label(), x, y);
+  f.node.shape = {s.h, s.w, s.c};
+}
+
+void forward_unpool(Builder& b, int i) {
+  const std::vector<int>& inputs = b.node(i).inputs;
+  b.value[i] = b.tensor_like(i);
+  b.add({b.forward_op(i), {b.value[inputs[0]], b.saved[inputs[1]][kPlaces]}, {b.value[i]}, b.node(i).name});
+}
+
+void gradient_unpool(Builder& b, int i) {
+  OpDescriptor op = b.op(Step::k_max_unpool2d_bwd);
+  op.max_unpool2d_bwd = b.forward_op(i).max_unpool2d_fwd;
+  const Ref places = b.saved[b.node(i).inputs[1]][kPlaces];
+  b.add_input_gradient(b.node(i).inputs[0], {op, {b.gradient[i], places}, {}, b.node(i).name});
+}
+
 }  // namespace
 
 const Rule rule_max_pool2d = {"MaxPooling2D", 1, infer_2d, forward_max, gradient_max};
@@ -160,5 +212,6 @@ const Rule rule_average_pool3d = {"AveragePooling3D", 1, infer_3d, forward_step,
 const Rule rule_sum_pool3d = {"SumPooling3D", 1, infer_3d, forward_step,
                               gradient_linear<Step::k_sum_pool3d_bwd>};
 const Rule rule_lp_pool2d = {"LPPooling2D", 1, infer_lp, forward_step, gradient_lp};
+const Rule rule_max_unpool2d = {"MaxUnpooling2D", 2, infer_unpool, forward_unpool, gradient_unpool};
 
 }  // namespace fastcnn

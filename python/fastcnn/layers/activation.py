@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn import initializers
 from fastcnn._arguments import integer, listed, real
-from fastcnn.errors import ArgumentError
+from fastcnn.layers import _axes
 from fastcnn.layers.base import ACTIVATIONS, Common, Layer, Node, activation_name
 
 if TYPE_CHECKING:
@@ -219,17 +219,17 @@ class ELU(Layer):
 
 
 class Softmax(Layer):
-    """``exp(x - max) / sum(exp(x - max))`` over the last axis.
+    """``exp(x - max) / sum(exp(x - max))`` over one axis or several.
 
     Parameters
     ----------
     axis
-        -1.
+        One or several, the batch being axis 0.
 
     Raises
     ------
-    ArgumentError
-        It is another axis.
+    ArgumentError, DTypeError
+        ``axis`` names the batch, an axis twice or one that is not there.
 
     Examples
     --------
@@ -240,12 +240,11 @@ class Softmax(Layer):
 
     _fields = ("axis",)
 
-    def __init__(self, axis: int = -1, **common: Unpack[Common]) -> None:
+    def __init__(self, axis: int | Sequence[int] = -1, **common: Unpack[Common]) -> None:
         super().__init__(**common)
-        self.axis = integer(axis, self._where("axis"))
-        if self.axis != -1:
-            raise ArgumentError(f"{self._where('axis')}: {axis} came, wanted -1, the last")
+        self.axis = _axes.axes_argument(axis, self._where("axis"))
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return ACTIVATIONS["softmax"]
+        """One operator, and its axes."""
+        count = len(_axes.listed(self.axis))
+        return _axes.over(self.axis, [{"op": "softmax", "axes": count}])

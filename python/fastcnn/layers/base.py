@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
 from fastcnn import _names, constraints, initializers, regularizers
-from fastcnn._arguments import channels_last, choose, flag, integer, real, shape
+from fastcnn._arguments import choose, flag, integer, real, shape
 from fastcnn._config import Configurable, serialize
 from fastcnn._symbolic import SymbolicTensor, symbolic_inputs
 from fastcnn.constraints import Constraint
@@ -77,7 +77,6 @@ class Common(TypedDict, total=False):
 class Idle(Common, total=False):
     """Those besides that some layers take for Keras's sake."""
 
-    data_format: str | None
     seed: int | None
     noise_shape: None
 
@@ -100,8 +99,6 @@ class Layer(Configurable, abc.ABC):
     kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint
         None, or what `fastcnn.regularizers` and `fastcnn.constraints` hold, by name or as objects; where a
         layer's weights are called otherwise, so are these: ``depthwise_regularizer``, ``gamma_constraint``.
-    data_format
-        Of layers whose input has places in it: None or "channels_last".
     seed, noise_shape
         Of layers that draw, for Keras's sake: a number without effect, as what they draw follows from the
         model's seed and its step; None.
@@ -144,9 +141,7 @@ class Layer(Configurable, abc.ABC):
 
     def _check_idle(self, argument: str, value: object) -> None:
         where = self._where(argument)
-        if argument == "data_format":
-            channels_last(value, where)
-        elif value is not None and argument == "seed":
+        if value is not None and argument == "seed":
             integer(value, where)
         elif value is not None:
             raise ArgumentError(f"{where}: {value!r} came, wanted None")
@@ -207,7 +202,10 @@ class Layer(Configurable, abc.ABC):
 
     @abc.abstractmethod
     def nodes(self) -> list[Node]:
-        """The layer's native operators, each fed by the one before."""
+        """The layer's native operators, each fed by the one before, or by what its "reads" names.
+
+        Those are inputs of the layer, from 0 on, or nodes before this one, from -1 backwards.
+        """
 
     @property
     def weight_initializers(self) -> dict[str, initializers.Initializer]:

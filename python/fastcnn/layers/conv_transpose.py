@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastcnn import _arguments
 from fastcnn._arguments import PaddingNd, Sizes, integer, sizes
+from fastcnn.layers import _axes
 from fastcnn.layers.base import ACTIVATIONS, Common, Node, WeightedLayer
 from fastcnn.layers.convolution import Convolutional
 
@@ -31,7 +31,7 @@ class ConvolutionTranspose(Convolutional):
         self.output_padding = (
             None if output_padding is None else sizes(output_padding, where, self._rank, least=0)
         )
-        self.data_format = _arguments.channels_last(data_format, self._where("data_format"))
+        self.data_format = _axes.data_format(data_format, self._where("data_format"))
 
     def nodes(self) -> list[Node]:
         """The convolution, then the activation."""
@@ -41,7 +41,7 @@ class ConvolutionTranspose(Convolutional):
             "groups": self.groups,
             "output_padding": self.output_padding,
         }
-        return [node, *ACTIVATIONS[self.activation]]
+        return _axes.laid_out(self.data_format, [node], ACTIVATIONS[self.activation])
 
 
 class Conv1DTranspose(ConvolutionTranspose):
@@ -63,7 +63,7 @@ class Conv1DTranspose(ConvolutionTranspose):
     output_padding
         Elements added behind; None: as many as Keras adds.
     data_format
-        None or "channels_last".
+        "channels_last", which None means, or "channels_first".
     activation
         None, the name of an activation, or a function of `fastcnn.activations`.
     use_bias
@@ -130,7 +130,7 @@ class Conv2DTranspose(ConvolutionTranspose):
     output_padding
         Elements added behind; None: as many as Keras adds.
     data_format
-        None or "channels_last".
+        "channels_last", which None means, or "channels_first".
     activation
         None, the name of an activation, or a function of `fastcnn.activations`.
     use_bias
@@ -197,7 +197,7 @@ class Conv3DTranspose(ConvolutionTranspose):
     output_padding
         Elements added behind; None: as many as Keras adds.
     data_format
-        None or "channels_last".
+        "channels_last", which None means, or "channels_first".
     activation
         None, the name of an activation, or a function of `fastcnn.activations`.
     use_bias

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn import _arguments
 from fastcnn._arguments import PaddingNd, Pair, Sizes, integer, sizes
+from fastcnn.layers import _axes
 from fastcnn.layers.base import ACTIVATIONS, Common, Node, WeightedLayer
 
 if TYPE_CHECKING:
@@ -56,12 +57,12 @@ class Convolution(Convolutional):
     def _set_filters(self, filters: Any, groups: Any, data_format: Any) -> None:
         self.filters = integer(filters, self._where("filters"), least=1)
         self.groups = integer(groups, self._where("groups"), least=1)
-        self.data_format = _arguments.channels_last(data_format, self._where("data_format"))
+        self.data_format = _axes.data_format(data_format, self._where("data_format"))
 
     def nodes(self) -> list[Node]:
         """The convolution, then the activation."""
         node = {**self._window(), "filters": self.filters, "groups": self.groups}
-        return [node, *ACTIVATIONS[self.activation]]
+        return _axes.laid_out(self.data_format, [node], ACTIVATIONS[self.activation])
 
 
 class Conv1D(Convolution):
@@ -82,7 +83,7 @@ class Conv1D(Convolution):
         "valid", "same", "causal" (an output sees its own step and earlier ones alone), ``p`` or
         ``((before, after),)``.
     data_format
-        None or "channels_last".
+        "channels_last", which None means, or "channels_first".
     groups
         Divides both ``C`` and ``filters``.
     activation
@@ -145,7 +146,7 @@ class Conv2D(Convolution):
     padding
         "valid", "same", ``p``, ``(h, w)`` or ``((top, bottom), (left, right))``.
     data_format
-        None or "channels_last".
+        "channels_last", which None means, or "channels_first".
     groups
         Divides both ``C`` and ``filters``.
     activation
@@ -208,7 +209,7 @@ class Conv3D(Convolution):
     padding
         "valid", "same", ``p``, ``(d, h, w)`` or ``((front, back), (top, bottom), (left, right))``.
     data_format
-        None or "channels_last".
+        "channels_last", which None means, or "channels_first".
     groups
         Divides both ``C`` and ``filters``.
     activation

@@ -12,6 +12,7 @@ from fastcnn import _arguments
 from fastcnn._arguments import integer, real
 from fastcnn._symbolic import SymbolicTensor
 from fastcnn.errors import ArgumentError, DTypeError
+from fastcnn.layers import _axes
 from fastcnn.layers.base import ACTIVATIONS, Common, Idle, Layer, Node, WeightedLayer
 
 if TYPE_CHECKING:
@@ -187,6 +188,12 @@ class Dropout(Layer):
 class Flatten(Layer):
     """Make one axis of all but the batch: ``[N, H, W, C]`` becomes ``[N, H * W * C]``; nothing is moved.
 
+    Parameters
+    ----------
+    data_format
+        "channels_last", which None means, or "channels_first": the channels, axis 1, are moved to the end
+        first, so that the order is that of "channels_last".
+
     Examples
     --------
     >>> from fastcnn import Sequential, layers
@@ -194,11 +201,15 @@ class Flatten(Layer):
     (None, 48)
     """
 
-    _idle = ("data_format",)
+    _fields = ("data_format",)
+
+    def __init__(self, data_format: str | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.data_format = _axes.data_format(data_format, self._where("data_format"))
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return [{"op": "flatten"}]
+        """One operator, and the layout of its input."""
+        return _axes.laid_out(self.data_format, [{"op": "flatten"}])[:2]
 
 
 class Rescaling(Layer):

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastcnn import _arguments, initializers
+from fastcnn import initializers
 from fastcnn._arguments import PaddingNd, Sizes, flag, integer
+from fastcnn.layers import _axes
 from fastcnn.layers.base import ACTIVATIONS, Common, Node, activation_name
 from fastcnn.layers.convolution import Convolutional
 
@@ -30,7 +31,7 @@ class DepthwiseConvolution(Convolutional):
         self.depth_multiplier = integer(depth_multiplier, self._where("depth_multiplier"), least=1)
         where = self._where("depthwise_initializer")
         self.depthwise_initializer = initializers.get(depthwise_initializer, where)
-        self.data_format = _arguments.channels_last(data_format, self._where("data_format"))
+        self.data_format = _axes.data_format(data_format, self._where("data_format"))
 
     def _set_output(self, activation: Any, use_bias: bool, bias_initializer: Any) -> None:
         self.activation = activation_name(activation, self._where("activation"))
@@ -45,7 +46,7 @@ class DepthwiseConvolution(Convolutional):
     def nodes(self) -> list[Node]:
         """The convolution, then the activation."""
         node = {**self._window(), "depth_multiplier": self.depth_multiplier}
-        return [node, *ACTIVATIONS[self.activation]]
+        return _axes.laid_out(self.data_format, [node], ACTIVATIONS[self.activation])
 
 
 class DepthwiseConv1D(DepthwiseConvolution):
@@ -63,7 +64,7 @@ class DepthwiseConv1D(DepthwiseConvolution):
     depth_multiplier
         Filters of each channel.
     data_format
-        None or "channels_last".
+        "channels_last", which None means, or "channels_first".
     activation
         None, the name of an activation, or a function of `fastcnn.activations`.
     use_bias
@@ -121,7 +122,7 @@ class DepthwiseConv2D(DepthwiseConvolution):
     depth_multiplier
         Filters of each channel.
     data_format
-        None or "channels_last".
+        "channels_last", which None means, or "channels_first".
     activation
         None, the name of an activation, or a function of `fastcnn.activations`.
     use_bias

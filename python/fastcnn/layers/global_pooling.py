@@ -8,39 +8,45 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fastcnn._arguments import flag, integer
 from fastcnn.errors import ArgumentError
-from fastcnn.layers.base import Idle, Layer, Node
+from fastcnn.layers import _axes
+from fastcnn.layers.base import Common, Layer, Node
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
 class _GlobalPooling(Layer):
-    _fields = ("keepdims",)
-    _idle = ("data_format",)
+    _fields = ("data_format", "keepdims")
     _axes: ClassVar[int]
     _op: ClassVar[str]
 
-    def __init__(self, *, keepdims: bool = False, **common: Unpack[Idle]) -> None:
+    def __init__(
+        self, data_format: str | None = None, keepdims: bool = False, **common: Unpack[Common]
+    ) -> None:
         super().__init__(**common)
+        self.data_format = _axes.data_format(data_format, self._where("data_format"))
         self.keepdims = flag(keepdims, self._where("keepdims"))
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return [{"op": self._op, "axes": self._axes, "global": True, "keepdims": self.keepdims}]
+        """One operator, and its layout."""
+        node: Node = {"op": self._op, "axes": self._axes, "global": True, "keepdims": self.keepdims}
+        nodes = _axes.laid_out(self.data_format, [node])
+        return nodes if self.keepdims else nodes[:2]
 
 
 class _AdaptivePooling(Layer):
-    _fields = ("output_size",)
-    _idle = ("data_format",)
+    _fields = ("output_size", "data_format")
     _axes: ClassVar[int]
     _op: ClassVar[str]
 
     def __init__(
         self,
         output_size: int | Sequence[int | None],
-        **common: Unpack[Idle],
+        data_format: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
+        self.data_format = _axes.data_format(data_format, self._where("data_format"))
         where = self._where("output_size")
         sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * self._axes
         if len(sizes) != self._axes:
@@ -48,9 +54,10 @@ class _AdaptivePooling(Layer):
         self.output_size = tuple(None if size is None else integer(size, where, 1) for size in sizes)
 
     def nodes(self) -> list[Node]:
-        """One operator; 0 keeps the size of an axis."""
+        """One operator, and its layout; 0 keeps the size of an axis."""
         size = tuple(0 if size is None else size for size in self.output_size)
-        return [{"op": self._op, "axes": self._axes, "output_size": size}]
+        node: Node = {"op": self._op, "axes": self._axes, "output_size": size}
+        return _axes.laid_out(self.data_format, [node])
 
 
 class GlobalMaxPooling1D(_GlobalPooling):
@@ -72,6 +79,8 @@ class GlobalMaxPooling2D(_GlobalPooling):
 
     Parameters
     ----------
+    data_format
+        "channels_last", which None means, or "channels_first".
     keepdims
         Keep the axes with size 1: ``[N, 1, 1, C]``.
 
@@ -209,6 +218,8 @@ class AdaptiveMaxPooling2D(_AdaptivePooling):
     ----------
     output_size
         Elements of the output on every axis; a number or one for each axis. None keeps an axis as it is.
+    data_format
+        "channels_last", which None means, or "channels_first".
 
     Examples
     --------

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from fastcnn._arguments import real
-from fastcnn.layers.base import Idle, Layer, Node
+from fastcnn.layers import _axes
+from fastcnn.layers.base import Common, Idle, Layer, Node
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -18,7 +19,7 @@ class _RateLayer(Layer):
     """A layer with a rate."""
 
     _fields = ("rate",)
-    _idle = ("seed", "noise_shape", "data_format")
+    _idle = ("seed", "noise_shape")
     _node: ClassVar[Node]
 
     def __init__(self, rate: float, **common: Unpack[Idle]) -> None:
@@ -28,6 +29,20 @@ class _RateLayer(Layer):
     def nodes(self) -> list[Node]:
         """One operator."""
         return [{**self._node, "rate": self.rate}]
+
+
+class _SpatialDropout(_RateLayer):
+    """A layer of two or three spatial axes; a sequence has its channels last."""
+
+    _fields = ("rate", "data_format")
+
+    def __init__(self, rate: float, data_format: str | None = None, **common: Unpack[Idle]) -> None:
+        super().__init__(rate, **common)
+        self.data_format = _axes.data_format(data_format, self._where("data_format"))
+
+    def nodes(self) -> list[Node]:
+        """One operator, and its layout."""
+        return _axes.laid_out(self.data_format, super().nodes())
 
 
 class SpatialDropout1D(_RateLayer):
@@ -56,7 +71,7 @@ class SpatialDropout1D(_RateLayer):
     _node: ClassVar[Node] = {"op": "spatial_dropout", "axes": 1}
 
 
-class SpatialDropout2D(_RateLayer):
+class SpatialDropout2D(_SpatialDropout):
     """In training, set a share of the channels of a sample to 0 and divide the others by ``1 - rate``.
 
     J. Tompson et al., "Efficient object localization using convolutional networks", 2015. The input is
@@ -66,6 +81,8 @@ class SpatialDropout2D(_RateLayer):
     ----------
     rate
         Share of channels to drop, in [0, 1).
+    data_format
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
@@ -82,7 +99,7 @@ class SpatialDropout2D(_RateLayer):
     _node: ClassVar[Node] = {"op": "spatial_dropout", "axes": 2}
 
 
-class SpatialDropout3D(_RateLayer):
+class SpatialDropout3D(_SpatialDropout):
     """In training, set a share of the channels of a sample to 0 and divide the others by ``1 - rate``.
 
     J. Tompson et al., "Efficient object localization using convolutional networks", 2015. The input is
@@ -92,6 +109,8 @@ class SpatialDropout3D(_RateLayer):
     ----------
     rate
         Share of channels to drop, in [0, 1).
+    data_format
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------

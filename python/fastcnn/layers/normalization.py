@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn import initializers
 from fastcnn._arguments import flag, integer, real
-from fastcnn.errors import ArgumentError, DTypeError
+from fastcnn.layers import _axes
 from fastcnn.layers.base import Common, Layer, Node
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class _Normalization(Layer):
 
     _prefixes: ClassVar[dict[str, str]] = {"gamma": "gamma", "beta": "beta"}
 
-    axis: Any
+    axis: _axes.Axes
     epsilon: float
     center: bool
     scale: bool
@@ -50,18 +50,10 @@ class _Normalization(Layer):
         """What gamma and beta start from."""
         return {"gamma": self.gamma_initializer, "beta": self.beta_initializer}
 
-    def _node(self, op: str, **attributes: Any) -> Node:
-        return {"op": op, "epsilon": self.epsilon, "center": self.center, "scale": self.scale, **attributes}
-
-    def _channel_node(self, op: str, **attributes: Any) -> Node:
-        """Of a layer whose axis, if it was written out, must turn out to be the last."""
-        return self._node(op, **({} if self.axis == -1 else {"axis": self.axis}), **attributes)
-
-    def _last_axis(self, axis: int) -> int:
-        number = integer(axis, self._where("axis"))
-        if number < 1 and number != -1:
-            raise ArgumentError(f"{self._where('axis')}: got {axis}, wanted -1: channels are the last axis")
-        return number
+    def _over(self, op: str, **attributes: Any) -> list[Node]:
+        """Over the channels, wherever they are, or the axes of the rows."""
+        node = {"op": op, "epsilon": self.epsilon, "center": self.center, "scale": self.scale, **attributes}
+        return _axes.over(self.axis, [node])
 
 
 class BatchNormalization(_Normalization):
@@ -74,7 +66,7 @@ class BatchNormalization(_Normalization):
     Parameters
     ----------
     axis
-        That of the channels, the last: -1, or its number, the batch counted.
+        Of the channels, the batch being axis 0: -1, or 1 for channels first.
     momentum
         Share of the moving statistics that stays, in [0, 1].
     epsilon
@@ -122,7 +114,7 @@ class BatchNormalization(_Normalization):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
-        self.axis = self._last_axis(axis)
+        self.axis = integer(axis, self._where("axis"))
         self.momentum = real(momentum, self._where("momentum"), least=0)
         self._set(epsilon, center, scale, beta_initializer, gamma_initializer)
         mean, variance = self._where("moving_mean_initializer"), self._where("moving_variance_initializer")
@@ -140,8 +132,8 @@ class BatchNormalization(_Normalization):
         }
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return [self._channel_node("batch_norm", momentum=self.momentum)]
+        """One operator, and its axes."""
+        return self._over("batch_norm", momentum=self.momentum)
 
 
 class GroupNormalization(_Normalization):
@@ -154,7 +146,7 @@ class GroupNormalization(_Normalization):
     groups
         Divides the channels; -1 means a group for each of them.
     axis
-        That of the channels, the last: -1, or its number, the batch counted.
+        Of the channels, the batch being axis 0: -1, or 1 for channels first.
     epsilon, center, scale, beta_initializer, gamma_initializer
         As in `BatchNormalization`.
 
@@ -186,12 +178,12 @@ class GroupNormalization(_Normalization):
     ) -> None:
         super().__init__(**common)
         self.groups = integer(groups, self._where("groups"))
-        self.axis = self._last_axis(axis)
+        self.axis = integer(axis, self._where("axis"))
         self._set(epsilon, center, scale, beta_initializer, gamma_initializer)
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return [self._channel_node("group_norm", groups=self.groups)]
+        """One operator, and its axes."""
+        return self._over("group_norm", groups=self.groups)
 
 
 class InstanceNormalization(_Normalization):
@@ -224,30 +216,30 @@ class InstanceNormalization(_Normalization):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
-        self.axis = self._last_axis(axis)
+        self.axis = integer(axis, self._where("axis"))
         self._set(epsilon, center, scale, beta_initializer, gamma_initializer)
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return [self._channel_node("group_norm", groups=-1)]
+        """One operator, and its axes."""
+        return self._over("group_norm", groups=-1)
 
 
 class LayerNormalization(_Normalization):
-    """The last axis, or several at the end, of each sample with mean 0 and variance 1; ``gamma * x + beta``.
+    """One axis or several of each sample with mean 0 and variance 1, then ``gamma * x + beta``.
 
     J. L. Ba, J. R. Kiros and G. E. Hinton, 2016.
 
     Parameters
     ----------
     axis
-        The last axis or several at the end, the batch counted: ``-1``, ``(1, 2, 3)``.
+        One or several, the batch being axis 0: ``-1``, ``(1, 2, 3)``.
     epsilon, center, scale, beta_initializer, gamma_initializer
-        As in `BatchNormalization`; gamma and beta have the shape of the normalized axes.
+        As in `BatchNormalization`; gamma and beta have the shape of the normalized axes, in their own order.
 
     Raises
     ------
     ArgumentError, DTypeError
-        ``axis`` leaves out an axis after one that it names, or an argument is wrong.
+        ``axis`` names the batch, an axis twice or one that is not there, or an argument is wrong.
 
     Examples
     --------
@@ -268,16 +260,16 @@ class LayerNormalization(_Normalization):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
-        self.axis = _axes(axis, self._where("axis"))
+        self.axis = _axes.axes_argument(axis, self._where("axis"))
         self._set(epsilon, center, scale, beta_initializer, gamma_initializer)
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return [self._node("layer_norm", axis=_listed(self.axis))]
+        """One operator, and its axes."""
+        return self._over("layer_norm", axis=_axes.last(self.axis))
 
 
 class RMSNormalization(_Normalization):
-    """``scale * x / sqrt(mean(x^2) + epsilon)`` over the last axis, or several at the end.
+    """``scale * x / sqrt(mean(x^2) + epsilon)`` over one axis or several.
 
     B. Zhang and R. Sennrich, NeurIPS 2019. The weight is called gamma here, as in the other layers.
 
@@ -305,16 +297,16 @@ class RMSNormalization(_Normalization):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
-        self.axis = _axes(axis, self._where("axis"))
+        self.axis = _axes.axes_argument(axis, self._where("axis"))
         self._set(epsilon, False, True, "zeros", "ones")
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return [self._node("rms_norm", axis=_listed(self.axis))]
+        """One operator, and its axes."""
+        return self._over("rms_norm", axis=_axes.last(self.axis))
 
 
 class UnitNormalization(Layer):
-    """Length 1 over the last axis, or several at the end: ``x * min(1 / sqrt(sum(x^2)), 1e12)``.
+    """Length 1 over one axis or several: ``x * min(1 / sqrt(sum(x^2)), 1e12)``.
 
     Parameters
     ----------
@@ -337,21 +329,10 @@ class UnitNormalization(Layer):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
-        self.axis = _axes(axis, self._where("axis"))
+        self.axis = _axes.axes_argument(axis, self._where("axis"))
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        axis = _listed(self.axis)
-        return [{"op": "unit_norm", "axis": axis, "epsilon": 1e-12, "center": False, "scale": False}]
-
-
-def _axes(axis: int | Sequence[int], where: str) -> int | tuple[int, ...]:
-    if isinstance(axis, str | bytes) or not isinstance(axis, int | Sequence):
-        raise DTypeError(f"{where}: got {axis!r}, wanted an axis or a tuple of them")
-    if isinstance(axis, Sequence):
-        return tuple(integer(each, where) for each in axis)
-    return integer(axis, where)
-
-
-def _listed(axis: int | tuple[int, ...]) -> list[int]:
-    return list(axis) if isinstance(axis, tuple) else [axis]
+        """One operator, and its axes."""
+        axis = _axes.last(self.axis)
+        node: Node = {"op": "unit_norm", "axis": axis, "epsilon": 1e-12, "center": False, "scale": False}
+        return _axes.over(self.axis, [node])

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from fastcnn._arguments import Pair, flag, padding_nd, real, sizes
-from fastcnn.layers.base import Idle, Layer, Node
+from fastcnn.layers import _axes
+from fastcnn.layers.base import Common, Layer, Node
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -18,8 +19,7 @@ Padding: TypeAlias = str | int | tuple[int, ...] | tuple[Pair, ...]
 class _Pooling(Layer):
     """``_axes`` spatial axes; ``_op`` is the native operator."""
 
-    _fields: ClassVar[tuple[str, ...]] = ("pool_size", "strides", "padding", "ceil_mode")
-    _idle: ClassVar[tuple[str, ...]] = ("data_format",)
+    _fields: ClassVar[tuple[str, ...]] = ("pool_size", "strides", "padding", "data_format", "ceil_mode")
     _axes: ClassVar[int] = 2
     _op: ClassVar[str]
 
@@ -28,22 +28,25 @@ class _Pooling(Layer):
         pool_size: Sizes = 2,
         strides: Sizes | None = None,
         padding: Padding = "valid",
+        data_format: str | None = None,
         *,
         ceil_mode: bool = False,
-        **common: Unpack[Idle],
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
         self.pool_size = self._sizes(pool_size, "pool_size")
         self.strides = self.pool_size if strides is None else self._sizes(strides, "strides")
         self.padding = padding_nd(padding, self._where("padding"), self._axes)
+        self.data_format = _axes.data_format(data_format, self._where("data_format"))
         self.ceil_mode = flag(ceil_mode, self._where("ceil_mode"))
 
     def _sizes(self, value: Sizes, argument: str) -> tuple[int, ...]:
         return sizes(value, self._where(argument), self._axes, least=1)
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return [{"op": self._op, "axes": self._axes, **{name: getattr(self, name) for name in self._fields}}]
+        """One operator, and its layout."""
+        window = {name: getattr(self, name) for name in self._fields if name != "data_format"}
+        return _axes.laid_out(self.data_format, [{"op": self._op, "axes": self._axes, **window}])
 
 
 class _MaxPooling(_Pooling):
@@ -54,11 +57,12 @@ class _MaxPooling(_Pooling):
         pool_size: Sizes = 2,
         strides: Sizes | None = None,
         padding: Padding = "valid",
+        data_format: str | None = None,
         *,
         dilation_rate: Sizes = 1,
         **options: Any,
     ) -> None:
-        super().__init__(pool_size, strides, padding, **options)
+        super().__init__(pool_size, strides, padding, data_format, **options)
         self.dilation_rate = self._sizes(dilation_rate, "dilation_rate")
 
 
@@ -70,11 +74,12 @@ class _AveragePooling(_Pooling):
         pool_size: Sizes = 2,
         strides: Sizes | None = None,
         padding: Padding = "valid",
+        data_format: str | None = None,
         *,
         count_include_pad: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(pool_size, strides, padding, **options)
+        super().__init__(pool_size, strides, padding, data_format, **options)
         self.count_include_pad = flag(count_include_pad, self._where("count_include_pad"))
 
 
@@ -108,6 +113,8 @@ class MaxPooling2D(_MaxPooling):
     padding
         "valid", "same", ``p``, ``(h, w)`` or ``((top, bottom), (left, right))``, each side smaller than the
         window.
+    data_format
+        "channels_last", which None means, or "channels_first".
     dilation_rate
         Pixels between the taps of a window.
     ceil_mode
@@ -258,7 +265,7 @@ class LPPooling2D(_Pooling):
     ----------
     p
         A number from 1 to 1e6.
-    pool_size, strides, padding, ceil_mode
+    pool_size, strides, padding, data_format, ceil_mode
         As in `MaxPooling2D`.
 
     Examples
@@ -279,7 +286,50 @@ class LPPooling2D(_Pooling):
         pool_size: Sizes = 2,
         strides: Sizes | None = None,
         padding: Padding = "valid",
+        data_format: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(pool_size, strides, padding, **options)
+        super().__init__(pool_size, strides, padding, data_format, **options)
         self.p = real(p, self._where("p"), least=1.0)
+
+
+class MaxUnpooling2D(Layer):
+    """The way back of a `MaxPooling2D`: each value to where the maximum of its window stood, 0 elsewhere.
+
+    M. D. Zeiler et al., "Adaptive deconvolutional networks", 2011. Called on two inputs: what is spread, and
+    the output of the `MaxPooling2D` whose places it goes to; the output has the shape of that layer's input.
+    Formula: `fastcnn.ops.max_unpool2d`.
+
+    Parameters
+    ----------
+    data_format
+        "channels_last", which None means, or "channels_first".
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        The second input is not what a `MaxPooling2D` makes, its windows overlap, or the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import Input, Model, layers
+    >>> x = Input((2, 2, 1))
+    >>> pooled = layers.MaxPooling2D()(x)
+    >>> model = Model(x, layers.MaxUnpooling2D()([pooled, pooled]))
+    >>> model.predict(np.arange(4).reshape(1, 2, 2, 1), verbose=0).ravel()
+    array([0., 0., 0., 3.], dtype=float32)
+    """
+
+    _fields = ("data_format",)
+
+    def __init__(self, data_format: str | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.data_format = _axes.data_format(data_format, self._where("data_format"))
+
+    def nodes(self) -> list[Node]:
+        """One operator, and its layout."""
+        if self.data_format == "channels_last":
+            return [{"op": "max_unpool2d"}]
+        to_end = [{"op": "permute", "to_end": [1], "reads": [each]} for each in (0, 1)]
+        return [*to_end, {"op": "max_unpool2d", "reads": [-2, -1]}, {"op": "permute", "from_end": [1]}]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn import initializers
 from fastcnn._arguments import PaddingNd, Sizes, integer
+from fastcnn.layers import _axes
 from fastcnn.layers.base import ACTIVATIONS, Common, Node
 from fastcnn.layers.depthwise import DepthwiseConvolution
 
@@ -62,7 +63,7 @@ class SeparableConvolution(DepthwiseConvolution):
             "use_bias": self.use_bias,
             "kernel_role": "pointwise_kernel",
         }
-        return [depthwise, pointwise, *ACTIVATIONS[self.activation]]
+        return _axes.laid_out(self.data_format, [depthwise, pointwise], ACTIVATIONS[self.activation])
 
 
 class SeparableConv1D(SeparableConvolution):
@@ -80,7 +81,7 @@ class SeparableConv1D(SeparableConvolution):
     strides, padding, dilation_rate
         Of the depthwise half, as for `Conv1D`.
     data_format
-        None or "channels_last".
+        "channels_last", which None means, or "channels_first".
     depth_multiplier
         Filters of each channel in the depthwise half.
     activation
@@ -143,7 +144,7 @@ class SeparableConv2D(SeparableConvolution):
     strides, padding, dilation_rate
         Of the depthwise half, as for `Conv2D`.
     data_format
-        None or "channels_last".
+        "channels_last", which None means, or "channels_first".
     depth_multiplier
         Filters of each channel in the depthwise half.
     activation

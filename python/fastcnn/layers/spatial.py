@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn._arguments import choose, integer
 from fastcnn.errors import ArgumentError
+from fastcnn.layers import _axes
 from fastcnn.layers.base import Common, Layer, Node
 
 if TYPE_CHECKING:
@@ -44,10 +45,8 @@ class _Spatial(Layer):
         """In the constructor's form."""
         return sides[0] if self._axes == 1 else sides
 
-    def _channels_last(self, data_format: object) -> str:
-        if data_format is None:
-            return "channels_last"
-        return choose(data_format, {"channels_last": "channels_last"}, self._where("data_format"))
+    def _set_layout(self, data_format: object) -> None:
+        self.data_format = _axes.data_format(data_format, self._where("data_format"))
 
 
 class _ZeroPadding(_Spatial):
@@ -56,11 +55,12 @@ class _ZeroPadding(_Spatial):
     def _set(self, padding: object, data_format: object) -> None:
         self._amount = self._sides(padding, "padding")
         self.padding = self._given(self._amount)
-        self.data_format = self._channels_last(data_format)
+        self._set_layout(data_format)
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return [{"op": "zero_padding", "padding": [n for side in self._amount for n in side]}]
+        """One operator, and its layout."""
+        node = {"op": "zero_padding", "padding": [n for side in self._amount for n in side]}
+        return _axes.laid_out(self.data_format, [node])
 
 
 class ZeroPadding1D(_ZeroPadding):
@@ -71,7 +71,7 @@ class ZeroPadding1D(_ZeroPadding):
     padding
         A number for both sides, or ``(before, after)``.
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
@@ -105,7 +105,7 @@ class ZeroPadding2D(_ZeroPadding):
     padding
         A number for all sides, ``(rows, columns)``, or ``((top, bottom), (left, right))``.
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
@@ -159,11 +159,12 @@ class _Cropping(_Spatial):
     def _set(self, cropping: object, data_format: object) -> None:
         self._amount = self._sides(cropping, "cropping")
         self.cropping = self._given(self._amount)
-        self.data_format = self._channels_last(data_format)
+        self._set_layout(data_format)
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return [{"op": "cropping", "cropping": [n for side in self._amount for n in side]}]
+        """One operator, and its layout."""
+        node = {"op": "cropping", "cropping": [n for side in self._amount for n in side]}
+        return _axes.laid_out(self.data_format, [node])
 
 
 class Cropping1D(_Cropping):
@@ -206,7 +207,7 @@ class Cropping2D(_Cropping):
     cropping
         A number for all sides, ``(rows, columns)``, or ``((top, bottom), (left, right))``.
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
@@ -265,11 +266,12 @@ class _UpSampling(_Spatial):
             raise ArgumentError(f"{where}: {size!r} came, wanted {self._axes} entries, one for each axis")
         self._factors = tuple(integer(entry, where, least=1) for entry in entries)
         self.size = self._factors[0] if self._axes == 1 else self._factors
-        self.data_format = self._channels_last(data_format)
+        self._set_layout(data_format)
 
     def nodes(self) -> list[Node]:
-        """One operator."""
-        return [{"op": "upsampling", "size": self._factors, "interpolation": self.interpolation}]
+        """One operator, and its layout."""
+        node = {"op": "upsampling", "size": self._factors, "interpolation": self.interpolation}
+        return _axes.laid_out(self.data_format, [node])
 
 
 class UpSampling1D(_UpSampling):
@@ -308,7 +310,7 @@ class UpSampling2D(_UpSampling):
     size
         A factor for both axes, or ``(rows, columns)``.
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
     interpolation
         "nearest" or "bilinear".
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastcnn import _native
-from fastcnn._arguments import choose, flag, real
+from fastcnn._arguments import choose, flag, integer, real
 from fastcnn._config import Configurable, snake_case
 from fastcnn.errors import ArgumentError, DTypeError
 
@@ -26,6 +26,9 @@ class Loss(Configurable):
 
     Parameters
     ----------
+    axis
+        Where there is one: the axis that classes or features stand on, the batch being 0. Rows are all
+        others.
     reduction
         How the losses of the rows (all axes but the last) become one number. "sum_over_batch_size" and "mean"
         divide the weighted sum by the number of rows, "mean_with_sample_weight" by the sum of the weights,
@@ -116,11 +119,19 @@ class Loss(Configurable):
         return {"from_logits": False, **self.get_config(), "name": snake_case(type(self).__name__)}
 
 
-def last_axis(axis: object, where: str) -> int:
-    """-1: the axis that classes or features stand on."""
-    if axis != -1:
-        raise ArgumentError(f"{where}: axis: {axis!r} came, wanted -1, the last")
-    return -1
+def one_axis(axis: object, loss: Loss) -> int:
+    """The axis that classes or features stand on, the batch being 0."""
+    return integer(axis, f"{type(loss).__name__}: axis")
+
+
+def any_axes(axis: object, loss: Loss) -> int | tuple[int, ...] | None:
+    """The axes of a row; None: all, the batch among them."""
+    where = f"{type(loss).__name__}: axis"
+    if axis is None:
+        return None
+    if not isinstance(axis, tuple | list):
+        return integer(axis, where)
+    return tuple(integer(each, where) for each in axis)
 
 
 def from_logits_flag(value: object, loss: Loss) -> bool:

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from fastcnn._arguments import flag, integer
 from fastcnn.errors import ArgumentError
-from fastcnn.losses.base import DEFAULT, Loss, from_logits_flag, last_axis, parameter, smoothing
+from fastcnn.losses.base import DEFAULT, Loss, any_axes, from_logits_flag, one_axis, parameter, smoothing
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -20,7 +24,7 @@ class SparseCategoricalCrossentropy(Loss):
         A label, -1 or 255 say, whose rows count for nothing: their gradient is 0, and a mean is over the
         others.
     reduction, name, axis, dtype
-        See `Loss`; ``axis`` is -1.
+        See `Loss`.
 
     Examples
     --------
@@ -31,7 +35,7 @@ class SparseCategoricalCrossentropy(Loss):
     0.693147
     """
 
-    _fields = ("from_logits", "ignore_class", *Loss._fields)
+    _fields = ("from_logits", "ignore_class", "axis", *Loss._fields)
 
     def __init__(
         self,
@@ -44,7 +48,7 @@ class SparseCategoricalCrossentropy(Loss):
     ) -> None:
         super().__init__(reduction, name, dtype)
         where = type(self).__name__
-        last_axis(axis, where)
+        self.axis = one_axis(axis, self)
         self.from_logits = from_logits_flag(from_logits, self)
         self.ignore_class = None if ignore_class is None else integer(ignore_class, f"{where}: ignore_class")
 
@@ -59,7 +63,7 @@ class CategoricalCrossentropy(Loss):
     label_smoothing
         s in [0, 1]: targets become ``(1 - s) target + s / classes``.
     axis, reduction, name, dtype
-        See `Loss`; ``axis`` is -1.
+        See `Loss`.
 
     Examples
     --------
@@ -70,7 +74,7 @@ class CategoricalCrossentropy(Loss):
     0.051293
     """
 
-    _fields = ("from_logits", "label_smoothing", *Loss._fields)
+    _fields = ("from_logits", "label_smoothing", "axis", *Loss._fields)
 
     def __init__(
         self,
@@ -82,7 +86,7 @@ class CategoricalCrossentropy(Loss):
         dtype: str | None = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        last_axis(axis, type(self).__name__)
+        self.axis = one_axis(axis, self)
         self.from_logits = from_logits_flag(from_logits, self)
         self.label_smoothing = smoothing(label_smoothing, self)
 
@@ -93,7 +97,7 @@ class CategoricalFocalCrossentropy(Loss):
     Parameters
     ----------
     alpha
-        A factor, the same for all classes.
+        A factor, the same for all classes or one for each.
     gamma
         How fast a likely class loses its weight; with 0 it keeps it.
     from_logits, label_smoothing, axis, reduction, name, dtype
@@ -111,11 +115,11 @@ class CategoricalFocalCrossentropy(Loss):
     [0.000263, 0.675912]
     """
 
-    _fields = ("alpha", "gamma", "from_logits", "label_smoothing", *Loss._fields)
+    _fields = ("alpha", "gamma", "from_logits", "label_smoothing", "axis", *Loss._fields)
 
     def __init__(
         self,
-        alpha: float = 0.25,
+        alpha: float | Sequence[float] = 0.25,
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
@@ -125,8 +129,12 @@ class CategoricalFocalCrossentropy(Loss):
         dtype: str | None = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        last_axis(axis, type(self).__name__)
-        self.alpha = parameter(alpha, self, "alpha")
+        self.axis = one_axis(axis, self)
+        self.alpha = (
+            tuple(parameter(each, self, "alpha") for each in alpha)
+            if isinstance(alpha, Sequence | np.ndarray) and not isinstance(alpha, str)
+            else parameter(alpha, self, "alpha")
+        )
         self.gamma = parameter(gamma, self, "gamma")
         self.from_logits = from_logits_flag(from_logits, self)
         self.label_smoothing = smoothing(label_smoothing, self)
@@ -143,7 +151,7 @@ class BinaryCrossentropy(Loss):
     label_smoothing
         s in [0, 1]: targets become ``(1 - s) target + s / 2``.
     axis, reduction, name, dtype
-        See `Loss`; ``axis`` is -1.
+        See `Loss`.
 
     Examples
     --------
@@ -152,7 +160,7 @@ class BinaryCrossentropy(Loss):
     0.814924
     """
 
-    _fields = ("from_logits", "label_smoothing", *Loss._fields)
+    _fields = ("from_logits", "label_smoothing", "axis", *Loss._fields)
 
     def __init__(
         self,
@@ -164,7 +172,7 @@ class BinaryCrossentropy(Loss):
         dtype: str | None = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        last_axis(axis, type(self).__name__)
+        self.axis = one_axis(axis, self)
         self.from_logits = from_logits_flag(from_logits, self)
         self.label_smoothing = smoothing(label_smoothing, self)
 
@@ -198,7 +206,7 @@ class BinaryFocalCrossentropy(Loss):
     """
 
     _fields = (
-        "apply_class_balancing", "alpha", "gamma", "from_logits", "label_smoothing", *Loss._fields
+        "apply_class_balancing", "alpha", "gamma", "from_logits", "label_smoothing", "axis", *Loss._fields
     )  # fmt: skip
 
     def __init__(
@@ -215,7 +223,7 @@ class BinaryFocalCrossentropy(Loss):
     ) -> None:
         super().__init__(reduction, name, dtype)
         where = type(self).__name__
-        last_axis(axis, where)
+        self.axis = one_axis(axis, self)
         self.apply_class_balancing = flag(apply_class_balancing, f"{where}: apply_class_balancing")
         self.alpha = parameter(alpha, self, "alpha")
         if self.alpha > 1:
@@ -261,10 +269,18 @@ class CategoricalHinge(Loss):
 
 
 class Dice(Loss):
-    """``1 - 2 sum(target p) / (sum(target) + sum(p) + 1e-7)``, the sums over the whole batch.
+    """``1 - 2 sum(target p) / (sum(target) + sum(p) + 1e-7)``, the sums over the whole batch or some axes.
 
     A batch has one such loss, so there is no mean to take; weights multiply it by their mean (by their sum
-    where the reduction is "sum").
+    where the reduction is "sum"). With axes there is one for each index of the others, as of rows.
+
+    Parameters
+    ----------
+    axis
+        None, or the axes that a sum is over, the batch not among them: ``(1, 2, 3)`` gives a loss for each
+        image.
+    reduction, name, dtype
+        See `Loss`.
 
     Examples
     --------
@@ -273,26 +289,31 @@ class Dice(Loss):
     0.2
     """
 
+    _fields = ("axis", *Loss._fields)
+
     def __init__(
         self,
         reduction: str | None = DEFAULT,
         name: str | None = "dice",
-        axis: None = None,
+        axis: int | Sequence[int] | None = None,
         dtype: str | None = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        no_axis(axis, self)
+        self.axis = any_axes(axis, self)
 
 
 class Tversky(Loss):
     """``1 - I / (I + alpha sum(target (1 - p)) + beta sum((1 - target) p) + 1e-7)``, ``I = sum(target p)``.
 
-    The sums are over the whole batch; weights act as in `Dice`, which this is when alpha and beta are 1/2.
+    The sums are over the whole batch, or the axes named; weights act as in `Dice`, which this is when alpha
+    and beta are 1/2.
 
     Parameters
     ----------
     alpha, beta
         What a target that was missed costs, and a prediction that was wrong, as Keras has them.
+    axis, reduction, name, dtype
+        As in `Dice`.
 
     Examples
     --------
@@ -301,7 +322,7 @@ class Tversky(Loss):
     0.333333
     """
 
-    _fields = ("alpha", "beta", *Loss._fields)
+    _fields = ("alpha", "beta", "axis", *Loss._fields)
 
     def __init__(
         self,
@@ -309,17 +330,10 @@ class Tversky(Loss):
         beta: float = 0.5,
         reduction: str | None = DEFAULT,
         name: str | None = "tversky",
-        axis: None = None,
+        axis: int | Sequence[int] | None = None,
         dtype: str | None = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        no_axis(axis, self)
+        self.axis = any_axes(axis, self)
         self.alpha = parameter(alpha, self, "alpha")
         self.beta = parameter(beta, self, "beta")
-
-
-def no_axis(axis: object, loss: Loss) -> None:
-    if axis is not None:
-        raise ArgumentError(
-            f"{type(loss).__name__}: axis: {axis!r} came, wanted None: sums are over all axes"
-        )

@@ -7,11 +7,14 @@ Targets and predictions are those of the class of the same name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from fastcnn.losses import classification, regression
+
+Axes = int | Sequence[int]
 
 
 def sparse_categorical_crossentropy(
@@ -45,7 +48,7 @@ def categorical_crossentropy(
 def categorical_focal_crossentropy(
     y_true: ArrayLike,
     y_pred: ArrayLike,
-    alpha: float = 0.25,
+    alpha: float | Sequence[float] = 0.25,
     gamma: float = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
@@ -118,14 +121,14 @@ def categorical_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Any:
     return loss(y_true, y_pred)
 
 
-def dice(y_true: ArrayLike, y_pred: ArrayLike, axis: None = None) -> Any:
+def dice(y_true: ArrayLike, y_pred: ArrayLike, axis: Axes | None = None) -> Any:
     """``1 - 2 sum(target p) / (sum(target) + sum(p) + 1e-7)``."""
     loss = classification.Dice(axis=axis, reduction=None)
     return loss(y_true, y_pred)
 
 
 def tversky(
-    y_true: ArrayLike, y_pred: ArrayLike, alpha: float = 0.5, beta: float = 0.5, axis: None = None
+    y_true: ArrayLike, y_pred: ArrayLike, alpha: float = 0.5, beta: float = 0.5, axis: Axes | None = None
 ) -> Any:
     """``1 - I / (I + alpha sum(target (1 - p)) + beta sum((1 - target) p) + 1e-7)``."""
     loss = classification.Tversky(alpha=alpha, beta=beta, axis=axis, reduction=None)

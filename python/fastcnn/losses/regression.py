@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from fastcnn.losses.base import DEFAULT, Loss, last_axis, parameter
+from fastcnn.losses.base import DEFAULT, Loss, one_axis, parameter
 
 
 class MeanSquaredError(Loss):
@@ -129,6 +129,8 @@ class CosineSimilarity(Loss):
     -0.5
     """
 
+    _fields = ("axis", *Loss._fields)
+
     def __init__(
         self,
         axis: int = -1,
@@ -137,4 +139,4 @@ class CosineSimilarity(Loss):
         dtype: str | None = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
-        last_axis(axis, type(self).__name__)
+        self.axis = one_axis(axis, self)

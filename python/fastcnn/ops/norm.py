@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastcnn import _native
-from fastcnn.ops.types import Array, shape_of
+from fastcnn.ops.types import Array, Axis, shape_of
 
 __all__ = [
     "batch_norm",
@@ -29,7 +29,6 @@ __all__ = [
     "unit_norm_bwd",
 ]
 
-Axis = int | Sequence[int]
 # Of a function with several results: one array for each, or None where a new one is wanted.
 Outs = Sequence["Array | None"]
 
@@ -280,9 +279,9 @@ def layer_norm(
     x
         Float32 of any rank from 1.
     gamma, beta
-        Scale and offset, shaped like the normalized axes; None means 1 and 0.
+        Scale and offset, shaped like the normalized axes in their own order; None means 1 and 0.
     axis
-        The last axis, or several at the end.
+        One axis or several.
     epsilon, out
         As in `batch_norm`.
 
@@ -293,7 +292,7 @@ def layer_norm(
     Raises
     ------
     ArgumentError
-        ``axis`` leaves out an axis after one that it names.
+        ``axis`` names an axis twice or one that is not there.
 
     Examples
     --------

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float32]
+Axis: TypeAlias = int | Sequence[int]
 Size: TypeAlias = int | tuple[int, int]
 Sizes: TypeAlias = int | tuple[int, ...]
 Padding: TypeAlias = str | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]

@@ -38,6 +38,9 @@ class GraphReference:
         training: bool = False,
     ) -> None:
         self.nodes = [{**node, "training": training} for node in nodes]
+        for node in self.nodes:
+            if node["op"] == "max_unpool2d":
+                node["pool"] = self._origin(node["inputs"][1])
         self.outputs = [len(nodes) - 1] if outputs is None else list(outputs)
         self.weights = [np.asarray(each, np.float64) for each in weights]
         self._owned: list[list[int]] = []  # parameters of each node
@@ -56,6 +59,8 @@ class GraphReference:
             if node["op"] == "input":
                 self.values.append(np.asarray(next(left), np.float64))
                 continue
+            if node["op"] == "max_pool2d":
+                node["x"] = self._inputs(i)[0]
             y = NODES[node["op"]].forward(node, self._inputs(i), self._parameters(i))
             self.values.append(np.asarray(y, np.float64))
         return [self.values[each] for each in self.outputs]
@@ -95,6 +100,11 @@ class GraphReference:
             yield np.asarray(NODES[node["op"]].forward(node, x, w))
             back = NODES[node["op"]].backward(node, np.abs(self.gradients[i]), x, w, self.values[i])
             yield from (*back.inputs, *back.parameters)
+
+    def _origin(self, i: int) -> Node:
+        """The node whose values these are, behind permutations that cancel out."""
+        node = self.nodes[i]
+        return self._origin(node["inputs"][0]) if node["op"] == "permute" else node
 
     def _inputs(self, i: int) -> list[Real]:
         return [self.values[u] for u in self.nodes[i]["inputs"]]

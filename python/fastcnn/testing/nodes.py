@@ -200,6 +200,39 @@ def _pool(kind: str) -> NodeReference:
     return NodeReference(forward, bwd)
 
 
+def _places(node: Node) -> tuple[Any, Any]:
+    """Where the maxima of the pooling stand that an unpooling undoes, and in what."""
+    pool = node["pool"]  # which `fastcnn.testing.graph` names
+    options = {key: pool[key] for key in _SLIDING if key in pool}
+    return reference.max_pool2d_with_index(pool["x"], **options)[1], pool["x"].shape
+
+
+def _unpool_bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
+    return Backward([reference.max_unpool2d_bwd(dy, _places(node)[0]), np.zeros(x[1].shape)], [])
+
+
+def _softmax(name: str) -> NodeReference:
+    """Over the last axis, or so many of the last."""
+    forward, backward = getattr(reference, name), getattr(reference, f"{name}_bwd")
+
+    def axis(node: Node) -> dict[str, Any]:
+        return {"axis": tuple(range(-node.get("axes", 1), 0))}
+
+    return NodeReference(
+        lambda node, x, w: forward(x[0], **axis(node)),
+        lambda node, dy, x, w, y: Backward([backward(dy, y, **axis(node))], []),
+    )
+
+
+def _dims(node: Node, rank: int) -> tuple[int, ...]:
+    """Of a permutation that may name axes that go to the end, or come back from there."""
+    if "dims" in node:
+        return tuple(node["dims"])
+    moved = sorted(axis % rank for axis in node["to_end" if "to_end" in node else "from_end"])
+    order = [axis for axis in range(rank) if axis not in moved] + moved
+    return tuple(order[1:] if "to_end" in node else np.argsort(order)[1:])
+
+
 def _lp_bwd(node: Node, dy: Real, x: list[Real], w: list[Real], y: Real) -> Backward:
     return Backward([reference.lp_pool2d_bwd(dy, x[0], y, **_options(node, *_SLIDING[:4], "p"))], [])
 
@@ -263,7 +296,7 @@ NODES: dict[str, NodeReference] = {
         lambda node, x, w: reference.lp_pool2d(x[0], **_options(node, *_SLIDING[:4], "p")), _lp_bwd
     ),
     **{name: _activation(name) for name in reference.ELEMENTWISE},
-    "softmax": unary(reference.softmax, reference.softmax_bwd, "y"),
+    "softmax": _softmax("softmax"),
     "prelu": NodeReference(
         lambda node, x, w: reference.prelu(x[0], w[0]), _prelu_bwd, lambda node: ("alpha",)
     ),
@@ -276,14 +309,20 @@ NODES: dict[str, NodeReference] = {
     "layer_norm": _norm("layer_norm", "axis"),
     "rms_norm": _norm("rms_norm", "axis"),
     "unit_norm": _norm("unit_norm", "axis"),
-    "log_softmax": unary(reference.log_softmax, reference.log_softmax_bwd, "y"),
+    "log_softmax": _softmax("log_softmax"),
     "flatten": unary(lambda x: x.reshape(len(x), -1), reference.flatten_bwd, "shape"),
     "reshape": NodeReference(
         lambda node, x, w: reference.reshape(x[0], node["target_shape"]),
         lambda node, dy, x, w, y: Backward([reference.reshape_bwd(dy, x[0].shape)], []),
     ),
     "identity": unary(reference.identity, reference.identity_bwd, ""),
-    "permute": unary(reference.permute, reference.permute_bwd, "", "dims"),
+    "permute": NodeReference(
+        lambda node, x, w: reference.permute(x[0], _dims(node, x[0].ndim)),
+        lambda node, dy, x, w, y: Backward([reference.permute_bwd(dy, _dims(node, dy.ndim))], []),
+    ),
+    "max_unpool2d": NodeReference(
+        lambda node, x, w: reference.max_unpool2d(x[0], *_places(node)), _unpool_bwd
+    ),
     "zero_padding": _move(reference.zero_padding, reference.zero_padding_bwd, "padding"),
     "cropping": _move(reference.cropping, reference.cropping_bwd, "cropping"),
     "upsampling": NodeReference(

@@ -80,6 +80,7 @@ class _Grower:
         kinds += [] if self.exact else [self._norm] * 2
         if min(shape[:2]) >= 2:
             kinds += [self._pool] * 2
+        kinds += [self._unpool] * 3 if self._poolings(shape) else []
         return kinds
 
     def _add(self, node: Node, inputs: list[int], shape: Shape | None) -> int:
@@ -143,9 +144,10 @@ class _Grower:
 
     def _norm(self, u: int) -> int:
         c = self.shapes[u][-1]
-        kind = self.dice.choice(("batch_norm", "batch_norm", "group_norm", "layer_norm", "rms_norm"))
-        node: Node = {"op": kind, "epsilon": 0.25, "scale": self.dice.random() < 0.7}
-        node["center"] = kind != "rms_norm" and self.dice.random() < 0.7
+        kind = self.dice.choice(("batch_norm", "batch_norm", "group_norm", "layer_norm", "rms_norm", "unit_norm"))
+        unit = kind == "unit_norm"
+        node: Node = {"op": kind, "epsilon": 0.25, "scale": not unit and self.dice.random() < 0.7}
+        node["center"] = kind not in ("rms_norm", "unit_norm") and self.dice.random() < 0.7
         if kind == "batch_norm":
             node["momentum"] = 0.9
         elif kind == "group_norm":
@@ -169,6 +171,18 @@ class _Grower:
         }
         p, q = ((n - 2) // node["strides"][0] + 1 for n in (h, w))
         return self._add(node, [u], (p, q, c))
+
+    def _poolings(self, shape: Shape) -> list[int]:
+        """Those that an unpooling of this shape can undo."""
+        apart = {"strides": (2, 2), "op": "max_pool2d"}
+        return [
+            i for i, node in enumerate(self.nodes)
+            if self.shapes[i] == shape and apart.items() <= node.items()
+        ]  # fmt: skip
+
+    def _unpool(self, u: int) -> int:
+        pool = self.dice.choice(self._poolings(self.shapes[u]))
+        return self._add({"op": "max_unpool2d"}, [u, pool], self.shapes[self.nodes[pool]["inputs"][0]])
 
     def _move(self, u: int) -> int:
         h, w, c = self.shapes[u]

@@ -3,8 +3,10 @@
 
 A `Rounded` is a float64 value and how far a float32 computation of it may be off. Each operation passes the
 errors of its operands on by its definition (not to first order alone) and adds one rounding of the result, u
-times its size. So a reference, written once in NumPy, gives the wanted value and the bound at the same time;
-the kernel must do the same operations, in any association that rounds no more often.
+times its size; each function adds what csrc/cpu/kernels/vec_math.h promises of it (running error analysis,
+Higham, "Accuracy and Stability of Numerical Algorithms", 3.3). So a reference, written once in NumPy, gives
+the wanted value and the bound at the same time; the kernel must do the same operations, in any association
+that rounds no more often. Branches are those that the float64 values take.
 """
 
 from __future__ import annotations
@@ -15,15 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from fastcnn.testing import compare
 from fastcnn.testing.compare import EXP_ULPS, LOG_ULPS, SUBNORMAL, UNIT, Real, sum_bound
+
+# Roundings of a block: 1024 numbers at least 4 at a time (csrc/cpu/kernels/loss.cpp), then their lanes.
+BLOCK = 1024 // 4 + 4
 
 
 class Rounded(NDArrayOperatorsMixin):
     """A value and the bound of its error.
 
-    NumPy's functions of elements work on it: ``+ - * /``, ``sqrt``, ``abs``, ``maximum``, ``minimum``,
-    ``sign``, ``power`` with an exponent without error, ``@``. Plain numbers among the operands are as float32
-    would hold them.
+    NumPy's functions of elements work on it as far as they stand in the tables below, and ``@``. Plain
+    numbers among the operands are as float32 would hold them.
     """
 
     def __init__(self, value: Any, error: Any = 0.0) -> None:
@@ -38,40 +43,68 @@ class Rounded(NDArrayOperatorsMixin):
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
 
+    def __getitem__(self, index: Any) -> Rounded:
+        return Rounded(self.value[index], self.error[index])
+
     def reshape(self, *shape: Any) -> Rounded:
         return Rounded(self.value.reshape(*shape), self.error.reshape(*shape))
 
-    def sum(self) -> Rounded:
-        """In double precision: nothing is added to the errors of the terms."""
-        return Rounded(self.value.sum(), self.error.sum())
+    def sum(self, axis: int | None = None, keepdims: bool = False) -> Rounded:
+        """Along an axis in any order; of a whole array in double precision, which adds no error."""
+        terms = 0 if axis is None else self.value.shape[axis]
+        return self._sum(terms, axis, keepdims)
+
+    def sum_in_blocks(self) -> Rounded:
+        """Of a whole array in float32 blocks, whose sums are added in double precision."""
+        return self._sum(min(self.value.size, BLOCK), None, False)
+
+    def _sum(self, terms: int, axis: int | None, keepdims: bool) -> Rounded:
+        magnitude = (np.abs(self.value) + self.error).sum(axis=axis, keepdims=keepdims)
+        error = self.error.sum(axis=axis, keepdims=keepdims) + compare.gamma(terms) * magnitude
+        return Rounded(self.value.sum(axis=axis, keepdims=keepdims), error)
+
+    def max(self, axis: int, keepdims: bool = False) -> Rounded:
+        error = self.error.max(axis=axis, keepdims=keepdims)
+        return Rounded(self.value.max(axis=axis, keepdims=keepdims), error)
+
+    def argmax(self, axis: int) -> Any:
+        return self.value.argmax(axis=axis)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        rule = _RULES.get(ufunc)
-        if rule is None or method != "__call__" or options:
+        if method != "__call__" or options:
             return NotImplemented
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return rule(*(each if isinstance(each, Rounded) else held(each) for each in inputs))
+        if ufunc in _COMPARISONS:
+            return ufunc(*(held(each).value for each in inputs))
+        rule = _RULES.get(ufunc)
+        if rule is None:
+            return NotImplemented
+        with np.errstate(all="ignore"):
+            return rule(*map(held, inputs))
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if kwargs or function not in _FUNCTIONS:
+            return NotImplemented
+        return _FUNCTIONS[function](*args)
 
 
 def held(value: Any) -> Rounded:
     """Numbers as float32 holds them."""
+    if isinstance(value, Rounded):
+        return value
     exact = np.asarray(value, np.float64)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         same = exact.astype(np.float32) == exact
     return Rounded(exact, np.where(same, 0.0, UNIT * np.abs(exact) + SUBNORMAL))
 
 
-def _once(value: Any, error: Any) -> Rounded:
-    """One more rounding."""
-    return Rounded(value, error + UNIT * (np.abs(value) + error) + SUBNORMAL)
+def _once(value: Any, error: Any, roundings: float = 1.0) -> Rounded:
+    """One more rounding, or several."""
+    return Rounded(value, error + roundings * (UNIT * (np.abs(value) + error) + SUBNORMAL))
 
 
-def _add(a: Rounded, b: Rounded) -> Rounded:
-    return _once(a.value + b.value, a.error + b.error)
-
-
-def _subtract(a: Rounded, b: Rounded) -> Rounded:
-    return _once(a.value - b.value, a.error + b.error)
+def _sum_of_two(value: Any, error: Any) -> Rounded:
+    """Gradual underflow: what is too small to be rounded is exact."""
+    return Rounded(value, error + UNIT * (np.abs(value) + error))
 
 
 def _multiply(a: Rounded, b: Rounded) -> Rounded:
@@ -95,8 +128,20 @@ def _sqrt(a: Rounded) -> Rounded:
     return _once(root, root - np.sqrt(np.maximum(a.value - a.error, 0.0)))
 
 
+def _log(a: Rounded) -> Rounded:
+    passed = -np.log1p(-np.minimum(a.error / np.abs(a.value), 1.0))
+    return _once(np.log(a.value), passed, 2.0 * LOG_ULPS)
+
+
+def _exp(a: Rounded) -> Rounded:
+    value = np.exp(a.value)
+    return _once(value, value * np.expm1(a.error), 2.0 * EXP_ULPS)
+
+
 def _power(a: Rounded, b: Rounded) -> Rounded:
-    """As ``exp(b log(a))``."""
+    """By an exponent without error: as the kernels take it, ``exp(b log(a))`` but for 0, 1 and 2."""
+    if b.value.ndim == 0 and float(b.value) in (0.0, 1.0, 2.0):
+        return {0.0: Rounded(np.ones_like(a.value)), 1.0: a, 2.0: _multiply(a, a)}[float(b.value)]
     value = a.value**b.value
     low, high = (np.maximum(a.value + sign * a.error, 0.0) ** b.value for sign in (-1.0, 1.0))
     exponent = np.where(value > 0, np.abs(b.value * np.log(a.value)), 0.0)
@@ -115,9 +160,21 @@ def _sign(a: Rounded) -> Rounded:
     return Rounded(np.sign(a.value), np.where(np.abs(a.value) <= a.error, 2.0 * (a.error > 0), 0.0))
 
 
+def _where(condition: Any, a: Any, b: Any) -> Rounded:
+    a, b = held(a), held(b)
+    return Rounded(np.where(condition, a.value, b.value), np.where(condition, a.error, b.error))
+
+
+def _clip(x: Rounded, low: float, high: float) -> Rounded:
+    bounded = _where(x.value < low, low, x)
+    return _where(bounded.value > high, high, bounded)
+
+
+_COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
+
 _RULES: dict[Any, Callable[..., Rounded]] = {
-    np.add: _add,
-    np.subtract: _subtract,
+    np.add: lambda a, b: _sum_of_two(a.value + b.value, a.error + b.error),
+    np.subtract: lambda a, b: _sum_of_two(a.value - b.value, a.error + b.error),
     np.multiply: _multiply,
     np.divide: _divide,
     np.sqrt: _sqrt,
@@ -128,4 +185,12 @@ _RULES: dict[Any, Callable[..., Rounded]] = {
     np.negative: lambda a: Rounded(-a.value, a.error),
     np.maximum: lambda a, b: Rounded(np.maximum(a.value, b.value), np.maximum(a.error, b.error)),
     np.minimum: lambda a, b: Rounded(np.minimum(a.value, b.value), np.maximum(a.error, b.error)),
+    np.exp: _exp,
+    np.log: _log,
+    np.log1p: lambda a: _once(
+        np.log1p(a.value), a.error / (1.0 + a.value - a.error), 2.0 * compare.LOG1P_ULPS
+    ),
+    np.tanh: lambda a: _once(np.tanh(a.value), a.error, 2.0 * compare.TANH_ULPS),
 }
+
+_FUNCTIONS: dict[Any, Callable[..., Rounded]] = {np.where: _where, np.clip: _clip}

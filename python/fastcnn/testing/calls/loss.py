@@ -14,7 +14,7 @@ from fastcnn.testing.calls.call import Arrays, Call, Real, Suite
 from fastcnn.testing.case import RowsCase
 from fastcnn.testing.fill import F32, integers
 from fastcnn.testing.reference.loss import Parts, evaluate
-from fastcnn.testing.roundoff import BLOCK, Rounded
+from fastcnn.testing.rounding import BLOCK, Rounded
 
 # The roundings of weight, divisor and their product with the slope.
 SCALING = 4

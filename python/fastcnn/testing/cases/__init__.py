@@ -166,6 +166,7 @@ OPERATORS: Mapping[str, tuple[object, ...]] = {
     "average_pool3d": POOL_ND,
     "sum_pool3d": POOL_ND,
     "lp_pool2d": LP_POOL,
+    "max_unpool2d": POOL,
     **dict.fromkeys(ELEMENTWISE, FLAT),
     "softmax": ROWS,
     "log_softmax": ROWS,

@@ -486,6 +486,7 @@ OPERATORS: dict[str, Operator] = {
     "average_pool3d": Operator(average_pool3d, (average_pool3d_bwd,)),
     "sum_pool3d": Operator(sum_pool3d, (sum_pool3d_bwd,)),
     "lp_pool2d": Operator(lp_pool2d, (lp_pool2d_bwd,)),
+    "max_unpool2d": Operator(max_unpool2d, (max_unpool2d_bwd,)),
     **{name: Operator(f, (_gradient_of(name),)) for name, f in ELEMENTWISE.items()},
     "softmax": Operator(softmax, (softmax_bwd,)),
     "log_softmax": Operator(log_softmax, (log_softmax_bwd,)),

@@ -262,33 +262,36 @@ def squareplus_bwd(dy: ArrayLike, y: ArrayLike, b: float = 4.0) -> Real:
     return result
 
 
-def softmax(x: ArrayLike) -> Real:
-    """``exp(x_i) / sum_j exp(x_j)`` over the last axis, shifted by the maximum."""
+Axis = int | tuple[int, ...]
+
+
+def softmax(x: ArrayLike, axis: Axis = -1) -> Real:
+    """``exp(x_i) / sum_j exp(x_j)`` over one axis or several, shifted by the maximum."""
     values = _real(x)
-    e = np.exp(values - values.max(axis=-1, keepdims=True))
-    y: Real = e / e.sum(axis=-1, keepdims=True)
+    e = np.exp(values - values.max(axis=axis, keepdims=True))
+    y: Real = e / e.sum(axis=axis, keepdims=True)
     return y
 
 
-def softmax_bwd(dy: ArrayLike, y: ArrayLike) -> Real:
+def softmax_bwd(dy: ArrayLike, y: ArrayLike, axis: Axis = -1) -> Real:
     """``y (dy - sum_j dy_j y_j)``."""
     gradient, output = _real(dy), _real(y)
-    dx: Real = output * (gradient - (gradient * output).sum(axis=-1, keepdims=True))
+    dx: Real = output * (gradient - (gradient * output).sum(axis=axis, keepdims=True))
     return dx
 
 
-def log_softmax(x: ArrayLike) -> Real:
-    """``x_i - log(sum_j exp(x_j))`` over the last axis, shifted by the maximum."""
+def log_softmax(x: ArrayLike, axis: Axis = -1) -> Real:
+    """``x_i - log(sum_j exp(x_j))`` over one axis or several, shifted by the maximum."""
     values = _real(x)
-    shifted = values - values.max(axis=-1, keepdims=True)
-    y: Real = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    shifted = values - values.max(axis=axis, keepdims=True)
+    y: Real = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return y
 
 
-def log_softmax_bwd(dy: ArrayLike, y: ArrayLike) -> Real:
+def log_softmax_bwd(dy: ArrayLike, y: ArrayLike, axis: Axis = -1) -> Real:
     """``dy_i - exp(y_i) sum_j dy_j``."""
     gradient = _real(dy)
-    dx: Real = gradient - np.exp(_real(y)) * gradient.sum(axis=-1, keepdims=True)
+    dx: Real = gradient - np.exp(_real(y)) * gradient.sum(axis=axis, keepdims=True)
     return dx
 
 

@@ -3,7 +3,7 @@
 
 A loss is a sum or mean over the last axis, a number for each row; those of the rows are weighted and reduced.
 A formula takes targets and predictions [rows, cols] and gives the terms of each row with the derivative of
-their sum. Formulas use operators and NumPy functions alone, so they run on `roundoff.Rounded` too, which
+their sum. Formulas use operators and NumPy functions alone, so they run on `rounding.Rounded` too, which
 bounds what float32 may make of them: hence the forms without needless cancellation.
 Probabilities are clipped to [1e-7, 1 - 1e-7], as in Keras.
 """
@@ -50,7 +50,7 @@ def loss_rows(
 ) -> Real:
     """The weighted losses of the rows."""
     rows: Real = evaluate(name, target, prediction, sample_weight, options).rows
-    return rows.reshape(np.shape(prediction)[:-1])
+    return rows.reshape(_Rows(np.ndim(prediction), name, options).kept(np.shape(prediction)))
 
 
 def loss_bwd(
@@ -62,7 +62,31 @@ def loss_bwd(
 ) -> Real:
     """The gradient of `loss_value`; where a clip or a maximum with a constant acts, nothing passes."""
     gradient: Real = evaluate(name, target, prediction, sample_weight, options).gradient
-    return gradient.reshape(np.shape(prediction))
+    return _Rows(np.ndim(prediction), name, options).back(gradient, np.shape(prediction))
+
+
+class _Rows:
+    """How predictions are cut into rows: the axes of a row last."""
+
+    def __init__(self, rank: int, name: str, options: Options) -> None:
+        axis = options.get("axis")
+        self.whole = axis is None and name in ("dice", "tversky")
+        axes = [-1] if axis is None else list(axis) if isinstance(axis, tuple | list) else [axis]
+        self.axes = sorted(each % rank for each in axes)
+        self.others = [each for each in range(rank) if each not in self.axes]
+
+    def kept(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of the rows."""
+        return tuple(shape[each] for each in self.others)
+
+    def cut(self, x: Real) -> Real:
+        """[rows, cols]"""
+        count = int(np.prod([x.shape[each] for each in self.axes]))
+        return x.transpose(self.others + self.axes).reshape(-1, count)
+
+    def back(self, rows: Real, shape: tuple[int, ...]) -> Real:
+        order = self.others + self.axes
+        return rows.reshape([shape[each] for each in order]).transpose(np.argsort(order))
 
 
 class Parts(NamedTuple):
@@ -84,8 +108,10 @@ def evaluate(
 ) -> Parts:
     """All of a loss, on arrays of the kind that `arithmetic` makes of float64."""
     x = np.asarray(prediction, np.float64)
-    row_shape, cols = x.shape[:-1], x.shape[-1]
-    x = x.reshape(-1, cols)
+    cut = _Rows(x.ndim, name, options)
+    row_shape, shape = cut.kept(x.shape), x.shape
+    x = cut.cut(x)
+    cols = x.shape[-1]
     valid = np.ones(len(x))
     if name == "sparse_categorical_crossentropy":
         labels = np.asarray(target).reshape(-1).astype(np.int64)
@@ -94,13 +120,20 @@ def evaluate(
             labels = np.where(valid, labels, 0)
         t = one_hot(labels, cols)
     else:
-        t = np.asarray(target, np.float64).reshape(-1, cols)
+        t = cut.cut(np.asarray(target, np.float64).reshape(shape))
     weights = _row_weights(sample_weight, row_shape) * valid
     reduction = options.get("reduction", "sum_over_batch_size")
-    if name in ("dice", "tversky"):
+    if cut.whole:
         return _overlap(
             name, arithmetic(t), arithmetic(x), None if sample_weight is None else weights, options
         )
+    if name in ("dice", "tversky"):
+        parts = [_overlap(name, arithmetic(a), arithmetic(b), None, options) for a, b in zip(t, x, strict=True)]
+        divisor = {"sum": 1.0, None: 1.0, "mean_with_sample_weight": weights.sum()}.get(reduction, len(t))
+        rows = _stacked([each.rows[0] for each in parts]) * weights
+        gradient = _stacked([each.gradient for each in parts]) * (weights / divisor)[:, None]
+        magnitude = float(np.abs(weights) @ [each.magnitude for each in parts])
+        return Parts(rows, gradient, float(divisor), magnitude)
     if reduction in ("sum", None, "none"):
         divisor = 1.0
     elif reduction == "mean_with_sample_weight":
@@ -127,11 +160,23 @@ def _row_weights(sample_weight: ArrayLike | None, row_shape: tuple[int, ...]) ->
     return np.broadcast_to(weights, row_shape).reshape(-1).copy()
 
 
+def _stacked(parts: list[Any]) -> Any:
+    """One after the other, of either kind."""
+    if not hasattr(parts[0], "error"):
+        return np.stack(parts)
+    return type(parts[0])(np.stack([each.value for each in parts]), np.stack([each.error for each in parts]))
+
+
+def _total(terms: Any) -> Any:
+    """Of a whole array; the kernels take it in blocks."""
+    return terms.sum_in_blocks() if hasattr(terms, "sum_in_blocks") else terms.sum()
+
+
 def _overlap(name: str, t: Any, x: Any, weights: Real | None, options: Options) -> Parts:
     """Dice and Tversky: one loss for the batch."""
     alpha, beta = (0.5, 0.5) if name == "dice" else (options.get("alpha", 0.5), options.get("beta", 0.5))
     epsilon = EPSILON / 2 if name == "dice" else EPSILON
-    both, targets, predictions = (t * x).sum(), t.sum(), x.sum()
+    both, targets, predictions = _total(t * x), _total(t), _total(x)
     straight = 1.0 - alpha - beta
     d = straight * both + alpha * targets + beta * predictions + epsilon
     slope = (t * (straight * both - d) + beta * both) / (d * d)
@@ -297,6 +342,8 @@ def _categorical_crossentropy(t: Any, x: Any, o: Options) -> tuple[Any, Any]:
 
 def _categorical_focal_crossentropy(t: Any, x: Any, o: Options) -> tuple[Any, Any]:
     t, alpha, gamma = _smooth(t, o, 1.0 / x.shape[-1]), o.get("alpha", 0.25), o.get("gamma", 2.0)
+    if np.ndim(alpha):
+        t, alpha = t * np.asarray(alpha), 1.0
     total = x.sum(axis=-1, keepdims=True)
     q = _softmax_parts(x)[0] if o.get("from_logits") else x / total
     clipped = (q < EPSILON) | (q > 1.0 - EPSILON)

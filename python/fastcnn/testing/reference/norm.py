@@ -145,10 +145,17 @@ def instance_norm_bwd(
     return group_norm_bwd(dy, x, gamma, -1, epsilon)
 
 
-def _trailing(x: Real, axis: Axes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _split(x: Real, axis: Axes) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The normalized axes, and the others."""
     axes = tuple(sorted(a % x.ndim for a in ([axis] if isinstance(axis, int) else axis)))
     return axes, tuple(a for a in range(x.ndim) if a not in axes)
+
+
+def _along(value: ArrayLike | None, otherwise: float, x: Real, axes: tuple[int, ...]) -> Real:
+    """Gamma or beta, which has the shape of the normalized axes, against x."""
+    if value is None:
+        return np.asarray(otherwise)
+    return _real(value, 0.0).reshape([size if a in axes else 1 for a, size in enumerate(x.shape)])
 
 
 def layer_norm(
@@ -158,10 +165,11 @@ def layer_norm(
     axis: Axes = -1,
     epsilon: float = 1e-3,
 ) -> Real:
-    """Statistics over the last axis or several at the end; gamma and beta have the shape of these."""
+    """Statistics over one axis or several; gamma and beta have the shape of these."""
     values = np.asarray(x, np.float64)
-    xhat, _ = _normalized(values, _trailing(values, axis)[0], epsilon)
-    y: Real = _real(gamma, 1.0) * xhat + _real(beta, 0.0)
+    axes = _split(values, axis)[0]
+    xhat, _ = _normalized(values, axes, epsilon)
+    y: Real = _along(gamma, 1.0, values, axes) * xhat + _along(beta, 0.0, values, axes)
     return y
 
 
@@ -170,17 +178,18 @@ def layer_norm_bwd(
 ) -> tuple[Real, Real, Real]:
     """Gradients (dx, dgamma, dbeta)."""
     gradient, values = np.asarray(dy, np.float64), np.asarray(x, np.float64)
-    axes, others = _trailing(values, axis)
+    axes, others = _split(values, axis)
     xhat, root = _normalized(values, axes, epsilon)
-    dx = _through_statistics(gradient * _real(gamma, 1.0), xhat, root, axes)
+    dx = _through_statistics(gradient * _along(gamma, 1.0, values, axes), xhat, root, axes)
     return dx, (gradient * xhat).sum(axis=others), gradient.sum(axis=others)
 
 
 def rms_norm(x: ArrayLike, gamma: ArrayLike | None = None, axis: Axes = -1, epsilon: float = 1e-6) -> Real:
     """``gamma x / sqrt(mean(x^2) + epsilon)``."""
     values = np.asarray(x, np.float64)
-    square = (values**2).mean(axis=_trailing(values, axis)[0], keepdims=True)
-    y: Real = _real(gamma, 1.0) * values / np.sqrt(square + epsilon)
+    axes = _split(values, axis)[0]
+    square = (values**2).mean(axis=axes, keepdims=True)
+    y: Real = _along(gamma, 1.0, values, axes) * values / np.sqrt(square + epsilon)
     return y
 
 
@@ -189,9 +198,9 @@ def rms_norm_bwd(
 ) -> tuple[Real, Real]:
     """Gradients (dx, dgamma)."""
     gradient, values = np.asarray(dy, np.float64), np.asarray(x, np.float64)
-    axes, others = _trailing(values, axis)
+    axes, others = _split(values, axis)
     root = 1.0 / np.sqrt((values**2).mean(axis=axes, keepdims=True) + epsilon)
-    xhat, g = values * root, gradient * _real(gamma, 1.0)
+    xhat, g = values * root, gradient * _along(gamma, 1.0, values, axes)
     dx: Real = root * (g - xhat * (g * xhat).mean(axis=axes, keepdims=True))
     return dx, (gradient * xhat).sum(axis=others)
 
@@ -200,7 +209,7 @@ def unit_norm(x: ArrayLike, axis: Axes = -1, epsilon: float = 1e-12) -> Real:
     """``x min(1 / sqrt(sum(x^2)), 1 / epsilon)``."""
     values = np.asarray(x, np.float64)
     with np.errstate(divide="ignore"):
-        root = 1.0 / np.sqrt((values**2).sum(axis=_trailing(values, axis)[0], keepdims=True))
+        root = 1.0 / np.sqrt((values**2).sum(axis=_split(values, axis)[0], keepdims=True))
     y: Real = values * np.minimum(root, 1.0 / epsilon)
     return y
 
@@ -208,7 +217,7 @@ def unit_norm(x: ArrayLike, axis: Axes = -1, epsilon: float = 1e-12) -> Real:
 def unit_norm_bwd(dy: ArrayLike, x: ArrayLike, axis: Axes = -1, epsilon: float = 1e-12) -> Real:
     """Gradient; where the limit acts, ``dy / epsilon``."""
     gradient, values = np.asarray(dy, np.float64), np.asarray(x, np.float64)
-    axes, _ = _trailing(values, axis)
+    axes, _ = _split(values, axis)
     with np.errstate(divide="ignore"):
         root = 1.0 / np.sqrt((values**2).sum(axis=axes, keepdims=True))
     free = root <= 1.0 / epsilon
