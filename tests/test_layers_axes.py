@@ -132,7 +132,8 @@ def test_a_network_of_channels_first_moves_its_input_alone(rng: np.random.Genera
         model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], math="strict")
         model.fit(inputs, y, batch_size=3, epochs=2, shuffle=False, verbose=0)
     for a, b in zip(last.get_weights(), first.get_weights(), strict=True):
-        assert np.isfinite(a).all() and a.shape == b.shape
+        assert np.isfinite(a).all()
+        assert a.shape == b.shape
 
 
 @pytest.mark.parametrize("axis", [1, 2, -1, -3, 3])
@@ -153,9 +154,7 @@ def test_norms_of_channels_anywhere(name: str, axis: int, rng: np.random.Generat
 
 
 @pytest.mark.parametrize("axis", [1, (1, 2), (3, 1), -1, (-1, 2), 2, (1, 2, 3)])
-@pytest.mark.parametrize(
-    "name", ["LayerNormalization", "RMSNormalization", "UnitNormalization", "Softmax"]
-)
+@pytest.mark.parametrize("name", ["LayerNormalization", "RMSNormalization", "UnitNormalization", "Softmax"])
 def test_rows_along_any_axes(name: str, axis: Any, rng: np.random.Generator) -> None:
     x = reals(rng, (3, 4, 6, 5))
     axes = sorted(each % 4 for each in (axis if isinstance(axis, tuple) else (axis,)))
@@ -227,8 +226,8 @@ def test_unpooling_refuses_what_is_no_pooling() -> None:
     pooled = layers.MaxPooling2D()(inputs)
     with pytest.raises(ArgumentError, match=r"inputs\[1\].*wanted the output of a MaxPooling2D"):
         layers.MaxUnpooling2D()([pooled, layers.AveragePooling2D()(inputs)])
+    wide = layers.MaxPooling2D(3, 2)(inputs)
     with pytest.raises(ArgumentError, match="overlap"):
-        wide = layers.MaxPooling2D(3, 2)(inputs)
         layers.MaxUnpooling2D()([wide, wide])
     with pytest.raises(ShapeError, match="wanted equal shapes"):
         layers.MaxUnpooling2D()([inputs, pooled])

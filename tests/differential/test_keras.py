@@ -509,7 +509,11 @@ def test_losses_along_axes(name: str, options: dict[str, Any], reduction: str | 
     theirs, ours = (getattr(k.losses, name)(reduction=reduction, **options) for k in (keras, fastcnn))
     close(ours(t, x), theirs(t, x), 1e-5)
     if reduction is not None:
-        close(ours(t, x, weight), theirs(t, x, weight.reshape(-1, *(1,) * (np.ndim(_rows(name, options)) - 1))), 1e-5)
+        close(
+            ours(t, x, weight),
+            theirs(t, x, weight.reshape(-1, *(1,) * (np.ndim(_rows(name, options)) - 1))),
+            1e-5,
+        )
 
 
 def _rows(name: str, options: dict[str, Any]) -> Any:

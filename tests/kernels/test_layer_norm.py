@@ -51,7 +51,7 @@ def test_data_far_from_zero(cols: int, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("axis", [0, 1, 2, -3, (0, 2), (1, 2), (3, 0), (0, 1, 2, 3)])
 @pytest.mark.parametrize("op", ["layer_norm", "rms_norm", "unit_norm"])
 def test_any_axes(op: str, axis: int | tuple[int, ...], rng: np.random.Generator) -> None:
-    """The same bits as over the last ones, moved; gamma and beta have the shape of the axes in their order."""
+    """The same bits as over the last ones, moved; gamma and beta are shaped as the axes in their order."""
     x, dy = reals(rng, (2, 3, 4, 5)), reals(rng, (2, 3, 4, 5))
     axes = sorted(each % 4 for each in (axis if isinstance(axis, tuple) else (axis,)))
     order = [each for each in range(4) if each not in axes] + axes

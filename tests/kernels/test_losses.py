@@ -14,14 +14,14 @@ from fastcnn import _native, losses
 from fastcnn.testing import reference as ref
 from fastcnn.testing.calls.loss import (
     CASES,
+    DENSE,
     KINDS,
+    SCALING,
+    SPARSE,
     Kind,
     LossCall,
     batch_of,
     calls,
-    DENSE,
-    SCALING,
-    SPARSE,
     has_rows,
     loss_call,
     one_of_each,
@@ -258,7 +258,10 @@ def test_weights_of_rows_along_another_axis(rng: np.random.Generator) -> None:
         w = np.broadcast_to(weight[:, None], (4, 8)) if len(shape) == 2 else weight
         loss = losses.Tversky(1.0, 1.0, axis=1, reduction="sum")
         rows = losses.Tversky(1.0, 1.0, axis=1, reduction=None)(t, x)
-        assert abs(loss(t, x, w) - (rows * weight[:, None]).sum(dtype=np.float64)) <= gamma(40) * np.abs(rows).sum()
+        assert (
+            abs(loss(t, x, w) - (rows * weight[:, None]).sum(dtype=np.float64))
+            <= gamma(40) * np.abs(rows).sum()
+        )
 
 
 # Ends of the range
@@ -385,7 +388,11 @@ REFUSED = [
     (lambda: losses.MeanSquaredError(dtype="float16"), ValueError, "dtype"),
     (lambda: losses.MeanSquaredError(name=3), TypeError, "name"),
     (lambda: losses.CosineSimilarity(axis="last"), TypeError, "axis"),
-    (lambda: losses.CosineSimilarity(axis=0)([[1.0]], [[1.0]]), ValueError, "axis names the axis of the batch"),
+    (
+        lambda: losses.CosineSimilarity(axis=0)([[1.0]], [[1.0]]),
+        ValueError,
+        "axis names the axis of the batch",
+    ),
     (lambda: losses.CategoricalCrossentropy(axis=2)([[1.0]], [[1.0]]), ValueError, "axis is 2"),
     (lambda: losses.Dice(axis=(1, 2))([[1.0]], [[1.0]]), ValueError, "axis is 2"),
     (lambda: losses.Dice(axis=(0, 1))([[1.0]], [[1.0]]), ValueError, "the batch"),

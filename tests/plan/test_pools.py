@@ -59,12 +59,26 @@ NETWORKS: dict[str, list[Node]] = {
         *IMAGE, pool("max"), dense(3), {"op": "max_unpool2d", "inputs": [3, 2]}, RELU, dense(2)
     ),
     "unpooling twice, of what is pooled too": named(
-        *IMAGE, RELU, pool("max", 3, padding="same"), {"op": "max_unpool2d", "inputs": [3, 3]}, dense(3),
-        pool("max", 2, strides=(3, 3)), {"op": "max_unpool2d", "inputs": [6, 6]}, {"op": "add", "inputs": [7, 4, 1]}, dense(2),
+        *IMAGE,
+        RELU,
+        pool("max", 3, padding="same"),
+        {"op": "max_unpool2d", "inputs": [3, 3]},
+        dense(3),
+        pool("max", 2, strides=(3, 3)),
+        {"op": "max_unpool2d", "inputs": [6, 6]},
+        {"op": "add", "inputs": [7, 4, 1]},
+        dense(2),
     ),
     "unpooling of channels first": named(
-        *IMAGE, pool("max"), {"op": "permute", "from_end": [1]}, {"op": "permute", "to_end": [1]}, dense(3),
-        {"op": "max_unpool2d", "inputs": [5, 4]}, {"op": "permute", "from_end": [1]}, RELU, dense(2),
+        *IMAGE,
+        pool("max"),
+        {"op": "permute", "from_end": [1]},
+        {"op": "permute", "to_end": [1]},
+        dense(3),
+        {"op": "max_unpool2d", "inputs": [5, 4]},
+        {"op": "permute", "from_end": [1]},
+        RELU,
+        dense(2),
     ),
     "average, padding counts": named(
         *IMAGE, RELU, pool("average", 2, padding=((1, 1), (1, 1)), count_include_pad=True), dense(2)

@@ -248,10 +248,11 @@ CLASSES: dict[str, type[Layer]] = {
         GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
         GlobalSumPooling1D, GlobalSumPooling2D, GlobalSumPooling3D, GroupNormalization, Identity,
         InstanceNormalization, LPPooling2D, LayerNormalization, LeakyReLU, MaxPooling1D, MaxPooling2D,
-        MaxPooling3D, MaxUnpooling2D, Maximum, Minimum, Multiply, PReLU, Permute, RMSNormalization, ReLU, RepeatVector,
-        Rescaling, Reshape, SeparableConv1D, SeparableConv2D, Softmax, SpatialDropout1D, SpatialDropout2D,
-        SpatialDropout3D, Subtract, SumPooling1D, SumPooling2D, SumPooling3D, UnitNormalization,
-        UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+        MaxPooling3D, MaxUnpooling2D, Maximum, Minimum, Multiply, PReLU, Permute, RMSNormalization, ReLU,
+        RepeatVector, Rescaling, Reshape, SeparableConv1D, SeparableConv2D, Softmax, SpatialDropout1D,
+        SpatialDropout2D, SpatialDropout3D, Subtract, SumPooling1D, SumPooling2D, SumPooling3D,
+        UnitNormalization, UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D,
+        ZeroPadding3D,
     )
 }  # fmt: skip
 """All that a configuration may name."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers over other axes than the last: native operators read channels last, so axes are moved there and back.
+"""Layers over other axes than the last: native operators read channels last, so axes go there and back.
 
 Between two such layers there and back cancel out; the native graph leaves them away.
 """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class _RateLayer(Layer):
     """A layer with a rate."""
 
-    _fields = ("rate",)
+    _fields: ClassVar[tuple[str, ...]] = ("rate",)
     _idle = ("seed", "noise_shape")
     _node: ClassVar[Node]
 

@@ -144,7 +144,9 @@ class _Grower:
 
     def _norm(self, u: int) -> int:
         c = self.shapes[u][-1]
-        kind = self.dice.choice(("batch_norm", "batch_norm", "group_norm", "layer_norm", "rms_norm", "unit_norm"))
+        kind = self.dice.choice(
+            ("batch_norm", "batch_norm", "group_norm", "layer_norm", "rms_norm", "unit_norm")
+        )
         unit = kind == "unit_norm"
         node: Node = {"op": kind, "epsilon": 0.25, "scale": not unit and self.dice.random() < 0.7}
         node["center"] = kind not in ("rms_norm", "unit_norm") and self.dice.random() < 0.7

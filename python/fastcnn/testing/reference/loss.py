@@ -128,7 +128,9 @@ def evaluate(
             name, arithmetic(t), arithmetic(x), None if sample_weight is None else weights, options
         )
     if name in ("dice", "tversky"):
-        parts = [_overlap(name, arithmetic(a), arithmetic(b), None, options) for a, b in zip(t, x, strict=True)]
+        parts = [
+            _overlap(name, arithmetic(a), arithmetic(b), None, options) for a, b in zip(t, x, strict=True)
+        ]
         divisor = {"sum": 1.0, None: 1.0, "mean_with_sample_weight": weights.sum()}.get(reduction, len(t))
         rows = _stacked([each.rows[0] for each in parts]) * weights
         gradient = _stacked([each.gradient for each in parts]) * (weights / divisor)[:, None]
