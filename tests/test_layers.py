@@ -51,6 +51,7 @@ ALL_LAYERS: list[layers.Layer] = [
     layers.MaxPooling3D((3, 2, 1), 2, 1, dilation_rate=(1, 2, 3)),
     layers.AveragePooling3D((2, 1, 3), padding=((1, 0), (0, 0), (1, 2))),
     layers.SumPooling3D(),
+    layers.MaxUnpooling2D("channels_first"),
     layers.LPPooling2D(1.5, 3, 2, padding=1),
     *(getattr(layers, f"Global{kind}Pooling{n}D")() for kind in ("Max", "Average", "Sum") for n in (1, 2, 3)),
     *(getattr(layers, f"Adaptive{kind}Pooling{n}D")(3) for kind in ("Max", "Average") for n in (1, 2, 3)),

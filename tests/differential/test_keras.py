@@ -214,7 +214,7 @@ def along_axes(k: Any) -> Any:
             k.layers.LayerNormalization(axis=(1, 2)),
             k.layers.Conv2D(6, 1, activation="tanh"),
             k.layers.LayerNormalization(axis=1),
-            k.layers.RMSNormalization(axis=2),
+            k.layers.RMSNormalization(axis=-1),  # Keras cannot broadcast the weights of another axis
             k.layers.UnitNormalization(axis=(1, 3)),
             k.layers.Softmax(axis=1),
             k.layers.Softmax(axis=[2, 3]),

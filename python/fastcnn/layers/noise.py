@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fastcnn._arguments import real
 from fastcnn.layers import _axes
-from fastcnn.layers.base import Common, Idle, Layer, Node
+from fastcnn.layers.base import Idle, Layer, Node
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
