@@ -34,7 +34,8 @@ def outline(value: Any) -> Any:
     """What must be the same in both libraries: kinds, names and shapes rather than random numbers."""
     if hasattr(value, "get_weights") and hasattr(value, "output_shape"):  # a model
         weights = [tuple(each.shape) for each in value.get_weights()]
-        return ("model", value.name, value.output_shape, value.count_params(), weights)
+        name = re.sub(r"_\d+$", "", value.name)  # a Sequential of Keras's uses up a number of "functional"
+        return ("model", name, value.output_shape, value.count_params(), weights)
     if hasattr(value, "history") and hasattr(value, "epoch"):
         return ("history", sorted(value.history), value.epoch)
     if isinstance(value, dict):

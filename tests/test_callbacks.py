@@ -204,9 +204,11 @@ def test_only_the_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     epochs([3, 4, 1], "watched", save, Look())
     assert seen[0] == seen[1] != seen[2]
     assert capsys.readouterr().out == (
-        f"\nEpoch 1: watched improved from inf to 3.00000, saving model to {path}\n"
+        f"\nEpoch 1: watched improved from None to 3.00000, saving model to {path}\n"
+        f"\nEpoch 1: finished saving model to {path}\n"
         "\nEpoch 2: watched did not improve from 3.00000\n"
         f"\nEpoch 3: watched improved from 3.00000 to 1.00000, saving model to {path}\n"
+        f"\nEpoch 3: finished saving model to {path}\n"
     )
     threshold = callbacks.ModelCheckpoint(
         tmp_path / "no", "watched", save_best_only=True, initial_value_threshold=0

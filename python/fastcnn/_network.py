@@ -70,8 +70,9 @@ class Network:
             )
             for i, each in enumerate(self.native.parameters)
         ]
+        self._parts = {part: rank for rank, part in enumerate(layers)}
         ranks: dict[Layer, int] = {}
-        for layer in (inner for part in layers for inner in layers_within(part)):
+        for layer in (inner for part in self._parts for inner in layers_within(part)):
             ranks.setdefault(layer, len(ranks))
         self.parameters = sorted(found, key=lambda each: ranks.get(each.layer, 0))
         shapes = [tuple(each) for each in self.native.output_shapes]
@@ -198,15 +199,16 @@ class Network:
         self.changed()
 
     def rows(self, nested: bool = False) -> list[Row]:
-        """One row of the summary for each layer that is no input; a layer's calls count together."""
+        """One row of the summary for each layer, in their order; a layer's calls count together."""
         rows: dict[Any, Row] = {}
-        self._add_rows(rows, self._spans, 0, nested)
+        spans = sorted(self._spans, key=lambda span: self._parts.get(span.layer, 0))
+        self._add_rows(rows, spans, 0, nested)
         return list(rows.values())
 
     def _add_rows(self, rows: dict[Any, Row], spans: Iterable[Span], depth: int, nested: bool) -> None:
         for span in spans:
-            if isinstance(span.layer, InputLayer):
-                continue
+            if isinstance(span.layer, InputLayer) and span.layer not in self._parts:
+                continue  # a stack begins with its first layer, as in Keras
             rows[span.layer, depth] = self._row(span, depth, rows.get((span.layer, depth)))
             if nested and span.inner:
                 self._add_rows(rows, span.inner, depth + 1, nested)
@@ -236,7 +238,7 @@ class Network:
         """Bytes of activations that a sample's call reads and writes."""
         if span.inner:
             return sum(map(self._moved, span.inner))
-        if not any(self._nodes[node]["op"] not in _RENAMING for node in span.nodes):
+        if all(self._nodes[node]["op"] in _RENAMING for node in span.nodes):
             return 0
         shapes = self.native.output_shapes
         read = sum(math.prod(shapes[each]) for each in self._nodes[span.nodes.start]["inputs"])
@@ -252,4 +254,4 @@ def layers_within(layer: Layer | BaseModel) -> Iterator[Layer]:
             yield from layers_within(each)
 
 
-_RENAMING = frozenset(row["name"] for row in _native.operators() if row["forward"] == "none")
+_RENAMING = frozenset(row["name"] for row in _native.operators() if row["forward"] == "none") | {"input"}

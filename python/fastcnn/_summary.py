@@ -29,7 +29,7 @@ def render(
     model_name: str, rows: Sequence[Row], line_length: int | None = None, show_trainable: bool = False
 ) -> str:
     """The whole text."""
-    headings = (*HEADINGS, "Trains") if show_trainable else HEADINGS
+    headings = (*HEADINGS, "Trainable") if show_trainable else HEADINGS
     cells = [headings, *(_cells(row, show_trainable) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(headings))]
     if line_length is not None:
@@ -60,6 +60,8 @@ def _cut(cell: str, width: int) -> str:
 def _cells(row: Row, show_trainable: bool) -> tuple[str, ...]:
     label = f"{'  ' * row.depth}{'└ ' if row.depth else ''}{row.name} ({row.kind})"
     trains = ("Y" if row.trainable else "N",) if show_trainable else ()
+    if show_trainable and row.parameters == 0:
+        trains = ("-",)
     if row.output_shape is None:
         return (label, "?", "0 (unbuilt)", "?", "?", *trains)
     shape = f"({', '.join(['None', *map(str, row.output_shape)])})"

@@ -438,15 +438,17 @@ def test_weights_of_samples_and_classes() -> None:
 
 
 def journal_of(k: Any, seen: list[Any]) -> Any:
-    """A callback that writes down every call, with its numbers."""
+    """A callback that writes down every call, with its numbers and the keys of its logs."""
 
     def note(hook: str) -> Callable[..., None]:
         def call(self: Any, *arguments: Any, **_: Any) -> None:
-            seen.append((hook, *(each for each in arguments if isinstance(each, int))))
+            numbers = [each for each in arguments if isinstance(each, int)]
+            keys = sorted(arguments[-1]) if "predict" not in hook else []  # Keras's hold the outputs
+            seen.append((hook, numbers, keys))
 
         return call
 
-    moments = ("train", "epoch", "train_batch", "test", "test_batch")
+    moments = ("train", "epoch", "train_batch", "test", "test_batch", "predict", "predict_batch")
     hooks = [f"on_{moment}_{end}" for moment in moments for end in ("begin", "end")]
     return type("Journal", (k.callbacks.Callback,), {hook: note(hook) for hook in hooks})()
 
@@ -472,6 +474,9 @@ def test_callbacks(tmp_path: Any) -> None:
                 callbacks=callbacks_of(k, seen, tmp_path),
             )
         )  # fmt: skip
+    for k, model, seen in ((keras, theirs, journals[0]), (fastcnn, ours, journals[1])):
+        model.evaluate(IMAGES, LABELS, batch_size=16, verbose=0, callbacks=[journal_of(k, seen)])
+        model.predict(IMAGES, batch_size=16, verbose=0, callbacks=[journal_of(k, seen)])
     assert journals[0] == journals[1]
     assert histories[0].epoch == histories[1].epoch
     for key, values in histories[0].history.items():

@@ -106,6 +106,7 @@ class ModelCheckpoint(Callback):
             self.model.save_weights(path)
         else:
             self.model.save(path)
+        self._say(f"\nEpoch {self._epoch + 1}: finished saving model to {path}")
 
     def _path(self, logs: Logs, batch: int | None) -> str:
         numbers = {"epoch": self._epoch + 1} | ({} if batch is None else {"batch": batch + 1})
@@ -131,12 +132,11 @@ class ModelCheckpoint(Callback):
             return True
         rises = more_is_better(self, self.monitor, self.mode)
         best = self.best if self.best is not None else -np.inf if rises else np.inf
+        before = "None" if self.best is None else f"{best:.5f}"
         if not (current > best if rises else current < best):
-            self._say(f"{opening}{self.monitor} did not improve from {best:.5f}")
+            self._say(f"{opening}{self.monitor} did not improve from {before}")
             return False
-        self._say(
-            f"{opening}{self.monitor} improved from {best:.5f} to {current:.5f}, saving model to {path}"
-        )
+        self._say(f"{opening}{self.monitor} improved from {before} to {current:.5f}, saving model to {path}")
         self.best = current
         return True
 
