@@ -1,34 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all models share: a native model, which owns weights and optimizer state, built when first needed."""
+"""What all models share: layers that are joined into a native model when it is first needed."""
 
 from __future__ import annotations
 
 import abc
 import contextlib
-import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from fastcnn import _names, _random
-from fastcnn._arguments import Array, choose, flag, integer, listed
+from fastcnn._arguments import Array, choose, integer
 from fastcnn._config import deserialize, serialize
 from fastcnn._network import Carried, Network, Shape
-from fastcnn._summary import Row, render
 from fastcnn._symbolic import SymbolicTensor, symbolic_inputs
-from fastcnn._trainer import Trainer
 from fastcnn._walk import Call
 from fastcnn.errors import ArgumentError, ShapeError
 from fastcnn.layers import CLASSES, Layer
-
-if TYPE_CHECKING:
-    from fastcnn.io.safetensors import Path
+from fastcnn.models.tables import Described
 
 
-class BaseModel(Trainer, abc.ABC):
-    """A network of layers: weights, state, files, tables; `Sequential` and `Model` say how layers join."""
+class BaseModel(Described, abc.ABC):
+    """A network of layers; `Sequential` and `Model` say how they join."""
 
     def __init__(self, name: str | None) -> None:
         super().__init__()
@@ -41,15 +34,6 @@ class BaseModel(Trainer, abc.ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
-
-    @property
-    def _where(self) -> str:
-        return f"{type(self).__name__} {self.name!r}"
-
-    @property
-    @abc.abstractmethod
-    def layers(self) -> list[Layer | BaseModel]:
-        """The layers in order, and models that stand among them."""
 
     @abc.abstractmethod
     def inner_calls(self) -> tuple[list[Call], list[int]]:
@@ -267,174 +251,6 @@ class BaseModel(Trainer, abc.ABC):
                 self._network = self._shape = None
             raise
 
-    # Weights and state
-
-    def get_weights(self) -> list[Array]:
-        """Copies of all weights in the order of `layers`, kernel before bias.
-
-        Kernels are ``[R, S, C / groups, K]`` or ``[C, K]``, biases ``[K]``.
-
-        Raises
-        ------
-        ArgumentError
-            The model is not built.
-        """
-        return self._bind().get_weights()
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace all weights, in the order and shapes of `get_weights`.
-
-        Raises
-        ------
-        ArgumentError, ShapeError, DTypeError
-            The weights do not fit; nothing has changed.
-        """
-        arrays = [np.asarray(value) for value in listed(weights, f"{self._where}: set_weights", "arrays")]
-        network = self._bind()
-        network.set_all(arrays)
-        network.changed()
-
-    @property
-    def weights(self) -> list[Array]:
-        """What `get_weights` returns."""
-        return self.get_weights()
-
-    @property
-    def trainable_weights(self) -> list[Array]:
-        """Copies of the weights that training changes, in the order of `get_weights`. May be assigned."""
-        network = self._bind()
-        weights = network.get_weights()
-        return [weights[index] for index in network.trained()]
-
-    @trainable_weights.setter
-    def trainable_weights(self, weights: Sequence[Any]) -> None:
-        network = self._bind()
-        where = f"{self._where}: trainable_weights"
-        given, indices = listed(weights, where, "arrays"), network.trained()
-        if len(given) != len(indices):
-            raise ArgumentError(f"{where}: {len(given)} arrays came, wanted {len(indices)}")
-        everything = network.get_weights()
-        for index, value in zip(indices, given, strict=True):
-            everything[index] = np.asarray(value)
-        self.set_weights(everything)
-
-    @property
-    def trainable_variables(self) -> list[Array]:
-        """What `trainable_weights` returns."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_variables(self) -> list[Array]:
-        """What `non_trainable_weights` returns."""
-        return self.non_trainable_weights
-
-    @property
-    def non_trainable_weights(self) -> list[Array]:
-        """Copies of the others: frozen ones, and moving statistics."""
-        network = self._bind()
-        trained = set(network.trained())
-        return [each for index, each in enumerate(network.get_weights()) if index not in trained]
-
-    def get_layer_weights(self, layer: Layer) -> list[Array]:
-        """What ``layer.get_weights()`` returns."""
-        return self._bind().get_weights(layer)
-
-    def set_layer_weights(self, layer: Layer, weights: Sequence[Any]) -> None:
-        """What ``layer.set_weights(weights)`` does."""
-        self._bind().set_weights(weights, layer)
-
-    def count_params(self) -> int:
-        """How many numbers the model learns."""
-        return sum(math.prod(parameter.shape) for parameter in self._bind().parameters)
-
-    def get_state(self) -> dict[str, Array]:
-        """All that changes in training: weights, optimizer slots, step, seed, orders drawn. Copies.
-
-        With `get_config` and `get_compile_config` it makes a model that goes on to the same bits.
-        """
-        native = self._bind().native
-        if self._settings is not None:
-            native.learning_rate = self.optimizer.learning_rate  # may have been assigned since the last step
-        return {**native.get_state(), _PERMUTATIONS: np.array(self._permutations, np.int64)}
-
-    def set_state(self, state: Mapping[str, Array]) -> None:
-        """Take over what `get_state` gave.
-
-        Raises
-        ------
-        ArgumentError, ShapeError, DTypeError
-            The state is another model's; nothing has changed.
-        """
-        if _PERMUTATIONS not in state:
-            raise ArgumentError(f"{self._where}: set_state: {_PERMUTATIONS!r} is missing")
-        permutations = integer(state[_PERMUTATIONS], f"{self._where}: set_state: {_PERMUTATIONS}", least=0)
-        native = self._bind().native
-        native.set_state({key: value for key, value in state.items() if key != _PERMUTATIONS})
-        self._bind().changed()
-        self._permutations, self._seed = permutations, native.seed
-        if self._settings is not None:
-            self.optimizer.follow(native.step, native.learning_rate)
-
-    def save(self, filepath: Path, overwrite: bool = True) -> None:
-        """Write the model into one safetensors file; `fastcnn.load_model` reads it.
-
-        See `fastcnn.io.save_model`.
-        """
-        from fastcnn.io import save_model
-
-        save_model(self, filepath, overwrite)
-
-    def save_weights(self, filepath: Path, overwrite: bool = True) -> None:
-        """Write the weights alone into a safetensors file; `load_weights` reads it.
-
-        Parameters
-        ----------
-        filepath
-            The file.
-        overwrite
-            Whether an existing one may be replaced.
-
-        Raises
-        ------
-        OSError
-            The file cannot be written, or exists and ``overwrite`` is False.
-
-        Examples
-        --------
-        >>> import pathlib, tempfile
-        >>> from fastcnn import Sequential, layers
-        >>> first, second = (Sequential([layers.Dense(1, input_shape=(2,))]) for _ in range(2))
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "weights.safetensors")
-        >>> first.save_weights(path)
-        >>> second.load_weights(path)
-        >>> bool((first.get_weights()[0] == second.get_weights()[0]).all())
-        True
-        """
-        from fastcnn.io import save_weights
-
-        save_weights(self, filepath, overwrite)
-
-    def load_weights(self, filepath: Path, skip_mismatch: bool = False) -> None:
-        """Take over weights that `save_weights` wrote, by their order: names of layers may differ.
-
-        Parameters
-        ----------
-        filepath
-            The file.
-        skip_mismatch
-            Whether weights of other shapes than the model's are left out, rather than refused.
-
-        Raises
-        ------
-        FormatError
-            The file is damaged, holds no weights of a model, or others than this model's.
-        OSError
-            The file cannot be read.
-        """
-        from fastcnn.io import load_weights
-
-        load_weights(self, filepath, skip_mismatch)
-
     # Copies
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -454,79 +270,6 @@ class BaseModel(Trainer, abc.ABC):
             self._seed,
             self._permutations,
         )
-
-    # Descriptions
-
-    def summary(
-        self,
-        line_length: int | None = None,
-        *,
-        print_fn: Callable[[str], Any] | None = None,
-        expand_nested: bool = False,
-        show_trainable: bool = False,
-    ) -> None:
-        """Print the table of layers: output shape, parameters, arithmetic and memory traffic of one sample.
-
-        A multiplication and an addition count as two FLOPs; bytes are the activations that a layer reads and
-        writes, float32.
-
-        Parameters
-        ----------
-        line_length
-            Characters of a line of the table; None means as many as it needs.
-        print_fn
-            Takes the text in place of ``print``.
-        expand_nested
-            Whether the layers of models among the layers have rows of their own.
-        show_trainable
-            Whether a column says which layers train.
-
-        Examples
-        --------
-        >>> from fastcnn import Sequential, layers
-        >>> Sequential([layers.Dense(10, input_shape=(784,), name="dense")], name="article").summary()
-        Model: "article"
-        ┏━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━┳━━━━━━━┓
-        ┃ Layer (type)  ┃ Output Shape ┃ Param # ┃  FLOPs ┃ Bytes ┃
-        ┡━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━╇━━━━━━━┩
-        │ dense (Dense) │ (None, 10)   │   7,850 │ 15,680 │ 3,176 │
-        └───────────────┴──────────────┴─────────┴────────┴───────┘
-         Total params: 7,850 (30.66 KB)
-         Trainable params: 7,850 (30.66 KB)
-         Non-trainable params: 0 (0.00 B)
-         Forward pass of one sample: 15,680 FLOPs, 3.10 KB of activations moved
-        """
-        if self._shape is None:
-            rows = [
-                Row(layer.name, type(layer).__name__, None, None, None, None, trainable=layer.trainable)
-                for layer in self.layers
-            ]
-        else:
-            rows = self._bind().rows(flag(expand_nested, "summary: expand_nested"))
-        length = None if line_length is None else integer(line_length, "summary: line_length", least=1)
-        (print_fn or print)(render(self.name, rows, length, flag(show_trainable, "summary: show_trainable")))
-
-    def describe(self, mode: str = "train", batch_size: int = 32) -> str:
-        """The steps that a batch takes: kernel, shapes, FLOPs, bytes, place in memory, and time once run.
-
-        Parameters
-        ----------
-        mode
-            "train", "evaluate" or "predict".
-        batch_size
-            Samples in the batch.
-
-        Examples
-        --------
-        >>> from fastcnn import Sequential, layers
-        >>> model = Sequential([layers.Dense(10, input_shape=(784,))])
-        >>> "gemm" in model.describe("predict", batch_size=1)
-        True
-        """
-        return self._bind().native.describe(mode, integer(batch_size, "describe: batch_size", least=1))
-
-
-_PERMUTATIONS = "permutations"
 
 
 def _restore(
