@@ -54,6 +54,12 @@ namespace fastcnn {
   X(spatial_dropout, SpatialDropoutShape, "x", "y")                                          \
   X(gaussian, GaussianShape, "x", "y")                                                       \
   X(alpha_dropout, AlphaDropoutShape, "x", "y")                                              \
+  X(affine_fwd, AffineShape, "x", "y")                                                       \
+  X(affine_bwd, AffineShape, "dy", "dx")                                                     \
+  X(adjust_fwd, AdjustShape, "x", "y")                                                       \
+  X(adjust_bwd, AdjustShape, "dy x", "dx")                                                   \
+  X(erase, EraseShape, "x", "y")                                                             \
+  X(mix, MixShape, "x index weight? box?", "y")                                              \
   X(rescale, RescaleShape, "x", "y")                                                         \
   X(add, FlatShape, "a b", "y")                                                              \
   X(binary, BinaryShape, "a b", "y")                                                         \
@@ -124,6 +130,9 @@ enum class Step : int32_t {
   X(gaussian_noise, gaussian, kNothing)           \
   X(gaussian_dropout, gaussian, kNothing)         \
   X(alpha_dropout, alpha_dropout, kNothing)       \
+  X(affine, affine_fwd, kNothing)                 \
+  X(adjust, adjust_fwd, kX)                       \
+  X(erase, erase, kNothing)                       \
   X(rescaling, rescale, kNothing)                 \
   X(flatten, none, kNothing)                      \
   X(reshape, none, kNothing)                      \

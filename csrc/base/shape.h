@@ -203,6 +203,64 @@ struct SpatialDropoutShape {
   uint32_t op;
 };
 
+// What random numbers follow from besides the step: which one of the network's operators draws them, and a
+// seed of its own where it has one, else the model's.
+struct DrawSource {
+  uint64_t seed;
+  uint32_t op;
+  int32_t seeded;
+};
+
+// How an image goes on beyond its border, d c b a | a b c d | d c b a for kReflect.
+enum class Fill : int32_t { kConstant, kNearest, kReflect, kWrap };
+// Which map takes a pixel of the output to the point of the input that it shows.
+enum class Warp : int32_t { kFlip, kTranslation, kRotation, kZoom, kCrop, kResize };
+
+// y[n,p,q] = x at the point (a p + b q + c, d p + e q + f), by a map of each image that is drawn between
+// `low` and `high`; of two entries the first is of the rows, the second of the columns.
+struct AffineShape {
+  int64_t n, h, w, c;
+  int64_t p, q;
+  Warp kind;
+  Fill fill;
+  int32_t bilinear;  // else the nearest pixel
+  float fill_value;
+  double low[2], high[2];  // shares of the size, turns, enlargement less 1; flips: low is 1 where an axis may
+  int32_t joint;           // a zoom: the columns are drawn as the rows
+  int32_t begin_h, begin_w, size_h, size_w;  // a resizing: the part of x that is shown
+  DrawSource draw;
+};
+
+// y = clip(x + delta (maximum - minimum)) or clip((x - mean) factor + mean) by the mean of each channel of an
+// image; delta and factor are drawn for each image.
+enum class Adjust : int32_t { kBrightness, kContrast };
+struct AdjustShape {
+  int64_t n, pixels, channels;
+  Adjust kind;
+  float minimum, maximum;
+  double low, high;
+  DrawSource draw;
+};
+
+// A rectangle of each image shows `fill`, or with `noise` clipped normal deviates times `maximum`, whose draw
+// is the next one.
+constexpr int kMaxFills = 4;
+struct EraseShape {
+  int64_t n, h, w, c;
+  double chance[2], scale[2];  // of the probability, and of the shares of the area
+  int32_t noise, fills;        // fills: 1 for all channels, or c
+  float fill[kMaxFills];
+  float minimum, maximum;
+  DrawSource draw;
+};
+
+// y[i] = weight[i] x[i] + (1 - weight[i]) x[index[i]]; or x[index[i]] in the box [top, bottom, left, right)
+// of sample i and x[i] elsewhere.
+struct MixShape {
+  int64_t n, h, w, c;
+  int32_t boxed;
+};
+
 // With a normal deviate z, y = x + scale z or y = x (1 + scale z).
 enum class Noise : int32_t { kAdded, kMultiplied };
 struct GaussianShape {

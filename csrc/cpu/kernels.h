@@ -24,6 +24,8 @@ namespace cpu {
   X(elementwise, ElementwiseKernels)         \
   X(prelu, PreluKernels)                     \
   X(random, RandomKernels)                   \
+  X(affine, AffineKernels)                   \
+  X(adjust, AdjustKernels)                   \
   X(softmax, SoftmaxKernels)                 \
   X(loss, LossKernels)                       \
   X(channel_norm, ChannelNormKernels)        \

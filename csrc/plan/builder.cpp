@@ -23,6 +23,7 @@ Builder::Builder(const Request& request) : request_(request) {
   const std::vector<Node>& nodes = request.graph.nodes;
   value.resize(nodes.size());
   gradient.resize(nodes.size());
+  rows.resize(nodes.size());
   saved.resize(nodes.size());
   done.resize(nodes.size());
   masked.resize(nodes.size());
@@ -162,6 +163,18 @@ Ref Builder::from_lanes(int i, Ref lanes) {
   return rows;
 }
 
+Ref Builder::rows_of(int i) {
+  if (!in_lanes()) return value[i];
+  if (rows[i].memory == Memory::kNone) rows[i] = from_lanes(i, value[i]);
+  return rows[i];
+}
+
+void Builder::set_rows(int i, Ref made) { (in_lanes() ? rows : value)[i] = made; }
+
+void Builder::settle(int i) {
+  if (value[i].memory == Memory::kNone && rows[i].memory != Memory::kNone) value[i] = to_lanes(i, rows[i]);
+}
+
 void Builder::add_external_loss(int port, Ref predictions, Ref gradient, Ref result) {
   PlannedStep planned;
   planned.prepared = {};
@@ -268,7 +281,9 @@ bool Builder::reusable(int u) const {
   }
 }
 
-void Builder::keep(Ref tensor) { kept_[tensor.offset] = true; }
+void Builder::keep(Ref tensor) {
+  if (tensor.memory == Memory::kArena) kept_[tensor.offset] = true;
+}
 
 void Builder::write_outputs() {
   std::vector<Ref> placed;

@@ -96,6 +96,11 @@ class Builder {
   // The batch of a node's values, or of their gradient, in the other layout: rows are n samples alone.
   Ref to_lanes(int node, Ref rows);
   Ref from_lanes(int node, Ref lanes);
+  // A node's value channels-last, whatever the layout, and a value that was made so. It is put into lanes by
+  // settle() where something reads it there.
+  Ref rows_of(int node);
+  void set_rows(int node, Ref rows);
+  void settle(int node);
   // The step of an external loss: predictions in, gradient and result out.
   void add_external_loss(int port, Ref predictions, Ref gradient, Ref result);
 
@@ -137,6 +142,7 @@ class Builder {
   StepList finish();
 
   std::vector<Ref> value, gradient;           // of each node; kNone before there is one
+  std::vector<Ref> rows;                      // in lanes: a value that is also there channels-last
   std::vector<std::vector<Ref>> saved;        // what a forward rule keeps for its gradient rule, by node
   std::vector<bool> done;                     // forward: already part of another step
   std::vector<bool> masked;                   // gradient of a ReLU's output: the mask has been applied

@@ -97,6 +97,21 @@ std::string text(const AlphaDropoutShape& s) { return print("[%lld]", ll(s.count
 std::string text(const SpatialDropoutShape& s) {
   return print("[%lld, %lld, %lld]", ll(s.n), ll(s.pixels), ll(s.channels));
 }
+std::string text(const AffineShape& s) {
+  static const char* const names[] = {"flip", "translation", "rotation", "zoom", "crop", "resize"};
+  return print("[%lld, %lld, %lld, %lld] %s", ll(s.n), ll(s.p), ll(s.q), ll(s.c),
+               names[static_cast<int>(s.kind)]);
+}
+std::string text(const AdjustShape& s) {
+  return print("[%lld, %lld, %lld] %s", ll(s.n), ll(s.pixels), ll(s.channels),
+               s.kind == Adjust::kContrast ? "contrast" : "brightness");
+}
+std::string text(const EraseShape& s) {
+  return print("[%lld, %lld, %lld, %lld]", ll(s.n), ll(s.h), ll(s.w), ll(s.c));
+}
+std::string text(const MixShape& s) {
+  return print("[%lld, %lld, %lld, %lld]", ll(s.n), ll(s.h), ll(s.w), ll(s.c));
+}
 std::string text(const PreluShape& s) { return print("[%lld, %lld, %lld]", ll(s.n), ll(s.rows), ll(s.cols)); }
 std::string text(const RescaleShape& s) { return print("[%lld]", ll(s.count)); }
 std::string text(const OptimizerShape& s) { return print("[%lld]", ll(s.count)); }

@@ -95,8 +95,7 @@ void gather_input(Builder& b, int input) {
   const Ref rows = b.rows_like(i);
   b.add_feed(Feed::kInput, input,
              {op, {{port(Memory::kInput, input), 0}, {Memory::kIndex, 0}}, {rows}, "batch"});
-  b.value[i] = b.in_lanes() ? b.to_lanes(i, rows) : rows;
-  if (fused) b.value[fused] = b.value[i];
+  for (const int made : {i, fused ? fused : i}) b.set_rows(made, rows);
 }
 
 // A cross-entropy from probabilities reads the input of the softmax or sigmoid that made them, if nothing
@@ -234,8 +233,17 @@ void build_forward(Builder& b) {
   for (int i = 0; i < static_cast<int>(graph.nodes.size()); ++i) {
     const Node& node = b.node(i);
     if (node.op == Op::k_input || (node.consumers.empty() && !node.output)) continue;
-    if (!b.done[i]) rule(node.op).forward(b, i);
+    if (!b.done[i]) {
+      const Rule& each = rule(node.op);
+      for (const int input : node.inputs)
+        if (!each.in_rows) b.settle(input);
+      each.forward(b, i);
+    }
     if (b.mode() == Mode::kTrain && b.value[i].memory != Memory::kNone) keep_for_gradient(b, i);
+  }
+  for (size_t o = 0; o < graph.outputs.size(); ++o) {
+    const int output = graph.outputs[o];
+    b.settle(takes_logits[o] ? b.node(output).inputs[0] : output);
   }
   if (!measures) return b.write_outputs();
   b.results.resize(graph.outputs.size());

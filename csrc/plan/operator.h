@@ -56,6 +56,8 @@ struct Rule {
   // Makes itself part of the step that writes its input `from`, which nothing else reads; false where it
   // cannot. Null: never.
   bool (*join)(Builder& b, int node, int from, NewStep* step) = nullptr;
+  // Its steps read and write channels-last in either layout: forward() takes rows_of() its input.
+  bool in_rows = false;
 };
 
 #define FASTCNN_OPERATOR(name, forward, saves) extern const Rule rule_##name;
@@ -77,6 +79,11 @@ void forward_rename(Builder& b, int node);
 // join, one after the other, while the device's row for the step stays the same. Outputs besides the first
 // are the step's own; so is the first where it is given.
 void forward_fused(Builder& b, int node, NewStep step);
+
+// The step of an augmentation for one sample, in training or not, and that of its gradient, which reads dy
+// and with `reads_x` x; none where it leaves everything as it is.
+OpDescriptor augmentation(const Node& node, bool training);
+OpDescriptor augmentation_bwd(const Node& node, bool* reads_x);
 
 // Gradient rules that several operators share.
 

@@ -17,6 +17,7 @@ void bind_ops(py::module_& m) {
   bind_optimizer_ops(m);
   bind_merge_ops(m);
   bind_shape_ops(m);
+  bind_augment_ops(m);
 }
 
 }  // namespace fastcnn

@@ -18,5 +18,6 @@ void bind_loss_ops(pybind11::module_& m);
 void bind_optimizer_ops(pybind11::module_& m);
 void bind_merge_ops(pybind11::module_& m);
 void bind_shape_ops(pybind11::module_& m);
+void bind_augment_ops(pybind11::module_& m);
 
 }  // namespace fastcnn

@@ -18,6 +18,7 @@ from fastcnn.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv
 from fastcnn.layers.convolution import Conv1D, Conv2D, Conv3D
 from fastcnn.layers.core import Dense, Dropout, Flatten, Input, InputLayer, Rescaling
 from fastcnn.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
+from fastcnn.layers.geometric import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
 from fastcnn.layers.global_pooling import (
     AdaptiveAveragePooling1D,
     AdaptiveAveragePooling2D,
@@ -51,6 +52,7 @@ from fastcnn.layers.merging import (
     multiply,
     subtract,
 )
+from fastcnn.layers.mixing import CutMix, MixUp
 from fastcnn.layers.noise import (
     AlphaDropout,
     GaussianDropout,
@@ -67,6 +69,7 @@ from fastcnn.layers.normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from fastcnn.layers.photometric import RandomBrightness, RandomContrast, RandomErasing
 from fastcnn.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -82,6 +85,7 @@ from fastcnn.layers.pooling import (
 )
 from fastcnn.layers.reshaping import Identity, Permute, RepeatVector, Reshape
 from fastcnn.layers.separable import SeparableConv1D, SeparableConv2D
+from fastcnn.layers.sizing import CenterCrop, RandomCrop, Resizing
 from fastcnn.layers.spatial import (
     Cropping1D,
     Cropping2D,
@@ -136,6 +140,7 @@ __all__ = [
     "AvgPool2D",
     "AvgPool3D",
     "BatchNormalization",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -152,6 +157,7 @@ __all__ = [
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
+    "CutMix",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
@@ -195,14 +201,24 @@ __all__ = [
     "MaxUnpooling2D",
     "Maximum",
     "Minimum",
+    "MixUp",
     "Multiply",
     "PReLU",
     "Permute",
     "RMSNormalization",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Resizing",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -242,17 +258,18 @@ CLASSES: dict[str, type[Layer]] = {
         InputLayer, Activation, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D,
         AdaptiveAveragePooling3D, AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, Add,
         AlphaDropout, Average, AveragePooling1D, AveragePooling2D, AveragePooling3D, BatchNormalization,
-        Concatenate, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D,
-        Cropping2D, Cropping3D, Dense, DepthwiseConv1D, DepthwiseConv2D, Dropout, ELU, Flatten,
+        CenterCrop, Concatenate, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose,
+        Cropping1D, Cropping2D, Cropping3D, Dense, DepthwiseConv1D, DepthwiseConv2D, Dropout, ELU, Flatten,
         GaussianDropout, GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D,
         GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
         GlobalSumPooling1D, GlobalSumPooling2D, GlobalSumPooling3D, GroupNormalization, Identity,
         InstanceNormalization, LPPooling2D, LayerNormalization, LeakyReLU, MaxPooling1D, MaxPooling2D,
-        MaxPooling3D, MaxUnpooling2D, Maximum, Minimum, Multiply, PReLU, Permute, RMSNormalization, ReLU,
-        RepeatVector, Rescaling, Reshape, SeparableConv1D, SeparableConv2D, Softmax, SpatialDropout1D,
-        SpatialDropout2D, SpatialDropout3D, Subtract, SumPooling1D, SumPooling2D, SumPooling3D,
-        UnitNormalization, UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D,
-        ZeroPadding3D,
+        MaxPooling3D, MaxUnpooling2D, Maximum, Minimum, Multiply, PReLU, Permute, RMSNormalization,
+        RandomBrightness, RandomContrast, RandomCrop, RandomErasing, RandomFlip, RandomRotation,
+        RandomTranslation, RandomZoom, ReLU, RepeatVector, Rescaling, Reshape, Resizing, SeparableConv1D,
+        SeparableConv2D, Softmax, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract,
+        SumPooling1D, SumPooling2D, SumPooling3D, UnitNormalization, UpSampling1D, UpSampling2D,
+        UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
     )
 }  # fmt: skip
 """All that a configuration may name."""

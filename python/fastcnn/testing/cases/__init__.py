@@ -28,6 +28,7 @@ from fastcnn.testing.case_pool import (
     LpPoolCase,
     PoolNdCase,
 )
+from fastcnn.testing.cases.augment import ADJUST, AFFINE, ERASE, AugmentCase
 from fastcnn.testing.cases.conv import (
     CHANNELS,
     CONV,
@@ -94,6 +95,8 @@ from fastcnn.testing.reference import ELEMENTWISE
 __all__ = [
     "ADAPTIVE_POOL",
     "ADAPTIVE_POOL_PARALLEL",
+    "ADJUST",
+    "AFFINE",
     "CHANNELS",
     "CHANNEL_NORM",
     "CHANNEL_NORM_PARALLEL",
@@ -105,6 +108,7 @@ __all__ = [
     "CONV_PARALLEL",
     "CONV_SUITE",
     "CROPPING",
+    "ERASE",
     "FLAT",
     "GEMM",
     "GEMM_FULL",
@@ -139,6 +143,7 @@ __all__ = [
     "WINOGRAD",
     "ZERO_PADDING",
     "AdaptivePoolCase",
+    "AugmentCase",
     "ConcatenateCase",
     "ConvCase",
     "ConvNdCase",
@@ -181,6 +186,9 @@ OPERATORS: Mapping[str, tuple[object, ...]] = {
     "gaussian_noise": ROWS,
     "gaussian_dropout": ROWS,
     "alpha_dropout": ROWS,
+    "affine": AFFINE,
+    "adjust": ADJUST,
+    "erase": ERASE,
     "rescaling": ROWS,
     "flatten": POOL,
     "reshape": RESHAPE,

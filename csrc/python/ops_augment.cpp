@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Augmentation outside of a plan: the operator of one node on an array of images, with the numbers that a
+// seed and a step give, its gradient, and samples mixed in pairs.
+#include <algorithm>
+
+#include "../cpu/cpu.h"
+#include "../plan/operator.h"
+#include "eager.h"
+#include "network.h"
+#include "ops.h"
+
+namespace fastcnn {
+namespace {
+
+// The last node of an input and an augmentation of it.
+Node last_node(const py::list& nodes) {
+  Graph graph = build_graph(read_layers(nodes), {});
+  const Node& node = graph.nodes.back();
+  const Step step = node.forward.step;
+  if (graph.nodes.size() != 2 ||
+      (step != Step::k_affine_fwd && step != Step::k_adjust_fwd && step != Step::k_erase))
+    fail(Code::kArgument, "augment: %zu nodes came, wanted an input and an augmentation", graph.nodes.size());
+  return node;
+}
+
+RunScalars scalars_of(int64_t seed, int64_t step) {
+  if (seed < 0 || step < 0)
+    fail(Code::kArgument, "augment: seed is %lld and step %lld, wanted 0 or more",
+         static_cast<long long>(seed), static_cast<long long>(step));
+  return {static_cast<uint64_t>(step), static_cast<uint64_t>(seed), 0};
+}
+
+std::vector<int64_t> batch_of(int64_t n, const std::vector<int64_t>& sample) {
+  std::vector<int64_t> shape = {n};
+  shape.insert(shape.end(), sample.begin(), sample.end());
+  element_count("augment", "the result", shape.data(), static_cast<int>(shape.size()));
+  return shape;
+}
+
+std::vector<int64_t> input_of(const py::list& nodes) {
+  return build_graph(read_layers(nodes), {}).nodes[0].shape;
+}
+
+void run_drawn(const OpDescriptor& op, const Operands& operands, const RunScalars& scalars) {
+  py::gil_scoped_release release;
+  run_eager(cpu::backend(), op, operands, &scalars);
+}
+
+py::array augment(const py::list& nodes, py::handle x, int64_t seed, int64_t step, bool training,
+                  py::handle out) {
+  const Node node = last_node(nodes);
+  const RunScalars scalars = scalars_of(seed, step);
+  const ArrayView v = float_view("augment", "x", x, 4);
+  expect_shape("augment", v, batch_of(v.shape[0], input_of(nodes)).data());
+  const OpDescriptor op = for_batch(augmentation(node, training), v.shape[0]);
+  py::array y = output("augment", out, batch_of(v.shape[0], node.shape), {&v}), keep;
+  if (op.step == Step::k_none)
+    copy_view(v, static_cast<float*>(y.mutable_data()));
+  else
+    run_drawn(op, {{dense(v, &keep)}, {y.mutable_data()}}, scalars);
+  return y;
+}
+
+py::array augment_bwd(const py::list& nodes, py::handle dy, py::handle x, int64_t seed, int64_t step,
+                      py::handle out) {
+  const char* op_name = "augment_bwd";
+  const Node node = last_node(nodes);
+  const RunScalars scalars = scalars_of(seed, step);
+  const ArrayView v = float_view(op_name, "dy", dy, 4), xv = float_view(op_name, "x", x, 4);
+  expect_shape(op_name, xv, batch_of(xv.shape[0], input_of(nodes)).data());
+  expect_shape(op_name, v, batch_of(xv.shape[0], node.shape).data());
+  bool reads_x = false;
+  const OpDescriptor op = for_batch(augmentation_bwd(node, &reads_x), v.shape[0]);
+  py::array dx = output(op_name, out, shape_of(xv), {&v, &xv}), keep, keep_x;
+  if (op.step == Step::k_none)
+    copy_view(v, static_cast<float*>(dx.mutable_data()));
+  else
+    run_drawn(op, {{dense(v, &keep), dense(xv, &keep_x)}, {dx.mutable_data()}}, scalars);
+  return dx;
+}
+
+// A dense array of whole numbers, each at least `least` and at most `most` of its column.
+const int64_t* checked(const char* argument, const py::array& value, std::initializer_list<int64_t> shape,
+                       const std::vector<int64_t>& most) {
+  const ArrayView v = view("mix", argument, value);
+  const bool dense = value.flags() & py::array::c_style;
+  if (v.dtype != DType::kI64 || !dense || v.rank != static_cast<int>(shape.size()) ||
+      !std::equal(shape.begin(), shape.end(), v.shape))
+    fail(Code::kShape, "mix: %s has shape %s, wanted %s of dense int64", argument,
+         ShapeText(v.shape, v.rank).text, ShapeText(shape.begin(), static_cast<int>(shape.size())).text);
+  const auto data = reinterpret_cast<const int64_t*>(v.data);
+  const int64_t count = element_count("mix", argument, v.shape, v.rank);
+  for (int64_t i = 0; i < count; ++i)
+    if (data[i] < 0 || data[i] > most[static_cast<size_t>(i) % most.size()])
+      fail(Code::kArgument, "mix: %s holds %lld, wanted 0 to %lld", argument, static_cast<long long>(data[i]),
+           static_cast<long long>(most[static_cast<size_t>(i) % most.size()]));
+  return data;
+}
+
+// Samples and weight, or samples [N,H,W,C] and box [N,4]: top, bottom, left, right.
+py::array mix(py::handle x, const py::array& index, py::handle weight, py::handle box, py::handle out) {
+  const ArrayView v = any_rank_view("mix", "x", x);
+  const int64_t n = v.shape[0];
+  OpDescriptor op = make_op(Step::k_mix);
+  op.mix = {n, 1, 1, element_count("mix", "x", v.shape, v.rank) / n, !box.is_none()};
+  const int64_t* pairs = checked("index", index, {n}, {n - 1});
+  const int64_t* boxes = nullptr;
+  py::array keep, keep_w;
+  if (op.mix.boxed) {
+    if (v.rank != 4) fail(Code::kShape, "mix: x has rank %d, wanted 4, [N,H,W,C], for a box", v.rank);
+    op.mix.h = v.shape[1], op.mix.w = v.shape[2], op.mix.c = v.shape[3];
+    const py::array given = py::reinterpret_borrow<py::array>(box);
+    boxes = checked("box", given, {n, 4}, {op.mix.h, op.mix.h, op.mix.w, op.mix.w});
+  }
+  const float* weights = nullptr;
+  if (!op.mix.boxed) {
+    const ArrayView w = float_view("mix", "weight", weight, 1);
+    expect_shape("mix", w, {n});
+    weights = dense(w, &keep_w);
+  }
+  py::array y = output("mix", out, shape_of(v), {&v});
+  run(op, {{dense(v, &keep), pairs, weights, boxes}, {y.mutable_data()}});
+  return y;
+}
+
+}  // namespace
+
+void bind_augment_ops(py::module_& m) {
+  m.def("augment", &augment, py::arg("nodes"), py::arg("x"), py::arg("seed"), py::arg("step"),
+        py::arg("training"), py::arg("out"));
+  m.def("augment_bwd", &augment_bwd, py::arg("nodes"), py::arg("dy"), py::arg("x"), py::arg("seed"),
+        py::arg("step"), py::arg("out"));
+  m.def("mix", &mix, py::arg("x"), py::arg("index"), py::arg("weight"), py::arg("box"), py::arg("out"));
+}
+
+}  // namespace fastcnn
