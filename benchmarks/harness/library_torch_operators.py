@@ -7,6 +7,7 @@ is timed. An operator without one is differentiated by hand from the same formul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from . import augment
 from .operators import OpTask, flat
 
 aten = torch.ops.aten
@@ -277,6 +279,32 @@ def _convolution(
 
 _DX, _DW = [True, False, False], [False, True, False]
 
+
+def _random_flip(options: dict[str, Any], shapes: dict[str, Any]) -> Binding:
+    mirrored = torch.tensor(augment.mirrored(shapes["x"])).reshape(-1, 1, 1, 1)
+    return Binding(lambda x: torch.where(mirrored, x.flip(3), x), channels=True)
+
+
+def _random_rotation(options: dict[str, Any], shapes: dict[str, Any]) -> Binding:
+    angle = 2 * math.pi * augment.TURNS
+    row = [[math.cos(angle), -math.sin(angle), 0.0], [math.sin(angle), math.cos(angle), 0.0]]  # of squares
+    maps = torch.tensor([row] * shapes["x"][0])
+
+    def run(x: Tensor) -> Tensor:
+        grid = functional.affine_grid(maps, list(x.shape), align_corners=False)
+        return functional.grid_sample(x, grid, "bilinear", "reflection", align_corners=False)
+
+    return Binding(run, channels=True)
+
+
+def _random_contrast(options: dict[str, Any], shapes: dict[str, Any]) -> Binding:
+    def run(x: Tensor) -> Tensor:
+        mean = x.mean((2, 3), keepdim=True)
+        return ((x - mean) * augment.FACTOR + mean).clamp(-2, 2)
+
+    return Binding(run, channels=True)
+
+
 BINDINGS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Binding]] = {
     "relu": _plain(torch.relu),
     "relu6": _plain(functional.relu6),
@@ -325,6 +353,9 @@ BINDINGS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Binding]] = {
     "group_norm_bwd": _group_norm_bwd,
     "instance_norm": _group_norm,
     "instance_norm_bwd": _group_norm_bwd,
+    "random_flip": _random_flip,
+    "random_rotation": _random_rotation,
+    "random_contrast": _random_contrast,
     "add": _plain(torch.add),
     "multiply": _plain(torch.mul),
     "maximum": _plain(torch.maximum),

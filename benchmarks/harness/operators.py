@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import augment
 from .tasks import Array, normal
 
 Shape = tuple[int, ...]
@@ -54,6 +55,9 @@ class OpTask:
 
     def call(self, module: Any, arrays: dict[str, Array], **more: Any) -> Any:
         """The operator of a module: `ops` or the reference."""
+        if self.op in augment.NODES:
+            ours = module.__name__ == "fastcnn.ops"
+            return augment.run(self.op, arrays["x"], **more) if ours else augment.right(self.op, arrays["x"])
         given: Any = arrays
         if self.op == "concatenate":
             given = {"inputs": list(arrays.values())}
@@ -224,4 +228,18 @@ def _calls() -> Iterator[OpTask]:
     yield OpTask("tiny", "layer_norm", (("x", TINY), ("gamma", c), ("beta", c)), (("epsilon", 1e-3),))
 
 
-TASKS: list[OpTask] = [*_activations(), *_norms(), *_merges(), *_pools(), *_convolutions(), *_calls()]
+def _augmentations() -> Iterator[OpTask]:
+    for name, shape in {"large": (32, 224, 224, 3), "small": (128, 32, 32, 3)}.items():
+        for op in augment.NODES:
+            yield OpTask(name, op, (("x", shape),))
+
+
+TASKS: list[OpTask] = [
+    *_activations(),
+    *_augmentations(),
+    *_norms(),
+    *_merges(),
+    *_pools(),
+    *_convolutions(),
+    *_calls(),
+]
