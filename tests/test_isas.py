@@ -27,7 +27,14 @@ def run_in(isa: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("isa", OTHERS)
 def test_kernels(isa: str) -> None:
-    names = ("kernels", "plan/test_lanes.py", "test_views.py", "test_guard_pages.py", "test_threads.py")
+    names = (
+        "kernels",
+        "plan/test_lanes.py",
+        "plan/test_augmented.py",
+        "test_views.py",
+        "test_guard_pages.py",
+        "test_threads.py",
+    )
     files = [str(HERE / name) for name in names]
     options = ("-q", "--tb=short", "-p", "no:cacheprovider", "-k", "not lenet")
     run = run_in(isa, "-m", "pytest", *options, *files)

@@ -88,22 +88,21 @@ AffineMap map_of(const AffineShape& s, int64_t image, const RunScalars& scalars)
   }
 }
 
-AffineImage image_of(const AffineShape& s, int64_t image, const RunScalars& scalars) {
-  const bool part = s.kind == Warp::kResize;
-  return {map_of(s, image, scalars),
-          part ? s.size_h : s.h,
-          part ? s.size_w : s.w,
-          s.c,
-          s.w * s.c,
-          s.q,
-          s.fill,
-          s.bilinear,
-          s.fill_value};
-}
-
 // Where the part of an image that is shown begins.
 int64_t first_float(const AffineShape& s) {
   return s.kind == Warp::kResize ? (s.begin_h * s.w + s.begin_w) * s.c : 0;
+}
+
+AffineImage image_of(const AffineShape& s, int64_t image, const RunScalars& scalars) {
+  AffineImage m;
+  const bool part = s.kind == Warp::kResize;
+  m.map = map_of(s, image, scalars);
+  m.h = part ? s.size_h : s.h, m.w = part ? s.size_w : s.w, m.c = s.c;
+  m.pitch = s.w * s.c;
+  m.floats = s.h * s.w * s.c - first_float(s);
+  m.q = s.q;
+  m.fill = s.fill, m.bilinear = s.bilinear, m.fill_value = s.fill_value;
+  return m;
 }
 
 void set_affine_cost(Prepared* p, const AffineShape& s) {

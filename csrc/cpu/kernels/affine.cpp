@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kOne = (int64_t)1 << kPointBits, kHalf = kOne / 2;
 
-FASTCNN_INLINE int64_t whole(int64_t point) { return point >> kPointBits; }
+FASTCNN_INLINE int64_t below(int64_t point) { return point >> kPointBits; }
 FASTCNN_INLINE int64_t nearest(int64_t point) { return (point + kHalf - (point < 0)) >> kPointBits; }
 FASTCNN_INLINE float fraction(int64_t point) { return (float)(int32_t)((uint32_t)point >> 8) * 0x1p-24f; }
 
@@ -50,7 +50,7 @@ FASTCNN_INLINE void weigh(int64_t row, int64_t col, float (&weight)[4]) {
 }
 
 FASTCNN_INLINE void find(const AffineImage& m, int64_t row, int64_t col, Taps* taps) {
-  const int64_t i = whole(row), j = whole(col);
+  const int64_t i = below(row), j = below(col);
   const int64_t rows[2] = {shown(i, m.h, m.fill), shown(i + 1, m.h, m.fill)};
   const int64_t cols[2] = {shown(j, m.w, m.fill), shown(j + 1, m.w, m.fill)};
   for (int t = 0; t < 4; ++t) {
@@ -59,11 +59,17 @@ FASTCNN_INLINE void find(const AffineImage& m, int64_t row, int64_t col, Taps* t
   }
 }
 
-// f(block, j) for the channels of a pixel, few of them without a loop.
+// f(block, j) for the channels of a pixel. Few of them are one vector: a whole one where the rest of it may
+// be read and the next pixels, which are written later, are to overwrite it. By parts of vectors a flip took
+// twice as long, and a rotation half as long again.
 template <bool kNarrow, class F>
-FASTCNN_INLINE void for_each_channel(int64_t channels, F f) {
+FASTCNN_INLINE void for_each_channel(int64_t channels, bool whole, F f) {
   if constexpr (kNarrow) {
-    f(Part{(int)channels}, 0);
+    if (whole) {
+      f(Whole<1>{}, 0);
+    } else {
+      f(Part{(int)channels}, 0);
+    }
   } else {
     for_each_vector(channels, f);
   }
@@ -71,11 +77,11 @@ FASTCNN_INLINE void for_each_channel(int64_t channels, F f) {
 
 // Four pixels weighted; those of a run of pixels where the map only moves.
 template <bool kNarrow>
-FASTCNN_INLINE void mix(const AffineImage& m, const float* x, const float (&weight)[4], float* y,
+FASTCNN_INLINE void mix(const AffineImage& m, const float* x, const float (&weight)[4], bool whole, float* y,
                         int64_t count) {
   const Vec a = broadcast(weight[0]), b = broadcast(weight[1]), c = broadcast(weight[2]),
             d = broadcast(weight[3]);
-  for_each_channel<kNarrow>(count, [&](auto block, int64_t k) FASTCNN_INLINED {
+  for_each_channel<kNarrow>(count, whole, [&](auto block, int64_t k) FASTCNN_INLINED {
     const float* at = x + k;
     const Vec upper = fma(b, block.get(at + m.c), a * block.get(at));
     block.put(y + k, fma(d, block.get(at + m.pitch + m.c), fma(c, block.get(at + m.pitch), upper)));
@@ -83,8 +89,10 @@ FASTCNN_INLINE void mix(const AffineImage& m, const float* x, const float (&weig
 }
 
 template <bool kNarrow>
-FASTCNN_INLINE void mix_at_border(const AffineImage& m, const float* x, const Taps& taps, float* y) {
-  for_each_channel<kNarrow>(m.c, [&](auto block, int64_t k) FASTCNN_INLINED {
+FASTCNN_INLINE void mix_at_border(const AffineImage& m, const float* x, const Taps& taps, bool whole,
+                                  float* y) {
+  for (int t = 0; t < 4; ++t) whole &= taps.at[t] + kLanes <= m.floats;
+  for_each_channel<kNarrow>(m.c, whole, [&](auto block, int64_t k) FASTCNN_INLINED {
     Vec sum = {};
     for (int t = 0; t < 4; ++t) {
       const Vec pixel = taps.at[t] < 0 ? broadcast(m.fill_value) : block.get(x + taps.at[t] + k);
@@ -99,20 +107,23 @@ template <bool kNarrow>
 void bilinear_row(const AffineImage& m, const float* x, float* y, int64_t p) {
   int64_t row = m.map.row_p * p + m.map.row_0, col = m.map.col_p * p + m.map.col_0;
   const bool moves = m.map.row_q == 0 && m.map.col_q == kOne;
+  const float* const end = y + m.q * m.c;
   Taps taps;
   for (int64_t q = 0; q < m.q;) {
-    const int64_t i = whole(row), j = whole(col);
+    const int64_t i = below(row), j = below(col);
     const bool inside = (uint64_t)i < (uint64_t)(m.h - 1) && (uint64_t)j < (uint64_t)(m.w - 1);
+    const int64_t at = i * m.pitch + j * m.c;
+    const bool room = end - y >= kLanes;
     int64_t pixels = 1;
     weigh(row, col, taps.weight);
     if (!inside) {
       find(m, row, col, &taps);
-      mix_at_border<kNarrow>(m, x, taps, y);
+      mix_at_border<kNarrow>(m, x, taps, room, y);
     } else if (moves) {
       pixels = m.q - q < m.w - 1 - j ? m.q - q : m.w - 1 - j;
-      mix<false>(m, x + i * m.pitch + j * m.c, taps.weight, y, pixels * m.c);
+      mix<false>(m, x + at, taps.weight, room, y, pixels * m.c);
     } else {
-      mix<kNarrow>(m, x + i * m.pitch + j * m.c, taps.weight, y, m.c);
+      mix<kNarrow>(m, x + at, taps.weight, room && at + m.pitch + m.c + kLanes <= m.floats, y, m.c);
     }
     row += pixels * m.map.row_q, col += pixels * m.map.col_q, q += pixels, y += pixels * m.c;
   }
@@ -122,20 +133,23 @@ template <bool kNarrow>
 void nearest_row(const AffineImage& m, const float* x, float* y, int64_t p) {
   int64_t row = m.map.row_p * p + m.map.row_0, col = m.map.col_p * p + m.map.col_0;
   const bool moves = m.map.row_q == 0 && m.map.col_q == kOne;
+  const float* const end = y + m.q * m.c;
   for (int64_t q = 0; q < m.q;) {
     const int64_t i = shown(nearest(row), m.h, m.fill), j = nearest(col), k = shown(j, m.w, m.fill);
-    const bool none = i < 0 || k < 0;
-    const float* from = none ? x : x + i * m.pitch + k * m.c;
+    const int64_t at = i < 0 || k < 0 ? -1 : i * m.pitch + k * m.c;
+    const bool room = end - y >= kLanes;
     int64_t pixels = 1;
-    if (none) {
-      for_each_channel<kNarrow>(
-          m.c, [&](auto block, int64_t c) FASTCNN_INLINED { block.put(y + c, broadcast(m.fill_value)); });
+    if (at < 0) {
+      for_each_channel<kNarrow>(m.c, room, [&](auto block, int64_t c) FASTCNN_INLINED {
+        block.put(y + c, broadcast(m.fill_value));
+      });
     } else if (moves && j == k) {
       pixels = m.q - q < m.w - j ? m.q - q : m.w - j;
-      map(from, y, pixels * m.c, [](Vec v) FASTCNN_INLINED { return v; });
+      map(x + at, y, pixels * m.c, [](Vec v) FASTCNN_INLINED { return v; });
     } else {
-      for_each_channel<kNarrow>(
-          m.c, [&](auto block, int64_t c) FASTCNN_INLINED { block.put(y + c, block.get(from + c)); });
+      for_each_channel<kNarrow>(m.c, room && at + kLanes <= m.floats,
+                                [&](auto block, int64_t c)
+                                    FASTCNN_INLINED { block.put(y + c, block.get(x + at + c)); });
     }
     row += pixels * m.map.row_q, col += pixels * m.map.col_q, q += pixels, y += pixels * m.c;
   }

@@ -16,8 +16,9 @@ constexpr int kPointBits = 32;
 struct AffineImage {
   AffineMap map;
   int64_t h, w, c;
-  int64_t pitch;  // floats of a row of x, which may be wider than w
-  int64_t q;      // pixels of a row of y
+  int64_t pitch;   // floats of a row of x, which may be wider than w
+  int64_t floats;  // of x that may be read
+  int64_t q;       // pixels of a row of y
   Fill fill;
   int32_t bilinear;
   float fill_value;
