@@ -76,7 +76,7 @@ def learning_curves(history: Any, path: Path | None = None) -> Figure:
         axes.grid(color="#e2e8f0", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+        axes.legend(loc="best", frameon=False)  # said, lest a slow machine warn
     return _saved(figure, path)
 
 

@@ -83,13 +83,11 @@ def _along(x: Array, axis: int, target: int, interpolation: str) -> Array:
         nearest: Array = x.take((2 * np.arange(target) + 1) * source // (2 * target), axis)
         return nearest
     taps, weights = _taps(source, target, interpolation)
-    broad = tuple(-1 if each == axis else 1 for each in range(x.ndim))
-    total: Array = np.zeros(
-        [target if each == axis else size for each, size in enumerate(x.shape)], np.float32
-    )
+    flat = x.reshape(math.prod(x.shape[:axis]), source, -1)
+    total: Array = np.zeros((flat.shape[0], target, flat.shape[2]), np.float32)
     for tap, weight in zip(taps.T, weights.T, strict=True):
-        total += x.take(tap, axis) * weight.reshape(broad)
-    return total
+        total += np.multiply(flat.take(tap, 1), weight[:, np.newaxis], dtype=np.float32)
+    return total.reshape(*x.shape[:axis], target, *x.shape[axis + 1 :])
 
 
 def _taps(source: int, target: int, interpolation: str) -> tuple[npt.NDArray[np.int64], Array]:
@@ -101,8 +99,8 @@ def _taps(source: int, target: int, interpolation: str) -> tuple[npt.NDArray[np.
     else:
         kernel = _KERNELS[interpolation]
         center = (np.arange(target)[:, np.newaxis] + 0.5) * source / target - 0.5
-        first = np.ceil(center - kernel.radius).astype(np.int64)
-        taps = first + np.arange(math.floor(2 * kernel.radius) + 1)
+        first = np.floor(center - kernel.radius).astype(np.int64) + 1  # at the radius itself weights are 0
+        taps = first + np.arange(math.ceil(2 * kernel.radius))
         weights = kernel.weight(np.abs(taps - center))
     weights[(taps < 0) | (taps >= source)] = 0
     weights = weights / weights.sum(axis=1, keepdims=True)
