@@ -155,6 +155,8 @@ void nearest_row(const AffineImage& m, const float* x, float* y, int64_t p) {
   }
 }
 
+// Rows of y one after the other: in tiles of 64 pixels, so that the rows of x that a rotation crosses stay
+// near, images of 224 x 224 took 1.4 times as long.
 void rows(const AffineImage& m, const float* x, float* y, int64_t begin, int64_t end) {
   const bool narrow = m.c <= kLanes;
   const auto row = m.bilinear ? (narrow ? bilinear_row<true> : bilinear_row<false>)
