@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastcnn._arguments import channels_last, choose
+from fastcnn._arguments import choose
 from fastcnn.errors import ArgumentError
+from fastcnn.layers._axes import channels_last
 from fastcnn.layers.augmentation import Augmentation, Factor, Warping, between
 from fastcnn.layers.base import Common, Node
 

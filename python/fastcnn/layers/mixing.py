@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastcnn import _native, _random
-from fastcnn._arguments import Array, array, channels_last, real
+from fastcnn._arguments import Array, array, real
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
+from fastcnn.layers._axes import channels_last
 from fastcnn.layers.augmentation import Augmentation, Factor
 from fastcnn.layers.base import Common, Node
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fastcnn._arguments import channels_last, real
+from fastcnn._arguments import real
 from fastcnn.errors import ArgumentError
+from fastcnn.layers._axes import channels_last
 from fastcnn.layers.augmentation import Augmentation, Factor, between
 from fastcnn.layers.base import Common, Node
 
