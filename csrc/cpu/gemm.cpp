@@ -2,11 +2,12 @@
 // y[m,n] = epilogue(op(a) op(b)), row-major, of register tiles (kernels/tile.h): dense layers and their
 // gradients.
 //
-// a is read where it lies, transposed or not; b is packed to panels [k][lanes] where that pays or where it
-// must be (transposed, or a last panel that is not whole vectors). A task is a block of rows times a range of
-// panels; its sum runs over k in slices, so that a panel's slice stays in L2 while all rows of the block meet
-// it.
-#include "blocking.h"
+// A task is a part of the rows, of the columns and of k, chosen by the shape alone so that memory is read the
+// least. Its sum runs over k in slices, during which the task's blocks of a, b and y stay in L2 and one panel
+// of b in L1. Partial sums of the parts of k are added in order. a is read where it lies, transposed or not,
+// but for large transposed ones; b as it lies where few rows meet it, else from panels [k][lanes]: of the
+// whole b before all tasks, or of its own part by a task where no other needs them.
+#include "gemm.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -14,120 +15,216 @@ namespace {
 
 struct Gemm {
   int64_t panel, panels, packed_from;  // panels from `packed_from` on are packed
-  int64_t row_blocks, col_parts, slice;
+  int64_t row_parts, col_parts, k_parts, slice;
+  int32_t own_panels;  // packed by the task that reads them
   int32_t copy_a;
 };
 
-constexpr int64_t kBlockRows = 112;  // times a slice: 450 KB of a, in L2
-constexpr int64_t kSlice = 1024;
+// A task's blocks: of y, and of a. Longer slices write and read y less often; panels that a task packs for
+// itself are to stay in L2.
+constexpr int64_t kBlockRows = 128, kBlockCols = 512, kSlice = 1024, kOwnSlice = 384;
+
+// A row of b begins where, or where every other row does, in the same set of L1: a column of them lives in
+// few of its lines.
+bool aliased(int64_t floats) { return floats % 512 == 0; }
+
+// How much longer the largest part is than the mean.
+double unevenness(int64_t count, int64_t parts) { return 1.0 * ceil_div(count, parts) * parts / count; }
+
+// As many tasks as are wanted at the least cost, in multiply-adds: what the largest of them does, and what
+// the floats that move would cost. Every part of the columns reads a, every part of the rows b; a partial sum
+// is written, read and added. A second phase of tasks is never free.
+void choose_parts(const GemmShape& v, int64_t tile, Gemm* d) {
+  const double a = 1.0 * v.m * v.k, b = 1.0 * v.k * v.n, y = 1.0 * v.m * v.n;
+  constexpr double kFloat = 4, kPartial = 8, kPhase = 16384;
+  const int64_t tiles = ceil_div(v.m, tile), wanted = gemm_tasks(v);
+  const int64_t least_rows = v.transpose_a && v.m <= 2 * kBlockRows ? 1 : ceil_div(v.m, kBlockRows),
+                least_cols = ceil_div(v.n, kBlockCols);
+  const int64_t most_k =
+      std::max<int64_t>(1, std::min(v.k / 128, static_cast<int64_t>((4 << 20) / std::max(y, 1.0))));  // 16 MB
+  int64_t most_tasks = 0;
+  double least = 0;
+  for (int64_t r = least_rows; r <= std::max(least_rows, std::min(wanted, tiles)); ++r)
+    for (int64_t c = least_cols; c <= std::max(least_cols, std::min(wanted, d->panels)); ++c) {
+      const int64_t k = std::max<int64_t>(1, std::min(most_k, ceil_div(wanted, r * c)));
+      const int64_t tasks = std::min(wanted, r * c * k);
+      const bool shares_panels = r > 1 && d->packed_from < d->panels;
+      const double floats = c * a + r * b + (k > 1 ? kPartial * k * y + kPhase : 0) + shares_panels * kPhase;
+      const double cost = y * v.k * unevenness(tiles, r) * unevenness(d->panels, c) + kFloat * floats;
+      if (tasks < most_tasks || (tasks == most_tasks && cost >= least)) continue;
+      most_tasks = tasks, least = cost;
+      d->row_parts = r, d->col_parts = c, d->k_parts = k;
+    }
+}
 
 Gemm plan(const GemmShape& v) {
   const TileKernels& kernel = *kernels().tile;
   Gemm d = {};
-  const bool few_rows = v.m <= kernel.max_rows[4];
-  const int64_t vectors = few_rows ? 4 : kernel.vectors;
+  int64_t vectors = kernel.vectors;
+  for (int64_t i = vectors; i <= kMaxVectors; ++i)
+    if (v.m <= kernel.max_rows[i]) vectors = i;
+  const int64_t tile = kernel.max_rows[vectors];
   d.panel = kernel.lanes * std::min<int64_t>(vectors, ceil_div(v.n, kernel.lanes));
   d.panels = ceil_div(v.n, d.panel);
-  const bool large = v.k * v.n > 256 << 10;  // 1 MB
-  if (v.transpose_b || (large && v.m >= 64))
+  // b is packed for many rows, or where more than one tile of rows would find its lines gone; a small one is
+  // in L2 as it lies, and few rows do not pay for a copy.
+  const bool large = v.k * v.n > 64 << 10;  // 256 KB
+  if (v.transpose_b || (large && v.m >= (aliased(v.n) ? tile + 1 : 80)))
     d.packed_from = 0;
   else
     d.packed_from = v.n % kernel.lanes ? d.panels - 1 : d.panels;
-  // A large b that is used once is read in its own order, a few whole rows at a time.
-  d.slice = few_rows && large && !v.transpose_b ? 16 : kSlice;
 
-  const int64_t wanted = tasks_for(2.0 * v.m * v.n * v.k);
-  const int64_t tile = kernel.max_rows[vectors], tiles = ceil_div(v.m, tile);
-  d.row_blocks = ceil_div(v.m, kBlockRows);
+  choose_parts(v, tile, &d);
+  d.own_panels = d.row_parts == 1 && d.packed_from < d.panels;
+  const int64_t part = ceil_div(v.k, d.k_parts),
+                most = d.row_parts == 1 && (d.own_panels || v.transpose_a) ? kOwnSlice : kSlice;
+  d.slice = round_up(ceil_div(part, ceil_div(part, most)), 8);
   // A transposed a is read a few floats of each row at a time: copied where that would miss cache, once for
-  // many panels.
-  d.copy_a = v.transpose_a && v.m * v.k > 64 << 10 && d.panels >= 4;
-  if (d.copy_a) d.row_blocks = std::max(d.row_blocks, std::min(wanted, ceil_div(tiles, 2)));
-  d.col_parts = std::min(d.panels, ceil_div(wanted, d.row_blocks));
-  d.row_blocks = std::max(d.row_blocks, std::min(tiles, ceil_div(wanted, d.col_parts)));
+  // many panels. (A copy of rows as they lie cost more than it saved, even where they share sets of L2.)
+  d.copy_a = v.transpose_a && v.m * v.k > 64 << 10 && d.panels >= 4 * d.col_parts;
   return d;
 }
 
-size_t packed_bytes(const GemmShape& v, const Gemm& d) {
-  return float_bytes((d.panels - d.packed_from) * v.k * d.panel);
+// Floats of a step of k in the copy of a block of a: an odd number of vectors, so that a column of it falls
+// into all sets of L1 (up to a quarter of the time of a narrow block).
+int64_t copy_width(const GemmShape& v, const Gemm& d) {
+  const int64_t lanes = kernels().tile->lanes;
+  return (ceil_div(ceil_div(v.m, d.row_parts), lanes) | 1) * lanes;
+}
+int64_t most_panels(const Gemm& d) { return ceil_div(d.panels, d.col_parts); }
+int64_t own_floats(const Gemm& d) { return d.slice * d.panel + 16; }
+size_t own_bytes(const Gemm& d) {
+  const int64_t count = std::min(most_panels(d), d.panels - d.packed_from);
+  return d.own_panels ? float_bytes(count * own_floats(d)) : 0;
+}
+size_t shared_bytes(const GemmShape& v, const Gemm& d) {
+  return d.own_panels ? 0 : float_bytes((d.panels - d.packed_from) * v.k * d.panel);
 }
 
-// Floats of a step of k in the copy of a block of a.
-int64_t copy_width(const GemmShape& v, const Gemm& d) {
-  return round_up(ceil_div(v.m, d.row_blocks), kernels().tile->lanes);
+// A product, its blocking, and what a call is given.
+struct Run {
+  const GemmShape& v;
+  const Gemm& d;
+  const float *a, *b, *bias, *mask;
+  float *y, *workspace;
+  bool relu;
+
+  float* partial() const { return workspace + shared_bytes(v, d) / sizeof(float); }
+
+  int32_t cols_of(int64_t panel) const {
+    return static_cast<int32_t>(std::min(d.panel, v.n - panel * d.panel));
+  }
+
+  // Rows k of a panel.
+  void pack(int64_t panel, Range k, float* out) const {
+    const int64_t step = v.transpose_b ? 1 : v.n, col = v.transpose_b ? v.k : 1;
+    kernels().tile->pack({b + k.begin * step + panel * d.panel * col, step, col, k.end - k.begin,
+                          cols_of(panel), static_cast<int32_t>(d.panel)},
+                         out);
+  }
+
+  // Rows k of some panels, [panel][k][columns]; a few whole rows at a time, in the order of memory.
+  void pack_own(Range panels, Range k, float* out) const {
+    const int64_t run = v.transpose_b ? k.end - k.begin : 8;
+    for (int64_t at = k.begin; at < k.end; at += run)
+      for (int64_t i = panels.begin; i < panels.end; ++i)
+        pack(i, {at, std::min(k.end, at + run)},
+             out + (i - panels.begin) * own_floats(d) + (at - k.begin) * d.panel);
+  }
+
+  void run_task(int64_t task, float* scratch) const {
+    const TileKernels& kernel = *kernels().tile;
+    const int64_t part = task / (d.row_parts * d.col_parts);
+    const Range all_k = part_of(v.k, d.k_parts, part);
+    const Range rows = part_of(v.m, d.row_parts, task / d.col_parts % d.row_parts);
+    const Range panels = part_of(d.panels, d.col_parts, task % d.col_parts);
+    const Range own = {std::max(panels.begin, d.packed_from), panels.end};
+    const int32_t count = static_cast<int32_t>(rows.end - rows.begin);
+    const int64_t a_step = v.transpose_a ? v.m : 1, width = copy_width(v, d);
+    const float* const shared_panels = workspace;
+    float* const to = d.k_parts > 1 ? partial() + part * v.m * v.n : y;
+    float* const own_panels = scratch;
+    float* const copy = scratch + own_bytes(d) / sizeof(float);
+    Tile t = {};
+    t.taps_h = t.taps_w = 1;
+    t.a_row = v.transpose_a ? 1 : v.k, t.a_group = 3 * t.a_row, t.a_step = d.copy_a ? width : a_step;
+    t.y_row = v.n;
+    for (Range k = {all_k.begin, all_k.begin}; k.begin < all_k.end; k.begin = k.end) {
+      k.end = std::min(all_k.end, k.begin + d.slice);
+      const bool last = d.k_parts == 1 && k.end == v.k;
+      t.depth = k.end - k.begin;
+      t.a = a + rows.begin * t.a_row + k.begin * a_step;
+      if (d.copy_a) {
+        kernel.pack({t.a, a_step, 1, t.depth, count, static_cast<int32_t>(width)}, copy);
+        t.a = copy;
+      }
+      if (d.own_panels) pack_own(own, k, own_panels);
+      t.accumulate = k.begin > all_k.begin;
+      t.relu = last && relu;
+      for (int64_t i = panels.begin; i < panels.end; ++i) {
+        const int64_t column = i * d.panel;
+        if (i < d.packed_from)
+          t.b = b + k.begin * v.n + column, t.b_step = v.n;
+        else
+          t.b = d.own_panels ? own_panels + (i - own.begin) * own_floats(d)
+                             : shared_panels + ((i - d.packed_from) * v.k + k.begin) * d.panel,
+          t.b_step = d.panel;
+        t.bias = last && bias ? bias + column : nullptr;
+        t.mask = last && mask ? mask + rows.begin * v.n + column : nullptr;
+        t.y = to + rows.begin * v.n + column;
+        kernel.strip(t, count, cols_of(i), kernel.max_rows[1]);
+      }
+    }
+  }
+
+  void run(Context& context, size_t scratch_bytes) const {
+    Member& me = *context.member;
+    if (!d.own_panels && d.packed_from < d.panels) {
+      const int64_t slices = ceil_div(v.k, kSlice);
+      parallel_for(me, (d.panels - d.packed_from) * slices, [&](int64_t i) {
+        const int64_t k = i % slices * kSlice;
+        pack(d.packed_from + i / slices, {k, std::min(v.k, k + kSlice)},
+             workspace + (i / slices * v.k + k) * d.panel);
+      });
+    }
+    parallel_for(me, d.row_parts * d.col_parts * d.k_parts,
+                 [&](int64_t task) { run_task(task, static_cast<float*>(me.scratch(scratch_bytes))); });
+    if (d.k_parts == 1) return;
+    const int64_t y_size = v.m * v.n, chunk = std::max<int64_t>(4096, ceil_div(y_size, kTasks));
+    for_each_chunk(context, v.m, std::max<int64_t>(1, chunk / v.n), [&](int64_t begin, int64_t end) {
+      kernels().tile->sum_parts(partial() + begin * v.n, d.k_parts, y_size, (end - begin) * v.n,
+                                y + begin * v.n);
+      finish_block({y, bias, mask, v.n, relu}, {begin, end}, {0, v.n});
+    });
+  }
+};
+
+void prepare(Prepared* p, const GemmShape& v) {
+  const Gemm d = state<Gemm>(p) = plan(v);
+  p->flops = gemm_flops(v), p->bytes = gemm_bytes(v);
+  p->parallel = d.row_parts * d.col_parts * d.k_parts > 1;
+  p->workspace_bytes = shared_bytes(v, d) + (d.k_parts > 1 ? float_bytes(d.k_parts * v.m * v.n) : 0);
+  p->scratch_bytes = own_bytes(d) + (d.copy_a ? float_bytes(d.slice * copy_width(v, d)) : 0);
 }
 
 }  // namespace
 
 bool supports_gemm_tiled(const OpDescriptor&) { return true; }
-
-void prepare_gemm_tiled(Prepared* p) {
-  const GemmShape& v = p->op.gemm;
-  const Gemm d = state<Gemm>(p) = plan(v);
-  p->flops = 2.0 * v.m * v.n * v.k;
-  p->bytes = 4.0 * (1.0 * v.m * v.k + 1.0 * v.k * v.n + 1.0 * v.m * v.n);
-  p->parallel = p->flops >= kParallelFlops || p->bytes >= 4 * kParallelBytes;
-  p->workspace_bytes = packed_bytes(v, d);
-  if (d.copy_a) p->scratch_bytes = float_bytes(std::min(v.k, d.slice) * copy_width(v, d));
-}
-
+void prepare_gemm_tiled(Prepared* p) { prepare(p, p->op.gemm); }
 void run_gemm_tiled(const Prepared& p, const Operands& x, Context& context) {
   const GemmShape& v = p.op.gemm;
   const Epilogue& e = p.op.epilogue;
-  const Gemm& d = state<Gemm>(p);
-  const TileKernels& kernel = *kernels().tile;
-  Member& me = *context.member;
-  const float *const a = input(x, 0), *const b = input(x, 1);
-  const float *const bias = e.bias ? input(x, 2) : nullptr, *const mask = e.relu_mask ? input(x, 3) : nullptr;
-  float* const y = output(x, 0);
-  float* const packed = static_cast<float*>(context.workspace);
-  const int64_t b_step = v.transpose_b ? 1 : v.n, b_col = v.transpose_b ? v.k : 1;
-  const auto cols_of = [&](int64_t panel) {
-    return static_cast<int32_t>(std::min(d.panel, v.n - panel * d.panel));
-  };
-
-  if (d.packed_from < d.panels) {
-    const int64_t slices = ceil_div(v.k, kSlice);
-    parallel_for(me, (d.panels - d.packed_from) * slices, [&](int64_t i) {
-      const int64_t panel = d.packed_from + i / slices, k = i % slices * kSlice;
-      kernel.pack({b + k * b_step + panel * d.panel * b_col, b_step, b_col, std::min(kSlice, v.k - k),
-                   cols_of(panel), static_cast<int32_t>(d.panel)},
-                  packed + (i / slices * v.k + k) * d.panel);
-    });
-  }
-  parallel_for(me, d.row_blocks * d.col_parts, [&](int64_t task) {
-    const Range rows = part_of(v.m, d.row_blocks, task / d.col_parts);
-    const Range panels = part_of(d.panels, d.col_parts, task % d.col_parts);
-    const int32_t count = static_cast<int32_t>(rows.end - rows.begin);
-    const int64_t a_step = v.transpose_a ? v.m : 1, width = copy_width(v, d);
-    float* const copy = static_cast<float*>(me.scratch(p.scratch_bytes));
-    Tile t = {};
-    t.taps_h = t.taps_w = 1;
-    t.a_row = v.transpose_a ? 1 : v.k, t.a_group = 3 * t.a_row, t.a_step = d.copy_a ? width : a_step;
-    t.y_row = v.n;
-    for (int64_t k = 0; k < v.k; k += d.slice) {
-      const bool last = k + d.slice >= v.k;
-      t.depth = std::min(d.slice, v.k - k);
-      t.a = a + rows.begin * t.a_row + k * a_step;
-      if (d.copy_a) {
-        kernel.pack({t.a, a_step, 1, t.depth, count, static_cast<int32_t>(width)}, copy);
-        t.a = copy;
-      }
-      t.accumulate = k > 0;
-      t.relu = last && e.activation == Activation::kRelu;
-      for (int64_t i = panels.begin; i < panels.end; ++i) {
-        const int64_t column = i * d.panel;
-        const bool in_place = i < d.packed_from;
-        t.b = in_place ? b + k * v.n + column : packed + ((i - d.packed_from) * v.k + k) * d.panel;
-        t.b_step = in_place ? v.n : d.panel;
-        t.bias = last && bias ? bias + column : nullptr;
-        t.mask = last && mask ? mask + rows.begin * v.n + column : nullptr;
-        t.y = y + rows.begin * v.n + column;
-        kernel.strip(t, count, cols_of(i), kernel.max_rows[1]);
-      }
-    }
-  });
-  finish_activation(context, e.activation, y, v.m * v.n);
+  const Run run = {v,
+                   state<Gemm>(p),
+                   input(x, 0),
+                   input(x, 1),
+                   e.bias ? input(x, 2) : nullptr,
+                   e.relu_mask ? input(x, 3) : nullptr,
+                   output(x, 0),
+                   static_cast<float*>(context.workspace),
+                   e.activation == Activation::kRelu};
+  run.run(context, p.scratch_bytes);
+  finish_activation(context, e.activation, output(x, 0), v.m * v.n);
 }
 
 }  // namespace cpu

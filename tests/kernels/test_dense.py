@@ -15,13 +15,13 @@ from fastcnn.testing.network import Chain, dense
 BATCH, UNITS = 8, 4  # their product is a power of two: the mean in the loss is exact
 
 
-@pytest.mark.parametrize("features", cases.CHANNELS)
-@pytest.mark.parametrize("hidden", [1, 3, 17, 64])
-def test_two_layers_with_relu(features: int, hidden: int, rng: np.random.Generator) -> None:
-    chain = Chain((features,), dense(hidden), {"op": "relu"}, dense(UNITS))
+def check_two_layers(
+    features: int, hidden: int, rng: np.random.Generator, *, batch: int = BATCH, units: int = UNITS
+) -> None:
+    chain = Chain((features,), dense(hidden), {"op": "relu"}, dense(units))
     w1, b1, w2, b2 = (integers(rng, w.shape, 2**20) for w in chain.weights)
     chain.weights = [w1, b1, w2, b2]
-    x, dy = integers(rng, (BATCH, features), 2**20), integers(rng, (BATCH, UNITS), 2**20)
+    x, dy = integers(rng, (batch, features), 2**20), integers(rng, (batch, units), 2**20)
 
     h = ref.dense(x, w1, b1, "relu")
     assert_exact(chain.predict(x), ref.dense(h, w2, b2), "prediction")
@@ -32,6 +32,18 @@ def test_two_layers_with_relu(features: int, hidden: int, rng: np.random.Generat
     ):
         # A hidden unit may be off for the whole batch.
         assert np.array_equal(got, wanted), f"{name} is not exact"
+
+
+@pytest.mark.parametrize("features", cases.CHANNELS)
+@pytest.mark.parametrize("hidden", [1, 3, 17, 64])
+def test_two_layers_with_relu(features: int, hidden: int, rng: np.random.Generator) -> None:
+    check_two_layers(features, hidden, rng)
+
+
+@pytest.mark.parametrize("batch", [8, 32])
+def test_mask_after_partial_sums(batch: int, rng: np.random.Generator) -> None:
+    """The gradient of the hidden layer is a long sum of few numbers, split into parts."""
+    check_two_layers(5, 6, rng, batch=batch, units=16384)
 
 
 def test_without_bias(rng: np.random.Generator) -> None:

@@ -14,7 +14,17 @@ from fastcnn.testing.compare import assert_exact, assert_same_bits
 from fastcnn.testing.fill import integers, reals
 
 QUICK = (*cases.GEMM, *cases.GEMM_PARALLEL)
-SOME = (cases.GemmCase(5, 7, 3), cases.GemmCase(33, 65, 17, transpose_a=True), cases.GemmCase(16, 31, 64))
+SOME = (
+    cases.GemmCase(5, 7, 3),
+    cases.GemmCase(33, 65, 17, transpose_a=True),
+    cases.GemmCase(16, 31, 64),
+    # A vector times a matrix, dot products, partial sums.
+    cases.GemmCase(1, 37, 19),
+    cases.GemmCase(37, 1, 19),
+    cases.GemmCase(3, 11, 50, transpose_b=True),
+    cases.GemmCase(20, 18, 6000),
+    cases.GemmCase(9, 1, 9000),
+)
 
 
 @pytest.mark.parametrize("case", QUICK, ids=str)

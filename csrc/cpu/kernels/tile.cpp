@@ -6,7 +6,7 @@
 // of a lie a multiple of 4 KB apart, since 14 of them would share one set of a 12-way L1.
 #include "tile.h"
 
-#include "vec.h"
+#include "blocks.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -188,6 +188,102 @@ void interleave_channels(const Interleave& p) {
   }
 }
 
+// kRows rows of w at a time, so that y is read and written once for as many.
+template <int kRows>
+void add_rows(const VectorsTimes& p, int64_t k) {
+  const float* w = p.w + k * p.w_row;
+  Vec v[kRows];
+  FASTCNN_UNROLL for (int i = 0; i < kRows; ++i) v[i] = broadcast(p.v[k + i]);
+  const auto step = [&](int64_t j, auto read, auto write) FASTCNN_INLINED {
+    Vec sum = k ? read(p.y + j) : Vec{};
+    FASTCNN_UNROLL for (int i = 0; i < kRows; ++i) sum = fma(v[i], read(w + i * p.w_row + j), sum);
+    write(p.y + j, sum);
+  };
+  int64_t j = 0;
+  for (; j + kLanes <= p.outputs; j += kLanes) step(j, load, store);
+  if (const int tail = (int)(p.outputs - j))
+    step(
+        j, [tail](const float* x) FASTCNN_INLINED { return load_n(x, tail); },
+        [tail](float* x, Vec sum) FASTCNN_INLINED { store_n(x, sum, tail); });
+}
+
+// Few outputs stay in registers, as kWays sums that no multiply-add waits for.
+template <int NV>
+void add_narrow_rows(const VectorsTimes& p) {
+  constexpr int kWays = NV <= 2 ? 4 : 2;
+  const int tail = (int)p.outputs - (NV - 1) * kLanes;
+  Vec acc[kWays][NV];
+  FASTCNN_UNROLL for (int i = 0; i < kWays; ++i) {
+    FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = Vec{};
+  }
+  const auto add = [&](Vec(&sum)[NV], int64_t k) FASTCNN_INLINED {
+    const float* w = p.w + k * p.w_row;
+    const Vec v = broadcast(p.v[k]);
+    FASTCNN_UNROLL for (int j = 0; j < NV - 1; ++j) sum[j] = fma(v, load(w + j * kLanes), sum[j]);
+    sum[NV - 1] = fma(v, load_n(w + (NV - 1) * kLanes, tail), sum[NV - 1]);
+  };
+  int64_t k = 0;
+  for (; k + kWays <= p.depth; k += kWays) {
+    FASTCNN_UNROLL for (int i = 0; i < kWays; ++i) add(acc[i], k + i);
+  }
+  for (; k < p.depth; ++k) add(acc[0], k);
+  FASTCNN_UNROLL for (int j = 0; j < NV; ++j) {
+    FASTCNN_UNROLL for (int i = 1; i < kWays; ++i) acc[0][j] = acc[0][j] + acc[i][j];
+    if (j < NV - 1)
+      store(p.y + j * kLanes, acc[0][j]);
+    else
+      store_n(p.y + j * kLanes, acc[0][j], tail);
+  }
+}
+
+// Dot products of NV vectors with MR rows of w.
+template <int NV, int MR>
+void dots(const VectorsTimes& p, int64_t first, int64_t j) {
+  Vec acc[NV][MR];
+  FASTCNN_UNROLL for (int i = 0; i < NV; ++i) {
+    FASTCNN_UNROLL for (int r = 0; r < MR; ++r) acc[i][r] = Vec{};
+  }
+  const float *const v = p.v + first * p.v_row, *const w = p.w + j * p.w_row;
+  const auto step = [&](int64_t k, auto read) FASTCNN_INLINED {
+    Vec vv[NV];
+    FASTCNN_UNROLL for (int i = 0; i < NV; ++i) vv[i] = read(v + i * p.v_row + k);
+    FASTCNN_UNROLL for (int r = 0; r < MR; ++r) {
+      const Vec wv = read(w + r * p.w_row + k);
+      FASTCNN_UNROLL for (int i = 0; i < NV; ++i) acc[i][r] = fma(vv[i], wv, acc[i][r]);
+    }
+  };
+  int64_t k = 0;
+  for (; k + kLanes <= p.depth; k += kLanes) step(k, load);
+  if (const int tail = (int)(p.depth - k))
+    step(k, [tail](const float* x) FASTCNN_INLINED { return load_n(x, tail); });
+  FASTCNN_UNROLL for (int i = 0; i < NV; ++i) {
+    FASTCNN_UNROLL for (int r = 0; r < MR; ++r) p.y[(first + i) * p.y_row + j + r] = lane_sum(acc[i][r]);
+  }
+}
+
+template <int MR>
+void dots_of_rows(const VectorsTimes& p, int64_t j) {
+  int64_t i = 0;
+  for (; i + 3 <= p.vectors; i += 3) dots<3, MR>(p, i, j);
+  if (p.vectors - i == 2) dots<2, MR>(p, i, j);
+  if (p.vectors - i == 1) dots<1, MR>(p, i, j);
+}
+
+void vectors_times(const VectorsTimes& p) {
+  int64_t i = 0;
+  if (p.dots) {
+    for (; p.vectors == 1 && i + 8 <= p.outputs; i += 8) dots<1, 8>(p, 0, i);
+    for (; i + 4 <= p.outputs; i += 4) dots_of_rows<4>(p, i);
+    for (; i < p.outputs; ++i) dots_of_rows<1>(p, i);
+    return;
+  }
+  if (p.outputs <= kLanes) return add_narrow_rows<1>(p);
+  if (p.outputs <= 2 * kLanes) return add_narrow_rows<2>(p);
+  if (p.outputs <= 4 * kLanes) return p.outputs <= 3 * kLanes ? add_narrow_rows<3>(p) : add_narrow_rows<4>(p);
+  for (; i + 8 <= p.depth; i += 8) add_rows<8>(p, i);
+  for (; i < p.depth; ++i) add_rows<1>(p, i);
+}
+
 void sum_parts(const float* x, int64_t parts, int64_t stride, int64_t count, float* y) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
@@ -224,6 +320,7 @@ const TileKernels tile_kernels = {kLanes,
                                   strip,
                                   pack,
                                   interleave_channels,
+                                  vectors_times,
                                   sum_parts,
                                   multiply_add};
 

@@ -8,7 +8,7 @@
 // Rows come in threes: evenly spaced rows have a_group = 3 a_row; three taps of three filter rows fit as
 // well. A row of the tile broadcasts scalars of a; columns are the lanes of a few vectors. Strides, dilation,
 // transposes and channel groups are only steps; steps count floats. Called by cpu/conv2d*.cpp and
-// cpu/gemm.cpp, which choose the blocking.
+// cpu/gemm.cpp, which choose the blocking. Beside it products with few vectors, which memory bounds.
 #pragma once
 #include <stdint.h>
 
@@ -48,6 +48,16 @@ struct Interleave {
   int32_t channels, relu;
 };
 
+// Sums over k < depth, for i < vectors and j < outputs:
+//   dots:     y[i * y_row + j] = sum of v[i * v_row + k] w[j * w_row + k]
+//   not dots: y[j] = sum of v[k] w[k * w_row + j], of one vector
+struct VectorsTimes {
+  const float *v, *w;
+  float* y;
+  int64_t v_row, w_row, y_row, depth, outputs;
+  int32_t vectors, dots;
+};
+
 constexpr int kMaxVectors = 4;
 
 struct TileKernels {
@@ -59,6 +69,7 @@ struct TileKernels {
   void (*strip)(const Tile&, int64_t rows, int cols, int most);
   void (*pack)(const Panel&, float* out);  // [depth][width]
   void (*interleave_channels)(const Interleave&);
+  void (*vectors_times)(const VectorsTimes&);
   // y[i] = sum of the `parts` arrays x + p * stride, in order.
   void (*sum_parts)(const float* x, int64_t parts, int64_t stride, int64_t count, float* y);
   // Independent multiply-adds in registers, the processor's peak; returns how many floating-point operations

@@ -27,6 +27,11 @@ GEMM: tuple[GemmCase, ...] = (
     # Where the blocking changes: few rows and a large b, a large a transposed, more than one slice of k.
     *_transposed((5, 300, 1000), (200, 140, 400), (70, 40, 1100)),
     GemmCase(70, 300, 1000),
+    # One row or column, its sums and outputs split; few outputs; few rows and a transposed b.
+    *_transposed((1, 300, 1100), (300, 1, 1100), (1, 21, 9000), (2, 29, 333)),
+    # Rows of b that share cache sets; a long sum of few outputs.
+    GemmCase(13, 512, 700),
+    *_transposed((20, 18, 6000)),
 )
 
 GEMM_FULL: tuple[GemmCase, ...] = (
@@ -42,6 +47,10 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(257, 65, 300, transpose_a=True),
     GemmCase(31, 600, 128, transpose_b=True),
     GemmCase(784, 10, 512, transpose_a=True),
+    GemmCase(1, 600, 1100),
+    GemmCase(600, 1, 1100),
+    GemmCase(9, 600, 700, transpose_b=True),
+    GemmCase(20, 18, 6000),
 )
 
 GEMM_SUITE: tuple[GemmCase, ...] = tuple(

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the matrix products share.
+#pragma once
+#include "blocking.h"
+
+namespace fastcnn {
+namespace cpu {
+
+// Work of one core for some 3 and 12 microseconds: the first is worth a task of its own while there are few.
+constexpr double kSmallTaskFlops = 250e3, kLargeTaskFlops = 1e6;
+constexpr double kSmallTaskBytes = 128 << 10, kLargeTaskBytes = 512 << 10;
+
+inline double gemm_flops(const GemmShape& v) { return 2.0 * v.m * v.n * v.k; }
+inline double gemm_bytes(const GemmShape& v) {
+  return 4.0 * (1.0 * v.m * v.k + 1.0 * v.k * v.n + 1.0 * v.m * v.n);
+}
+
+inline int64_t gemm_tasks(const GemmShape& v) {
+  const double flops = gemm_flops(v), bytes = gemm_bytes(v);
+  const double tasks = std::max({1.0, flops / kLargeTaskFlops, std::min(8.0, flops / kSmallTaskFlops),
+                                 bytes / kLargeTaskBytes, std::min(2.0, bytes / kSmallTaskBytes)});
+  return static_cast<int64_t>(std::min<double>(kTasks, tasks));
+}
+
+// What follows the sums; arrays as in Tile.
+struct Finish {
+  float* y;  // [..][n]
+  const float *bias, *mask;
+  int64_t n;
+  bool relu;
+};
+inline void finish_block(const Finish& f, Range rows, Range cols) {
+  if (!f.relu && !f.bias && !f.mask) return;
+  Tile t = {};
+  t.accumulate = 1, t.relu = f.relu, t.y_row = f.n;
+  const TileKernels& kernel = *kernels().tile;
+  const int64_t panel = kernel.lanes * kernel.vectors;
+  for (int64_t i = cols.begin; i < cols.end; i += panel) {
+    t.bias = f.bias ? f.bias + i : nullptr;
+    t.mask = f.mask ? f.mask + rows.begin * f.n + i : nullptr;
+    t.y = f.y + rows.begin * f.n + i;
+    kernel.strip(t, rows.end - rows.begin, static_cast<int>(std::min(panel, cols.end - i)),
+                 kernel.max_rows[1]);
+  }
+}
+
+}  // namespace cpu
+}  // namespace fastcnn

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix products that read their larger operand once: a row or a column times a matrix, and few rows times a
+// transposed one. Memory bounds them, so the matrix is read in its own order:
+//
+//   rows of outputs   y[j] = sum over k of v[k] w[k][j]: whole rows of w, some at a time, are added to y
+//   dot products      y[i][j] = sum over k of v[i][k] w[j][k]: lanes are steps of k
+//
+// A task is a part of the outputs and of k; the partial sums of the parts of k are added in order.
+#include "gemm.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace {
+
+struct Vector {
+  int64_t vectors, outputs;  // rows of v; columns of y
+  int64_t block, parts, k_parts;
+  int32_t swapped;  // w is a, v is b
+  int32_t dots;
+};
+
+// Blocks of outputs that make the parts: whole rows of w while y stays in L1 (parts of 1 KB took up to 1.4
+// times as long: memory is asked for ahead along a row), or eight rows. Sums of many dot products are cut
+// where the rows of w that meet the next vectors would leave L1.
+constexpr int64_t kBlockCols = 4096, kBlockRows = 8, kDepth = 1024;
+
+Vector plan(const GemmShape& v) {
+  Vector d = {};
+  d.swapped = v.n == 1 && v.m > 1;
+  d.vectors = d.swapped ? 1 : v.m, d.outputs = d.swapped ? v.m : v.n;
+  d.dots = d.swapped ? !v.transpose_a : v.transpose_b;
+  d.block = d.dots ? kBlockRows : kBlockCols;
+  const int64_t wanted = gemm_tasks(v), blocks = ceil_div(d.outputs, d.block);
+  d.parts = std::min(wanted, blocks);
+  d.k_parts = std::max<int64_t>(1, std::min(wanted / d.parts, v.k / 256));
+  if (d.vectors > 3) d.k_parts = std::max(d.k_parts, ceil_div(v.k, kDepth));
+  return d;
+}
+
+Range outputs_of(const Vector& d, int64_t part) {
+  const Range blocks = part_of(ceil_div(d.outputs, d.block), d.parts, part);
+  return {blocks.begin * d.block, std::min(d.outputs, blocks.end * d.block)};
+}
+
+}  // namespace
+
+bool supports_gemm_vector(const OpDescriptor& op) {
+  const GemmShape& v = op.gemm;
+  return v.m == 1 || v.n == 1 || (v.transpose_b && !v.transpose_a && v.m <= 16 && v.k >= 16 * v.m);
+}
+
+void prepare_gemm_vector(Prepared* p) {
+  const GemmShape& v = p->op.gemm;
+  const Vector d = state<Vector>(p) = plan(v);
+  p->flops = gemm_flops(v), p->bytes = gemm_bytes(v);
+  p->parallel = d.parts * d.k_parts > 1;
+  p->workspace_bytes = d.k_parts > 1 ? float_bytes(d.k_parts * v.m * v.n) : 0;
+  p->scratch_bytes = 0;
+}
+
+void run_gemm_vector(const Prepared& p, const Operands& x, Context& context) {
+  const GemmShape& v = p.op.gemm;
+  const Vector& d = state<Vector>(p);
+  const float *const vectors = input(x, d.swapped), *const w = input(x, !d.swapped);
+  float *const y = output(x, 0), *const sums = d.k_parts > 1 ? static_cast<float*>(context.workspace) : y;
+  const Epilogue& e = p.op.epilogue;
+  const Finish after = {y, e.bias ? input(x, 2) : nullptr, e.relu_mask ? input(x, 3) : nullptr, v.n,
+                        e.activation == Activation::kRelu};
+  const auto finish = [&](Range outputs) {
+    if (d.swapped)
+      finish_block(after, outputs, {0, 1});
+    else
+      finish_block(after, {0, v.m}, outputs);
+  };
+
+  parallel_for(*context.member, d.parts * d.k_parts, [&](int64_t task) {
+    const Range outputs = outputs_of(d, task % d.parts);
+    const Range k = part_of(v.k, d.k_parts, task / d.parts);
+    const int64_t w_row = d.dots ? v.k : d.outputs, first = d.dots ? outputs.begin : k.begin;
+    kernels().tile->vectors_times({vectors + k.begin, w + first * w_row + (d.dots ? k.begin : outputs.begin),
+                                   sums + task / d.parts * v.m * v.n + outputs.begin, v.k, w_row, d.outputs,
+                                   k.end - k.begin, outputs.end - outputs.begin,
+                                   static_cast<int32_t>(d.vectors), d.dots});
+    if (d.k_parts == 1) finish(outputs);
+  });
+  if (d.k_parts > 1)
+    parallel_for(*context.member, d.parts, [&](int64_t part) {
+      const Range outputs = outputs_of(d, part);
+      for (int64_t i = 0; i < d.vectors; ++i) {
+        const int64_t at = i * d.outputs + outputs.begin;
+        kernels().tile->sum_parts(sums + at, d.k_parts, v.m * v.n, outputs.end - outputs.begin, y + at);
+      }
+      finish(outputs);
+    });
+  finish_activation(context, e.activation, y, v.m * v.n);
+}
+
+}  // namespace cpu
+}  // namespace fastcnn
