@@ -207,6 +207,9 @@ void prepare(Prepared* p, const GemmShape& v) {
   p->scratch_bytes = own_bytes(d) + (d.copy_a ? float_bytes(d.slice * copy_width(v, d)) : 0);
 }
 
+// dw[c,k] = sum over pixels of x[pixel,c] dy[pixel,k].
+GemmShape pointwise_wgrad(const Conv2dShape& v) { return {v.c, v.k, v.n * v.h * v.w, 1, 0}; }
+
 }  // namespace
 
 bool supports_gemm_tiled(const OpDescriptor&) { return true; }
@@ -225,6 +228,21 @@ void run_gemm_tiled(const Prepared& p, const Operands& x, Context& context) {
                    e.activation == Activation::kRelu};
   run.run(context, p.scratch_bytes);
   finish_activation(context, e.activation, output(x, 0), v.m * v.n);
+}
+
+// A 1x1 convolution's weight gradient is a product whose long sum both operands are read for once.
+bool supports_conv2d_wgrad_gemm(const OpDescriptor& op) {
+  const Conv2dShape& v = op.conv2d_wgrad;
+  return v.groups == 1 && v.r * v.s * v.stride_h * v.stride_w == 1 && v.p == v.h && v.q == v.w &&
+         !v.pad_top && !v.pad_left && v.c >= 32 && v.k >= 32;
+}
+void prepare_conv2d_wgrad_gemm(Prepared* p) { prepare(p, pointwise_wgrad(p->op.conv2d_wgrad)); }
+void run_conv2d_wgrad_gemm(const Prepared& p, const Operands& x, Context& context) {
+  const GemmShape v = pointwise_wgrad(p.op.conv2d_wgrad);
+  const Run run = {v,       state<Gemm>(p), input(x, 0),  input(x, 1),
+                   nullptr, nullptr,        output(x, 0), static_cast<float*>(context.workspace),
+                   false};
+  run.run(context, p.scratch_bytes);
 }
 
 }  // namespace cpu
