@@ -178,7 +178,8 @@ void* Member::scratch(size_t bytes) {
 }
 
 bool Member::reserve(size_t bytes) {
-  if (bytes && !scratch(bytes)) team->refused = true;
+  if (!bytes) return true;
+  if (!scratch(bytes)) team->refused = true;
   barrier();
   return !team->refused;
 }
