@@ -27,7 +27,7 @@ from fastcnn.testing.timing import Roofs, Summary
 from .answers import answers
 from .tasks import InferTask, Task, TrainTask
 
-_REST_SECONDS = 0.02  # idle threads of the library timed before stop spinning within it
+_REST_SECONDS = 0.05  # idle threads of the library timed before stop spinning within it
 _LOSS_TOLERANCE = 1e-4  # of losses, and of logits over the largest of them
 
 # Environment of a worker, beside what all of them share.
