@@ -27,6 +27,15 @@ SKINNY = (
     GemmTask(8, 4096, 1024),
     GemmTask(4096, 16, 256),
     GemmTask(64, 64, 16384),
+    GemmTask(1, 2048, 1000, transpose_b=True),
+    GemmTask(8, 1024, 4096, transpose_b=True),
+    GemmTask(24, 3000, 1000),
+    # No multiples of anything.
+    GemmTask(1, 10, 784),
+    GemmTask(100, 10, 784),
+    GemmTask(37, 211, 503),
+    GemmTask(3000, 3, 1000),
+    GemmTask(500, 1, 500),
 )
 CONTENDERS = [
     Contender(library, setting)

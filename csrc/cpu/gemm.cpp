@@ -24,8 +24,7 @@ struct Gemm {
 // itself are to stay in L2.
 constexpr int64_t kBlockRows = 128, kBlockCols = 512, kSlice = 1024, kOwnSlice = 384;
 
-// A row of b begins where, or where every other row does, in the same set of L1: a column of them lives in
-// few of its lines.
+// All rows of b begin in one or two sets of L1: a column of them lives in few of its lines.
 bool aliased(int64_t floats) { return floats % 512 == 0; }
 
 // How much longer the largest part is than the mean.
@@ -40,8 +39,7 @@ void choose_parts(const GemmShape& v, int64_t tile, Gemm* d) {
   const int64_t tiles = ceil_div(v.m, tile), wanted = gemm_tasks(v);
   const int64_t least_rows = v.transpose_a && v.m <= 2 * kBlockRows ? 1 : ceil_div(v.m, kBlockRows),
                 least_cols = ceil_div(v.n, kBlockCols);
-  const int64_t most_k =
-      std::max<int64_t>(1, std::min(v.k / 128, static_cast<int64_t>((4 << 20) / std::max(y, 1.0))));  // 16 MB
+  const int64_t most_k = std::max<int64_t>(1, std::min(v.k / 128, most_partial_sums(v)));
   int64_t most_tasks = 0;
   double least = 0;
   for (int64_t r = least_rows; r <= std::max(least_rows, std::min(wanted, tiles)); ++r)

@@ -22,6 +22,11 @@ inline int64_t gemm_tasks(const GemmShape& v) {
   return static_cast<int64_t>(std::min<double>(kTasks, tasks));
 }
 
+// That take no more than 16 MB.
+inline int64_t most_partial_sums(const GemmShape& v) {
+  return std::max<int64_t>(1, static_cast<int64_t>((4 << 20) / (1.0 * v.m * v.n)));
+}
+
 // What follows the sums; arrays as in Tile.
 struct Finish {
   float* y;  // [..][n]
