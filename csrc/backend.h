@@ -12,11 +12,19 @@
 
 namespace fastcnn {
 
+// A convolution and the max pooling of its output.
+struct PooledConv2dShape {
+  Conv2dShape conv;
+  Pool2dShape pool;
+};
+
 // X(step, shape struct, inputs, outputs): operands in order; a trailing ? may be null.
 #define FASTCNN_STEPS(X)                                                                     \
-  X(conv2d_fprop, Conv2dShape, "x w bias? residual?", "y")                                   \
+  X(conv2d_fprop, Conv2dShape, "x w bias? residual?", "y index?")                            \
   X(conv2d_dgrad, Conv2dShape, "dy w mask? bias?", "dx")                                     \
   X(conv2d_wgrad, Conv2dShape, "x dy", "dw db?")                                             \
+  X(conv2d_dgrad_pooled, PooledConv2dShape, "dy index w mask?", "dx")                        \
+  X(conv2d_wgrad_pooled, PooledConv2dShape, "x dy index", "dw db?")                          \
   X(conv3d_fprop, Conv3dShape, "x w bias?", "y")                                             \
   X(conv3d_dgrad, Conv3dShape, "dy w mask? bias?", "dx")                                     \
   X(conv3d_wgrad, Conv3dShape, "x dy", "dw")                                                 \
@@ -153,12 +161,15 @@ enum class Step : int32_t {
 // What is fused to the end of a step; a row's supports() says whether it can. A transposed convolution is a
 // dgrad step, so that those take a bias and ReLU too.
 struct Epilogue {
-  int32_t bias;           // y += bias[K]; conv2d_wgrad: db[K] = the sum of dy as well
+  int32_t bias;           // y += bias[K]; conv2d_wgrad, _pooled: db[K] = the sum of dy as well
   int32_t residual;       // y += residual, which is shaped as y; of conv2d_fprop alone
   Activation activation;  // y = activation(y), last; one without parameters
   // Backward steps: dx is set to 0 where mask <= 0. mask is the ReLU output that dx is the gradient of;
   // max_pool2d_bwd reads x itself, which is that output, and max_pool2d_bwd_index y, the greatest of it.
   int32_t relu_mask;
+  // conv2d_fprop: y is the greatest of each window of pool x pool pixels, which cover P x Q side by side, and
+  // index, which may be null, its number in the window. 0: no pooling.
+  int32_t pool;
 };
 
 struct OpDescriptor {

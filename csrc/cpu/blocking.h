@@ -54,6 +54,12 @@ inline void finish_activation(Context& context, Activation activation, float* y,
                  [&](int64_t begin, int64_t end) { f(y + begin, y + begin, end - begin, {}); });
 }
 
+// Of a fused max pooling, if there is one: y is what it reads.
+inline bool pools_whole_windows(const Epilogue& e, const Conv2dShape& v) {
+  const bool known = e.activation == Activation::kNone || e.activation == Activation::kRelu;
+  return !e.pool || (known && v.p % e.pool == 0 && v.q % e.pool == 0);
+}
+
 inline double conv_flops(const Conv2dShape& v) {
   return 2.0 * v.n * v.k * v.p * v.q * (v.c / v.groups) * v.r * v.s;
 }

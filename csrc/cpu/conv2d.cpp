@@ -12,6 +12,8 @@
 // zeros of a padded copy. Weights are packed to panels [taps][channels][lanes], in the order of ascending
 // input offset.
 #include "blocking.h"
+#include "kernels/max_pool2d_index.h"
+#include "kernels/pool2d.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -26,6 +28,7 @@ struct Direct : Correlation {
   int64_t panel, panels, panel_floats;  // columns of a panel, panels of a group
   int64_t bands, images, parts;
   int64_t band_rows_in;  // rows of a padded band
+  int64_t pool;          // rows of a window of the max pooling that follows; 1: none
   int32_t merged;        // the taps of a filter row and the channels are one contiguous run
   int32_t private_panels;
   int32_t most_rows;
@@ -37,9 +40,10 @@ struct Direct : Correlation {
 // longer.
 constexpr int64_t kBandBytes = 256 << 10;
 
-Direct plan(const Conv2dShape& v, bool dgrad) {
+Direct plan(const Conv2dShape& v, bool dgrad, int32_t pool) {
   const TileKernels& kernel = *kernels().tile;
   Direct d = {};
+  d.pool = pool ? pool : 1;
   static_cast<Correlation&>(d) = correlation(v, dgrad);
   const Axis first_w = axis_w(d, 0);
   d.pad_left = std::max<int64_t>(0, -d.low_w);
@@ -72,9 +76,9 @@ Direct plan(const Conv2dShape& v, bool dgrad) {
     // A copied band repeats the rows it shares with the next: not fewer than 6 rows.
     const int64_t most_bands = d.input == Input::kPaddedBand ? std::max<int64_t>(1, d.rows / 6) : d.rows;
     d.bands = std::max(ceil_div(wanted, d.n), ceil_div(image_bytes, kBandBytes));
-    d.bands = std::max<int64_t>(1, std::min(d.bands, most_bands));
+    d.bands = std::max<int64_t>(1, std::min({d.bands, most_bands, d.rows / d.pool}));
     for (int64_t b = d.bands; 2 * b >= d.bands; --b)
-      if (d.rows % b == 0) {
+      if (d.rows / d.pool % b == 0) {
         d.bands = b;
         break;
       }
@@ -82,7 +86,7 @@ Direct plan(const Conv2dShape& v, bool dgrad) {
     const int64_t tasks = ceil_div(d.n, d.images) * d.bands;
     if (d.input != Input::kPaddedBand) d.parts = std::min(all_panels, ceil_div(wanted, tasks));
   }
-  const int64_t band = ceil_div(d.rows, d.bands);
+  const int64_t band = ceil_div(d.rows / d.pool, d.bands) * d.pool;
   d.band_rows_in = most_rows_met(d, band);
   return d;
 }
@@ -94,13 +98,18 @@ size_t padded_bytes(const Direct& d) {
   return d.input == Input::kPaddedWhole ? float_bytes(d.n * d.in_h * d.columns * d.in_c) : 0;
 }
 size_t panel_bytes(const Direct& d) { return d.private_panels ? float_bytes(d.panel_floats) : 0; }
-size_t scratch_bytes(const Direct& d) {
-  const int64_t band = d.input == Input::kPaddedBand ? d.images * d.band_rows_in * d.columns * d.in_c : 0;
-  return panel_bytes(d) + float_bytes(band);
+size_t band_bytes(const Direct& d) {
+  return d.input == Input::kPaddedBand ? float_bytes(d.images * d.band_rows_in * d.columns * d.in_c) : 0;
 }
+// The outputs of a task that are pooled.
+size_t unpooled_bytes(const Direct& d) {
+  const int64_t rows = ceil_div(d.rows / d.pool, d.bands) * d.pool;
+  return d.pool > 1 ? float_bytes(d.images * rows * d.out_w * d.out_c) : 0;
+}
+size_t scratch_bytes(const Direct& d) { return panel_bytes(d) + band_bytes(d) + unpooled_bytes(d); }
 
 void prepare(Prepared* out, const Conv2dShape& v, bool dgrad) {
-  const Direct d = state<Direct>(out) = plan(v, dgrad);
+  const Direct d = state<Direct>(out) = plan(v, dgrad, out->op.epilogue.pool);
   out->flops = conv_flops(v), out->bytes = conv_bytes(v);
   out->parallel = out->flops > kParallelFlops;
   out->workspace_bytes = weight_bytes(d) + padded_bytes(d);
@@ -142,6 +151,7 @@ struct View {
 struct Arguments {
   const float *bias, *mask, *residual;
   float* y;
+  uint8_t* index;  // where a max pooling follows: of the places of its maxima, or null
   int32_t relu;
   ActivationForward finish;  // of fprop: what is left to do for all that a task wrote; or null
 };
@@ -196,6 +206,20 @@ void run_panel(const Direct& d, const View& x, const Arguments& to, const Pixels
   }
 }
 
+// Rows of some images, made in scratch, to their maxima.
+void pool_rows(const Direct& d, const Arguments& to, const Pixels& at, const float* y) {
+  Pool2dShape s = {};
+  s.n = at.images, s.h = at.rows.end - at.rows.begin, s.w = d.out_w, s.c = d.out_c;
+  s.r = s.s = s.stride_h = s.stride_w = d.pool;
+  s.dilation_h = s.dilation_w = 1;
+  s.p = s.h / d.pool, s.q = s.w / d.pool;
+  const int64_t out = (at.n * (d.out_h / d.pool) + at.rows.begin / d.pool) * s.q * s.c;
+  if (to.index)
+    kernels().max_pool2d_index->fwd({&s, y, to.y + out, to.index + out}, 0, s.n * s.p);
+  else
+    kernels().pool2d->max_fwd({&s, y, to.y + out, 0}, 0, s.n * s.p);
+}
+
 void run(const Direct& d, const float* x, const float* w, const Arguments& to, Context& context) {
   Member& me = *context.member;
   float* const packed = static_cast<float*>(context.workspace);
@@ -217,7 +241,8 @@ void run(const Direct& d, const float* x, const float* w, const Arguments& to, C
     const Range mine = part_of(all_panels, d.parts, task % d.parts);
     const int64_t band = task / d.parts % d.bands, n = task / d.parts / d.bands * d.images;
     const int64_t images = std::min(d.images, d.n - n);
-    const Range rows = part_of(d.rows, d.bands, band);
+    const Range windows = part_of(d.rows / d.pool, d.bands, band);
+    const Range rows = {windows.begin * d.pool, windows.end * d.pool};
     const Range in = rows_met(d, rows);
     View view = {x + n * d.in_h * d.in_w * d.in_c, d.in_h * d.in_w * d.in_c, d.in_w * d.in_c, 0};
     float* const scratch = static_cast<float*>(me.scratch(scratch_bytes(d)));
@@ -230,12 +255,16 @@ void run(const Direct& d, const float* x, const float* w, const Arguments& to, C
                   band_copy + (m * d.band_rows_in + h - in.begin) * row);
       view = {band_copy, d.band_rows_in * row, row, in.begin};
     }
+    Arguments here = to;
+    float* const unpooled = band_copy + band_bytes(d) / sizeof(float);
+    if (d.pool > 1) here.y = unpooled - (n * d.out_h + rows.begin) * d.out_w * d.out_c;
     for (int64_t i = mine.begin; i < mine.end; ++i) {
       const int64_t group = i / d.panels, panel = i % d.panels;
       if (d.private_panels) pack_panel(d, w, group, panel, scratch);
       const float* weights = d.private_panels ? scratch : packed + i * d.panel_floats;
-      run_panel(d, view, to, {n, images, rows}, {group, panel, weights});
+      run_panel(d, view, here, {n, images, rows}, {group, panel, weights});
     }
+    if (d.pool > 1) pool_rows(d, to, {n, images, rows}, unpooled);
     if (!to.finish) return;
     for (int64_t m = 0; m < images; ++m) {
       const int64_t row_floats = d.out_w * d.out_c;
@@ -247,16 +276,27 @@ void run(const Direct& d, const float* x, const float* w, const Arguments& to, C
 
 }  // namespace
 
-bool supports_conv2d_fprop_direct(const OpDescriptor&) { return true; }
+bool supports_conv2d_fprop_direct(const OpDescriptor& op) {
+  const Conv2dShape& v = op.conv2d_fprop;
+  if (!op.epilogue.pool) return true;
+  // A task has all channels of its windows, and these few rows stay in the cache.
+  if (op.epilogue.residual || !pools_whole_windows(op.epilogue, v)) return false;
+  const Direct d = plan(v, false, op.epilogue.pool);
+  return d.parts == 1 && unpooled_bytes(d) <= 2 * kBandBytes;
+}
 void prepare_conv2d_fprop_direct(Prepared* p) { prepare(p, p->op.conv2d_fprop, false); }
 void run_conv2d_fprop_direct(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;
   const Conv2dShape& v = p.op.conv2d_fprop;
   // While it is in the cache, if a task has all channels of its rows.
   const bool whole = state<Direct>(p).parts == 1;
-  const Arguments to = {e.bias ? input(x, 2) : nullptr,     nullptr,
-                        e.residual ? input(x, 3) : nullptr, output(x, 0),
-                        e.activation == Activation::kRelu,  whole ? other_activation(e.activation) : nullptr};
+  const Arguments to = {e.bias ? input(x, 2) : nullptr,
+                        nullptr,
+                        e.residual ? input(x, 3) : nullptr,
+                        output(x, 0),
+                        e.pool ? static_cast<uint8_t*>(x.out[1]) : nullptr,
+                        e.activation == Activation::kRelu,
+                        whole ? other_activation(e.activation) : nullptr};
   run(state<Direct>(p), input(x, 0), input(x, 1), to, context);
   if (!whole) finish_activation(context, e.activation, to.y, v.n * v.p * v.q * v.k);
 }
@@ -270,6 +310,7 @@ void run_conv2d_dgrad_direct(const Prepared& p, const Operands& x, Context& cont
                         e.relu_mask ? input(x, 2) : nullptr,
                         nullptr,
                         output(x, 0),
+                        nullptr,
                         e.activation == Activation::kRelu,
                         nullptr};
   run(state<Direct>(p), input(x, 0), input(x, 1), to, context);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution with the batch in lanes: fprop, and dgrad as the same sum over dy (correlation.h). A task is a
 // band of output rows of one block of samples times a part of the output channels; kernels/lanes.h takes it
-// row by row. Weights are read where they lie.
+// row by row. Weights are read where they lie. Where a max pooling follows, the rows of its windows are made
+// in scratch.
+#include "kernels/lanes_pool.h"
 #include "lanes.h"
 
 namespace fastcnn {
@@ -10,22 +12,26 @@ namespace {
 
 // The blocking, from the shape alone.
 struct Lanes : Correlation {
+  int64_t pool;  // rows of a window; 1: none follows
   int64_t blocks, bands, parts;
 };
 
-Lanes plan(const Conv2dShape& v, bool dgrad) {
+Lanes plan(const Conv2dShape& v, bool dgrad, int32_t pool) {
   Lanes d = {};
+  d.pool = pool ? pool : 1;
   static_cast<Correlation&>(d) = correlation(v, dgrad);
   d.blocks = lane_blocks(v.n);
   const int64_t wanted = ceil_div(lanes_tasks(conv_flops(v)), d.blocks);
   // Rows first: a part of the channels reads all of x again.
-  d.bands = std::min(d.rows, wanted);
+  d.bands = std::min(d.rows / d.pool, wanted);
   d.parts = std::min(ceil_div(d.out_c, 6), ceil_div(wanted, d.bands));
   return d;
 }
 
 void prepare(Prepared* out, const Conv2dShape& v, bool dgrad) {
-  state<Lanes>(out) = plan(v, dgrad);
+  const int32_t pool = out->op.epilogue.pool;
+  const Lanes d = state<Lanes>(out) = plan(v, dgrad, pool);
+  if (pool) out->scratch_bytes = float_bytes(ceil_div(d.out_c, d.parts) * pool * d.out_w * kBatchLanes);
   out->flops = conv_flops(v), out->bytes = conv_bytes(v);
   out->parallel = out->flops > kLanesTaskFlops;
 }
@@ -33,6 +39,7 @@ void prepare(Prepared* out, const Conv2dShape& v, bool dgrad) {
 struct Arguments {
   const float *bias, *mask;
   float* y;
+  uint8_t* index;  // where a max pooling follows: of the places of its maxima, or null
   int32_t relu;
 };
 
@@ -71,17 +78,43 @@ void run_band(const Lanes& d, const float* x, const float* w, const Arguments& t
     }
 }
 
+// Rows of windows of a max pooling, each from the rows of y that it reads.
+void run_windows(const Lanes& d, const float* x, const float* w, const Arguments& to, Range windows,
+                 Range channels, float* rows) {
+  Lanes local = d;  // that y is all of an image
+  local.out_h = d.pool;
+  const int64_t plane = d.pool * d.out_w * kBatchLanes, out_w = d.out_w / d.pool;
+  Pool2dShape s = {};
+  s.h = s.r = s.s = s.stride_h = s.stride_w = d.pool;
+  s.dilation_h = s.dilation_w = s.p = 1;
+  s.w = d.out_w, s.q = out_w;
+  for (int64_t i = windows.begin; i < windows.end; ++i) {
+    Arguments here = to;
+    here.y = rows - (channels.begin * d.pool + i * d.pool) * d.out_w * kBatchLanes;
+    run_band(local, x, w, here, {i * d.pool, (i + 1) * d.pool}, channels);
+    for (int64_t k = channels.begin; k < channels.end; ++k) {
+      const int64_t out = (k * (d.out_h / d.pool) + i) * out_w * kBatchLanes;
+      kernels().lanes_pool->max_fwd({&s, rows + (k - channels.begin) * plane, to.y + out, to.index + out}, 0,
+                                    1);
+    }
+  }
+}
+
 void run(const Lanes& d, const float* x, const float* w, const Arguments& to, Context& context) {
   const int64_t in_block = d.in_c * d.in_h * d.in_w * kBatchLanes;
-  const int64_t out_block = d.out_c * d.out_h * d.out_w * kBatchLanes;
+  const int64_t out_block = d.out_c * (d.out_h / d.pool) * (d.out_w / d.pool) * kBatchLanes;
   parallel_for(*context.member, d.blocks * d.bands * d.parts, [&](int64_t task) {
     const int64_t block = task / (d.bands * d.parts);
-    const Range rows = part_of(d.rows, d.bands, task / d.parts % d.bands);
+    const Range rows = part_of(d.rows / d.pool, d.bands, task / d.parts % d.bands);
     const Range channels = part_of(d.out_c, d.parts, task % d.parts);
     Arguments here = to;
     here.y += block * out_block;
     if (here.mask) here.mask += block * out_block;
-    run_band(d, x + block * in_block, w, here, rows, channels);
+    if (here.index) here.index += block * out_block;
+    if (d.pool == 1) return run_band(d, x + block * in_block, w, here, rows, channels);
+    const size_t bytes = float_bytes(ceil_div(d.out_c, d.parts) * d.pool * d.out_w * kBatchLanes);
+    float* const scratch = static_cast<float*>(context.member->scratch(bytes));
+    run_windows(d, x + block * in_block, w, here, rows, channels, scratch);
   });
 }
 
@@ -90,13 +123,15 @@ bool in_whole_blocks(const Conv2dShape& v) { return v.n % kBatchLanes == 0 && v.
 }  // namespace
 
 bool supports_conv2d_fprop_lanes(const OpDescriptor& op) {
-  return !op.epilogue.residual && in_whole_blocks(op.conv2d_fprop);
+  const Conv2dShape& v = op.conv2d_fprop;
+  return !op.epilogue.residual && in_whole_blocks(v) && pools_whole_windows(op.epilogue, v);
 }
 void prepare_conv2d_fprop_lanes(Prepared* p) { prepare(p, p->op.conv2d_fprop, false); }
 void run_conv2d_fprop_lanes(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;
   const Conv2dShape& v = p.op.conv2d_fprop;
   const Arguments to = {e.bias ? input(x, 2) : nullptr, nullptr, output(x, 0),
+                        e.pool ? static_cast<uint8_t*>(x.out[1]) : nullptr,
                         e.activation == Activation::kRelu};
   run(state<Lanes>(p), input(x, 0), input(x, 1), to, context);
   finish_activation(context, e.activation, to.y, v.n * v.p * v.q * v.k);
@@ -108,7 +143,7 @@ void run_conv2d_dgrad_lanes(const Prepared& p, const Operands& x, Context& conte
   const Epilogue& e = p.op.epilogue;
   const Conv2dShape& v = p.op.conv2d_dgrad;
   const Arguments to = {e.bias ? input(x, 3) : nullptr, e.relu_mask ? input(x, 2) : nullptr, output(x, 0),
-                        e.activation == Activation::kRelu};
+                        nullptr, e.activation == Activation::kRelu};
   run(state<Lanes>(p), input(x, 0), input(x, 1), to, context);
   finish_activation(context, e.activation, to.y, v.n * v.h * v.w * v.c);
 }

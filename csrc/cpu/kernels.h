@@ -16,6 +16,7 @@ namespace cpu {
   X(lanes, LanesKernels)                     \
   X(lanes_pool, LanesPoolKernels)            \
   X(lanes_winograd, LanesWinogradKernels)    \
+  X(pooled, PooledKernels)                   \
   X(pool2d, Pool2dKernels)                   \
   X(activation, ActivationKernels)           \
   X(max_pool2d_index, MaxPool2dIndexKernels) \

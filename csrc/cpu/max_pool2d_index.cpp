@@ -12,17 +12,19 @@ namespace cpu {
 
 namespace {
 
+bool has_an_index(const Pool2dShape& s) { return windows_touch_image(s) && !s.adaptive && s.r * s.s <= 256; }
+
 // Against finding the maxima again: windows that overlap, or vectors that would be mostly empty. Elsewhere
 // that costs less than what is stored for it.
 bool worth_an_index(const Pool2dShape& s) {
   const bool overlap = s.stride_h < s.r || s.stride_w < s.s || s.dilation_h > 1 || s.dilation_w > 1;
-  return windows_touch_image(s) && !s.adaptive && s.r * s.s <= 256 && (overlap || s.c < kFewChannels);
+  return has_an_index(s) && (overlap || s.c < kFewChannels);
 }
 
 }  // namespace
 
 bool supports_max_pool2d_fwd_index_direct(const OpDescriptor& op) {
-  return worth_an_index(op.max_pool2d_fwd_index);
+  return has_an_index(op.max_pool2d_fwd_index);
 }
 void prepare_max_pool2d_fwd_index_direct(Prepared* p) {
   const Pool2dShape& s = p->op.max_pool2d_fwd_index;

@@ -119,7 +119,8 @@ void prepare(Prepared* out, const Conv2dShape& v, bool dgrad, Order order) {
 struct Arguments {
   const float *x, *w, *bias, *mask, *residual;
   float* y;
-  int32_t relu;
+  uint8_t* index;  // of the max pooling that follows, or null
+  int32_t relu, pool;
 };
 
 // Panel i of the filters to its place in the block u, its taps in the order in which the input meets them.
@@ -171,12 +172,15 @@ void transform_output(const Winograd& d, const Arguments& to, const float* m, Ra
   t.m_plane = m_plane(d), t.y_row = d.dilation_h * d.out_w * d.out_c, t.y_col = d.dilation_w * d.out_c;
   t.channels = std::min(m_row(d), d.out_c - first);
   t.bias = to.bias ? to.bias + first : nullptr;
-  t.relu = to.relu;
+  t.relu = to.relu, t.pool = to.pool;
   for (int64_t i = tiles.begin; i < tiles.end; ++i) {
     const Place at = place_of(d, i);
-    const int64_t out = ((at.n * d.out_h + at.p) * d.out_w + at.q) * d.out_c + first;
+    // A tile is a window.
+    const int64_t pixel = to.pool ? i : (at.n * d.out_h + at.p) * d.out_w + at.q;
+    const int64_t out = pixel * d.out_c + first;
     t.y = to.y + out, t.mask = to.mask ? to.mask + out : nullptr;
     t.residual = to.residual ? to.residual + out : nullptr;
+    t.index = to.index ? to.index + out : nullptr;
     t.rows = pixels_before(d.out_h, at.p, d.dilation_h, d.outputs);
     t.cols = pixels_before(d.out_w, at.q, d.dilation_w, d.outputs);
     t.m = m + (i - tiles.begin) * m_row(d);
@@ -227,6 +231,10 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
 
 bool chosen(const OpDescriptor& op, const Conv2dShape& v, bool dgrad, Order order) {
   if (!fits_winograd(v) || op.math == Math::kStrict || (order == kF4 && op.math != Math::kFast)) return false;
+  const Epilogue& e = op.epilogue;
+  if (e.pool && (order != kF2 || e.pool != 2 || e.residual || v.dilation_h > 1 || v.dilation_w > 1 ||
+                 !pools_whole_windows(e, v)))
+    return false;
   const Winograd d = plan(v, dgrad, order);
   const double clocks = winograd_clocks(d);
   // What the model cannot see is worth 5 %.
@@ -243,7 +251,9 @@ void run_fprop(const Prepared& p, const Operands& x, Context& context) {
                         nullptr,
                         e.residual ? input(x, 3) : nullptr,
                         output(x, 0),
-                        e.activation == Activation::kRelu};
+                        e.pool ? static_cast<uint8_t*>(x.out[1]) : nullptr,
+                        e.activation == Activation::kRelu,
+                        e.pool};
   run(state<Winograd>(p), to, context);
   finish_activation(context, e.activation, to.y, v.n * v.p * v.q * v.k);
 }
@@ -251,9 +261,15 @@ void run_fprop(const Prepared& p, const Operands& x, Context& context) {
 void run_dgrad(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;
   const Conv2dShape& v = p.op.conv2d_dgrad;
-  const Arguments to = {
-      input(x, 0), input(x, 1),  e.bias ? input(x, 3) : nullptr,   e.relu_mask ? input(x, 2) : nullptr,
-      nullptr,     output(x, 0), e.activation == Activation::kRelu};
+  const Arguments to = {input(x, 0),
+                        input(x, 1),
+                        e.bias ? input(x, 3) : nullptr,
+                        e.relu_mask ? input(x, 2) : nullptr,
+                        nullptr,
+                        output(x, 0),
+                        nullptr,
+                        e.activation == Activation::kRelu,
+                        0};
   run(state<Winograd>(p), to, context);
   finish_activation(context, e.activation, to.y, v.n * v.h * v.w * v.c);
 }

@@ -25,6 +25,7 @@ Builder::Builder(const Request& request) : request_(request) {
   gradient.resize(nodes.size());
   rows.resize(nodes.size());
   saved.resize(nodes.size());
+  pooled.resize(nodes.size(), -1);
   done.resize(nodes.size());
   masked.resize(nodes.size());
   parameter_written.resize(request.graph.parameters.size());
@@ -241,10 +242,18 @@ void Builder::pass_gradient(int i, int u) {
 
 Ref Builder::over_gradient(int i) { return shared_[gradient[i].offset] ? tensor_like(i) : gradient[i]; }
 
+// The greatest values of a ReLU are masked as all of them are.
+bool Builder::is_relu(int i) const {
+  if (node(i).op == Op::k_relu) return true;
+  if (node(i).inputs.empty()) return false;
+  const int u = node(i).inputs[0];
+  return node(u).op == Op::k_relu && pooled[node(u).inputs[0]] == i;
+}
+
 // A mask acts on the whole gradient of the ReLU's output: a step can apply it that is the only one to
 // contribute.
 bool Builder::mask_can_be_fused(int u, int from) const {
-  if (node(from).op != Op::k_relu) return false;
+  if (!is_relu(from)) return false;
   for (;; u = node(u).inputs[0]) {
     if (node(u).consumers.size() != 1 || node(u).output) return false;
     if (u == from) return true;

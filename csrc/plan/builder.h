@@ -88,6 +88,7 @@ class Builder {
 
   // The row that the device takes for a descriptor; null if none supports it.
   const void* row_of(const OpDescriptor& op) const;
+  bool has_row(const OpDescriptor& op) const { return row_of(op) != nullptr; }
   // False if no row supports the descriptor; nothing is added then.
   bool try_add(const NewStep& step);
   // Throws if no row supports it.
@@ -122,8 +123,8 @@ class Builder {
   void end_parameter_gradient(int node, const char* role, Ref written);
 
   // Adds the step whose only output is a contribution to the gradient of node u. If a ReLU made the values of
-  // u, its mask is applied in the same step where a row can: as operand `mask` of the step, or without one
-  // when the step reads the values anyway.
+  // u, or of a pool whose gradient stays pooled, its mask is applied in the same step where a row can: as
+  // operand `mask` of the step, or without one when the step reads the values anyway.
   static constexpr int kNoMask = -1, kMaskIsRead = -2;
   void add_input_gradient(int u, NewStep step, int mask = kNoMask);
   // `ref` holds a contribution to the gradient of node u, whole: the first one is the gradient, others are
@@ -144,6 +145,8 @@ class Builder {
   std::vector<Ref> value, gradient;           // of each node; kNone before there is one
   std::vector<Ref> rows;                      // in lanes: a value that is also there channels-last
   std::vector<std::vector<Ref>> saved;        // what a forward rule keeps for its gradient rule, by node
+  std::vector<int> pooled;                    // of a convolution whose gradient is that of its pooled values,
+                                              // at the places that the pool has saved: the pool; or -1
   std::vector<bool> done;                     // forward: already part of another step
   std::vector<bool> masked;                   // gradient of a ReLU's output: the mask has been applied
   std::vector<bool> needs_gradient;           // a parameter that trains lies at or before it
@@ -168,6 +171,7 @@ class Builder {
   Ref tensor_of(int node, int64_t samples);
   void touch(Ref ref);
   void add_sum(Ref a, Ref b, Ref y, const Summand& of);
+  bool is_relu(int i) const;
   bool mask_can_be_fused(int u, int from) const;
 
   const Request request_;

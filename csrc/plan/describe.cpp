@@ -64,6 +64,10 @@ std::string text(const Pool2dShape& s) {
                ll(s.w), ll(s.c), ll(s.r), ll(s.s), ll(s.n), ll(s.p), ll(s.q), ll(s.c));
 }
 
+std::string text(const PooledConv2dShape& s) {
+  return text(s.conv) + print(" / (%lld, %lld)", ll(s.pool.r), ll(s.pool.s));
+}
+
 std::string text(const Pool3dShape& s) {
   return print("[%lld, %lld, %lld, %lld, %lld] / (%lld, %lld, %lld) -> [%lld, %lld, %lld, %lld, %lld]",
                ll(s.n), ll(s.d), ll(s.h), ll(s.w), ll(s.c), ll(s.t), ll(s.r), ll(s.s), ll(s.n), ll(s.o),
@@ -144,7 +148,7 @@ std::string epilogue_text(const Epilogue& e) {
   const bool activation = e.activation != Activation::kNone;
   return std::string(e.bias ? " + bias" : "") + (e.residual ? " + residual" : "") +
          (activation ? " + " : "") + (activation ? info(e.activation).name : "") +
-         (e.relu_mask ? " + mask" : "");
+         (e.relu_mask ? " + mask" : "") + (e.pool ? " + pool" : "");
 }
 
 std::string shapes_text(const OpDescriptor& op) {

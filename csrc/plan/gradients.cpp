@@ -24,7 +24,8 @@ void bias_gradient(Builder& b, int i) {
 }
 
 void weight_gradient(Builder& b, int i, const char* role, NewStep step) {
-  if (!b.in_lanes() || !b.trains(i, role) || !b.trains(i, "bias")) {
+  const bool sums_bias = b.in_lanes() || step.op.step == Step::k_conv2d_wgrad_pooled;
+  if (!sums_bias || !b.trains(i, role) || !b.trains(i, "bias")) {
     b.add_parameter_gradient(i, role, step);
     return bias_gradient(b, i);
   }

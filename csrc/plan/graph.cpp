@@ -102,6 +102,7 @@ class GraphBuilder {
              graph_.nodes[i].label.c_str());
     forget_unread();
     place_parameters();
+    for (Node& node : graph_.nodes) leave_out_unread(node);
     return std::move(graph_);
   }
 
@@ -291,6 +292,38 @@ class GraphBuilder {
       }
       if (trainable) graph_.trainable_floats = graph_.parameter_floats;
     }
+  }
+
+  bool read_once(const Node& node) const { return node.consumers.size() == 1 && !node.output; }
+
+  // Rows and columns that a convolution makes and no window of the pool that alone reads them meets, past an
+  // activation between them: no step computes them. The shapes that users see stay.
+  void leave_out_unread(Node& pool) {
+    const Step step = pool.forward.step;
+    if (step != Step::k_max_pool2d_fwd && step != Step::k_average_pool2d_fwd &&
+        step != Step::k_sum_pool2d_fwd)
+      return;
+    for (const int reader : pool.consumers)  // it writes all pixels
+      if (graph_.nodes[reader].op == Op::k_max_unpool2d) return;
+    Pool2dShape& s = pool.forward.max_pool2d_fwd;  // the pools share this struct
+    const auto read = [](int64_t size, int64_t windows, int64_t stride, int64_t extent, int64_t pad) {
+      return std::min(size, (windows - 1) * stride + extent - pad);
+    };
+    const int64_t h = read(s.h, s.p, s.stride_h, (s.r - 1) * s.dilation_h + 1, s.pad_top);
+    const int64_t w = read(s.w, s.q, s.stride_w, (s.s - 1) * s.dilation_w + 1, s.pad_left);
+    Node* node = &graph_.nodes[pool.inputs[0]];
+    Node* activation = nullptr;
+    if (node->forward.step == Step::k_activation_fwd && read_once(*node)) {
+      activation = node;
+      node = &graph_.nodes[node->inputs[0]];
+    }
+    if (s.adaptive || h * w == s.h * s.w || node->forward.step != Step::k_conv2d_fprop || !read_once(*node))
+      return;
+    s.h = h, s.w = w;
+    node->forward.conv2d_fprop.p = h, node->forward.conv2d_fprop.q = w;
+    node->count = h * w * s.c;
+    if (!activation) return;
+    activation->count = activation->forward.activation_fwd.count = node->count;
   }
 
   const std::vector<Layer>& layers_;

@@ -87,12 +87,15 @@ OpDescriptor augmentation_bwd(const Node& node, bool* reads_x);
 
 // Gradient rules that several operators share.
 
+// A gradient step of convolution `conv`, whose values go into max pool `pool` alone.
+OpDescriptor pooled_step(const Builder& b, Step step, int conv, int pool);
+
 void gradient_rename(Builder& b, int node);
 // dx over dy where nothing else reads that. `in` follows dy.
 void gradient_flat(Builder& b, int node, const OpDescriptor& op, const std::vector<Ref>& in);
 // db[k] = sum of dy over all that shares a bias.
 void bias_gradient(Builder& b, int node);
-// dw by this step, and db: in the same step where the batch lies in lanes.
+// dw by this step, and db: in the same step where the batch lies in lanes or the gradient is pooled.
 void weight_gradient(Builder& b, int node, const char* role, NewStep step);
 
 }  // namespace fastcnn

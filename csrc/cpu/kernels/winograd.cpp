@@ -148,6 +148,34 @@ FASTCNN_INLINE void transform_output(const OutputTile& t, int64_t k, int lanes) 
   const auto read = [lanes](const float* p) { return lanes == kLanes ? load(p) : load_n(p, lanes); };
   const Vec bias = t.bias ? read(t.bias + k) : Vec{};
   const Vec least = t.relu ? Vec{} : broadcast(-__builtin_inff());
+  if constexpr (M == 2)
+    if (t.pool) {
+      Vec best;
+      IVec place = {};
+      FASTCNN_UNROLL for (int i = 0; i < M; ++i) {
+        Vec y[M];
+        F::output(columns[i], y);
+        FASTCNN_UNROLL for (int j = 0; j < M; ++j) {
+          const Vec sum = y[j] + bias, value = sum < least ? least : sum;
+          if (i + j == 0) {
+            best = value;
+          } else {
+            const IVec keep = (value <= best) | (best != best);
+            best = keep ? best : value;
+            place = keep ? place : IVec{} + (i * M + j);
+          }
+        }
+      }
+      if (lanes == kLanes)
+        store(t.y + k, best);
+      else
+        store_n(t.y + k, best, lanes);
+      if (t.index) {
+        const LaneBytes bytes = lane_bytes(place);
+        memcpy(t.index + k, &bytes, (size_t)lanes);
+      }
+      return;
+    }
   FASTCNN_UNROLL for (int i = 0; i < M; ++i) {
     if (i >= t.rows) return;
     Vec y[M];

@@ -25,14 +25,16 @@ struct InputTile {
 };
 
 // y = A' m A of one tile, its first `rows` x `cols` pixels: y += bias, y += residual, relu, and 0 where mask
-// <= 0.
+// <= 0. With `pool`, which is F(2)'s alone, y is the greatest of them, index its number: the first of equal
+// ones, and a NaN is greater than every number.
 struct OutputTile {
   const float* m;  // points m_plane apart; whole vectors are read
   float* y;
   const float* bias;             // [channels], or null
   const float *mask, *residual;  // as y, or null
+  uint8_t* index;                // as y, or null
   int64_t m_plane, y_row, y_col, channels;
-  int32_t rows, cols, relu;
+  int32_t rows, cols, relu, pool;
 };
 
 // u[point][i] = G w G'. w [9][count], taps in the order in which x meets them; count is a multiple of the

@@ -11,7 +11,7 @@
 namespace fastcnn {
 namespace {
 
-constexpr int kMask = 2;                   // operand of the dgrad steps
+constexpr int kMask = 2, kPooledMask = 3;  // operand of the dgrad steps
 constexpr int kKernel = 1, kResidual = 3;  // of the fprop steps
 
 struct Form {
@@ -128,7 +128,24 @@ void forward(Builder& b, int i) {
   forward_fused(b, i, step);
 }
 
+void gradient_pooled(Builder& b, int i) {
+  const Node& node = b.node(i);
+  const int u = node.inputs[0], pool = b.pooled[i];
+  const Ref dy = b.gradient[i], places = b.saved[pool][0];
+  weight_gradient(
+      b, i, role_of(node),
+      {pooled_step(b, Step::k_conv2d_wgrad_pooled, i, pool), {b.value[u], dy, places}, {}, node.name});
+  if (b.needs_gradient[u])
+    b.add_input_gradient(u,
+                         {pooled_step(b, Step::k_conv2d_dgrad_pooled, i, pool),
+                          {dy, places, b.parameter(i, role_of(node))},
+                          {},
+                          node.name},
+                         kPooledMask);
+}
+
 void gradient(Builder& b, int i) {
+  if (b.pooled[i] >= 0) return gradient_pooled(b, i);
   const Node& node = b.node(i);
   const int u = node.inputs[0];
   const bool transposed = form_of(node.op).transposed;

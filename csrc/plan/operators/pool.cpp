@@ -111,7 +111,44 @@ bool is_unpooled(const Builder& b, int i) {
 
 constexpr size_t kPlaces = 1;  // in what a max-pooling saves
 
-// In training the place of each maximum is kept where a row says that it pays.
+// The convolution that alone makes the values that pool i alone reads, and whose gradients have rows that
+// take the pooled gradient as it is; or -1. Between them may stand an activation whose gradient follows from
+// its result: that of the greatest values follows from these.
+int pooled_convolution(const Builder& b, int i) {
+  const auto read_once = [&b](int u) { return b.node(u).consumers.size() == 1 && !b.node(u).output; };
+  int u = b.node(i).inputs[0];
+  const OperatorInfo& before = info(b.node(u).op);
+  if (before.forward == Step::k_activation_fwd && before.saves == Saves::kY && read_once(u))
+    u = b.node(u).inputs[0];
+  if (b.node(u).op != Op::k_conv2d || !read_once(u) || !b.trains(u, "kernel")) return -1;
+  const bool has_rows = b.has_row(pooled_step(b, Step::k_conv2d_wgrad_pooled, u, i)) &&
+                        (!b.needs_gradient[b.node(u).inputs[0]] ||
+                         b.has_row(pooled_step(b, Step::k_conv2d_dgrad_pooled, u, i)));
+  return has_rows ? u : -1;
+}
+
+// Windows that lie side by side and cover the rows and columns that a convolution makes join its step.
+bool join_max(Builder& b, int i, int, NewStep* step) {
+  const Pool2dShape s = b.forward_op(i).max_pool2d_fwd;
+  const Conv2dShape& v = step->op.conv2d_fprop;
+  if (is_unpooled(b, i) || step->op.step != Step::k_conv2d_fprop || step->op.epilogue.pool || s.adaptive ||
+      s.pad_top || s.pad_left || s.r != s.s || s.r < 2 || s.stride_h != s.r || s.stride_w != s.r ||
+      s.dilation_h > 1 || s.dilation_w > 1 || v.p != s.h || v.q != s.w || s.h != s.r * s.p ||
+      s.w != s.r * s.q)
+    return false;
+  if (b.mode() == Mode::kTrain) {
+    const int convolution = pooled_convolution(b, i);
+    if (b.needs_gradient[b.node(i).inputs[0]] && convolution < 0) return false;
+    if (convolution >= 0) b.pooled[convolution] = i;
+    b.saved[i] = {b.tensor_of_bytes(b.batch() * b.node(i).count, 1)};
+    step->out = {Ref{}, b.saved[i][0]};
+  }
+  step->op.epilogue.pool = static_cast<int32_t>(s.r);
+  step->kernel = step->residual = -1;  // what follows is not linear in the weights
+  return true;
+}
+
+// In training the place of each maximum is kept where the gradient needs it.
 void forward_max(Builder& b, int i) {
   const int u = b.node(i).inputs[0];
   if (is_unpooled(b, i)) {
@@ -123,17 +160,37 @@ void forward_max(Builder& b, int i) {
     return;
   }
   if (b.mode() != Mode::kTrain || !b.needs_gradient[u]) return forward_step(b, i);
-  OpDescriptor op = b.op(Step::k_max_pool2d_fwd_index);
-  op.max_pool2d_fwd_index = b.forward_op(i).max_pool2d_fwd;
+  OpDescriptor op = b.op(Step::k_max_pool2d_fwd_index), gradient = b.op(Step::k_max_pool2d_bwd_index);
+  op.max_pool2d_fwd_index = gradient.max_pool2d_bwd_index = b.forward_op(i).max_pool2d_fwd;
+  const int convolution = pooled_convolution(b, i);
   const Ref y = b.tensor_like(i), index = b.tensor_of_bytes(b.batch() * b.node(i).count, 1);
-  if (!b.try_add({op, {b.value[u]}, {y, index}, b.node(i).name})) return forward_step(b, i);
+  if ((convolution < 0 && !b.has_row(gradient)) || !b.try_add({op, {b.value[u]}, {y, index}, b.node(i).name}))
+    return forward_step(b, i);
   b.value[i] = y;
   b.saved[i] = {index};
+  if (convolution >= 0) b.pooled[convolution] = i;
   b.keep(y);
+}
+
+// Past the activation, which acts on the greatest values alone.
+void gradient_pooled(Builder& b, int i, int convolution) {
+  const int u = b.node(i).inputs[0];
+  Ref dy = b.gradient[i];
+  if (u != convolution && !b.masked[i]) {
+    OpDescriptor op = b.op(Step::k_activation_bwd);
+    op.activation_bwd = b.forward_op(u).activation_fwd;
+    op.activation_bwd.count = b.batch() * b.node(i).count;
+    const Ref dx = b.over_gradient(i);
+    b.add({op, {dy, b.value[i]}, {dx}, b.node(u).name});
+    dy = dx;
+  }
+  b.contribute(convolution, dy);
 }
 
 void gradient_max(Builder& b, int i) {
   const int u = b.node(i).inputs[0];
+  for (const int convolution : {u, b.node(u).inputs.empty() ? u : b.node(u).inputs[0]})
+    if (b.pooled[convolution] == i) return gradient_pooled(b, i, convolution);
   const bool kept = b.saved[i].size() == 1;
   OpDescriptor op = b.op(kept ? Step::k_max_pool2d_bwd_index : Step::k_max_pool2d_bwd);
   op.max_pool2d_bwd = b.forward_op(i).max_pool2d_fwd;
@@ -201,7 +258,13 @@ void gradient_unpool(Builder& b, int i) {
 
 }  // namespace
 
-const Rule rule_max_pool2d = {"MaxPooling2D", 1, infer_2d, forward_max, gradient_max};
+OpDescriptor pooled_step(const Builder& b, Step step, int conv, int pool) {
+  OpDescriptor op = b.op(step);
+  op.conv2d_wgrad_pooled = {b.forward_op(conv).conv2d_fprop, b.forward_op(pool).max_pool2d_fwd};
+  return op;
+}
+
+const Rule rule_max_pool2d = {"MaxPooling2D", 1, infer_2d, forward_max, gradient_max, join_max};
 const Rule rule_average_pool2d = {"AveragePooling2D", 1, infer_2d, forward_step,
                                   gradient_linear<Step::k_average_pool2d_bwd>};
 const Rule rule_sum_pool2d = {"SumPooling2D", 1, infer_2d, forward_step,

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// See pooled.h for the formulas. The sums of a tile stay in registers over a run.
+#include "pooled.h"
+
+#include "blocks.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+// acc += e.g a[e.at ...].
+template <int R, int V>
+FASTCNN_INLINE void add(Vec (&acc)[R * V], const PooledEntry& e, const float* a, int64_t a_row) {
+  const Vec g = broadcast(e.g);
+  a += e.at;
+  FASTCNN_UNROLL for (int r = 0; r < R; ++r) FASTCNN_UNROLL for (int v = 0; v < V; ++v) acc[r * V + v] =
+      fma(g, load(a + r * a_row + v * kLanes), acc[r * V + v]);
+}
+
+template <int R, int V>
+void sum_tile(const PooledSum& tile) {
+  constexpr int kApart = R * V <= 3 ? 4 : R * V <= 6 ? 2 : 1;  // chains of additions: four hide their latency
+  const PooledSum s = tile;
+  const int64_t a_row = opaque(s.a_row), y_row = opaque(s.y_row);
+  const IVec written = iota() < s.tail;
+  for (int64_t i = 0; i < s.run_count; ++i) {
+    const PooledRun run = s.runs[i];
+    const PooledEntry *e = s.entries + run.begin, *const end = s.entries + run.end;
+    Vec acc[kApart][R * V] = {};
+    if constexpr (kApart > 1)
+      for (; end - e >= kApart; e += kApart)
+        FASTCNN_UNROLL for (int u = 0; u < kApart; ++u) add<R, V>(acc[u], e[u], s.a, a_row);
+    for (; e < end; ++e) add<R, V>(acc[0], *e, s.a, a_row);
+    FASTCNN_UNROLL for (int u = 1; u < kApart; ++u) FASTCNN_UNROLL for (int j = 0; j < R * V; ++j) acc[0][j] =
+        acc[0][j] + acc[u][j];
+    // y last: what it is added to may have been stored, a few floats aside, just before.
+    float* const y = s.y + run.at;
+    FASTCNN_UNROLL for (int r = 0; r < R; ++r) FASTCNN_UNROLL for (int v = 0; v < V; ++v) {
+      float* const p = y + r * y_row + v * kLanes;
+      const Vec old = load(p), sum = old + acc[0][r * V + v];
+      store(p, v < V - 1 ? sum : written ? sum : old);
+    }
+  }
+}
+
+void sum(const PooledSum& s) {
+#define FASTCNN_TILE(r, v) sum_tile<r * v <= kPooledSums ? r : 1, v>
+#define FASTCNN_TILES(r)                                                                                     \
+  {                                                                                                          \
+    FASTCNN_TILE(r, 1), FASTCNN_TILE(r, 2), FASTCNN_TILE(r, 3), FASTCNN_TILE(r, 4), FASTCNN_TILE(r, 5),      \
+        FASTCNN_TILE(r, 6), FASTCNN_TILE(r, 7), FASTCNN_TILE(r, 8), FASTCNN_TILE(r, 9), FASTCNN_TILE(r, 10), \
+        FASTCNN_TILE(r, 11), FASTCNN_TILE(r, 12)                                                             \
+  }
+  static constexpr void (*kTiles[kPooledRows][kPooledSums])(const PooledSum&) = {
+      FASTCNN_TILES(1), FASTCNN_TILES(2), FASTCNN_TILES(3), FASTCNN_TILES(4), FASTCNN_TILES(5)};
+#undef FASTCNN_TILES
+#undef FASTCNN_TILE
+  kTiles[s.rows - 1][s.vectors - 1](s);
+}
+
+// f(elements in lanes, those of the first image, count): each square of kLanes samples and as many elements.
+template <class F>
+FASTCNN_INLINE void for_each_square(const PooledImages& m, F f) {
+  for (int64_t h = 0; h < m.height; ++h) {
+    int64_t column = 0, channel = 0;
+    for (int64_t e = 0; e < m.width * m.channels; e += kLanes) {
+      const int64_t left = m.width * m.channels - e;
+      const int count = left < kLanes ? (int)left : kLanes;
+      int64_t at[kLanes];
+      for (int j = 0; j < count; ++j) {
+        at[j] = ((channel * m.height + h) * m.width + column) * kBatchLanes;
+        if (++channel == m.channels) channel = 0, ++column;
+      }
+      f(at, m.images + h * m.row + e, count);
+    }
+  }
+}
+
+void take(const PooledImages& m) {
+  for_each_square(m, [&](const int64_t* at, float* to, int count) FASTCNN_INLINED {
+    Vec v[kLanes];
+    FASTCNN_UNROLL for (int j = 0; j < kLanes; ++j) v[j] = j < count ? load(m.lanes + at[j]) : Vec{};
+    transpose(v);
+    FASTCNN_UNROLL for (int i = 0; i < kLanes; ++i) store_n(to + i * m.image, v[i], count);
+  });
+}
+
+void put(const PooledImages& m) {
+  for_each_square(m, [&](const int64_t* at, float* from, int count) FASTCNN_INLINED {
+    Vec v[kLanes];
+    FASTCNN_UNROLL for (int i = 0; i < kLanes; ++i) v[i] = load_n(from + i * m.image, count);
+    transpose(v);
+    FASTCNN_UNROLL for (int j = 0; j < kLanes; ++j) if (j < count)
+        store(m.lanes + at[j], m.mask ? (load(m.mask + at[j]) <= Vec{} ? Vec{} : v[j]) : v[j]);
+  });
+}
+
+}  // namespace
+
+extern const PooledKernels pooled_kernels;
+const PooledKernels pooled_kernels = {kLanes, sum, take, put};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn

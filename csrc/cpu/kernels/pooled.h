@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradients of a convolution whose output goes into a max pooling: only one pixel of a window has a gradient,
+// so that a sum over all pixels is one over windows, each at the place of its maximum. Sums of vectors along
+// (s, c) of a row of taps, which lie side by side in [H,W,C]. Called by cpu/conv2d_pooled.cpp.
+#pragma once
+#include "../../base/shape.h"
+
+namespace fastcnn {
+namespace cpu {
+
+// A gradient that is not zero, and where the vectors begin that it is multiplied with.
+struct PooledEntry {
+  float g;
+  int32_t at;
+};
+
+// Entries [begin, end) are summed at y + at.
+struct PooledRun {
+  int32_t begin, end, at;
+};
+
+// y[run.at + r y_row + i] += sum over the entries e of each run of e.g a[e.at + r a_row + i], for r < rows
+// and i < vectors lanes; of the last vector of a row `tail` lanes are written.
+struct PooledSum {
+  const PooledEntry* entries;
+  const PooledRun* runs;
+  int64_t run_count;
+  const float* a;
+  float* y;
+  int64_t a_row, y_row;
+  int32_t rows, vectors, tail;
+};
+
+// A vector of samples of a block in lanes, [channels][height][width][16], and each of them as [height][width,
+// channels], rows `row` and images `image` floats apart.
+struct PooledImages {
+  float *lanes, *images;
+  int64_t image, row, height, width, channels;
+  const float* mask;  // as lanes: 0 is written there where mask <= 0; or null
+};
+
+constexpr int kPooledRows = 5, kPooledSums = 12;  // of a tile: most rows, most rows times vectors
+
+struct PooledKernels {
+  int lanes;
+  void (*sum)(const PooledSum&);
+  void (*take)(const PooledImages&);  // images from lanes
+  void (*put)(const PooledImages&);   // lanes from images
+};
+
+}  // namespace cpu
+}  // namespace fastcnn
