@@ -4,48 +4,44 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 from fastcnn import optimizers
-from fastcnn.callbacks import Callback, Logs
+from fastcnn.optimizers.schedules import LearningRateSchedule, OneCycle
 
 NETWORK = "cnn"
-EPOCHS = 5
+EPOCHS = 3
 BATCH_SIZE = 64
 OPTIMIZER = "adam"
 VALIDATION = 12  # one training image in so many is held back: 5,000 of MNIST's 60,000
 TEST = 6  # the same for data without test images
 
 _MOMENTUM = 0.9  # of sgd
-_RATES = {"adam": 0.003, "sgd": 0.01}  # of the first epoch; other optimizers begin with their own
+_RATES = {"adam": 0.01, "sgd": 0.05}  # the highest; other optimizers have their own
 OPTIMIZERS = {
     kind.lower(): kind for kind in sorted(set(optimizers.__all__) - {"Optimizer", "get", "schedules"})
 }
 
 
 def learning_rate(name: str, given: float | None) -> float:
-    """Of the first epoch."""
+    """The highest."""
     if given is not None:
         return given
     own = inspect.signature(getattr(optimizers, OPTIMIZERS[name])).parameters["learning_rate"].default
     return _RATES.get(name, float(own))
 
 
-def optimizer(name: str, rate: float) -> optimizers.Optimizer:
+def optimizer(name: str, rate: float | LearningRateSchedule) -> optimizers.Optimizer:
     """By its name."""
     more: dict[str, Any] = {"momentum": _MOMENTUM} if name == "sgd" else {}
     made: optimizers.Optimizer = getattr(optimizers, OPTIMIZERS[name])(rate, **more)
     return made
 
 
-class LinearDecay(Callback):
-    """The learning rate falls by the same amount each epoch, and would be 0 in the one after the last.
+def schedule(rate: float, epochs: int, images: int, batch_size: int) -> OneCycle:
+    """Rates that rise to ``rate`` over three tenths of the steps and fall to almost nothing.
 
-    With the defaults that gives 99.14 % of the test images, and a constant rate 99.03 %.
+    With the defaults that gives 99.07 to 99.27 % of the test images over six seeds.
     """
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._first = self.model.optimizer.learning_rate
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self.model.optimizer.learning_rate = self._first * (1 - epoch / self.params["epochs"])
+    return OneCycle(rate, epochs * math.ceil(images / batch_size))

@@ -75,7 +75,7 @@ def add_command(commands: Any) -> None:
         "--lr",
         type=opt.rate,
         metavar="RATE",
-        help=f"of the first epoch, falling from there (default: {rates})",
+        help=f"the highest, after three tenths of the steps (default: {rates})",
     )
     add(
         "--seed",
@@ -115,7 +115,9 @@ def _train(options: argparse.Namespace, architecture: Architecture, folder: Path
     model = architecture.build(found.shape, len(found.class_names), found.scale)
     rate = recipe.learning_rate(options.optimizer, options.lr)
     model.compile(
-        recipe.optimizer(options.optimizer, rate),
+        recipe.optimizer(
+            options.optimizer, recipe.schedule(rate, options.epochs, trained, options.batch_size)
+        ),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         device=options.device,
@@ -132,7 +134,6 @@ def _train(options: argparse.Namespace, architecture: Architecture, folder: Path
             batch_size=batch_size,
             epochs=options.epochs,
             validation_data=_validation(validation, options.batch_size),
-            callbacks=[recipe.LinearDecay()],
         ).history
         seconds = time.perf_counter() - start
     result = evaluate.test(model, [found.test], found)
