@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt \
     $(shell find cmake csrc python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 CXX_FILES = $(shell find csrc -name '*.cpp' -o -name '*.h')
-BENCHMARKS := layers gemm pool train operators
+BENCHMARKS := layers gemm pool train infer operators
 
 .PHONY: train test test-full test-differential test-avx512 bench dev fmt lint wheel clean
 
@@ -105,4 +105,5 @@ $(VENV)/.lint: pyproject.toml | $(VENV)/.test
 $(PEERS)/.installed: build/.wheel $(PEERS)/.pip
 	@$(PEERS)/bin/python -m pip uninstall --quiet --yes fastcnn 2>/dev/null
 	$(PEERS)/bin/python -m pip install --quiet --group peers --group test "$$(ls build/dist/*.whl)"
+	-$(PEERS)/bin/python -m pip install --quiet --group peers-inference
 	@touch $@

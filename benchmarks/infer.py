@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inference of known networks beside PyTorch: `python benchmarks/infer.py --help`.
+"""Inference of known networks beside PyTorch and ONNX Runtime: `python benchmarks/infer.py --help`.
 
 A call is one batch of 224x224 images, in memory, through the whole network to the logits. All libraries have
 the same random weights, and their logits must agree before anything is timed.
@@ -11,13 +11,14 @@ import sys
 
 from harness import program
 from harness.report import Measure
-from harness.session import Contender, Pace
+from harness.session import Contender, Pace, available
 from harness.tasks import InferTask
 
 NETWORKS = ("resnet18", "resnet50", "mobilenet_v2")
 BATCHES = (1, 8)
 CONTENDERS = [
     Contender("fastcnn", "predict_on_batch"),
+    Contender("onnxruntime", "nchw"),
     *(Contender("torch", f"{mode} {layout}") for mode in ("eager", "compile") for layout in ("nchw", "nhwc")),
 ]
 
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> int:
         quick=["mobilenet_v2 batch 1"],
         contenders=lambda _: contenders,
         floor=lambda _: 0.0,
+        notes={} if available("onnxruntime") else {".*": "ONNX Runtime is not installed, so no row has it."},
     )
     return program.run(suite, options)
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The networks whose inference is timed, as plain data: ResNet-18, ResNet-50 and MobileNetV2 at 224x224.
+"""Deep networks as plain data: ResNet-18, ResNet-50 and MobileNetV2 at 224x224, ResNet-20 at 32x32.
 
 K. He et al., "Deep residual learning for image recognition", CVPR 2016 (the bottleneck's stride in its 3x3
-convolution, as PyTorch has it); M. Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks",
-CVPR 2018. Weights are random, in Keras's layout; the statistics of batch norm keep values near one.
+convolution, as PyTorch has it; projections where the width changes); M. Sandler et al., "MobileNetV2:
+inverted residuals and linear bottlenecks", CVPR 2018. Weights are random, in Keras's layout; the statistics
+of batch norm keep values near one. Labels are random too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-SIDE, CLASSES = 224, 1000
 EPSILON = 1e-5
 
 
@@ -49,9 +49,11 @@ Layer = Unit | MaxPool
 
 @dataclass(frozen=True)
 class ImageNetwork:
-    """Layers, then a global average and a dense layer of `CLASSES` units on the last value."""
+    """Layers, then a global average and a dense layer of `classes` units on the last value."""
 
     layers: tuple[Layer, ...]
+    side: int = 224
+    classes: int = 1000
 
     def channels(self) -> list[int]:
         """Of every value."""
@@ -76,12 +78,32 @@ class ImageNetwork:
             yield kernel, next(spread), next(shift), next(shift), next(spread)
         c = channels[-1]
         yield (
-            rng.standard_normal((c, CLASSES), dtype=np.float32) / np.float32(c**0.5),
-            np.zeros(CLASSES, np.float32),
+            rng.standard_normal((c, self.classes), dtype=np.float32) / np.float32(c**0.5),
+            np.zeros(self.classes, np.float32),
         )
 
     def images(self, count: int) -> Array:
-        return np.random.default_rng(1).standard_normal((count, SIDE, SIDE, 3), dtype=np.float32)
+        return np.random.default_rng(1).standard_normal((count, self.side, self.side, 3), dtype=np.float32)
+
+    def data(self, images: int) -> tuple[Array, NDArray[np.int64]]:
+        return self.images(images), np.random.default_rng(2).integers(0, self.classes, images)
+
+    def without_dropout(self) -> ImageNetwork:
+        return self
+
+
+def _resnet20() -> ImageNetwork:
+    layers: list[Layer] = [Unit(0, 16, 3, 1, "relu")]
+    for stage in range(3):
+        for block in range(3):
+            x, stride, width = len(layers), 2 if stage and not block else 1, 16 << stage
+            skip = x
+            if stride > 1:
+                layers.append(Unit(x, width, 1, stride))
+                skip = len(layers)
+            layers.append(Unit(x, width, 3, stride, "relu"))
+            layers.append(Unit(len(layers), width, 3, 1, "relu", skip))
+    return ImageNetwork(tuple(layers), side=32, classes=10)
 
 
 def _resnet(blocks: tuple[int, ...], bottleneck: bool) -> ImageNetwork:
@@ -127,6 +149,7 @@ def _mobilenet_v2() -> ImageNetwork:
 
 
 IMAGE_NETWORKS = {
+    "resnet20": _resnet20(),
     "resnet18": _resnet((2, 2, 2, 2), bottleneck=False),
     "resnet50": _resnet((3, 4, 6, 3), bottleneck=True),
     "mobilenet_v2": _mobilenet_v2(),

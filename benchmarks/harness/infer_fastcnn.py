@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The networks of `image_networks` in fastcnn: `predict_on_batch` of a functional model."""
+"""The networks of `image_networks` in fastcnn: functional models, and their `predict_on_batch`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 import fastcnn
 from fastcnn import layers
 
-from .image_networks import CLASSES, EPSILON, IMAGE_NETWORKS, SIDE, ImageNetwork, Unit
+from .image_networks import EPSILON, IMAGE_NETWORKS, ImageNetwork, Unit
 from .library import Job
 from .tasks import InferTask
 
 
 def build(task: InferTask) -> Job:
     network = IMAGE_NETWORKS[task.network]
-    model = _model(network)
+    model = functional(network)
     x = network.images(task.batch)
     return Job(lambda: model.predict_on_batch(x), lambda: model.predict_on_batch(x), warmups=2)
 
 
-def _model(network: ImageNetwork) -> Any:
-    image = fastcnn.Input((SIDE, SIDE, 3))
+def functional(network: ImageNetwork) -> fastcnn.Model:
+    image = fastcnn.Input((network.side, network.side, 3))
     values, weighted = [image], []
     for layer in network.layers:
         x = values[layer.x]
@@ -42,11 +42,12 @@ def _model(network: ImageNetwork) -> Any:
             y = layers.Activation(layer.activation)(y)
         weighted += [conv, norm]
         values.append(y)
-    dense = layers.Dense(CLASSES)
+    dense = layers.Dense(network.classes)
     model = fastcnn.Model(image, dense(layers.GlobalAveragePooling2D()(values[-1])))
     *units, head = network.weights()
-    dense.set_weights(head)
+    values_of = {id(dense): head}
     for conv, norm, (kernel, *statistics) in zip(weighted[::2], weighted[1::2], units, strict=True):
-        conv.set_weights([kernel])
-        norm.set_weights(statistics)
+        values_of[id(conv)], values_of[id(norm)] = (kernel,), tuple(statistics)
+    # At once: of a layer's own, each call copies those of the whole model.
+    model.set_weights([value for layer in model.layers for value in values_of.get(id(layer), ())])
     return model

@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The networks of `image_networks` in PyTorch, in evaluation mode; compiled they are traced whole."""
+"""The networks of `image_networks` in PyTorch, and their inference; compiled they are traced whole."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from .image_networks import CLASSES, EPSILON, IMAGE_NETWORKS, Array, ImageNetwork, Unit
+from .image_networks import EPSILON, IMAGE_NETWORKS, Array, ImageNetwork, Unit
 from .library import Job
 from .tasks import InferTask
 
 
 def build(task: InferTask, compiled: bool, layout: torch.memory_format) -> Job:
     network = IMAGE_NETWORKS[task.network]
-    module = _Network(network).eval().to(memory_format=layout)  # type: ignore[call-overload]
+    module = Network(network).eval().to(memory_format=layout)  # type: ignore[call-overload]
     x = torch.from_numpy(network.images(task.batch).transpose(0, 3, 1, 2).copy()).to(memory_format=layout)
     call = torch.compile(module, dynamic=False) if compiled else module
     return Job(lambda: call(x), lambda: call(x).numpy(), warmups=2)
 
 
-class _Network(torch.nn.Module):
+class Network(torch.nn.Module):
     def __init__(self, network: ImageNetwork) -> None:
         super().__init__()
         self.plan = network.layers
@@ -41,7 +41,7 @@ class _Network(torch.nn.Module):
                 (norm.weight, norm.bias, norm.running_mean, norm.running_var), weights[1:], strict=True
             ):
                 _copy(to, value)
-        self.head = torch.nn.Linear(channels[-1], CLASSES)
+        self.head = torch.nn.Linear(channels[-1], network.classes)
         _copy(self.head.weight, kernel.T)
         _copy(self.head.bias, bias)
 

@@ -16,6 +16,7 @@ import fastcnn
 from fastcnn import _native, layers, losses, ops, optimizers
 
 from . import infer_fastcnn, networks
+from .image_networks import IMAGE_NETWORKS, ImageNetwork
 from .library import LOSSES, Job
 from .operators import OpTask, flat
 from .steps import RATE, LossTask, OptimizerTask
@@ -137,8 +138,12 @@ def _layer(layer: networks.Layer) -> layers.Layer:
     return layers.Dense(layer.units, activation="relu" if layer.relu else None)
 
 
-def _model(network: networks.Network, optimizer: str) -> fastcnn.Sequential:
-    model = fastcnn.Sequential([fastcnn.Input(network.input_shape), *map(_layer, network.layers)])
+def _model(network: networks.Network | ImageNetwork, optimizer: str) -> fastcnn.Model | fastcnn.Sequential:
+    model = (
+        infer_fastcnn.functional(network)
+        if isinstance(network, ImageNetwork)
+        else fastcnn.Sequential([fastcnn.Input(network.input_shape), *map(_layer, network.layers)])
+    )
     rate = networks.LEARNING_RATE[optimizer]
     model.compile(
         optimizer=optimizers.SGD(rate, momentum=networks.MOMENTUM)
@@ -146,12 +151,13 @@ def _model(network: networks.Network, optimizer: str) -> fastcnn.Sequential:
         else optimizers.Adam(rate, epsilon=networks.ADAM_EPSILON),
         loss=losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    model.set_weights(network.weights())
+    if isinstance(network, networks.Network):
+        model.set_weights(network.weights())
     return model
 
 
 def _train(task: TrainTask, setting: str) -> Job:
-    network = networks.NETWORKS[task.network]
+    network = {**networks.NETWORKS, **IMAGE_NETWORKS}[task.network]
     x, y = network.data(task.images)
     model = _model(network, task.optimizer)
     starts = range(0, task.images, task.batch)

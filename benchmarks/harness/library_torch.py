@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from . import infer_torch, library_torch_operators, library_torch_steps, networks
+from .image_networks import IMAGE_NETWORKS, ImageNetwork
 from .library import LOSSES, Job
 from .operators import OpTask
 from .steps import LossTask, OptimizerTask
@@ -147,8 +148,10 @@ def _gemm(task: GemmTask, mode: str) -> Job:
     return _job(torch.mm, (a, b), (0, 1), compiled=mode == "compile")
 
 
-def _module(network: networks.Network) -> torch.nn.Sequential:
+def _module(network: networks.Network | ImageNetwork) -> torch.nn.Module:
     """The network with its first weights; a dense kernel after images has its rows in the order C,H,W."""
+    if isinstance(network, ImageNetwork):
+        return infer_torch.Network(network)
     modules: list[torch.nn.Module] = []
     weights = iter(network.weights())
     shape = network.input_shape
@@ -190,7 +193,11 @@ class _Trainer:
     """A module, its optimizer, and one step of training."""
 
     def __init__(
-        self, network: networks.Network, optimizer: str, compiled: bool, layout: torch.memory_format
+        self,
+        network: networks.Network | ImageNetwork,
+        optimizer: str,
+        compiled: bool,
+        layout: torch.memory_format,
     ) -> None:
         module = _module(network).to(memory_format=layout)  # type: ignore[call-overload]
         parameters, rate = list(module.parameters()), networks.LEARNING_RATE[optimizer]
@@ -220,7 +227,7 @@ class _Trainer:
 
 
 def _train(task: TrainTask, compiled: bool, layout: torch.memory_format) -> Job:
-    network = networks.NETWORKS[task.network]
+    network = {**networks.NETWORKS, **IMAGE_NETWORKS}[task.network]
     images, labels = network.data(task.images)
     x = _images(images, layout) if images.ndim == 4 else torch.from_numpy(images)
     y = torch.from_numpy(labels)
@@ -236,7 +243,8 @@ def _train(task: TrainTask, compiled: bool, layout: torch.memory_format) -> Job:
 
     def losses() -> NDArray[np.float32]:
         fresh = _Trainer(network.without_dropout(), task.optimizer, compiled, layout)
-        batches = [slice(i, i + task.batch) for i in range(0, LOSSES * task.batch, task.batch)]
+        starts = range(0, task.images, task.batch)[:LOSSES]
+        batches = [slice(start, start + task.batch) for start in starts]
         values: list[torch.Tensor] = []
         for count, batch in enumerate(batches, 1):
             fresh.scale_epsilon(count)

@@ -34,6 +34,7 @@ _LOSS_TOLERANCE = 1e-4  # of losses, and of logits over the largest of them
 _ENVIRONMENT: Mapping[str, Mapping[str, str]] = {
     "fastcnn": {},
     "torch": {},
+    "onnxruntime": {},
     "numpy": {},
     "numpy-skylakex": {"OPENBLAS_CORETYPE": "SkylakeX"},
 }
@@ -107,7 +108,8 @@ def available(library: str) -> bool:
     """Whether a worker for the library can run on this machine."""
     if library == "numpy-skylakex" and "avx512f" not in Path("/proc/cpuinfo").read_text():
         return False
-    return importlib.util.find_spec(library.partition("-")[0]) is not None
+    modules = ("onnxruntime", "onnx") if library == "onnxruntime" else (library.partition("-")[0],)
+    return all(importlib.util.find_spec(module) is not None for module in modules)
 
 
 class Worker:
