@@ -51,7 +51,9 @@ void run_max_pool2d_bwd_index_direct(const Prepared& p, const Operands& operands
   const MaxPool2dIndexBwd pool = {&s, input(operands, 0), static_cast<const uint8_t*>(operands.in[1]),
                                   p.op.epilogue.relu_mask ? input(operands, 2) : nullptr,
                                   output(operands, 0)};
-  const int64_t rows = rows_per_chunk(s.w * s.c), bands = ceil_div(s.h, rows);
+  // Windows that reach over two bands are taken in both: not fewer than four rows of windows.
+  const int64_t least = 4 * s.stride_h, chunk = rows_per_chunk(s.w * s.c);
+  const int64_t rows = chunk > least ? chunk : least, bands = ceil_div(s.h, rows);
   parallel_for(*context.member, s.n * bands, [&](int64_t task) {
     const int64_t n = task / bands, begin = task % bands * rows, end = begin + rows;
     kernels().max_pool2d_index->bwd(pool, n, begin, end < s.h ? end : s.h);

@@ -34,6 +34,19 @@ FASTCNN_INLINE void put_bytes(Part part, uint8_t* p, IVec v) {
   if (part.lanes & 1) *p = (uint8_t)word;
 }
 
+typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
+template <int kCount>
+FASTCNN_INLINE IVec get_bytes(Whole<kCount>, const uint8_t* p) {
+  Bytes bytes;
+  memcpy(&bytes, p, kLanes);
+  return __builtin_convertvector(bytes, IVec);
+}
+FASTCNN_INLINE IVec get_bytes(Part part, const uint8_t* p) {
+  Bytes bytes = {};
+  memcpy(&bytes, p, (size_t)part.lanes);
+  return __builtin_convertvector(bytes, IVec);
+}
+
 void fwd(const MaxPool2dIndexFwd& args, int64_t begin, int64_t end) {
   const MaxPool2dIndexFwd a = args;
   const Geometry g(*a.shape);
@@ -51,9 +64,35 @@ void fwd(const MaxPool2dIndexFwd& args, int64_t begin, int64_t end) {
   }
 }
 
+// Tap by tap, whole vectors of dx that a window has mostly not chosen: one by one, as scatter_windows(), took
+// six times as long for 64 channels, since no processor foresees which tap and what mask the next one has.
+void scatter_vectors(const MaxPool2dIndexBwd& a, const Geometry& g, int64_t n, Span band) {
+  const Pool2dShape& s = g.s;
+  memset(a.dx + (n * s.h + band.begin) * s.w * s.c, 0,
+         (size_t)((band.end - band.begin) * s.w * s.c) * sizeof *a.dx);
+  const Span over = g.rows.over(band.begin, band.end);
+  for (int64_t p = over.begin; p < over.end; ++p) {
+    const int64_t above = g.rows.taps(p).begin - band.begin;
+    for_each_window_of_row<Merge::kNo>(g, n * s.p + p, [&](auto size, const Window& window) FASTCNN_INLINED {
+      for_each_vector(s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
+        const int64_t at = window.output + c;
+        const IVec index = get_bytes(block, a.index + at);
+        Vec dy = block.get(a.dy + at);
+        if (a.y) dy = block.get(a.y + at) <= Vec{} ? Vec{} : dy;
+        size.for_each_tap([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
+          if ((uint64_t)(above + r * g.rows.dilation) >= (uint64_t)(band.end - band.begin)) return;
+          float* dx = a.dx + window.pixel + r * g.row_step + col * g.col_step + c;
+          block.put(dx, block.get(dx) + (index == position ? dy : Vec{}));
+        });
+      });
+    });
+  }
+}
+
 void bwd(const MaxPool2dIndexBwd& args, int64_t n, int64_t begin, int64_t end) {
   const MaxPool2dIndexBwd a = args;
   const Geometry g(*a.shape);
+  if (g.s.c >= kLanes) return scatter_vectors(a, g, n, {begin, end});
   const Span over = g.rows.over(begin, end);
   const int64_t first = (n * g.s.p + over.begin) * g.s.q * g.s.c;
   const float *dy = a.dy + first, *y = a.y ? a.y + first : nullptr;
