@@ -238,8 +238,14 @@ struct Affine {
   Vec center, scale, offset;
 };
 
-template <bool kRelu>
-FASTCNN_INLINE void apply(const ChannelRows& args) {
+FASTCNN_INLINE Vec relu6(Vec v) {
+  v = relu(v);
+  return v > 6.0f ? broadcast(6.0f) : v;
+}
+
+// f: the activation.
+template <class F>
+FASTCNN_INLINE void apply(const ChannelRows& args, F f) {
   const ChannelRows a = args;
   const ChannelFactors& k = a.factors;
   map_rows(
@@ -247,14 +253,19 @@ FASTCNN_INLINE void apply(const ChannelRows& args) {
       [&](auto block, int64_t c) FASTCNN_INLINED {
         return Affine{block.get(k.center + c), block.get(k.scale + c), block.get(k.offset + c)};
       },
-      [&](auto block, int64_t at, const Affine& of) FASTCNN_INLINED {
-        const Vec y = fma(block.get(a.x + at) - of.center, of.scale, of.offset);
-        return kRelu ? relu(y) : y;
-      });
+      [&](auto block, int64_t at, const Affine& of)
+          FASTCNN_INLINED { return f(fma(block.get(a.x + at) - of.center, of.scale, of.offset)); });
 }
 
-void apply_fwd(const ChannelRows& a) { apply<false>(a); }
-void apply_relu(const ChannelRows& a) { apply<true>(a); }
+void apply_fwd(const ChannelRows& a) {
+  apply(a, [](Vec y) FASTCNN_INLINED { return y; });
+}
+void apply_relu(const ChannelRows& a) {
+  apply(a, [](Vec y) FASTCNN_INLINED { return relu(y); });
+}
+void apply_relu6(const ChannelRows& a) {
+  apply(a, [](Vec y) FASTCNN_INLINED { return relu6(y); });
+}
 
 struct Slopes {
   Vec center, slope, offset, scale;
@@ -279,8 +290,8 @@ void apply_bwd(const ChannelRows& args) {
 }  // namespace
 
 extern const ChannelNormKernels channel_norm_kernels;
-const ChannelNormKernels channel_norm_kernels = {sums_fwd,  sums_bwd,   statistics,
-                                                 apply_fwd, apply_relu, apply_bwd};
+const ChannelNormKernels channel_norm_kernels = {sums_fwd,   sums_bwd,    statistics, apply_fwd,
+                                                 apply_relu, apply_relu6, apply_bwd};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

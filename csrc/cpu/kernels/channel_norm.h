@@ -59,6 +59,7 @@ struct ChannelNormKernels {
   void (*statistics)(const ChannelStatistics&);
   void (*apply_fwd)(const ChannelRows&);
   void (*apply_relu)(const ChannelRows&);
+  void (*apply_relu6)(const ChannelRows&);
   void (*apply_bwd)(const ChannelRows&);
 };
 
