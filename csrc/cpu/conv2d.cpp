@@ -10,7 +10,8 @@
 // every stride-th tap, stored every stride-th pixel. An output row of one panel of output channels is a strip
 // of register tiles (kernels/tile.h). Rows beyond the input are clipped from the sum; columns beyond it are
 // zeros of a padded copy. Weights are packed to panels [taps][channels][lanes], in the order of ascending
-// input offset.
+// input offset. The long sums of a pointwise convolution are taken in parts, each by all pixels of a task
+// before the next, so that what it reads of a panel stays in L1.
 #include "blocking.h"
 #include "kernels/max_pool2d_index.h"
 #include "kernels/pool2d.h"
@@ -22,13 +23,14 @@ namespace {
 enum class Input : int32_t { kBorrowed, kPaddedWhole, kPaddedBand };
 
 // The blocking, from the shape alone. A task is a band of rows of one image, or some whole images, times a
-// part of all panels; with private panels it is one panel, which it packs itself, and all pixels.
+// part of all panels; with private panels it is a few of them, which it packs itself, and all pixels.
 struct Direct : Correlation {
   int64_t pad_left, columns;            // columns of the input with its zeros
   int64_t panel, panels, panel_floats;  // columns of a panel, panels of a group
   int64_t bands, images, parts;
   int64_t band_rows_in;  // rows of a padded band
   int64_t pool;          // rows of a window of the max pooling that follows; 1: none
+  int32_t joined;        // pointwise: rows follow each other in inputs and outputs, a strip spans them
   int32_t merged;        // the taps of a filter row and the channels are one contiguous run
   int32_t private_panels;
   int32_t most_rows;
@@ -39,6 +41,10 @@ struct Direct : Correlation {
 // MB. Without the outputs, whose lines a panel writes far apart, 64 -> 256 channels pointwise took a fifth
 // longer.
 constexpr int64_t kBandBytes = 256 << 10;
+// Of a panel, beside what tiles read of the input in L1. (Parts of other convolutions, whose strips are as
+// short as their rows, cost 4 to 8 % of 3x3 and strided ones at 7x7 and 14x14.) And the private panels of a
+// task, whose weights lie side by side in memory, so that they are read by more than a line at a time.
+constexpr int64_t kPartBytes = 20 << 10, kPrivatePanels = 8;
 
 Direct plan(const Conv2dShape& v, bool dgrad, int32_t pool) {
   const TileKernels& kernel = *kernels().tile;
@@ -49,6 +55,8 @@ Direct plan(const Conv2dShape& v, bool dgrad, int32_t pool) {
   d.pad_left = std::max<int64_t>(0, -d.low_w);
   d.columns = d.pad_left + std::max(d.in_w, (d.cols - 1) * d.step_w + d.high_w + 1);
   d.merged = v.groups == 1 && first_w.spread == 1;
+  d.joined =
+      v.r * v.s * v.stride_h * v.stride_w == 1 && v.p == v.h && v.q == v.w && !v.pad_top && !v.pad_left;
 
   d.most_rows = kernel.max_rows[1];
   int vectors = kernel.vectors;
@@ -69,7 +77,7 @@ Direct plan(const Conv2dShape& v, bool dgrad, int32_t pool) {
                                                                         : Input::kPaddedBand;
   d.bands = 1, d.images = d.n, d.parts = 1;
   if (d.private_panels) {
-    d.parts = all_panels;
+    d.parts = d.joined ? std::max<int64_t>(ceil_div(all_panels, kPrivatePanels), 8) : all_panels;
   } else {
     const int64_t image_bytes =
         std::max<int64_t>(4, 4 * (d.in_h * d.columns * d.in_c + d.out_h * d.out_w * d.out_c));
@@ -97,7 +105,16 @@ size_t weight_bytes(const Direct& d) {
 size_t padded_bytes(const Direct& d) {
   return d.input == Input::kPaddedWhole ? float_bytes(d.n * d.in_h * d.columns * d.in_c) : 0;
 }
-size_t panel_bytes(const Direct& d) { return d.private_panels ? float_bytes(d.panel_floats) : 0; }
+// Steps of a sum that are taken together.
+int64_t part_steps(const Direct& d) {
+  const int64_t steps = d.panel_floats / d.panel, fit = std::max<int64_t>(1, kPartBytes / 4 / d.panel);
+  return d.joined ? ceil_div(steps, std::max<int64_t>(1, ceil_div(steps, fit))) : steps;
+}
+// That part of a private panel, and of all those of a task.
+int64_t part_floats(const Direct& d) { return part_steps(d) * d.panel; }
+size_t panel_bytes(const Direct& d) {
+  return d.private_panels ? float_bytes(ceil_div(d.groups * d.panels, d.parts) * part_floats(d)) : 0;
+}
 size_t band_bytes(const Direct& d) {
   return d.input == Input::kPaddedBand ? float_bytes(d.images * d.band_rows_in * d.columns * d.in_c) : 0;
 }
@@ -116,20 +133,29 @@ void prepare(Prepared* out, const Conv2dShape& v, bool dgrad) {
   out->scratch_bytes = scratch_bytes(d);
 }
 
-// w to [phase][taps][channels of a group][panel], taps of a phase in the order in which its sum takes them.
-void pack_panel(const Direct& d, const float* w, int64_t group, int64_t panel, float* out) {
-  const int64_t first = panel * d.panel, cols = std::min(d.panel, d.out_g - first);
-  w += group * (d.dgrad ? d.in_g * d.weight_in : d.out_g * d.weight_out) + first * d.weight_out;
+struct PanelOf {
+  int64_t group, panel;
+};
+
+// Steps of a panel [phase][taps][channels of a group] x [panel], taps of a phase in the order in which its
+// sum takes them.
+void pack_steps(const Direct& d, const float* w, const PanelOf& of, Range steps, float* out) {
+  const int64_t first = of.panel * d.panel, cols = std::min(d.panel, d.out_g - first);
+  w += of.group * (d.dgrad ? d.in_g * d.weight_in : d.out_g * d.weight_out) + first * d.weight_out;
+  int64_t at = 0;
   for (int64_t i = 0; i < d.phases_h; ++i)
     for (int64_t j = 0; j < d.phases_w; ++j) {
       const Axis h = axis_h(d, i), s = axis_w(d, j);
       for (int64_t th = 0; th < h.taps; ++th)
-        for (int64_t tw = 0; tw < s.taps; ++tw) {
+        for (int64_t tw = 0; tw < s.taps; ++tw, at += d.in_g) {
+          const int64_t begin = std::max(at, steps.begin), end = std::min(at + d.in_g, steps.end);
+          if (begin >= end) continue;
           const int64_t tap = (h.filter + th * h.filter_step) * d.filter_w + s.filter + tw * s.filter_step;
-          kernels().tile->pack({w + tap * d.weight_tap, d.weight_in, d.weight_out, d.in_g,
-                                static_cast<int32_t>(cols), static_cast<int32_t>(d.panel)},
-                               out);
-          out += d.in_g * d.panel;
+          kernels().tile->pack(
+              {w + tap * d.weight_tap + (begin - at) * d.weight_in, d.weight_in, d.weight_out, end - begin,
+               static_cast<int32_t>(cols), static_cast<int32_t>(d.panel)},
+              out);
+          out += (end - begin) * d.panel;
         }
     }
 }
@@ -162,19 +188,26 @@ struct Pixels {
   Range rows;
 };
 
-struct Panels {
-  int64_t group, panel;
-  const float* weights;
+// What a task reads and writes, and the pixels that it does.
+struct Task {
+  const View& x;
+  const Arguments& to;
+  const Pixels& at;
 };
 
-void run_panel(const Direct& d, const View& x, const Arguments& to, const Pixels& at, const Panels& of) {
+// Steps of the sums of one panel, with their weights; parts of them where pixels are joined.
+void run_panel(const Direct& d, const Task& task, const PanelOf& of, Range steps, const float* weights) {
+  const View& x = task.x;
+  const Arguments& to = task.to;
+  const Pixels& at = task.at;
   const int64_t first = of.group * d.out_g + of.panel * d.panel;
   const int cols = static_cast<int>(std::min(d.panel, d.out_g - of.panel * d.panel));
+  const bool begins = steps.begin == 0, ends = steps.end * d.panel == d.panel_floats;
   Tile t = {};
   t.a_step = 1, t.b_step = d.panel;
-  t.relu = to.relu;
-  t.bias = to.bias ? to.bias + first : nullptr;
-  const float* b = of.weights;
+  t.accumulate = !begins, t.relu = ends ? to.relu : 0;
+  t.bias = to.bias && begins ? to.bias + first : nullptr;
+  const float* b = weights;
   for (int64_t i = 0; i < d.phases_h; ++i) {
     const Axis h = axis_h(d, i);
     for (int64_t j = 0; j < d.phases_w; ++j) {
@@ -182,24 +215,26 @@ void run_panel(const Direct& d, const View& x, const Arguments& to, const Pixels
       const int64_t tap_row = w.taps * d.in_g;  // of one row of taps
       t.a_h = h.spread * x.row, t.a_w = w.spread * d.in_c, t.a_row = w.step * d.in_c, t.a_group = 3 * t.a_row;
       t.b_h = tap_row * d.panel, t.b_w = d.in_g * d.panel;
-      t.taps_w = d.merged ? 1 : w.taps, t.depth = d.merged ? tap_row : d.in_g;
+      t.taps_w = d.merged ? 1 : w.taps;
+      t.depth = d.joined ? steps.end - steps.begin : d.merged ? tap_row : d.in_g;
       t.y_row = w.step_out * d.out_c;
+      const int64_t end = std::min(at.rows.end, h.outputs), joined = d.joined ? end - at.rows.begin : 1;
       for (int64_t m = 0; m < at.images; ++m)
-        for (int64_t p = at.rows.begin; p < std::min(at.rows.end, h.outputs); ++p) {
+        for (int64_t p = at.rows.begin; p < end; p += joined) {
           const int64_t top = p * h.step + h.first;
           const Range taps = taps_inside(h, p, d.in_h);
           t.taps_h = w.taps ? taps.end - taps.begin : 0;
           const int64_t out = ((at.n + m) * d.out_h + h.first_out + p * h.step_out) * d.out_w + w.first_out;
           t.y = to.y + out * d.out_c + first;
-          t.mask = to.mask ? to.mask + out * d.out_c + first : nullptr;
-          t.residual = to.residual ? to.residual + out * d.out_c + first : nullptr;
+          t.mask = to.mask && ends ? to.mask + out * d.out_c + first : nullptr;
+          t.residual = to.residual && begins ? to.residual + out * d.out_c + first : nullptr;
           t.a = x.data, t.b = b;
           if (t.taps_h) {
             t.a += m * x.image + (top + taps.begin * h.spread - x.first) * x.row +
-                   (w.first + d.pad_left) * d.in_c + of.group * d.in_g;
+                   (w.first + d.pad_left) * d.in_c + of.group * d.in_g + (d.joined ? steps.begin : 0);
             t.b += taps.begin * t.b_h;
           }
-          kernels().tile->strip(t, w.outputs, cols, d.most_rows);
+          kernels().tile->strip(t, joined * w.outputs, cols, d.most_rows);
         }
       b += h.taps * t.b_h;
     }
@@ -220,6 +255,31 @@ void pool_rows(const Direct& d, const Arguments& to, const Pixels& at, const flo
     kernels().pool2d->max_fwd({&s, y, to.y + out, 0}, 0, s.n * s.p);
 }
 
+// The panels of a task, which packs them itself.
+void run_private(const Direct& d, const float* w, const Task& task, Range panels, float* scratch) {
+  const int64_t all = d.panel_floats / d.panel, each = part_steps(d);
+  // Of all panels a few steps each: in the order of memory. Those of dgrad are contiguous.
+  const int64_t run = d.weight_in == 1 || panels.end - panels.begin == 1 ? each : 16;
+  for (int64_t begin = 0; begin < all; begin += each) {
+    const Range part = {begin, std::min(begin + each, all)};
+    const auto at = [&](int64_t i) { return scratch + (i - panels.begin) * part_floats(d); };
+    const auto panel_of = [&](int64_t i) { return PanelOf{i / d.panels, i % d.panels}; };
+    for (int64_t k = part.begin; k < part.end; k += run)
+      for (int64_t i = panels.begin; i < panels.end; ++i)
+        pack_steps(d, w, panel_of(i), {k, std::min(k + run, part.end)}, at(i) + (k - begin) * d.panel);
+    for (int64_t i = panels.begin; i < panels.end; ++i) run_panel(d, task, panel_of(i), part, at(i));
+  }
+}
+
+// Panels that were packed before.
+void run_packed(const Direct& d, const float* packed, const Task& task, Range panels) {
+  const int64_t all = d.panel_floats / d.panel, each = part_steps(d);
+  for (int64_t i = panels.begin; i < panels.end; ++i)
+    for (int64_t begin = 0; begin < all; begin += each)
+      run_panel(d, task, {i / d.panels, i % d.panels}, {begin, std::min(begin + each, all)},
+                packed + i * d.panel_floats + begin * d.panel);
+}
+
 void run(const Direct& d, const float* x, const float* w, const Arguments& to, Context& context) {
   Member& me = *context.member;
   float* const packed = static_cast<float*>(context.workspace);
@@ -231,7 +291,8 @@ void run(const Direct& d, const float* x, const float* w, const Arguments& to, C
   if (pack_tasks + pad_tasks)
     parallel_for(me, pack_tasks + pad_tasks, [&](int64_t i) {
       if (i < pack_tasks)
-        pack_panel(d, w, i / d.panels, i % d.panels, packed + i * d.panel_floats);
+        pack_steps(d, w, {i / d.panels, i % d.panels}, {0, d.panel_floats / d.panel},
+                   packed + i * d.panel_floats);
       else
         pad_row(d, x + (i - pack_tasks) * d.in_w * d.in_c, padded + (i - pack_tasks) * row);
     });
@@ -258,13 +319,13 @@ void run(const Direct& d, const float* x, const float* w, const Arguments& to, C
     Arguments here = to;
     float* const unpooled = band_copy + band_bytes(d) / sizeof(float);
     if (d.pool > 1) here.y = unpooled - (n * d.out_h + rows.begin) * d.out_w * d.out_c;
-    for (int64_t i = mine.begin; i < mine.end; ++i) {
-      const int64_t group = i / d.panels, panel = i % d.panels;
-      if (d.private_panels) pack_panel(d, w, group, panel, scratch);
-      const float* weights = d.private_panels ? scratch : packed + i * d.panel_floats;
-      run_panel(d, view, here, {n, images, rows}, {group, panel, weights});
-    }
-    if (d.pool > 1) pool_rows(d, to, {n, images, rows}, unpooled);
+    const Pixels pixels = {n, images, rows};
+    const Task all = {view, here, pixels};
+    if (d.private_panels)
+      run_private(d, w, all, mine, scratch);
+    else
+      run_packed(d, packed, all, mine);
+    if (d.pool > 1) pool_rows(d, to, pixels, unpooled);
     if (!to.finish) return;
     for (int64_t m = 0; m < images; ++m) {
       const int64_t row_floats = d.out_w * d.out_c;
@@ -288,6 +349,8 @@ void prepare_conv2d_fprop_direct(Prepared* p) { prepare(p, p->op.conv2d_fprop, f
 void run_conv2d_fprop_direct(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;
   const Conv2dShape& v = p.op.conv2d_fprop;
+  const int32_t relu = e.activation == Activation::kRelu ? 1 : e.activation == Activation::k_relu6 ? 6 : 0;
+  const Activation other = relu ? Activation::kNone : e.activation;
   // While it is in the cache, if a task has all channels of its rows.
   const bool whole = state<Direct>(p).parts == 1;
   const Arguments to = {e.bias ? input(x, 2) : nullptr,
@@ -295,10 +358,10 @@ void run_conv2d_fprop_direct(const Prepared& p, const Operands& x, Context& cont
                         e.residual ? input(x, 3) : nullptr,
                         output(x, 0),
                         e.pool ? static_cast<uint8_t*>(x.out[1]) : nullptr,
-                        e.activation == Activation::kRelu,
-                        whole ? other_activation(e.activation) : nullptr};
+                        relu,
+                        whole ? other_activation(other) : nullptr};
   run(state<Direct>(p), input(x, 0), input(x, 1), to, context);
-  if (!whole) finish_activation(context, e.activation, to.y, v.n * v.p * v.q * v.k);
+  if (!whole) finish_activation(context, other, to.y, v.n * v.p * v.q * v.k);
 }
 
 bool supports_conv2d_dgrad_direct(const OpDescriptor&) { return true; }

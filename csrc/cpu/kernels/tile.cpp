@@ -71,6 +71,12 @@ void tile(const Tile& t, int64_t row, int tail) {
       FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = relu(acc[i][j]);
     }
   }
+  if (t.relu == 6) {
+    const Vec six = broadcast(6.0f);
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+      FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] > six ? six : acc[i][j];
+    }
+  }
   if (t.mask) {
     FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
       FASTCNN_UNROLL for (int j = 0; j < NV; ++j) {

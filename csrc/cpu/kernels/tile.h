@@ -27,7 +27,7 @@ struct Tile {
   int64_t y_row;
   int64_t taps_h, taps_w, depth;
   int32_t accumulate;  // add to what y holds, and no residual
-  int32_t relu;
+  int32_t relu;        // 1: ReLU; 6: ReLU6
 };
 
 // out[k][j] = b[k * b_step + j * b_col], j < cols; zero for cols <= j < width. One of the steps is 1. width
