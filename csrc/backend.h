@@ -20,7 +20,7 @@ struct PooledConv2dShape {
 
 // X(step, shape struct, inputs, outputs): operands in order; a trailing ? may be null.
 #define FASTCNN_STEPS(X)                                                                     \
-  X(conv2d_fprop, Conv2dShape, "x w bias? residual?", "y index?")                            \
+  X(conv2d_fprop, Conv2dShape, "x w bias? residual? scale?", "y index?")                     \
   X(conv2d_dgrad, Conv2dShape, "dy w mask? bias?", "dx")                                     \
   X(conv2d_wgrad, Conv2dShape, "x dy", "dw db?")                                             \
   X(conv2d_dgrad_pooled, PooledConv2dShape, "dy index w mask?", "dx")                        \
@@ -86,7 +86,7 @@ struct PooledConv2dShape {
   X(batch_norm_bwd, BatchNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
   X(batch_norm_infer, BatchNormShape, "x mean variance gamma? beta?", "y")                   \
   X(batch_norm_infer_bwd, BatchNormShape, "dy x mean variance gamma?", "dx? dgamma? dbeta?") \
-  X(batch_norm_fold, BatchNormShape, "w mean variance gamma? beta? bias?", "w bias")         \
+  X(batch_norm_fold, BatchNormShape, "w? mean variance gamma? beta? bias?", "w bias")        \
   X(group_norm_fwd, GroupNormShape, "x gamma? beta?", "y")                                   \
   X(group_norm_bwd, GroupNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
   X(row_norm_fwd, RowNormShape, "x gamma? beta?", "y")                                       \
@@ -163,6 +163,7 @@ enum class Step : int32_t {
 struct Epilogue {
   int32_t bias;           // y += bias[K]; conv2d_wgrad, _pooled: db[K] = the sum of dy as well
   int32_t residual;       // y += residual, which is shaped as y; of conv2d_fprop alone
+  int32_t scale;          // w[...,k] scale[k] in place of w; of conv2d_fprop alone
   Activation activation;  // y = activation(y), last; one without parameters
   // Backward steps: dx is set to 0 where mask <= 0. mask is the ReLU output that dx is the gradient of;
   // max_pool2d_bwd reads x itself, which is that output, and max_pool2d_bwd_index y, the greatest of it.

@@ -133,15 +133,21 @@ void prepare(Prepared* out, const Conv2dShape& v, bool dgrad) {
   out->scratch_bytes = scratch_bytes(d);
 }
 
+struct Weights {
+  const float *w, *scale;  // scale: of the output channels, or null
+};
+
 struct PanelOf {
   int64_t group, panel;
 };
 
 // Steps of a panel [phase][taps][channels of a group] x [panel], taps of a phase in the order in which its
 // sum takes them.
-void pack_steps(const Direct& d, const float* w, const PanelOf& of, Range steps, float* out) {
+void pack_steps(const Direct& d, const Weights& weights, const PanelOf& of, Range steps, float* out) {
   const int64_t first = of.panel * d.panel, cols = std::min(d.panel, d.out_g - first);
-  w += of.group * (d.dgrad ? d.in_g * d.weight_in : d.out_g * d.weight_out) + first * d.weight_out;
+  const float* const scale = weights.scale ? weights.scale + of.group * d.out_g + first : nullptr;
+  const float* const w =
+      weights.w + of.group * (d.dgrad ? d.in_g * d.weight_in : d.out_g * d.weight_out) + first * d.weight_out;
   int64_t at = 0;
   for (int64_t i = 0; i < d.phases_h; ++i)
     for (int64_t j = 0; j < d.phases_w; ++j) {
@@ -153,7 +159,7 @@ void pack_steps(const Direct& d, const float* w, const PanelOf& of, Range steps,
           const int64_t tap = (h.filter + th * h.filter_step) * d.filter_w + s.filter + tw * s.filter_step;
           kernels().tile->pack(
               {w + tap * d.weight_tap + (begin - at) * d.weight_in, d.weight_in, d.weight_out, end - begin,
-               static_cast<int32_t>(cols), static_cast<int32_t>(d.panel)},
+               static_cast<int32_t>(cols), static_cast<int32_t>(d.panel), scale},
               out);
           out += (end - begin) * d.panel;
         }
@@ -256,7 +262,7 @@ void pool_rows(const Direct& d, const Arguments& to, const Pixels& at, const flo
 }
 
 // The panels of a task, which packs them itself.
-void run_private(const Direct& d, const float* w, const Task& task, Range panels, float* scratch) {
+void run_private(const Direct& d, const Weights& w, const Task& task, Range panels, float* scratch) {
   const int64_t all = d.panel_floats / d.panel, each = part_steps(d);
   // Of all panels a few steps each: in the order of memory. Those of dgrad are contiguous.
   const int64_t run = d.weight_in == 1 || panels.end - panels.begin == 1 ? each : 16;
@@ -280,7 +286,7 @@ void run_packed(const Direct& d, const float* packed, const Task& task, Range pa
                 packed + i * d.panel_floats + begin * d.panel);
 }
 
-void run(const Direct& d, const float* x, const float* w, const Arguments& to, Context& context) {
+void run(const Direct& d, const float* x, const Weights& w, const Arguments& to, Context& context) {
   Member& me = *context.member;
   float* const packed = static_cast<float*>(context.workspace);
   float* const padded = packed + weight_bytes(d) / sizeof(float);
@@ -360,7 +366,7 @@ void run_conv2d_fprop_direct(const Prepared& p, const Operands& x, Context& cont
                         e.pool ? static_cast<uint8_t*>(x.out[1]) : nullptr,
                         relu,
                         whole ? other_activation(other) : nullptr};
-  run(state<Direct>(p), input(x, 0), input(x, 1), to, context);
+  run(state<Direct>(p), input(x, 0), {input(x, 1), e.scale ? input(x, 4) : nullptr}, to, context);
   if (!whole) finish_activation(context, other, to.y, v.n * v.p * v.q * v.k);
 }
 
@@ -376,7 +382,7 @@ void run_conv2d_dgrad_direct(const Prepared& p, const Operands& x, Context& cont
                         nullptr,
                         e.activation == Activation::kRelu,
                         nullptr};
-  run(state<Direct>(p), input(x, 0), input(x, 1), to, context);
+  run(state<Direct>(p), input(x, 0), {input(x, 1), nullptr}, to, context);
   finish_activation(context, e.activation, to.y, v.n * v.h * v.w * v.c);
 }
 

@@ -124,7 +124,8 @@ bool in_whole_blocks(const Conv2dShape& v) { return v.n % kBatchLanes == 0 && v.
 
 bool supports_conv2d_fprop_lanes(const OpDescriptor& op) {
   const Conv2dShape& v = op.conv2d_fprop;
-  return !op.epilogue.residual && in_whole_blocks(v) && pools_whole_windows(op.epilogue, v);
+  return !op.epilogue.residual && !op.epilogue.scale && in_whole_blocks(v) &&
+         pools_whole_windows(op.epilogue, v);
 }
 void prepare_conv2d_fprop_lanes(Prepared* p) { prepare(p, p->op.conv2d_fprop, false); }
 void run_conv2d_fprop_lanes(const Prepared& p, const Operands& x, Context& context) {

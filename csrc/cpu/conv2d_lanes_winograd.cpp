@@ -120,7 +120,7 @@ void run(const Prepared& prepared, const float* x, const float* w, const Argumen
 }  // namespace
 
 bool supports_conv2d_fprop_lanes_winograd(const OpDescriptor& op) {
-  return !op.epilogue.pool && pays(op, op.conv2d_fprop, false);
+  return !op.epilogue.pool && !op.epilogue.residual && !op.epilogue.scale && pays(op, op.conv2d_fprop, false);
 }
 void prepare_conv2d_fprop_lanes_winograd(Prepared* p) { prepare(p, p->op.conv2d_fprop, false); }
 void run_conv2d_fprop_lanes_winograd(const Prepared& p, const Operands& x, Context& context) {

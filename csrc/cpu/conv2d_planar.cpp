@@ -133,7 +133,8 @@ void prepare(Prepared* p, const Conv2dShape& v, bool dgrad) {
 }  // namespace
 
 bool supports_conv2d_fprop_planar(const OpDescriptor& op) {
-  return !op.epilogue.residual && !op.epilogue.pool && supports(op.conv2d_fprop, false);
+  const Epilogue& e = op.epilogue;
+  return !e.residual && !e.scale && !e.pool && supports(op.conv2d_fprop, false);
 }
 void prepare_conv2d_fprop_planar(Prepared* p) { prepare(p, p->op.conv2d_fprop, false); }
 void run_conv2d_fprop_planar(const Prepared& p, const Operands& x, Context& context) {

@@ -336,7 +336,8 @@ Depthwise plan_depthwise(Prepared* p, const Conv3dShape& volume, bool dgrad) {
 }
 
 bool supports_conv2d_fprop_depthwise(const OpDescriptor& op) {
-  return !op.epilogue.residual && !op.epilogue.pool && supports(op.conv2d_fprop, false);
+  const Epilogue& e = op.epilogue;
+  return !e.residual && !e.scale && !e.pool && supports(op.conv2d_fprop, false);
 }
 void prepare_conv2d_fprop_depthwise(Prepared* p) { prepare(p, volume_of(p->op.conv2d_fprop), false); }
 void run_conv2d_fprop_depthwise(const Prepared& p, const Operands& x, Context& context) {

@@ -117,21 +117,22 @@ void prepare(Prepared* out, const Conv2dShape& v, bool dgrad, Order order) {
 }
 
 struct Arguments {
-  const float *x, *w, *bias, *mask, *residual;
+  const float *x, *w, *bias, *mask, *residual, *scale;
   float* y;
   uint8_t* index;  // of the max pooling that follows, or null
   int32_t relu, pool;
 };
 
 // Panel i of the filters to its place in the block u, its taps in the order in which the input meets them.
-void transform_filters(const Winograd& d, const float* w, int64_t i, float* packed, float* u) {
+void transform_filters(const Winograd& d, const Arguments& from, int64_t i, float* packed, float* u) {
   const Axis h = axis_h(d, 0), s = axis_w(d, 0);
   const int64_t first = i * d.panel, cols = std::min(d.panel, d.out_c - first);
   for (int64_t r = 0; r < 3; ++r)
     for (int64_t q = 0; q < 3; ++q) {
       const int64_t tap = (h.filter + r * h.filter_step) * d.filter_w + s.filter + q * s.filter_step;
-      kernels().tile->pack({w + tap * d.weight_tap + first * d.weight_out, d.weight_in, d.weight_out, d.in_c,
-                            static_cast<int32_t>(cols), static_cast<int32_t>(d.panel)},
+      kernels().tile->pack({from.w + tap * d.weight_tap + first * d.weight_out, d.weight_in, d.weight_out,
+                            d.in_c, static_cast<int32_t>(cols), static_cast<int32_t>(d.panel),
+                            from.scale ? from.scale + first : nullptr},
                            packed + (r * 3 + q) * d.in_c * d.panel);
     }
   const int64_t floats = d.in_c * d.panel;
@@ -207,7 +208,7 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
 
   if (!d.shared) {
     parallel_for(me, d.panels, [&](int64_t i) {
-      transform_filters(d, to.w, i, packed, workspace + i / d.block_panels * u_floats(d));
+      transform_filters(d, to, i, packed, workspace + i / d.block_panels * u_floats(d));
     });
     return parallel_for(me, d.parts, [&](int64_t part) {
       const Range tiles = strips_of(d, part);
@@ -223,7 +224,7 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
     });
     parallel_for(me, d.blocks, [&](int64_t block) {
       const Range panels = panels_of(d, block);
-      for (int64_t i = panels.begin; i < panels.end; ++i) transform_filters(d, to.w, i, packed, own);
+      for (int64_t i = panels.begin; i < panels.end; ++i) transform_filters(d, to, i, packed, own);
       multiply_block(block, tiles, workspace, own);
     });
   }
@@ -250,6 +251,7 @@ void run_fprop(const Prepared& p, const Operands& x, Context& context) {
                         e.bias ? input(x, 2) : nullptr,
                         nullptr,
                         e.residual ? input(x, 3) : nullptr,
+                        e.scale ? input(x, 4) : nullptr,
                         output(x, 0),
                         e.pool ? static_cast<uint8_t*>(x.out[1]) : nullptr,
                         e.activation == Activation::kRelu,
@@ -265,6 +267,7 @@ void run_dgrad(const Prepared& p, const Operands& x, Context& context) {
                         input(x, 1),
                         e.bias ? input(x, 3) : nullptr,
                         e.relu_mask ? input(x, 2) : nullptr,
+                        nullptr,
                         nullptr,
                         output(x, 0),
                         nullptr,

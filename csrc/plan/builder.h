@@ -54,10 +54,11 @@ struct NewStep {
   std::vector<Ref> in, out;
   std::string name;
   // What those who join it need to know: the operand of the weights [..., channels of y] that it is linear
-  // in, the floats of these, and the operand of a residual; -1 where there is none.
+  // in, the floats of these, and the operands of a residual and of a scale of y's channels; -1 where there is
+  // none.
   int kernel = -1;
   int64_t kernel_floats = 0;
-  int residual = -1;
+  int residual = -1, scale = -1;
 };
 
 class Builder {

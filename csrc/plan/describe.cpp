@@ -147,8 +147,9 @@ std::string text(const ResizeShape& s) {
 std::string epilogue_text(const Epilogue& e) {
   const bool activation = e.activation != Activation::kNone;
   return std::string(e.bias ? " + bias" : "") + (e.residual ? " + residual" : "") +
-         (activation ? " + " : "") + (activation ? info(e.activation).name : "") +
-         (e.relu_mask ? " + mask" : "") + (e.pool ? " + pool" : "");
+         (e.scale ? " + scale" : "") + (activation ? " + " : "") +
+         (activation ? info(e.activation).name : "") + (e.relu_mask ? " + mask" : "") +
+         (e.pool ? " + pool" : "");
 }
 
 std::string shapes_text(const OpDescriptor& op) {

@@ -51,12 +51,13 @@ NORMS: dict[str, tuple[list[Node], int]] = {  # and how many of them are folded
         ),
         2,
     ),
+    "a convolution of more weights than values": (named(source(3, 3, 40), conv2d(24), NORM), 1),
     # Not folded: the weights of a transposed convolution have the channels elsewhere; an activation between,
     # another reader, and an output of the model see what the convolution gives.
     "transposed": (named(source(5, 4, 3), convolution("conv2d_transpose", (3, 3), filters=2), NORM), 0),
     "an activation between": (named(source(9, 8, 3), conv2d(5), op("relu"), NORM), 0),
     "another reader": (named(source(9, 8, 3), conv2d(5), NORM, add(1, 2)), 0),
-    "more weights than values": (named(source(3, 3, 40), conv2d(3), NORM), 0),
+    "a dense layer of more weights than values": (named(source(9), dense(40), NORM), 0),
 }  # fmt: skip
 
 # So many channels that the convolutions are direct, whose tiles add residuals, whatever the instruction set.

@@ -137,9 +137,10 @@ void pack_rows(const Panel& p, float* out) {
   for (int64_t k = 0; k < p.depth; ++k, out += p.width) {
     const float* b = p.b + k * p.b_step;
     int j = 0;
-    for (; j < whole; j += kLanes) store(out + j, load(b + j));
+    for (; j < whole; j += kLanes) store(out + j, p.scale ? load(b + j) * load(p.scale + j) : load(b + j));
     if (tail) {
-      const Vec last = load_n(b + j, tail);
+      Vec last = load_n(b + j, tail);
+      if (p.scale) last = last * load_n(p.scale + j, tail);
       if (j + kLanes <= p.width)
         store(out + j, last);
       else

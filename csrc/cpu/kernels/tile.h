@@ -36,6 +36,7 @@ struct Panel {
   const float* b;
   int64_t b_step, b_col, depth;
   int32_t cols, width;
+  const float* scale = nullptr;  // [cols]: b times it, of b_col = 1 alone; or null
 };
 
 // y[i * y_step + j] = epilogue(x[j * x_row + i]), i < count, j < channels <= lanes; whole vectors of x are

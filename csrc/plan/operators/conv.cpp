@@ -11,8 +11,8 @@
 namespace fastcnn {
 namespace {
 
-constexpr int kMask = 2, kPooledMask = 3;  // operand of the dgrad steps
-constexpr int kKernel = 1, kResidual = 3;  // of the fprop steps
+constexpr int kMask = 2, kPooledMask = 3;              // operand of the dgrad steps
+constexpr int kKernel = 1, kResidual = 3, kScale = 4;  // of the fprop steps
 
 struct Form {
   Op op;
@@ -123,7 +123,7 @@ void forward(Builder& b, int i) {
   } else {
     step.kernel = kKernel;
     step.kernel_floats = b.graph().parameters[b.graph().parameter(i, role_of(node))].count;
-    if (step.op.step == Step::k_conv2d_fprop) step.residual = kResidual;
+    if (step.op.step == Step::k_conv2d_fprop) step.residual = kResidual, step.scale = kScale;
   }
   forward_fused(b, i, step);
 }

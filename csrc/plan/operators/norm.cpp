@@ -69,25 +69,32 @@ void forward_batch(Builder& b, int i) {
 }
 
 // By its moving statistics it is a map of each channel, which goes into the weights before it: at each run
-// anew, for they may have changed. Not where these outnumber the values that it saves a pass over.
+// anew, for they may have changed. A convolution that packs its weights multiplies them on the way; elsewhere
+// they are written again, but not where they outnumber the values that it saves a pass over.
 bool join_batch(Builder& b, int i, int from, NewStep* step) {
   Epilogue& e = step->op.epilogue;
   if (b.mode() == Mode::kTrain || step->kernel < 0 || e.residual || e.activation != Activation::kNone)
     return false;
-  if (step->kernel_floats > b.n() * b.node(from).count) return false;
+  OpDescriptor scaled = step->op;
+  scaled.epilogue.scale = 1;
+  const bool scales = step->scale >= 0 && b.row_of(scaled) == b.row_of(step->op);
+  const int operand = scales ? step->scale : step->kernel;
   const BatchNormShape& s = b.node(i).forward.batch_norm_fwd;
+  const int64_t floats = scales ? s.c : step->kernel_floats;
+  if (!scales && floats > b.n() * b.node(from).count) return false;
   OpDescriptor fold = b.op(Step::k_batch_norm_fold);
-  fold.batch_norm_fold = {step->kernel_floats / s.c, s.c, s.epsilon, s.momentum};
+  fold.batch_norm_fold = {floats / s.c, s.c, s.epsilon, s.momentum};
   const size_t bias = step->kernel + 1;  // follows the weights in every linear step
-  step->in.resize(std::max(step->in.size(), bias + 1));
-  const Ref w = b.tensor(step->kernel_floats), shift = b.tensor(s.c);
+  step->in.resize(std::max<size_t>({step->in.size(), bias + 1, static_cast<size_t>(operand) + 1}));
+  const Ref w = b.tensor(floats), shift = b.tensor(s.c);
   b.add({fold,
-         {step->in[step->kernel], b.parameter(i, "moving_mean"), b.parameter(i, "moving_variance"),
+         {step->in[operand], b.parameter(i, "moving_mean"), b.parameter(i, "moving_variance"),
           b.parameter(i, "gamma"), b.parameter(i, "beta"), step->in[bias]},
          {w, shift},
          b.node(i).name});
-  step->in[step->kernel] = w, step->in[bias] = shift;
+  step->in[operand] = w, step->in[bias] = shift;
   e.bias = 1;
+  e.scale = scales || e.scale;
   return true;
 }
 
