@@ -58,18 +58,22 @@ from fastcnn.ops.conv1d import (
     conv1d_dgrad,
     conv1d_wgrad,
 )
+from fastcnn.ops.conv1d_transpose import (
+    conv1d_transpose,
+    conv1d_transpose_dgrad,
+    conv1d_transpose_wgrad,
+)
+from fastcnn.ops.conv2d_transpose import (
+    conv2d_transpose,
+    conv2d_transpose_dgrad,
+    conv2d_transpose_wgrad,
+)
 from fastcnn.ops.conv3d import (
     conv3d,
     conv3d_dgrad,
     conv3d_wgrad,
 )
-from fastcnn.ops.conv_transpose import (
-    conv1d_transpose,
-    conv1d_transpose_dgrad,
-    conv1d_transpose_wgrad,
-    conv2d_transpose,
-    conv2d_transpose_dgrad,
-    conv2d_transpose_wgrad,
+from fastcnn.ops.conv3d_transpose import (
     conv3d_transpose,
     conv3d_transpose_dgrad,
     conv3d_transpose_wgrad,
@@ -184,11 +188,13 @@ from fastcnn.ops.rectifier import (
     threshold,
     threshold_bwd,
 )
-from fastcnn.ops.separable import (
+from fastcnn.ops.separable_conv1d import (
     separable_conv1d,
     separable_conv1d_depthwise_wgrad,
     separable_conv1d_dgrad,
     separable_conv1d_pointwise_wgrad,
+)
+from fastcnn.ops.separable_conv2d import (
     separable_conv2d,
     separable_conv2d_depthwise_wgrad,
     separable_conv2d_dgrad,
