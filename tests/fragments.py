@@ -32,6 +32,8 @@ def run(name: str, library: str) -> tuple[dict[str, Any], str]:
 
 def outline(value: Any) -> Any:
     """What must be the same in both libraries: kinds, names and shapes rather than random numbers."""
+    if isinstance(value, type):
+        return "class"
     if hasattr(value, "get_weights") and hasattr(value, "output_shape"):  # a model
         weights = [tuple(each.shape) for each in value.get_weights()]
         name = re.sub(r"_\d+$", "", value.name)  # a Sequential of Keras's uses up a number of "functional"

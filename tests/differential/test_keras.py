@@ -441,9 +441,11 @@ def journal_of(k: Any, seen: list[Any]) -> Any:
     """A callback that writes down every call, with its numbers and the keys of its logs."""
 
     def note(hook: str) -> Callable[..., None]:
-        def call(self: Any, *arguments: Any, **_: Any) -> None:
+        def call(self: Any, *arguments: Any, **options: Any) -> None:
             numbers = [each for each in arguments if isinstance(each, int)]
-            keys = sorted(arguments[-1]) if "predict" not in hook else []  # Keras's hold the outputs
+            logs = options.get("logs", arguments[-1] if arguments else None)
+            # Keras's logs of predictions hold the outputs.
+            keys = sorted(logs) if isinstance(logs, dict) and "predict" not in hook else []
             seen.append((hook, numbers, keys))
 
         return call
