@@ -198,7 +198,7 @@ class Fitter(Runner):
                     logs |= {f"val_{key}": value for key, value in results.items()}
                 assert self._place is not None
                 self._place.epoch, self._place.batch, self._place.sums = epoch + 1, 0, {}
-                calls.call("on_epoch_end", epoch, logs)
+                calls.call("on_epoch_end", epoch, dict(logs))  # what they add is for one another
                 if self.stop_training:
                     break
             if len(epochs):

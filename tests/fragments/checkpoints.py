@@ -41,5 +41,4 @@ history = reconstructed.fit(x, y, epochs=3, initial_epoch=2, batch_size=8, verbo
 model.save_weights("all.weights.h5")
 third = get_model()
 third.load_weights("all.weights.h5")
-config = get_model().get_config()
-again = keras.Model.from_config(config)
+again = keras.Model.from_config(get_model().get_config())

@@ -39,4 +39,4 @@ history = model.fit(
     verbose=0,
 )
 score = model.evaluate(batches(images, labels, 8), steps=3, verbose=0)
-predicted = model.predict((images[i : i + 8] for i in range(0, 24, 8)), verbose=0)
+predicted = model.predict(((images[i : i + 8],) for i in range(0, 24, 8)), verbose=0)

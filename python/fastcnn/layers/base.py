@@ -6,7 +6,7 @@ from __future__ import annotations
 import abc
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from fastcnn import _names, constraints, initializers, regularizers
 from fastcnn._arguments import choose, flag, integer, real, shape
@@ -14,6 +14,8 @@ from fastcnn._config import Configurable, serialize
 from fastcnn._symbolic import SymbolicTensor, symbolic_inputs
 from fastcnn.constraints import Constraint
 from fastcnn.errors import ArgumentError
+from fastcnn.layers.common import Common as Common
+from fastcnn.layers.common import Idle as Idle
 from fastcnn.regularizers import Regularizer
 
 if TYPE_CHECKING:
@@ -47,38 +49,6 @@ ACTIVATIONS: dict[str, list[Node]] = {
     "swish": [{"op": "silu"}],
     "hard_swish": [{"op": "hard_silu"}],
 }
-
-
-class Common(TypedDict, total=False):
-    """The keyword arguments that every layer takes; those of weights only where there are such weights."""
-
-    name: str | None
-    input_shape: Sequence[int] | None
-    trainable: bool
-    dtype: str | None
-    learning_rate_multiplier: float
-    activity_regularizer: None
-    kernel_regularizer: Any
-    bias_regularizer: Any
-    kernel_constraint: Any
-    bias_constraint: Any
-    depthwise_regularizer: Any
-    depthwise_constraint: Any
-    pointwise_regularizer: Any
-    pointwise_constraint: Any
-    beta_regularizer: Any
-    gamma_regularizer: Any
-    beta_constraint: Any
-    gamma_constraint: Any
-    alpha_regularizer: Any
-    alpha_constraint: Any
-
-
-class Idle(Common, total=False):
-    """Those besides that some layers take for Keras's sake."""
-
-    seed: int | None
-    noise_shape: None
 
 
 class Layer(Configurable, abc.ABC):
