@@ -186,3 +186,19 @@ def test_same_bits_for_any_number_of_threads(channels: int) -> None:
             run(session, rng.permutation(len(x)))
         states.add(b"".join(bits(model)))
     assert len(states) == 1
+
+
+@pytest.mark.parametrize("activation", ["silu", "tanh", "relu"])
+def test_an_activation_of_pooled_values_does_not_come_before_the_pool(
+    activation: str, rng: np.random.Generator
+) -> None:
+    """Some rise where values fall."""
+    nodes = chain((8, 8, 2), conv2d(24), pool("max"), op(activation))
+    graph = Graph(nodes, [len(nodes) - 1], rng)
+    pooled = Graph(nodes[:-1], [len(nodes) - 2], rng)
+    for each in (graph, pooled):
+        each.model.set_parameters(graph.weights)
+    x = (graph.inputs(rng, 4)[0] / 8,)
+    assert "+ pool" in graph.strict.describe("predict", 4)
+    wanted = getattr(fastcnn.ops, activation)(pooled.predict(x)[0])
+    assert_same_bits(graph.predict(x)[0], wanted, activation)
