@@ -291,7 +291,7 @@ def test_histories(make: Any) -> None:
             validation_data=(IMAGES[40:], LABELS[40:]),
         )  # fmt: skip
         histories.append(history.history)
-    assert list(histories[0]) == list(histories[1])
+    assert sorted(histories[0]) == sorted(histories[1])  # ours begin with the loss, as printed lines do
     for key, values in histories[0].items():
         close(histories[1][key], values, 1e-4)
 
