@@ -23,13 +23,14 @@ class Layer(NamedTuple):
 # Regular expressions over whole names. The first row that fits a file counts, so the narrow rows come first.
 C_HEADERS = r"(stddef|stdint|string)\.h"
 NO_PYTHON = r"(?!pybind11/|Python\.h).*"
-PLAIN_DATA = r"base/(shape|philox)\.h"
+PLAIN_DATA = r"base/(shape|philox|optimizer_run)\.h|base/formulas/.*"
 LAYERS = (
     Layer(r"cpu/kernels/vec\.h", PLAIN_DATA, rf"{C_HEADERS}|immintrin\.h|arm_neon\.h"),
     Layer(r"cpu/kernels/.*", rf"cpu/kernels\.h|cpu/kernels/.*|{PLAIN_DATA}", C_HEADERS),
     Layer(r"base/.*", r"base/.*", NO_PYTHON),
     Layer(r"backend\.h", r"base/.*", NO_PYTHON),
     Layer(r"cpu/.*", r"backend\.h|base/.*|cpu/(?!kernels/vec\.h).*", NO_PYTHON),
+    Layer(r"cuda/.*", r"backend\.h|base/.*|cuda/.*", NO_PYTHON),
     Layer(r"plan/.*", r"backend\.h|base/.*|plan/.*|cpu/cpu\.h", NO_PYTHON),
     Layer(r"python/.*", r"backend\.h|base/.*|plan/.*|cpu/cpu\.h|python/.*", r".*"),
 )
@@ -43,7 +44,7 @@ def violations(csrc: Path) -> list[str]:
     csrc = csrc.resolve()
     found: list[str] = []
     for path in sorted(csrc.rglob("*")):
-        if path.suffix not in {".h", ".cpp", ".inc"}:
+        if path.suffix not in {".h", ".cpp", ".inc", ".cu"}:
             continue
         name = path.relative_to(csrc).as_posix()
         layer = next((layer for layer in LAYERS if re.fullmatch(layer.files, name)), None)

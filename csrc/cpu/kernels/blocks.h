@@ -4,8 +4,6 @@
 #pragma once
 #include "vec.h"
 
-#define FASTCNN_INLINED __attribute__((always_inline))  // of lambdas and member functions
-
 namespace fastcnn {
 namespace cpu {
 namespace FASTCNN_ISA_NS {

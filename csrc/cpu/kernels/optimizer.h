@@ -1,24 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Updates of a run of parameters, and what prepares their gradients.
 #pragma once
-#include "../../base/shape.h"
+#include "../../base/optimizer_run.h"
 
 namespace fastcnn {
 namespace cpu {
-
-struct OptimizerRun {
-  const float* gradient;
-  float *parameters, *slot[3], *average;  // slots as each formula names them; no average: null
-  int64_t count;
-  float clip;   // of each element of the gradient; infinity: none
-  float decay;  // w -= decay w, before the update
-  float ema, one_minus_ema;
-  int32_t overwrite;  // w = average
-  float rate;         // with the bias corrections that the formula has
-  float momentum, epsilon, beta_1, one_minus_beta_1, beta_2, one_minus_beta_2;
-  float gradient_rate, correction;                          // Nadam
-  float inverse_rate, l1, two_l2, two_shrinkage, exponent;  // Ftrl
-};
 
 struct OptimizerKernels {
   void (*sgd)(const OptimizerRun&);

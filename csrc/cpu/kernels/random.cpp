@@ -10,6 +10,8 @@
 #include "blocks.h"
 #include "vec_math.h"
 
+#include "../../base/formulas/random.h"
+
 namespace fastcnn {
 namespace cpu {
 namespace FASTCNN_ISA_NS {
@@ -83,20 +85,6 @@ void mask(float* y, int64_t begin, int64_t end, const Draw& draw) {
   for_each_word(begin, end, draw, [&](auto block, int64_t i, UVec word) FASTCNN_INLINED {
     block.put(y + (i - begin), stays(word, draw) ? broadcast(1.0f) : Vec{});
   });
-}
-
-// cos(2 pi t), |t| <= 1 a multiple of 2^-24, so that no step before the last product rounds; 1.6 ulp of 1 at
-// most, of the result itself where it is small. Polynomials of Cephes.
-FASTCNN_INLINE Vec cos_turns(Vec t) {
-  const Vec round = broadcast(12582912.0f);  // as in reduced()
-  const Vec shifted = fma(t, broadcast(4.0f), round), quarters = shifted - round;
-  const IVec quadrant = (vec_to_bits(shifted) - vec_to_bits(round)) & 3;
-  const Vec a = (t - quarters * 0.25f) * 6.28318530718f, z = a * a;
-  const Vec s = fma(polynomial(z, {-1.9515295891e-4f, 8.3321608736e-3f, -1.6666654611e-1f}), z * a, a);
-  const Vec c = fma(polynomial(z, {2.443315711809948e-5f, -1.388731625493765e-3f, 4.166664568298827e-2f}),
-                    z * z, fma(z, broadcast(-0.5f), broadcast(1.0f)));
-  const Vec y = (quadrant & 1) != 0 ? s : c;
-  return ((quadrant == 1) | (quadrant == 2)) ? -y : y;
 }
 
 // The words of a pair stand in neighbouring lanes; the second lane's sine is the cosine a quarter turn back.

@@ -19,6 +19,18 @@
 #endif
 #define FASTCNN_INLINE static inline __attribute__((always_inline))
 #define FASTCNN_UNROLL _Pragma("GCC unroll 64")
+#define FASTCNN_INLINED __attribute__((always_inline))  // of lambdas and member functions
+// Around base/formulas/, which is written once for every device: in this file's namespace, with its words.
+#define FASTCNN_FORMULAS_BEGIN \
+  namespace fastcnn {          \
+  namespace cpu {              \
+  namespace FASTCNN_ISA_NS {   \
+  namespace {
+#define FASTCNN_FORMULAS_END \
+  }                          \
+  }                          \
+  }                          \
+  }
 
 namespace fastcnn {
 namespace cpu {
@@ -49,6 +61,7 @@ FASTCNN_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
 FASTCNN_INLINE Vec broadcast(float x) { return x - Vec{}; }
 FASTCNN_INLINE Vec bits_to_vec(IVec v) { return (Vec)v; }
 FASTCNN_INLINE IVec vec_to_bits(Vec v) { return (IVec)v; }
+FASTCNN_INLINE Vec as_numbers(IVec v) { return __builtin_convertvector(v, Vec); }
 
 // 0, 1, 2, ...
 FASTCNN_INLINE IVec iota() {
