@@ -3,6 +3,7 @@
 # make train    install into .venv and train the default network on MNIST
 # make test     the quick tests          make test-full   the rest, but for the peers
 # make test-avx512    the AVX-512 kernels, their instructions emulated, on a processor with AVX2 alone
+# make test-cuda      the GPU kernels on an emulated GPU      make test-gpu    the same on this machine's
 # make bench    the benchmarks against their peers, in a second virtual environment
 # make dev      from now on .venv holds an editable, incrementally built install
 # make fmt      format in place          make lint        what CI checks without running a test
@@ -17,10 +18,19 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt \
     $(shell find cmake csrc python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
-CXX_FILES = $(shell find csrc -name '*.cpp' -o -name '*.h')
+CXX_FILES = $(shell find csrc tests/emulation tests/cuda -name '*.cpp' -o -name '*.h' -o -name '*.cu')
+# Arrays that overlap are apart once they are on a GPU, where tests/cuda asks; a GPU has no kernels of Winograd's, and
+# those that it lacks yet are refused (csrc/cuda/rows.inc): augmentations, some losses.
+ON_GPU := not lenet and not overlap_is_refused and not the_cases_are_winograds and not alpha_of_each_class \
+    and not (last_moved and (tversky or dice)) and not weights_of_rows_along_another_axis or test_arrays
+# In emulation, besides, no shapes of minutes (each has smaller ones beside it), and no tests of the number of the host's
+# threads, which is nothing to a GPU, on pictures as large. What is left takes two minutes.
+LARGE := n5s6 n1h290 n2h90 20000x3
+EMULATED = not any_number_of_threads $(LARGE:%=and not %) and ($(ON_GPU))
+NOT_ON_GPU := $(patsubst %,--ignore=tests/kernels/test_%.py,adjust affine erase mix)
 BENCHMARKS := layers gemm pool train infer operators
 
-.PHONY: train test test-full test-differential test-avx512 bench dev fmt lint wheel clean
+.PHONY: train test test-full test-differential test-avx512 test-cuda test-gpu bench dev fmt lint wheel clean
 
 train: $(VENV)/.installed
 	$(BIN)/fastcnn train $(ARGS)
@@ -40,6 +50,18 @@ test-avx512: $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/emulated/avx512
 	FASTCNN_ISA=avx512 PYTHONPATH=build/emulated/avx512/site $(BIN)/python -m pytest -p no:cacheprovider -k "not lenet" \
 	    tests/kernels tests/test_views.py tests/test_guard_pages.py tests/test_threads.py $(ARGS)
+
+test-cuda: $(VENV)/.test
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/emulated/cuda -G Ninja -DFASTCNN_EMULATE_CUDA=ON \
+	    -DFASTCNN_ONLY=baseline -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" >/dev/null
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/emulated/cuda --target _cuda
+	ln -sf "$$($(BIN)/python -c 'from fastcnn import _native; print(_native.__file__)')" build/emulated/cuda/site/fastcnn
+	FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
+	    $(BIN)/python -m pytest -p no:cacheprovider tests/kernels tests/cuda $(NOT_ON_GPU) \
+	    --ignore=tests/kernels/test_winograd.py -k "$(EMULATED)" $(ARGS)
+
+test-gpu: $(VENV)/.test
+	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda $(NOT_ON_GPU) -k "$(ON_GPU)" $(ARGS)
 
 bench: $(PEERS)/.installed
 	@set -e; for name in $(BENCHMARKS); do $(PEERS)/bin/python benchmarks/$$name.py $(ARGS); done

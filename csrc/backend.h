@@ -205,11 +205,13 @@ struct Prepared {
 
 struct Member;  // base/parallel.h
 
-// Where a step runs: a member of a thread team on the CPU.
+// Where a step runs: a member of a thread team on the CPU; on a GPU a stream, and workspace and scalars are
+// in its memory.
 struct Context {
   Member* member;
   void* workspace;
   const RunScalars* scalars;
+  void* stream;
 };
 
 struct KernelInfo {
@@ -217,17 +219,33 @@ struct KernelInfo {
   const char* name;
 };
 
-struct Backend {
-  uint32_t version, size;
-  const char* name;     // "cpu"
-  const char* variant;  // the instruction set in use
-  Code (*prepare)(const OpDescriptor*, Prepared*, Status*);
-  // Called by every member of the team with the same arguments but for its Member. Ends with all of the
-  // step's output visible to all members. Cannot fail: everything that can was settled by prepare().
-  void (*run)(const Prepared*, const Operands*, Context*);
-  const KernelInfo* (*kernels)(int* count);
+// What a backend with memory of its own can do besides. Memory is not allocated here: it comes from the pool
+// of the arrays' library.
+struct Device {
+  // Whether the current GPU can be used; if not, the message says what is missing.
+  Code (*open)(Status*);
+  // From and to any memory. copy() waits until it is done; upload() does so only for what the caller may
+  // change afterwards.
+  Code (*copy)(void* to, const void* from, size_t bytes, void* stream, Status*);
+  Code (*upload)(void* to, const void* from, size_t bytes, void* stream, Status*);
+  Code (*zero)(void* to, size_t bytes, void* stream, Status*);
+  // Whether the kernels since the last question were started.
+  Code (*launched)(const char* what, Status*);
 };
 
-constexpr uint32_t kBackendVersion = 1;
+struct Backend {
+  uint32_t version, size;
+  const char* name;     // "cpu" or "cuda"
+  const char* variant;  // the instruction set in use
+  Code (*prepare)(const OpDescriptor*, Prepared*, Status*);
+  // On the CPU called by every member of the team with the same arguments but for its Member; ends with all
+  // of the step's output visible to all members. On a GPU it puts kernels on the stream. Cannot fail:
+  // everything that can was settled by prepare().
+  void (*run)(const Prepared*, const Operands*, Context*);
+  const KernelInfo* (*kernels)(int* count);
+  const Device* device;  // null on the CPU
+};
+
+constexpr uint32_t kBackendVersion = 2;
 
 }  // namespace fastcnn

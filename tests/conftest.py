@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator
 
@@ -10,6 +11,11 @@ import numpy as np
 import pytest
 
 import fastcnn
+
+if os.environ.get("FASTCNN_TEST_DEVICE") == "cuda":
+    from fastcnn.testing import on_gpu
+
+    on_gpu.install()
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ std::vector<std::string> supported_isas() {
 
 const Backend& backend() {
   static const Backend b = {kBackendVersion, sizeof(Backend), "cpu", kernels().name, prepare, run,
-                            kernel_list};
+                            kernel_list,     nullptr};
   return b;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "../base/parallel.h"
+#include "buffer.h"
 
 namespace fastcnn {
 namespace {
@@ -22,7 +23,7 @@ struct Free {
 };
 
 struct Cache {
-  Entry entries[kEntries];
+  Entry entries[2][kEntries];  // of the CPU, of the GPU
   std::unique_ptr<void, Free> workspace;
   size_t workspace_bytes = 0;
 };
@@ -37,7 +38,7 @@ size_t slot_of(const OpDescriptor& op) {
 }
 
 const Prepared& prepared_for(Cache& cache, const Backend& backend, const OpDescriptor& op) {
-  Entry& entry = cache.entries[slot_of(op)];
+  Entry& entry = cache.entries[backend.device != nullptr][slot_of(op)];
   if (entry.used && std::memcmp(&entry.prepared.op, &op, sizeof op) == 0) return entry.prepared;
   entry.used = false;
   Status status{};
@@ -45,6 +46,12 @@ const Prepared& prepared_for(Cache& cache, const Backend& backend, const OpDescr
   check(status);
   entry.used = true;
   return entry.prepared;
+}
+
+Cache& cache_of_thread() {
+  static thread_local std::unique_ptr<Cache> cache;
+  if (!cache) cache.reset(new Cache);
+  return *cache;
 }
 
 }  // namespace
@@ -59,8 +66,7 @@ OpDescriptor make_op(Step step, Math math) {
 
 void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& operands,
                const RunScalars* scalars) {
-  static thread_local std::unique_ptr<Cache> cache;
-  if (!cache) cache.reset(new Cache);
+  Cache* const cache = &cache_of_thread();
   const Prepared& prepared = prepared_for(*cache, backend, op);
   if (cache->workspace_bytes < prepared.workspace_bytes) {
     const size_t bytes = (prepared.workspace_bytes + 4095) / 4096 * 4096;
@@ -78,12 +84,34 @@ void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& o
     const bool got = me.reserve(prepared.scratch_bytes);
     if (me.index == 0) reserved = got;
     if (!got) return;
-    Context context{&me, workspace, scalars};
+    Context context{&me, workspace, scalars, nullptr};
     backend.run(&prepared, &operands, &context);
   });
   if (!reserved)
     fail(Code::kMemory, "%s: a scratch buffer of %zu bytes for each thread was refused", prepared.kernel,
          prepared.scratch_bytes);
+}
+
+// The workspace first, then the scalars.
+size_t device_bytes(const Backend& backend, const OpDescriptor& op, bool scalars) {
+  const size_t bytes = prepared_for(cache_of_thread(), backend, op).workspace_bytes;
+  return align_up(bytes) + (scalars ? sizeof(RunScalars) : 0);
+}
+
+void run_eager_on(const Backend& backend, const OpDescriptor& op, const Operands& operands,
+                  const RunScalars* scalars, const DevicePlace& place) {
+  const Prepared& prepared = prepared_for(cache_of_thread(), backend, op);
+  Status status{};
+  Context context{nullptr, place.workspace, nullptr, place.stream};
+  if (scalars) {
+    void* const to = static_cast<char*>(place.workspace) + align_up(prepared.workspace_bytes);
+    backend.device->upload(to, scalars, sizeof *scalars, place.stream, &status);
+    check(status);
+    context.scalars = static_cast<const RunScalars*>(to);
+  }
+  backend.run(&prepared, &operands, &context);
+  backend.device->launched(prepared.kernel, &status);
+  check(status);
 }
 
 }  // namespace fastcnn

@@ -14,4 +14,13 @@ OpDescriptor make_op(Step step, Math math = Math::kDefault);
 void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& operands,
                const RunScalars* scalars = nullptr);
 
+// The same on a GPU, in memory of the caller's: device_bytes() of it, none if that is 0. The step is put on
+// the stream, which is not waited for.
+struct DevicePlace {
+  void *stream, *workspace;
+};
+size_t device_bytes(const Backend& backend, const OpDescriptor& op, bool scalars);
+void run_eager_on(const Backend& backend, const OpDescriptor& op, const Operands& operands,
+                  const RunScalars* scalars, const DevicePlace& place);
+
 }  // namespace fastcnn

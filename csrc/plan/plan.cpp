@@ -71,7 +71,7 @@ void run_step(const ListRun& run, const PlannedStep& step, Member& me, const Run
   Operands operands;
   for (int i = 0; i < kMaxInputs; ++i) operands.in[i] = run.memories.at(step.in[i]);
   for (int i = 0; i < kMaxOutputs; ++i) operands.out[i] = run.memories.at(step.out[i]);
-  Context context{&me, run.memories.at(step.workspace), &scalars};
+  Context context{&me, run.memories.at(step.workspace), &scalars, nullptr};
   run.backend.run(&prepared_of(run, step), &operands, &context);
 }
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "array.h"
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <numeric>
 
 #include "../cpu/cpu.h"
 #include "../plan/eager.h"
+#include "gpu.h"
 
 namespace fastcnn {
 namespace {
@@ -48,7 +50,11 @@ bool dtype_of(const py::dtype& dtype, DType* out) {
   return false;
 }
 
-std::string dtype_text(const py::array& array) { return py::str(array.dtype()); }
+constexpr int kItemSize[] = {4, 8, 2, 1, 1, 2, 2, 4, 4, 8, 8, 1};  // of each DType
+int64_t item_size(const ArrayView& v) { return kItemSize[int(v.dtype)]; }
+
+std::string dtype_text(const ArrayView& v) { return py::str(v.owner.attr("dtype")); }
+const char* kind_of(const ArrayView& v) { return v.on_gpu ? "in a GPU's memory" : "a NumPy array"; }
 
 // [first, last): the bytes that a view can touch.
 void extent(const ArrayView& v, const char** first, const char** last) {
@@ -57,7 +63,7 @@ void extent(const ArrayView& v, const char** first, const char** last) {
     const int64_t reach = (v.shape[i] - 1) * v.strides[i];
     (reach < 0 ? *first : *last) += reach;
   }
-  *last += v.owner.itemsize();
+  *last += item_size(v);
 }
 
 // From here on worth a view on the memory of another array, so that it begins with a cache line: NumPy's own
@@ -75,14 +81,15 @@ py::array empty(const std::vector<int64_t>& shape) {
   return py::reinterpret_steal<py::array>(made);
 }
 
-py::array allocate(const char* op, const char* what, const std::vector<int64_t>& shape) {
+Array allocate(const char* op, const char* what, const std::vector<int64_t>& shape) {
   try {
     const double count = std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>());
-    if (count < kAlignedFloats || count > 0x1p60) return empty(shape);
+    if (count < kAlignedFloats || count > 0x1p60) return Array(empty(shape));
     const std::vector<py::ssize_t> sizes(shape.begin(), shape.end());
     py::array_t<float> memory(static_cast<py::ssize_t>(count) + kLine / 4);
     const auto address = reinterpret_cast<uintptr_t>(memory.data());
-    return py::array_t<float>(sizes, memory.mutable_data() + (-address % kLine) / sizeof(float), memory);
+    return Array(
+        py::array_t<float>(sizes, memory.mutable_data() + (-address % kLine) / sizeof(float), memory));
   } catch (const py::error_already_set& error) {
     if (!error.matches(PyExc_MemoryError)) throw;
   } catch (const std::bad_alloc&) {
@@ -161,33 +168,51 @@ int choice(const char* op, const char* argument, py::handle value, std::initiali
 
 ArrayView view(const char* op, const char* argument, py::handle value) {
   if (!is_plain_array(value)) {
+    if (is_on_gpu(value)) return gpu_view(op, argument, value);
     if (!py::isinstance<py::array>(value) && !py::hasattr(value, "__array_interface__"))
       wrong_type(op, argument, value, "a NumPy array");
     if (py::hasattr(value, "mask") && py::hasattr(value, "fill_value"))
       fail(Code::kDType, "%s: %s is a masked array, whose mask would be ignored; pass %s.filled(value)", op,
            argument, argument);
   }
-  ArrayView v{is_plain_array(value) ? py::reinterpret_borrow<py::array>(value) : py::array::ensure(value),
-              op,
-              argument,
-              nullptr,
-              DType::kF32,
-              0,
-              {},
-              {}};
-  if (!v.owner) {
+  const py::array array =
+      is_plain_array(value) ? py::reinterpret_borrow<py::array>(value) : py::array::ensure(value);
+  if (!array) {
     PyErr_Clear();
     wrong_type(op, argument, value, "a NumPy array");
   }
-  if (!dtype_of(v.owner.dtype(), &v.dtype))
-    fail(Code::kDType, "%s: %s has dtype %s, wanted a real dtype in native byte order", op, argument,
-         dtype_text(v.owner).c_str());
-  if (v.owner.ndim() > kMaxRank)
-    fail(Code::kShape, "%s: %s has rank %zd, wanted at most %d", op, argument, v.owner.ndim(), kMaxRank);
-  v.rank = static_cast<int>(v.owner.ndim());
-  v.data = static_cast<const char*>(v.owner.data());
-  for (int i = 0; i < v.rank; ++i) v.shape[i] = v.owner.shape(i), v.strides[i] = v.owner.strides(i);
+  ArrayView v{array, op,    argument,         static_cast<const char*>(array.data()), DType::kF32, 0, {},
+              {},    false, array.writeable()};
+  set_type(&v, array.dtype(), array.ndim());
+  std::copy_n(array.shape(), v.rank, v.shape);
+  std::copy_n(array.strides(), v.rank, v.strides);
   return v;
+}
+
+ArrayView host_view(const char* op, const char* argument, py::handle value) {
+  if (!is_plain_array(value) && is_on_gpu(value))
+    fail(Code::kDevice, "%s: %s is in a GPU's memory, wanted a NumPy array", op, argument);
+  return view(op, argument, value);
+}
+
+void set_type(ArrayView* v, const py::dtype& dtype, int64_t rank) {
+  if (!dtype_of(dtype, &v->dtype))
+    fail(Code::kDType, "%s: %s has dtype %s, wanted a real dtype in native byte order", v->op, v->argument,
+         dtype_text(*v).c_str());
+  if (rank > kMaxRank)
+    fail(Code::kShape, "%s: %s has rank %lld, wanted at most %d", v->op, v->argument,
+         static_cast<long long>(rank), kMaxRank);
+  v->rank = static_cast<int>(rank);
+}
+
+bool is_dense(const ArrayView& v) {
+  int64_t step = item_size(v);
+  bool dense = reinterpret_cast<uintptr_t>(v.data) % static_cast<uintptr_t>(step) == 0;
+  for (int i = v.rank - 1; i >= 0; --i) {
+    if (v.shape[i] != 1 && v.strides[i] != step) dense = false;
+    step *= v.shape[i];
+  }
+  return dense;
 }
 
 Source source_of(const ArrayView& view) {
@@ -206,7 +231,7 @@ ArrayView float_view(const char* op, const char* argument, py::handle value, int
     fail(Code::kShape, "%s: %s has rank 0, wanted at least 1", op, argument);
   if (v.dtype != DType::kF32)
     fail(Code::kDType, "%s: %s has dtype %s, wanted float32; convert it with %s.astype(numpy.float32)", op,
-         argument, dtype_text(v.owner).c_str(), argument);
+         argument, dtype_text(v).c_str(), argument);
   if (rank != kAnyRank && v.rank != rank)
     fail(Code::kShape, "%s: %s has shape %s, wanted rank %d", op, argument, ShapeText(v.shape, v.rank).text,
          rank);
@@ -234,41 +259,63 @@ void copy_view(const ArrayView& v, float* y) {
     for (int i = 1; i < v.rank; ++i) shape.shape[i - 1] = v.shape[i], shape.strides[i - 1] = v.strides[i];
     shape.from = shape.to = DType::kF32, shape.scale = 1;
   }
-  py::gil_scoped_release release;
-  run_eager(cpu::backend(), op, {{v.data, nullptr}, {y}});
+  run(v, op, {{v.data, nullptr}, {y}});
 }
 
-const float* dense(const ArrayView& v, py::array* keep) {
-  bool in_place = reinterpret_cast<uintptr_t>(v.data) % alignof(float) == 0;
-  int64_t step = sizeof(float);
-  for (int i = v.rank - 1; i >= 0; --i) {
-    if (v.shape[i] != 1 && v.strides[i] != step) in_place = false;
-    step *= v.shape[i];
-  }
-  if (in_place) return reinterpret_cast<const float*>(v.data);
+void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands, const RunScalars* scalars) {
+  if (like.on_gpu) return run_on_gpu(op, operands, scalars);
+  py::gil_scoped_release release;
+  run_eager(cpu::backend(), op, operands, scalars);
+}
 
-  *keep = allocate(v.op, (std::string("a dense copy of ") + v.argument).c_str(),
-                   std::vector<int64_t>(v.shape, v.shape + v.rank));
+const float* dense(const ArrayView& v, Array* keep) {
+  if (is_dense(v)) return reinterpret_cast<const float*>(v.data);
+  const std::string what = std::string("a dense copy of ") + v.argument;
+  *keep = array_like(v, what.c_str(), std::vector<int64_t>(v.shape, v.shape + v.rank));
   copy_view(v, static_cast<float*>(keep->mutable_data()));
   return static_cast<const float*>(keep->data());
 }
 
-py::array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
-                 const std::vector<const ArrayView*>& inputs) {
+Array array_like(const ArrayView& like, const char* what, const std::vector<int64_t>& shape, DType dtype) {
+  if (like.on_gpu) return gpu_array(like.op, what, shape, dtype);
+  if (dtype == DType::kI32) return Array(py::array_t<int32_t>(shape));
+  return allocate(like.op, what, shape);
+}
+
+void same_place(const char* op, const std::vector<const ArrayView*>& inputs) {
+  const ArrayView* first = nullptr;
+  for (const ArrayView* input : inputs) {
+    if (!input) continue;
+    if (!first) first = input;
+    if (input->on_gpu != first->on_gpu)
+      fail(Code::kDevice, "%s: %s is %s and %s is %s, wanted all arrays in one place", op, first->argument,
+           kind_of(*first), input->argument, kind_of(*input));
+  }
+}
+
+Array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
+             const std::vector<const ArrayView*>& inputs) {
+  same_place(op, inputs);
+  const auto some = std::find_if(inputs.begin(), inputs.end(), [](const ArrayView* v) { return v; });
+  const ArrayView* const first_input = some == inputs.end() ? nullptr : *some;
   const int rank = static_cast<int>(shape.size());
-  if (out.is_none()) return allocate(op, "the output", shape);
-  if (!py::isinstance<py::array>(out)) wrong_type(op, "out", out, "a NumPy array or None");
+  const bool on_gpu = first_input && first_input->on_gpu;
+  if (out.is_none())
+    return on_gpu ? gpu_array(op, "the output", shape, DType::kF32) : allocate(op, "the output", shape);
+  if (!py::isinstance<py::array>(out) && !is_on_gpu(out)) wrong_type(op, "out", out, "an array or None");
   const ArrayView v = view(op, "out", out);
+  if (first_input && v.on_gpu != on_gpu)
+    fail(Code::kDevice, "%s: out is %s and %s is %s, wanted all arrays in one place", op, kind_of(v),
+         first_input->argument, kind_of(*first_input));
   if (v.dtype != DType::kF32)
-    fail(Code::kDType, "%s: out has dtype %s, wanted float32", op, dtype_text(v.owner).c_str());
+    fail(Code::kDType, "%s: out has dtype %s, wanted float32", op, dtype_text(v).c_str());
   if (v.rank != rank || !std::equal(shape.begin(), shape.end(), v.shape))
     fail(Code::kShape, "%s: out has shape %s, wanted %s", op, ShapeText(v.shape, v.rank).text,
          ShapeText(shape.data(), rank).text);
-  const bool aligned = reinterpret_cast<uintptr_t>(v.data) % alignof(float) == 0;
-  if (!(v.owner.flags() & py::array::c_style) || !aligned)
+  if (!is_dense(v))
     fail(Code::kArgument, "%s: out is not C-contiguous and aligned, wanted an array as numpy.empty makes it",
          op);
-  if (!v.owner.writeable()) fail(Code::kArgument, "%s: out is read-only, wanted a writable array", op);
+  if (!v.writeable) fail(Code::kArgument, "%s: out is read-only, wanted a writable array", op);
   const char *begin, *end, *first, *last;
   extent(v, &begin, &end);
   for (const ArrayView* input : inputs) {
@@ -277,7 +324,7 @@ py::array output(const char* op, py::handle out, const std::vector<int64_t>& sha
     if (first < end && begin < last)
       fail(Code::kArgument, "%s: out overlaps %s in memory, wanted an array of its own", op, input->argument);
   }
-  return v.owner;
+  return Array(v.owner, const_cast<char*>(v.data));
 }
 
 }  // namespace fastcnn

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "../base/shape.h"
+#include "../backend.h"
 #include "../plan/source.h"
 #include "../plan/validate.h"
 
@@ -17,15 +17,33 @@ namespace fastcnn {
 
 namespace py = pybind11;
 
-// A borrowed array of any real dtype in native byte order, of any strides.
+// A borrowed array of any real dtype in native byte order, of any strides, in the memory of the host or of a
+// GPU.
 struct ArrayView {
-  py::array owner;
+  py::object owner;
   const char *op, *argument;  // for messages
   const char* data;
   DType dtype;
   int rank;
   int64_t shape[kMaxRank];
   int64_t strides[kMaxRank];  // bytes
+  bool on_gpu, writeable;
+};
+
+// An array that is a result or holds one for a while: NumPy's or CuPy's.
+class Array {
+ public:
+  Array() = default;
+  Array(py::object object, void* data) : object_(std::move(object)), data_(data) {}
+  explicit Array(py::array array) : data_(array.mutable_data()) { object_ = std::move(array); }
+
+  const py::object& object() const { return object_; }
+  void* mutable_data() { return data_; }
+  const void* data() const { return data_; }
+
+ private:
+  py::object object_;
+  void* data_ = nullptr;
 };
 
 // "conv2d" or "layer 2 'conv2d_1' (Conv2D)", then ": x is a list, wanted ..."
@@ -45,19 +63,49 @@ void whole_numbers(const char* op, const char* argument, py::handle value, int c
 int choice(const char* op, const char* argument, py::handle value, std::initializer_list<const char*> names);
 
 ArrayView view(const char* op, const char* argument, py::handle value);
+// The same for what works on the host alone.
+ArrayView host_view(const char* op, const char* argument, py::handle value);
+// Sets dtype and rank, once they are known to be ones that a view has.
+void set_type(ArrayView* v, const py::dtype& dtype, int64_t rank);
+// Whether it is C-contiguous and aligned.
+bool is_dense(const ArrayView& v);
 Source source_of(const ArrayView& view);
 // The same for operators: float32 only, of this rank, or any from 1, not empty.
 constexpr int kAnyRank = -1;
 ArrayView float_view(const char* op, const char* argument, py::handle value, int rank);
 
-// The elements of a float32 view in their order, any strides and alignment, to dense memory.
+// The elements of a float32 view in their order, any strides and alignment, to dense memory beside it.
 void copy_view(const ArrayView& v, float* y);
 // The data of a float32 view, dense: the array's own memory, or a copy that `keep` then owns.
-const float* dense(const ArrayView& v, py::array* keep);
+const float* dense(const ArrayView& v, Array* keep);
 
-// A new float32 array of this shape, or `out` once it is proven to be one: C-contiguous, aligned, writable,
-// exactly this shape, apart from every input.
-py::array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
-                 const std::vector<const ArrayView*>& inputs);
+// One step where the arrays of `like` are: on the CPU, or on CuPy's stream; with the GIL released.
+void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands,
+         const RunScalars* scalars = nullptr);
+
+// A new float32 array of this shape beside the inputs, or `out` once it is proven to be one: C-contiguous,
+// aligned, writable, exactly this shape, apart from every input. The inputs, some of which may be null, must
+// all be on the host or all on a GPU.
+Array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
+             const std::vector<const ArrayView*>& inputs);
+// Throws unless all of them, some of which may be null, are on the host or all on a GPU.
+void same_place(const char* op, const std::vector<const ArrayView*>& inputs);
+// A new array like the output of an operator on `like`.
+Array array_like(const ArrayView& like, const char* what, const std::vector<int64_t>& shape,
+                 DType dtype = DType::kF32);
 
 }  // namespace fastcnn
+
+namespace pybind11 {
+namespace detail {
+
+template <>
+struct type_caster<fastcnn::Array> {
+  static handle cast(const fastcnn::Array& array, return_value_policy, handle) {
+    return array.object().inc_ref();
+  }
+  static constexpr auto name = const_name("numpy.ndarray");
+};
+
+}  // namespace detail
+}  // namespace pybind11

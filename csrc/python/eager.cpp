@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "../cpu/cpu.h"
 #include "../plan/validate_activation.h"
 
 namespace fastcnn {
@@ -75,12 +74,7 @@ TensorShape tensor_shape(const ArrayView& v) {
   return shape;
 }
 
-void run(const OpDescriptor& op, const Operands& operands) {
-  py::gil_scoped_release release;
-  run_eager(cpu::backend(), op, operands);
-}
-
-void activate(int activation, float* y, int64_t rows, int64_t cols) {
+void activate(const ArrayView& like, int activation, float* y, int64_t rows, int64_t cols) {
   if (activation == kNoActivation) return;
   OpDescriptor op = make_op(activation == kSoftmax      ? Step::k_softmax_fwd
                             : activation == kLogSoftmax ? Step::k_log_softmax_fwd
@@ -89,7 +83,7 @@ void activate(int activation, float* y, int64_t rows, int64_t cols) {
     op.softmax_fwd = {rows, cols};
   else
     op.activation_fwd = activation_shape(static_cast<Activation>(activation), rows * cols);
-  run(op, {{y}, {y}});
+  run(like, op, {{y}, {y}});
 }
 
 ArrayView moved_view(const ArrayView& v, const MovedAxes& axes) {
@@ -107,12 +101,12 @@ MovedOutput::MovedOutput(const char* op, py::handle out, const std::vector<int64
   std::vector<int64_t> shape(written.size());
   for (size_t i = 0; i < written.size(); ++i) shape[static_cast<size_t>(axes.order[i])] = written[i];
   result_ = output(op, out, shape, inputs);
-  written_ = axes.in_place() ? result_ : output(op, py::none(), written, {});
+  written_ = axes.in_place() ? result_ : array_like(view(op, "out", result_.object()), "the output", written);
 }
 
-py::array MovedOutput::finish() {
+Array MovedOutput::finish() {
   if (axes_.in_place()) return result_;
-  const ArrayView v = float_view("transpose", "y", written_, static_cast<int>(written_.ndim()));
+  const ArrayView v = view("transpose", "y", written_.object());
   ArrayView back = v;
   for (int i = 0; i < axes_.rank; ++i) {
     back.shape[axes_.order[i]] = v.shape[i];

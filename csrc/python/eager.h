@@ -34,10 +34,8 @@ inline std::vector<int64_t> shape_of(const ArrayView& v) { return {v.shape, v.sh
 TensorShape tensor_shape(const ArrayView& v);
 inline std::vector<int64_t> sizes(const TensorShape& shape) { return {shape.size, shape.size + shape.rank}; }
 
-// On the CPU, with the GIL released.
-void run(const OpDescriptor& op, const Operands& operands);
 // The activations that are not fused, in place.
-void activate(int activation, float* y, int64_t rows, int64_t cols);
+void activate(const ArrayView& like, int activation, float* y, int64_t rows, int64_t cols);
 
 // The view with its axes in another order: axis i is the one that stood at order[i].
 ArrayView moved_view(const ArrayView& v, const MovedAxes& axes);
@@ -48,11 +46,11 @@ class MovedOutput {
   MovedOutput(const char* op, py::handle out, const std::vector<int64_t>& written, const MovedAxes& axes,
               Inputs inputs);
   float* data() { return static_cast<float*>(written_.mutable_data()); }
-  py::array finish();
+  Array finish();
 
  private:
   MovedAxes axes_;
-  py::array result_, written_;
+  Array result_, written_;
 };
 
 // An image result: written channels-last, and for channels_first copied over to [N,C,H,W].
@@ -74,7 +72,7 @@ class Bias {
  private:
   bool given_;
   ArrayView view_{};
-  py::array keep_;
+  Array keep_;
 };
 
 }  // namespace fastcnn

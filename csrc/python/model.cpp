@@ -5,11 +5,13 @@
 
 #include <pybind11/stl.h>
 
+#include <cstring>
 #include <map>
 #include <set>
 
 #include "../cpu/cpu.h"
 #include "array.h"
+#include "gpu.h"
 #include "loss.h"
 #include "network.h"
 #include "optimizer.h"
@@ -84,7 +86,7 @@ void set_parameters(Model& model, py::handle values) {
   std::vector<ArrayView> views;
   std::vector<Source> sources;
   for (size_t i = 0; i < tensors.size(); ++i) {
-    views.push_back(view("set_parameters", tensors[i].parameter->name.c_str(), list[i]));
+    views.push_back(host_view("set_parameters", tensors[i].parameter->name.c_str(), list[i]));
     sources.push_back(source_of(views.back()));
   }
   py::gil_scoped_release release;
@@ -118,7 +120,7 @@ void set_state(Model& model, const py::dict& state) {
   for (const StateTensor& tensor : tensors) {
     known.insert(tensor.name);
     views.push_back(
-        view("set_state", tensor.name.c_str(), required("set_state", state, tensor.name.c_str())));
+        host_view("set_state", tensor.name.c_str(), required("set_state", state, tensor.name.c_str())));
     sources.push_back(source_of(views.back()));
   }
   for (const auto& item : state)
@@ -244,15 +246,24 @@ py::tuple plan_memory_tuple(const std::vector<std::tuple<int, int, size_t>>& ten
   return py::make_tuple(plan.offsets, plan.peak);
 }
 
+// A plan's memory is the host's, which is a GPU's where that is emulated alone.
+const Backend& backend_of(py::handle device) {
+  if (choice("Model", "device", device, {"cpu", "cuda"}) == 0) return cpu::backend();
+  const Backend& gpu = gpu_backend();
+  if (std::strcmp(gpu.variant, "emulated"))
+    fail(Code::kDevice, "Model: device is 'cuda', where networks do not run yet; fastcnn.ops does");
+  return gpu;
+}
+
 }  // namespace
 
 void bind_model(py::module_& m) {
   bind_session(m);
   py::class_<Model, std::shared_ptr<Model>>(m, "Model")
-      .def(py::init([](const py::list& nodes, py::handle outputs) {
-             return std::make_shared<Model>(read_layers(nodes), read_outputs(outputs), cpu::backend());
+      .def(py::init([](const py::list& nodes, py::handle outputs, py::handle device) {
+             return std::make_shared<Model>(read_layers(nodes), read_outputs(outputs), backend_of(device));
            }),
-           py::arg("nodes"), py::arg("outputs") = py::none())
+           py::arg("nodes"), py::arg("outputs") = py::none(), py::arg("device") = "cpu")
       .def_property_readonly("output_shapes",
                              [](const Model& model) {
                                py::list shapes;

@@ -6,6 +6,7 @@
 #include "../base/parallel.h"
 #include "../cpu/cpu.h"
 #include "array.h"
+#include "gpu.h"
 #include "model.h"
 #include "ops.h"
 
@@ -48,9 +49,9 @@ py::list operators() {
   return result;
 }
 
-py::list kernels() {
+py::list kernels_of(const Backend& backend) {
   int count = 0;
-  const KernelInfo* rows = cpu::backend().kernels(&count);
+  const KernelInfo* rows = backend.kernels(&count);
   py::list result;
   for (int i = 0; i < count; ++i)
     result.append(py::dict(py::arg("step") = kStepNames[static_cast<int>(rows[i].step)],
@@ -88,7 +89,9 @@ PYBIND11_MODULE(_native, m) {
   bind_ops(m);
   bind_model(m);
   m.def("operators", &operators);
-  m.def("kernels", &kernels);
+  m.def("kernels", [] { return kernels_of(cpu::backend()); });
+  m.def("gpu_variant", [] { return gpu_backend().variant; });
+  m.def("gpu_kernels", [] { return kernels_of(gpu_backend()); });
   m.def("isa", [] { return cpu::backend().variant; });
   m.def("isas", &cpu::supported_isas);
   m.def("thread_sources", &thread_sources_dict);

@@ -46,31 +46,31 @@ struct Saved {
   }
 };
 
-py::array activation(const std::string& name, py::handle x, const py::tuple& parameters, py::handle out) {
+Array activation(const std::string& name, py::handle x, const py::tuple& parameters, py::handle out) {
   const Activation kind = activation_named(name);
   const char* op = shown(kind).name;
   const ArrayView xv = any_rank_view(op, "x", x);
   OpDescriptor step = make_op(Step::k_activation_fwd);
   step.activation_fwd = flat_shape(op, kind, xv, parameters);
-  py::array y = output(op, out, shape_of(xv), {&xv}), keep;
-  run(step, {{dense(xv, &keep)}, {y.mutable_data()}});
+  Array y = output(op, out, shape_of(xv), {&xv}), keep;
+  run(xv, step, {{dense(xv, &keep)}, {y.mutable_data()}});
   return y;
 }
 
-py::array activation_bwd(const std::string& name, py::handle dy, py::handle saved,
-                         const py::tuple& parameters, py::handle out) {
+Array activation_bwd(const std::string& name, py::handle dy, py::handle saved, const py::tuple& parameters,
+                     py::handle out) {
   const Activation kind = activation_named(name);
   const char* op = shown(kind).name_bwd;
   const Saved in(op, info(kind).saves == Saves::kX ? "x" : "y", dy, saved);
   OpDescriptor step = make_op(Step::k_activation_bwd);
   step.activation_bwd = flat_shape(op, kind, in.dy, parameters);
-  py::array dx = output(op, out, shape_of(in.dy), {&in.dy, &in.saved}), keep_dy, keep_saved;
-  run(step, {{dense(in.dy, &keep_dy), dense(in.saved, &keep_saved)}, {dx.mutable_data()}});
+  Array dx = output(op, out, shape_of(in.dy), {&in.dy, &in.saved}), keep_dy, keep_saved;
+  run(in.dy, step, {{dense(in.dy, &keep_dy), dense(in.saved, &keep_saved)}, {dx.mutable_data()}});
   return dx;
 }
 
 template <Step step_of>
-py::array softmax(py::handle x, py::handle axis, py::handle out) {
+Array softmax(py::handle x, py::handle axis, py::handle out) {
   const char* op = step_of == Step::k_softmax_fwd ? "softmax" : "log_softmax";
   const ArrayView xv = any_rank_view(op, "x", x);
   const MovedAxes axes = axes_argument(op, axis, xv.rank);
@@ -78,13 +78,13 @@ py::array softmax(py::handle x, py::handle axis, py::handle out) {
   OpDescriptor step = make_op(step_of);
   step.softmax_fwd = rows_shape(op, rows, axes.count);
   MovedOutput y(op, out, shape_of(rows), axes, {&xv});
-  py::array keep;
-  run(step, {{dense(rows, &keep)}, {y.data()}});
+  Array keep;
+  run(xv, step, {{dense(rows, &keep)}, {y.data()}});
   return y.finish();
 }
 
 template <Step step_of>
-py::array softmax_bwd(py::handle dy, py::handle y, py::handle axis, py::handle out) {
+Array softmax_bwd(py::handle dy, py::handle y, py::handle axis, py::handle out) {
   const char* op = step_of == Step::k_softmax_bwd ? "softmax_bwd" : "log_softmax_bwd";
   const Saved in(op, "y", dy, y);
   const MovedAxes axes = axes_argument(op, axis, in.dy.rank);
@@ -92,8 +92,8 @@ py::array softmax_bwd(py::handle dy, py::handle y, py::handle axis, py::handle o
   OpDescriptor step = make_op(step_of);
   step.softmax_bwd = rows_shape(op, rows, axes.count);
   MovedOutput dx(op, out, shape_of(rows), axes, {&in.dy, &in.saved});
-  py::array keep_dy, keep_saved;
-  run(step, {{dense(rows, &keep_dy), dense(saved, &keep_saved)}, {dx.data()}});
+  Array keep_dy, keep_saved;
+  run(rows, step, {{dense(rows, &keep_dy), dense(saved, &keep_saved)}, {dx.data()}});
   return dx.finish();
 }
 
@@ -105,36 +105,37 @@ PreluShape checked_prelu(const char* op, const ArrayView& x, const int64_t* alph
   return prelu_shape(op, x.shape, x.rank, alpha);
 }
 
-py::array prelu(py::handle x, py::handle alpha, py::handle out) {
+Array prelu(py::handle x, py::handle alpha, py::handle out) {
   const char* op = "prelu";
   const ArrayView xv = any_rank_view(op, "x", x), av = any_rank_view(op, "alpha", alpha);
   OpDescriptor step = make_op(Step::k_prelu_fwd);
   step.prelu_fwd = checked_prelu(op, xv, av.shape, av.rank);
-  py::array y = output(op, out, shape_of(xv), {&xv, &av}), keep_x, keep_a;
-  run(step, {{dense(xv, &keep_x), dense(av, &keep_a)}, {y.mutable_data()}});
+  Array y = output(op, out, shape_of(xv), {&xv, &av}), keep_x, keep_a;
+  run(xv, step, {{dense(xv, &keep_x), dense(av, &keep_a)}, {y.mutable_data()}});
   return y;
 }
 
-py::array prelu_bwd(py::handle dy, py::handle x, py::handle alpha, py::handle out) {
+Array prelu_bwd(py::handle dy, py::handle x, py::handle alpha, py::handle out) {
   const char* op = "prelu_bwd";
   const Saved in(op, "x", dy, x);
   const ArrayView av = any_rank_view(op, "alpha", alpha);
   OpDescriptor step = make_op(Step::k_prelu_bwd);
   step.prelu_bwd = checked_prelu(op, in.saved, av.shape, av.rank);
-  py::array dx = output(op, out, shape_of(in.dy), {&in.dy, &in.saved, &av}), keep_dy, keep_x, keep_a;
-  run(step, {{dense(in.dy, &keep_dy), dense(in.saved, &keep_x), dense(av, &keep_a)}, {dx.mutable_data()}});
+  Array dx = output(op, out, shape_of(in.dy), {&in.dy, &in.saved, &av}), keep_dy, keep_x, keep_a;
+  run(in.dy, step,
+      {{dense(in.dy, &keep_dy), dense(in.saved, &keep_x), dense(av, &keep_a)}, {dx.mutable_data()}});
   return dx;
 }
 
-py::array prelu_alpha_bwd(py::handle dy, py::handle x, py::handle alpha_shape, py::handle out) {
+Array prelu_alpha_bwd(py::handle dy, py::handle x, py::handle alpha_shape, py::handle out) {
   const char* op = "prelu_alpha_bwd";
   const Saved in(op, "x", dy, x);
   std::vector<int64_t> shape(static_cast<size_t>(in.saved.rank - 1));
   whole_numbers(op, "alpha_shape", alpha_shape, in.saved.rank - 1, shape.data());
   OpDescriptor step = make_op(Step::k_prelu_alpha_bwd);
   step.prelu_alpha_bwd = checked_prelu(op, in.saved, shape.data(), in.saved.rank - 1);
-  py::array dalpha = output(op, out, shape, {&in.dy, &in.saved}), keep_dy, keep_x;
-  run(step, {{dense(in.dy, &keep_dy), dense(in.saved, &keep_x)}, {dalpha.mutable_data()}});
+  Array dalpha = output(op, out, shape, {&in.dy, &in.saved}), keep_dy, keep_x;
+  run(in.dy, step, {{dense(in.dy, &keep_dy), dense(in.saved, &keep_x)}, {dalpha.mutable_data()}});
   return dalpha;
 }
 

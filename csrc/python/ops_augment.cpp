@@ -3,7 +3,6 @@
 // seed and a step give, its gradient, and samples mixed in pairs.
 #include <algorithm>
 
-#include "../cpu/cpu.h"
 #include "../plan/operator.h"
 #include "eager.h"
 #include "network.h"
@@ -41,28 +40,23 @@ std::vector<int64_t> input_of(const py::list& nodes) {
   return build_graph(read_layers(nodes), {}).nodes[0].shape;
 }
 
-void run_drawn(const OpDescriptor& op, const Operands& operands, const RunScalars& scalars) {
-  py::gil_scoped_release release;
-  run_eager(cpu::backend(), op, operands, &scalars);
-}
-
-py::array augment(const py::list& nodes, py::handle x, int64_t seed, int64_t step, bool training,
-                  py::handle out) {
+Array augment(const py::list& nodes, py::handle x, int64_t seed, int64_t step, bool training,
+              py::handle out) {
   const Node node = last_node(nodes);
   const RunScalars scalars = scalars_of(seed, step);
   const ArrayView v = float_view("augment", "x", x, 4);
   expect_shape("augment", v, batch_of(v.shape[0], input_of(nodes)).data());
   const OpDescriptor op = for_batch(augmentation(node, training), v.shape[0]);
-  py::array y = output("augment", out, batch_of(v.shape[0], node.shape), {&v}), keep;
+  Array y = output("augment", out, batch_of(v.shape[0], node.shape), {&v}), keep;
   if (op.step == Step::k_none)
     copy_view(v, static_cast<float*>(y.mutable_data()));
   else
-    run_drawn(op, {{dense(v, &keep)}, {y.mutable_data()}}, scalars);
+    run(v, op, {{dense(v, &keep)}, {y.mutable_data()}}, &scalars);
   return y;
 }
 
-py::array augment_bwd(const py::list& nodes, py::handle dy, py::handle x, int64_t seed, int64_t step,
-                      py::handle out) {
+Array augment_bwd(const py::list& nodes, py::handle dy, py::handle x, int64_t seed, int64_t step,
+                  py::handle out) {
   const char* op_name = "augment_bwd";
   const Node node = last_node(nodes);
   const RunScalars scalars = scalars_of(seed, step);
@@ -71,11 +65,11 @@ py::array augment_bwd(const py::list& nodes, py::handle dy, py::handle x, int64_
   expect_shape(op_name, v, batch_of(xv.shape[0], node.shape).data());
   bool reads_x = false;
   const OpDescriptor op = for_batch(augmentation_bwd(node, &reads_x), v.shape[0]);
-  py::array dx = output(op_name, out, shape_of(xv), {&v, &xv}), keep, keep_x;
+  Array dx = output(op_name, out, shape_of(xv), {&v, &xv}), keep, keep_x;
   if (op.step == Step::k_none)
     copy_view(v, static_cast<float*>(dx.mutable_data()));
   else
-    run_drawn(op, {{dense(v, &keep), dense(xv, &keep_x)}, {dx.mutable_data()}}, scalars);
+    run(v, op, {{dense(v, &keep), dense(xv, &keep_x)}, {dx.mutable_data()}}, &scalars);
   return dx;
 }
 
@@ -98,14 +92,14 @@ const int64_t* checked(const char* argument, const py::array& value, std::initia
 }
 
 // Samples and weight, or samples [N,H,W,C] and box [N,4]: top, bottom, left, right.
-py::array mix(py::handle x, const py::array& index, py::handle weight, py::handle box, py::handle out) {
+Array mix(py::handle x, const py::array& index, py::handle weight, py::handle box, py::handle out) {
   const ArrayView v = any_rank_view("mix", "x", x);
   const int64_t n = v.shape[0];
   OpDescriptor op = make_op(Step::k_mix);
   op.mix = {n, 1, 1, element_count("mix", "x", v.shape, v.rank) / n, !box.is_none()};
   const int64_t* pairs = checked("index", index, {n}, {n - 1});
   const int64_t* boxes = nullptr;
-  py::array keep, keep_w;
+  Array keep, keep_w;
   if (op.mix.boxed) {
     if (v.rank != 4) fail(Code::kShape, "mix: x has rank %d, wanted 4, [N,H,W,C], for a box", v.rank);
     op.mix.h = v.shape[1], op.mix.w = v.shape[2], op.mix.c = v.shape[3];
@@ -115,11 +109,12 @@ py::array mix(py::handle x, const py::array& index, py::handle weight, py::handl
   const float* weights = nullptr;
   if (!op.mix.boxed) {
     const ArrayView w = float_view("mix", "weight", weight, 1);
+    same_place("mix", {&v, &w});
     expect_shape("mix", w, {n});
     weights = dense(w, &keep_w);
   }
-  py::array y = output("mix", out, shape_of(v), {&v});
-  run(op, {{dense(v, &keep), pairs, weights, boxes}, {y.mutable_data()}});
+  Array y = output("mix", out, shape_of(v), {&v});
+  run(v, op, {{dense(v, &keep), pairs, weights, boxes}, {y.mutable_data()}});
   return y;
 }
 

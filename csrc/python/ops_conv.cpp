@@ -31,8 +31,8 @@ const ConvOperator& operator_of(const std::string& op, const char* suffix) {
   fail(Code::kArgument, "%.60s: there is no convolution of this name", op.c_str());
 }
 
-py::array fprop(const ConvCall& call, py::handle x, py::handle kernel, py::handle bias, py::handle activation,
-                py::handle out) {
+Array fprop(const ConvCall& call, py::handle x, py::handle kernel, py::handle bias, py::handle activation,
+            py::handle out) {
   Convolution conv(call, operator_of(call.op, ""));
   const ArrayView xv = conv.image("x", x), wv = conv.kernel(kernel);
   const int act = activation_of(conv.op(), activation);
@@ -40,20 +40,19 @@ py::array fprop(const ConvCall& call, py::handle x, py::handle kernel, py::handl
   Bias b(conv.op(), bias, conv.channels_out());
   ImageOutput y = conv.image_output(out, conv.y_shape(), {&xv, &wv, b.view()});
 
-  py::array keep_x, keep_w;
+  Array keep_x, keep_w;
   const float* b_data = b.get();
   OpDescriptor step = conv.step(ConvPass::kFprop);
   step.epilogue.bias = b_data != nullptr;
   step.epilogue.activation = act == kRelu ? Activation::kRelu : Activation::kNone;
   Operands operands{{dense(xv, &keep_x), dense(wv, &keep_w)}, {y.data()}};
   operands.in[conv.transposed() ? 3 : 2] = b_data;
-  run(step, operands);
-  if (act != kRelu) activate(act, y.data(), conv.pixels_out(), conv.channels_out());
+  run(xv, step, operands);
+  if (act != kRelu) activate(xv, act, y.data(), conv.pixels_out(), conv.channels_out());
   return y.finish();
 }
 
-py::array dgrad(const ConvCall& call, py::handle dy, py::handle kernel, py::handle input_shape,
-                py::handle out) {
+Array dgrad(const ConvCall& call, py::handle dy, py::handle kernel, py::handle input_shape, py::handle out) {
   Convolution conv(call, operator_of(call.op, "_dgrad"));
   const ArrayView dyv = conv.image("dy", dy), wv = conv.kernel(kernel);
   int64_t x_shape[kMaxRank];
@@ -61,23 +60,23 @@ py::array dgrad(const ConvCall& call, py::handle dy, py::handle kernel, py::hand
   conv.set_shape(x_shape, wv.shape);
   expect_shape(conv.op(), dyv, conv.y_shape());
   ImageOutput dx = conv.image_output(out, x_shape, {&dyv, &wv});
-  py::array keep_dy, keep_w;
-  run(conv.step(ConvPass::kDgrad), {{dense(dyv, &keep_dy), dense(wv, &keep_w)}, {dx.data()}});
+  Array keep_dy, keep_w;
+  run(dyv, conv.step(ConvPass::kDgrad), {{dense(dyv, &keep_dy), dense(wv, &keep_w)}, {dx.data()}});
   return dx.finish();
 }
 
-py::array wgrad(const ConvCall& call, py::handle x, py::handle dy, py::handle kernel_size, py::handle out) {
+Array wgrad(const ConvCall& call, py::handle x, py::handle dy, py::handle kernel_size, py::handle out) {
   Convolution conv(call, operator_of(call.op, "_wgrad"));
   const ArrayView xv = conv.image("x", x), dyv = conv.image("dy", dy);
   int64_t kernel[kMaxRank];
   conv.kernel_shape(kernel_size, xv.shape, dyv.shape, kernel);
   conv.set_shape(xv.shape, kernel);
   expect_shape(conv.op(), dyv, conv.y_shape());
-  py::array dw = output(conv.op(), out, std::vector<int64_t>(kernel, kernel + conv.rank()), {&xv, &dyv});
-  py::array keep_x, keep_dy;
+  Array dw = output(conv.op(), out, std::vector<int64_t>(kernel, kernel + conv.rank()), {&xv, &dyv});
+  Array keep_x, keep_dy;
   const float *a = dense(xv, &keep_x), *b = dense(dyv, &keep_dy);
   if (conv.transposed()) std::swap(a, b);  // the convolution's input is y
-  run(conv.step(ConvPass::kWgrad), {{a, b}, {dw.mutable_data()}});
+  run(xv, conv.step(ConvPass::kWgrad), {{a, b}, {dw.mutable_data()}});
   return dw;
 }
 

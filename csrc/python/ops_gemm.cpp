@@ -6,8 +6,8 @@
 namespace fastcnn {
 namespace {
 
-py::array gemm(py::handle a, py::handle b, py::handle transpose_a, py::handle transpose_b, py::handle bias,
-               py::handle activation, py::handle out) {
+Array gemm(py::handle a, py::handle b, py::handle transpose_a, py::handle transpose_b, py::handle bias,
+           py::handle activation, py::handle out) {
   const char* op = "gemm";
   const ArrayView av = float_view(op, "a", a, 2), bv = float_view(op, "b", b, 2);
   const bool ta = truth(op, "transpose_a", transpose_a), tb = truth(op, "transpose_b", transpose_b);
@@ -21,13 +21,13 @@ py::array gemm(py::handle a, py::handle b, py::handle transpose_a, py::handle tr
   const int64_t y_shape[2] = {shape.m, shape.n};
   element_count(op, "the output", y_shape, 2);
   Bias bias_view(op, bias, shape.n);
-  py::array y = output(op, out, {shape.m, shape.n}, {&av, &bv, bias_view.view()});
-  py::array keep_a, keep_b;
+  Array y = output(op, out, {shape.m, shape.n}, {&av, &bv, bias_view.view()});
+  Array keep_a, keep_b;
   const float* bias_data = bias_view.get();
   step.epilogue.bias = bias_data != nullptr;
   step.epilogue.activation = act == kRelu ? Activation::kRelu : Activation::kNone;
-  run(step, {{dense(av, &keep_a), dense(bv, &keep_b), bias_data, nullptr}, {y.mutable_data()}});
-  if (act != kRelu) activate(act, static_cast<float*>(y.mutable_data()), shape.m, shape.n);
+  run(av, step, {{dense(av, &keep_a), dense(bv, &keep_b), bias_data, nullptr}, {y.mutable_data()}});
+  if (act != kRelu) activate(av, act, static_cast<float*>(y.mutable_data()), shape.m, shape.n);
   return y;
 }
 

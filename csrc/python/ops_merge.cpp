@@ -15,7 +15,7 @@ constexpr Binary kind_of(int op) { return op == kAverage ? Binary::kAdd : static
 constexpr float scale_of(int op) { return op == kAverage ? 0.5f : 1.0f; }
 
 template <int kind>
-py::array binary(py::handle x1, py::handle x2, py::handle out) {
+Array binary(py::handle x1, py::handle x2, py::handle out) {
   const char* op = kNames[kind];
   static const char* const arguments[2] = {"x1", "x2"};
   const ArrayView a = any_rank_view(op, "x1", x1), b = any_rank_view(op, "x2", x2);
@@ -23,8 +23,8 @@ py::array binary(py::handle x1, py::handle x2, py::handle out) {
   TensorShape shape;
   step.binary = binary_shape(op, arguments, tensor_shape(a), tensor_shape(b), kind_of(kind), &shape);
   step.binary.scale = scale_of(kind);
-  py::array y = output(op, out, sizes(shape), {&a, &b}), keep_a, keep_b;
-  run(step, {{dense(a, &keep_a), dense(b, &keep_b)}, {y.mutable_data()}});
+  Array y = output(op, out, sizes(shape), {&a, &b}), keep_a, keep_b;
+  run(a, step, {{dense(a, &keep_a), dense(b, &keep_b)}, {y.mutable_data()}});
   return y;
 }
 
@@ -58,26 +58,26 @@ TensorShape given_shape(const char* op, py::handle value) {
 
 // Sums, differences and averages: nothing but the shape of the input matters.
 template <int kind>
-py::array linear_bwd(py::handle dy, py::handle input_shape, py::handle index, py::handle out) {
+Array linear_bwd(py::handle dy, py::handle input_shape, py::handle index, py::handle out) {
   const char* op = kNamesBwd[kind];
   const ArrayView dyv = any_rank_view(op, "dy", dy);
   const TensorShape x = given_shape(op, input_shape);
   OpDescriptor step = make_op(Step::k_binary_bwd);
   step.binary_bwd = repeated_shape(op, x, tensor_shape(dyv));
   step.binary_bwd.scale = scale_of(kind) * (kind == kSubtract && index_of(op, index) ? -1.0f : 1.0f);
-  py::array dx = output(op, out, sizes(x), {&dyv}), keep;
-  run(step, {{dense(dyv, &keep)}, {dx.mutable_data()}});
+  Array dx = output(op, out, sizes(x), {&dyv}), keep;
+  run(dyv, step, {{dense(dyv, &keep)}, {dx.mutable_data()}});
   return dx;
 }
 
-py::array add_bwd(py::handle dy, py::handle input_shape, py::handle out) {
+Array add_bwd(py::handle dy, py::handle input_shape, py::handle out) {
   return linear_bwd<kAdd>(dy, input_shape, py::none(), out);
 }
-py::array average_bwd(py::handle dy, py::handle input_shape, py::handle out) {
+Array average_bwd(py::handle dy, py::handle input_shape, py::handle out) {
   return linear_bwd<kAverage>(dy, input_shape, py::none(), out);
 }
 
-py::array multiply_bwd(py::handle dy, py::handle other, py::handle input_shape, py::handle out) {
+Array multiply_bwd(py::handle dy, py::handle other, py::handle input_shape, py::handle out) {
   const char* op = kNamesBwd[kMultiply];
   static const char* const arguments[2] = {"input_shape", "other"};
   const ArrayView dyv = any_rank_view(op, "dy", dy), bv = any_rank_view(op, "other", other);
@@ -86,13 +86,13 @@ py::array multiply_bwd(py::handle dy, py::handle other, py::handle input_shape, 
   TensorShape y;
   step.binary_bwd = binary_shape(op, arguments, x, tensor_shape(bv), Binary::kMultiply, &y);
   expect_output_shape(op, dyv, y);
-  py::array dx = output(op, out, sizes(x), {&dyv, &bv}), keep_dy, keep_b;
-  run(step, {{dense(dyv, &keep_dy), nullptr, dense(bv, &keep_b)}, {dx.mutable_data()}});
+  Array dx = output(op, out, sizes(x), {&dyv, &bv}), keep_dy, keep_b;
+  run(dyv, step, {{dense(dyv, &keep_dy), nullptr, dense(bv, &keep_b)}, {dx.mutable_data()}});
   return dx;
 }
 
 template <int kind>
-py::array selected_bwd(py::handle dy, py::handle x1, py::handle x2, py::handle index, py::handle out) {
+Array selected_bwd(py::handle dy, py::handle x1, py::handle x2, py::handle index, py::handle out) {
   const char* op = kNamesBwd[kind];
   static const char* const arguments[2] = {"x1", "x2"};
   const ArrayView dyv = any_rank_view(op, "dy", dy);
@@ -102,9 +102,9 @@ py::array selected_bwd(py::handle dy, py::handle x1, py::handle x2, py::handle i
   step.binary_bwd = binary_shape(op, arguments, tensor_shape(a), tensor_shape(b), kind_of(kind), &y);
   step.binary_bwd.which = index_of(op, index);
   expect_output_shape(op, dyv, y);
-  py::array dx = output(op, out, shape_of(step.binary_bwd.which ? b : a), {&dyv, &a, &b});
-  py::array keep_dy, keep_a, keep_b;
-  run(step, {{dense(dyv, &keep_dy), dense(a, &keep_a), dense(b, &keep_b)}, {dx.mutable_data()}});
+  Array dx = output(op, out, shape_of(step.binary_bwd.which ? b : a), {&dyv, &a, &b});
+  Array keep_dy, keep_a, keep_b;
+  run(dyv, step, {{dense(dyv, &keep_dy), dense(a, &keep_a), dense(b, &keep_b)}, {dx.mutable_data()}});
   return dx;
 }
 

@@ -5,6 +5,7 @@
 
 #include "../plan/validate_norm.h"
 #include "eager.h"
+#include "gpu.h"
 #include "ops.h"
 
 namespace fastcnn {
@@ -32,7 +33,7 @@ class Optional {
  private:
   bool given_;
   ArrayView view_{};
-  py::array keep_;
+  Array keep_;
 };
 
 // The results of one call: `out` of each, apart from all inputs and from each other.
@@ -53,22 +54,20 @@ class Outputs {
   float* add(const Shape& shape) {
     const size_t i = arrays_.size();
     py::object out = given_.empty() ? py::none() : given_[i];
-    py::array array = output(op_, out, shape, {});
+    Array array = output(op_, out, shape, inputs_);
     if (!out.is_none()) {
-      for (const ArrayView* input : inputs_)
-        if (input) output(op_, out, shape, {input});
       for (const ArrayView& other : views_) output(op_, out, shape, {&other});
-      views_.push_back(view(op_, "another of out", array));
+      views_.push_back(view(op_, "another of out", array.object()));
     }
     arrays_.push_back(array);
     return static_cast<float*>(array.mutable_data());
   }
 
-  const py::array& array(size_t i) const { return arrays_[i]; }
+  const Array& array(size_t i) const { return arrays_[i]; }
 
   py::tuple get() const {
     py::tuple result(arrays_.size());
-    for (size_t i = 0; i < arrays_.size(); ++i) result[i] = arrays_[i];
+    for (size_t i = 0; i < arrays_.size(); ++i) result[i] = arrays_[i].object();
     return result;
   }
 
@@ -77,7 +76,7 @@ class Outputs {
   std::vector<const ArrayView*> inputs_;
   std::vector<py::object> given_;
   std::vector<ArrayView> views_;
-  std::vector<py::array> arrays_;
+  std::vector<Array> arrays_;
 };
 
 ArrayView same_shape_view(const char* op, const char* argument, py::handle value, const ArrayView& x) {
@@ -95,8 +94,8 @@ void need_pair(const char* op, const Optional& mean, const Optional& variance) {
          mean.given() ? "variance" : "mean");
 }
 
-py::array batch_norm(py::handle x, py::handle gamma, py::handle beta, py::handle mean, py::handle variance,
-                     py::handle epsilon, py::handle out) {
+Array batch_norm(py::handle x, py::handle gamma, py::handle beta, py::handle mean, py::handle variance,
+                 py::handle epsilon, py::handle out) {
   const char* op = "batch_norm";
   const ArrayView xv = any_rank_view(op, "x", x);
   const BatchNormShape shape =
@@ -105,23 +104,31 @@ py::array batch_norm(py::handle x, py::handle gamma, py::handle beta, py::handle
   Optional g(op, "gamma", gamma, channels), b(op, "beta", beta, channels);
   Optional m(op, "mean", mean, channels), v(op, "variance", variance, channels);
   need_pair(op, m, v);
-  py::array y = output(op, out, shape_of(xv), {&xv, g.view(), b.view(), m.view(), v.view()}), keep;
+  Array y = output(op, out, shape_of(xv), {&xv, g.view(), b.view(), m.view(), v.view()}), keep;
   OpDescriptor step = make_op(m.given() ? Step::k_batch_norm_infer : Step::k_batch_norm_fwd);
   step.batch_norm_fwd = shape;
   const float* data = dense(xv, &keep);
   if (m.given())
-    run(step, {{data, m.get(), v.get(), g.get(), b.get()}, {y.mutable_data()}});
+    run(xv, step, {{data, m.get(), v.get(), g.get(), b.get()}, {y.mutable_data()}});
   else
-    run(step, {{data, g.get(), b.get()}, {y.mutable_data()}});
+    run(xv, step, {{data, g.get(), b.get()}, {y.mutable_data()}});
   return y;
 }
 
 // The moving statistics are returned, not changed in place: those given stay as they are.
-void begin_moving(Optional& given, float initial, int64_t c, float* to) {
-  if (const float* from = given.get())
-    std::copy(from, from + c, to);
+void begin_moving(const ArrayView& like, Optional& given, float initial, int64_t c, float* to) {
+  OpDescriptor step = make_op(Step::k_copy);
+  if (given.given()) {
+    step.copy.size[0] = step.copy.inner[0] = c, step.copy.x_stride[0] = step.copy.y_stride[0] = 1;
+    step.copy.rank = 1;
+    run(like, step, {{given.get()}, {to}});
+    return;
+  }
+  const std::vector<float> values(static_cast<size_t>(c), initial);
+  if (like.on_gpu)
+    gpu_copy(to, values.data(), values.size() * sizeof(float));
   else
-    std::fill(to, to + c, initial);
+    std::copy(values.begin(), values.end(), to);
 }
 
 py::tuple batch_norm_train(py::handle x, py::handle gamma, py::handle beta, py::handle moving_mean,
@@ -138,13 +145,13 @@ py::tuple batch_norm_train(py::handle x, py::handle gamma, py::handle beta, py::
   float* const y = results.add(shape_of(xv));
   float* const mean = results.add(channels);
   float* const variance = results.add(channels);
-  py::array keep;
+  Array keep;
   OpDescriptor step = make_op(Step::k_batch_norm_fwd);
   step.batch_norm_fwd = shape;
   const Operands operands{{dense(xv, &keep), g.get(), b.get()}, {y, mean, variance}};
-  begin_moving(m, 0, shape.c, mean);
-  begin_moving(v, 1, shape.c, variance);
-  run(step, operands);
+  begin_moving(xv, m, 0, shape.c, mean);
+  begin_moving(xv, v, 1, shape.c, variance);
+  run(xv, step, operands);
   return results.get();
 }
 
@@ -162,31 +169,31 @@ py::tuple batch_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::hand
   float* const dx = results.add(shape_of(xv));
   float* const dgamma = results.add(channels);
   float* const dbeta = results.add(channels);
-  py::array keep_x, keep_dy;
+  Array keep_x, keep_dy;
   OpDescriptor step = make_op(m.given() ? Step::k_batch_norm_infer_bwd : Step::k_batch_norm_bwd);
   step.batch_norm_bwd = shape;
   const float *from_dy = dense(dyv, &keep_dy), *from_x = dense(xv, &keep_x);
   if (m.given())
-    run(step, {{from_dy, from_x, m.get(), v.get(), g.get()}, {dx, dgamma, dbeta}});
+    run(xv, step, {{from_dy, from_x, m.get(), v.get(), g.get()}, {dx, dgamma, dbeta}});
   else
-    run(step, {{from_dy, from_x, g.get()}, {dx, dgamma, dbeta}});
+    run(xv, step, {{from_dy, from_x, g.get()}, {dx, dgamma, dbeta}});
   return results.get();
 }
 
 // Instance norm is group norm with a group for each channel.
 constexpr int64_t kEachChannel = -1;
 
-py::array group_norm_of(const char* op, py::handle x, py::handle gamma, py::handle beta, int64_t groups,
-                        py::handle epsilon, py::handle out) {
+Array group_norm_of(const char* op, py::handle x, py::handle gamma, py::handle beta, int64_t groups,
+                    py::handle epsilon, py::handle out) {
   const ArrayView xv = any_rank_view(op, "x", x);
   const GroupNormShape shape =
       group_norm_shape(op, xv.shape, xv.rank, groups, real_number(op, "epsilon", epsilon));
   const Shape channels = {shape.c};
   Optional g(op, "gamma", gamma, channels), b(op, "beta", beta, channels);
-  py::array y = output(op, out, shape_of(xv), {&xv, g.view(), b.view()}), keep;
+  Array y = output(op, out, shape_of(xv), {&xv, g.view(), b.view()}), keep;
   OpDescriptor step = make_op(Step::k_group_norm_fwd);
   step.group_norm_fwd = shape;
-  run(step, {{dense(xv, &keep), g.get(), b.get()}, {y.mutable_data()}});
+  run(xv, step, {{dense(xv, &keep), g.get(), b.get()}, {y.mutable_data()}});
   return y;
 }
 
@@ -201,15 +208,15 @@ py::tuple group_norm_bwd_of(const char* op, py::handle dy, py::handle x, py::han
   float* const dx = results.add(shape_of(xv));
   float* const dgamma = results.add(channels);
   float* const dbeta = results.add(channels);
-  py::array keep_x, keep_dy;
+  Array keep_x, keep_dy;
   OpDescriptor step = make_op(Step::k_group_norm_bwd);
   step.group_norm_bwd = shape;
-  run(step, {{dense(dyv, &keep_dy), dense(xv, &keep_x), g.get()}, {dx, dgamma, dbeta}});
+  run(xv, step, {{dense(dyv, &keep_dy), dense(xv, &keep_x), g.get()}, {dx, dgamma, dbeta}});
   return results.get();
 }
 
-py::array group_norm(py::handle x, py::handle gamma, py::handle beta, py::handle groups, py::handle epsilon,
-                     py::handle out) {
+Array group_norm(py::handle x, py::handle gamma, py::handle beta, py::handle groups, py::handle epsilon,
+                 py::handle out) {
   return group_norm_of("group_norm", x, gamma, beta, whole_number("group_norm", "groups", groups), epsilon,
                        out);
 }
@@ -220,7 +227,7 @@ py::tuple group_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::hand
                            epsilon, out);
 }
 
-py::array instance_norm(py::handle x, py::handle gamma, py::handle beta, py::handle epsilon, py::handle out) {
+Array instance_norm(py::handle x, py::handle gamma, py::handle beta, py::handle epsilon, py::handle out) {
   return group_norm_of("instance_norm", x, gamma, beta, kEachChannel, epsilon, out);
 }
 
@@ -245,17 +252,17 @@ const char* const kRowOps[] = {"layer_norm", "rms_norm", "unit_norm"};
 const char* const kRowOpsBwd[] = {"layer_norm_bwd", "rms_norm_bwd", "unit_norm_bwd"};
 
 template <RowNorm kind>
-py::array row_norm(py::handle x, py::handle gamma, py::handle beta, py::handle axis, py::handle epsilon,
-                   py::handle out) {
+Array row_norm(py::handle x, py::handle gamma, py::handle beta, py::handle axis, py::handle epsilon,
+               py::handle out) {
   const char* op = kRowOps[static_cast<int>(kind)];
   const ArrayView xv = any_rank_view(op, "x", x);
   const Rows rows(op, kind, xv, axis, epsilon);
   Optional g(op, "gamma", gamma, rows.affine), b(op, "beta", beta, rows.affine);
   MovedOutput y(op, out, shape_of(rows.x), rows.axes, {&xv, g.view(), b.view()});
-  py::array keep;
+  Array keep;
   OpDescriptor step = make_op(Step::k_row_norm_fwd);
   step.row_norm_fwd = rows.shape;
-  run(step, {{dense(rows.x, &keep), g.get(), b.get()}, {y.data()}});
+  run(xv, step, {{dense(rows.x, &keep), g.get(), b.get()}, {y.data()}});
   return y.finish();
 }
 
@@ -270,12 +277,13 @@ py::tuple row_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::handle
   Outputs results(op, out, count, {&xv, &dyv, g.view()});
   float* to[3] = {};
   for (size_t i = 0; i < count; ++i) to[i] = results.add(i ? rows.affine : shape_of(xv));
-  py::array keep_x, keep_dy;
+  Array keep_x, keep_dy;
   OpDescriptor step = make_op(Step::k_row_norm_bwd);
   step.row_norm_bwd = rows.shape;
-  MovedOutput dx(op, results.array(0), shape_of(rows.x), rows.axes, {});
-  run(step, {{dense(moved_view(dyv, rows.axes), &keep_dy), dense(rows.x, &keep_x), g.get()},
-             {dx.data(), to[1], to[2]}});
+  MovedOutput dx(op, results.array(0).object(), shape_of(rows.x), rows.axes, {});
+  run(xv, step,
+      {{dense(moved_view(dyv, rows.axes), &keep_dy), dense(rows.x, &keep_x), g.get()},
+       {dx.data(), to[1], to[2]}});
   dx.finish();
   return results.get();
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Updates of arrays, in place: what optimizers do outside of a model.
-#include "../cpu/cpu.h"
 #include "eager.h"
 #include "network.h"
 #include "ops.h"
@@ -17,11 +16,6 @@ float* written(const char* op, const char* argument, py::handle value, const Arr
          ShapeText(like.shape, like.rank).text, like.argument);
   const std::string label = std::string(op) + ": " + argument;
   return static_cast<float*>(output(label.c_str(), value, shape_of(v), {&like}).mutable_data());
-}
-
-void run_update(const OpDescriptor& op, const Operands& operands, const RunScalars& scalars) {
-  py::gil_scoped_release release;
-  run_eager(cpu::backend(), op, operands, &scalars);
 }
 
 RunScalars scalars_of(const char* op, py::handle step, double learning_rate) {
@@ -64,9 +58,9 @@ void optimizer_step(const py::dict& description, const StepArguments& from) {
     step.muon = matrix_update(recipe, sides[0], sides[1], decay);
     operands.out[2] = step.muon.rule.use_ema ? operands.out[1 + recipe.average()] : nullptr;
   }
-  py::array keep;
+  Array keep;
   operands.in[0] = dense(g, &keep);
-  run_update(step, operands, scalars);
+  run(g, step, operands, &scalars);
 }
 
 void clip_norm(py::handle gradient, py::handle limit) {
@@ -77,7 +71,8 @@ void clip_norm(py::handle gradient, py::handle limit) {
   if (!(most > 0)) fail(Code::kArgument, "%s: limit is %g, wanted a number above 0", op, most);
   step.clip_norm = {element_count(op, "gradient", g.shape, g.rank), most, 1};
   float* data = static_cast<float*>(output(op, gradient, shape_of(g), {}).mutable_data());
-  run_update(step, {{}, {data}}, RunScalars{});
+  const RunScalars scalars{};
+  run(g, step, {{}, {data}}, &scalars);
 }
 
 void accumulate(py::handle gradient, py::handle sum, py::handle steps, py::handle step_number) {
@@ -91,7 +86,7 @@ void accumulate(py::handle gradient, py::handle sum, py::handle steps, py::handl
   step.accumulate = {element_count(op, "gradient", g.shape, g.rank), static_cast<int32_t>(count)};
   float* to = written(op, "sum", sum, g);
   float* data = static_cast<float*>(output(op, gradient, shape_of(g), {}).mutable_data());
-  run_update(step, {{}, {data, to}}, scalars);
+  run(g, step, {{}, {data, to}}, &scalars);
 }
 
 // The value that each slot begins with.

@@ -60,11 +60,11 @@ Geometry adaptive(const Pool& pool, const int64_t* x, py::handle output_size) {
 
 // f(x's shape) is the pool's Geometry.
 template <class F>
-py::array run_fwd(const Pool& pool, const ArrayView& xv, bool first, py::handle out, F f) {
+Array run_fwd(const Pool& pool, const ArrayView& xv, bool first, py::handle out, F f) {
   const Geometry g = f(xv.shape);
   ImageOutput y(pool.op, out, first, g.y, {&xv}, pool.rank());
-  py::array keep;
-  run(g.fwd, {{dense(xv, &keep)}, {y.data()}});
+  Array keep;
+  run(xv, g.fwd, {{dense(xv, &keep)}, {y.data()}});
   return y.finish();
 }
 
@@ -83,17 +83,17 @@ struct Input {
   }
 };
 
-py::array run_bwd(const Pool& pool, const OpDescriptor& step, const ArrayView& dyv, const Input& x,
-                  bool first, py::handle out) {
+Array run_bwd(const Pool& pool, const OpDescriptor& step, const ArrayView& dyv, const Input& x, bool first,
+              py::handle out) {
   const bool max = pool.kind == kMax;
   ImageOutput dx(pool.op, out, first, x.shape, max ? Inputs{&dyv, &x.view} : Inputs{&dyv}, pool.rank());
-  py::array keep_dy, keep_x;
-  run(step, {{dense(dyv, &keep_dy), max ? dense(x.view, &keep_x) : nullptr}, {dx.data()}});
+  Array keep_dy, keep_x;
+  run(dyv, step, {{dense(dyv, &keep_dy), max ? dense(x.view, &keep_x) : nullptr}, {dx.data()}});
   return dx.finish();
 }
 
 template <class F>
-py::array run_bwd(const Pool& pool, py::handle dy, py::handle x, bool first, py::handle out, F f) {
+Array run_bwd(const Pool& pool, py::handle dy, py::handle x, bool first, py::handle out, F f) {
   const ArrayView dyv = image_view(pool.op, "dy", dy, first, pool.rank());
   const Input input(pool, x, first);
   const Geometry g = f(input.shape);
@@ -196,22 +196,22 @@ std::vector<int64_t> kept_dims(const Pool& pool, const int64_t* x) {
   return y;
 }
 
-py::array global_pool(const Pool& pool, py::handle x, bool keepdims, bool first, py::handle out) {
+Array global_pool(const Pool& pool, py::handle x, bool keepdims, bool first, py::handle out) {
   const ArrayView xv = image_view(pool.op, "x", x, first, pool.rank());
   const OpDescriptor step = global_step(pool, kFwd2d[pool.kind], xv.shape);
-  py::array keep;
+  Array keep;
   if (keepdims) {
     ImageOutput y(pool.op, out, first, kept_dims(pool, xv.shape).data(), {&xv}, pool.rank());
-    run(step, {{dense(xv, &keep)}, {y.data()}});
+    run(xv, step, {{dense(xv, &keep)}, {y.data()}});
     return y.finish();
   }
-  py::array y = output(pool.op, out, {xv.shape[0], xv.shape[pool.axes + 1]}, {&xv});
-  run(step, {{dense(xv, &keep)}, {y.mutable_data()}});
+  Array y = output(pool.op, out, {xv.shape[0], xv.shape[pool.axes + 1]}, {&xv});
+  run(xv, step, {{dense(xv, &keep)}, {y.mutable_data()}});
   return y;
 }
 
-py::array global_pool_bwd(const Pool& pool, py::handle dy, py::handle x, bool keepdims, bool first,
-                          py::handle out) {
+Array global_pool_bwd(const Pool& pool, py::handle dy, py::handle x, bool keepdims, bool first,
+                      py::handle out) {
   const Input input(pool, x, first);
   const OpDescriptor step = global_step(pool, kBwd2d[pool.kind], input.shape);
   const ArrayView dyv =

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lp pooling, max pooling with the places of the maxima, and max unpooling on arrays.
 #include "eager.h"
+#include "gpu.h"
 #include "ops.h"
 #include "pool_window.h"
 
@@ -17,8 +18,8 @@ LpPool2dShape lp_shape(const char* op, const int64_t* x, const PoolArguments& ar
   return lp_pool2d_shape(op, x, pool_window(op, 2, arguments), real_number(op, "p", p));
 }
 
-py::array lp_pool2d(py::handle x, py::handle pool_size, py::handle strides, py::handle padding, py::handle p,
-                    py::handle ceil_mode, py::handle data_format, py::handle out) {
+Array lp_pool2d(py::handle x, py::handle pool_size, py::handle strides, py::handle padding, py::handle p,
+                py::handle ceil_mode, py::handle data_format, py::handle out) {
   const char* op = "lp_pool2d";
   const bool first = channels_first(op, data_format);
   const ArrayView xv = image_view(op, "x", x, first);
@@ -27,14 +28,14 @@ py::array lp_pool2d(py::handle x, py::handle pool_size, py::handle strides, py::
   const Pool2dShape& s = step.lp_pool2d_fwd.pool;
   const int64_t y_shape[4] = {s.n, s.p, s.q, s.c};
   ImageOutput y(op, out, first, y_shape, {&xv});
-  py::array keep;
-  run(step, {{dense(xv, &keep)}, {y.data()}});
+  Array keep;
+  run(xv, step, {{dense(xv, &keep)}, {y.data()}});
   return y.finish();
 }
 
-py::array lp_pool2d_bwd(py::handle dy, py::handle x, py::handle y, py::handle pool_size, py::handle strides,
-                        py::handle padding, py::handle p, py::handle ceil_mode, py::handle data_format,
-                        py::handle out) {
+Array lp_pool2d_bwd(py::handle dy, py::handle x, py::handle y, py::handle pool_size, py::handle strides,
+                    py::handle padding, py::handle p, py::handle ceil_mode, py::handle data_format,
+                    py::handle out) {
   const char* op = "lp_pool2d_bwd";
   const bool first = channels_first(op, data_format);
   const ArrayView dyv = image_view(op, "dy", dy, first), xv = image_view(op, "x", x, first),
@@ -45,8 +46,8 @@ py::array lp_pool2d_bwd(py::handle dy, py::handle x, py::handle y, py::handle po
   expect_shape(op, dyv, {s.n, s.p, s.q, s.c});
   expect_shape(op, yv, {s.n, s.p, s.q, s.c});
   ImageOutput dx(op, out, first, xv.shape, {&dyv, &xv, &yv});
-  py::array keep[3];
-  run(step, {{dense(dyv, &keep[0]), dense(xv, &keep[1]), dense(yv, &keep[2])}, {dx.data()}});
+  Array keep[3];
+  run(dyv, step, {{dense(dyv, &keep[0]), dense(xv, &keep[1]), dense(yv, &keep[2])}, {dx.data()}});
   return dx.finish();
 }
 
@@ -63,10 +64,10 @@ py::tuple max_pool2d_with_index(py::handle x, py::handle pool_size, py::handle s
   if (s.h > INT32_MAX / s.w)
     fail(Code::kShape, "%s: x has shape %s, wanted fewer than 2**31 pixels in an image", op,
          ShapeText(xv.shape, 4).text);
-  py::array y = output(op, out, {s.n, s.p, s.q, s.c}, {&xv}), keep;
-  py::array_t<int32_t> index({s.n, s.p, s.q, s.c});
-  run(step, {{dense(xv, &keep)}, {y.mutable_data(), index.mutable_data()}});
-  return py::make_tuple(y, index);
+  Array y = output(op, out, {s.n, s.p, s.q, s.c}, {&xv}), keep;
+  Array index = array_like(xv, "the index", {s.n, s.p, s.q, s.c}, DType::kI32);
+  run(xv, step, {{dense(xv, &keep)}, {y.mutable_data(), index.mutable_data()}});
+  return py::make_tuple(y.object(), index.object());
 }
 
 // Dense indices, all of them proven to be pixels of an image of `pixels`.
@@ -76,7 +77,7 @@ class Index {
       : op_(op), view_(fastcnn::view(op, "index", value)) {
     if (view_.dtype != DType::kI32)
       fail(Code::kDType, "%s: index has dtype %s, wanted int32 as max_pool2d_with_index returns it", op,
-           std::string(py::str(view_.owner.dtype())).c_str());
+           std::string(py::str(view_.owner.attr("dtype"))).c_str());
     if (view_.rank != 4 || !std::equal(shape, shape + 4, view_.shape))
       fail(Code::kShape, "%s: index has shape %s, wanted %s", op, ShapeText(view_.shape, view_.rank).text,
            ShapeText(shape, 4).text);
@@ -85,7 +86,8 @@ class Index {
   const ArrayView* view() const { return &view_; }
 
   const int32_t* checked(int64_t pixels) {
-    dense_ = py::array_t<int32_t, py::array::c_style | py::array::forcecast>::ensure(view_.owner);
+    const py::object on_host = view_.on_gpu ? to_numpy(view_) : view_.owner;
+    dense_ = py::array_t<int32_t, py::array::c_style | py::array::forcecast>::ensure(on_host);
     if (!dense_) {
       PyErr_Clear();
       fail(Code::kMemory, "%s: a dense copy of index was refused", op_);
@@ -97,16 +99,21 @@ class Index {
     if (largest >= pixels)
       fail(Code::kArgument, "%s: index holds %d, wanted numbers from 0 to %lld, the pixels of output_shape",
            op_, static_cast<int>(largest), static_cast<long long>(pixels - 1));
-    return index;
+    if (!view_.on_gpu || is_dense(view_))
+      return view_.on_gpu ? reinterpret_cast<const int32_t*>(view_.data) : index;
+    on_gpu_ = array_like(view_, "a dense copy of index", shape_of(view_), DType::kI32);
+    gpu_copy(on_gpu_.mutable_data(), index, static_cast<size_t>(count) * sizeof(int32_t));
+    return static_cast<const int32_t*>(on_gpu_.data());
   }
 
  private:
   const char* op_;
   ArrayView view_;
   py::array_t<int32_t, py::array::c_style | py::array::forcecast> dense_;
+  Array on_gpu_;
 };
 
-py::array max_unpool2d(py::handle x, py::handle index, py::handle output_shape, py::handle out) {
+Array max_unpool2d(py::handle x, py::handle index, py::handle output_shape, py::handle out) {
   const char* op = "max_unpool2d";
   const ArrayView xv = float_view(op, "x", x, 4);
   int64_t shape[4];
@@ -115,12 +122,12 @@ py::array max_unpool2d(py::handle x, py::handle index, py::handle output_shape, 
   const Unpool2dShape& s = step.max_unpool2d_fwd = unpool2d_shape(op, xv.shape, shape);
   Index places(op, index, xv.shape);
   const int32_t* checked = places.checked(s.h * s.w);
-  py::array y = output(op, out, {s.n, s.h, s.w, s.c}, {&xv, places.view()}), keep;
-  run(step, {{dense(xv, &keep), checked}, {y.mutable_data()}});
+  Array y = output(op, out, {s.n, s.h, s.w, s.c}, {&xv, places.view()}), keep;
+  run(xv, step, {{dense(xv, &keep), checked}, {y.mutable_data()}});
   return y;
 }
 
-py::array max_unpool2d_bwd(py::handle dy, py::handle index, py::handle out) {
+Array max_unpool2d_bwd(py::handle dy, py::handle index, py::handle out) {
   const char* op = "max_unpool2d_bwd";
   const ArrayView dyv = float_view(op, "dy", dy, 4), iv = view(op, "index", index);
   if (iv.rank != 4)
@@ -129,8 +136,8 @@ py::array max_unpool2d_bwd(py::handle dy, py::handle index, py::handle out) {
   const Unpool2dShape& s = step.max_unpool2d_bwd = unpool2d_shape(op, iv.shape, dyv.shape);
   Index places(op, index, iv.shape);
   const int32_t* checked = places.checked(s.h * s.w);
-  py::array dx = output(op, out, {s.n, s.p, s.q, s.c}, {&dyv, places.view()}), keep;
-  run(step, {{dense(dyv, &keep), checked}, {dx.mutable_data()}});
+  Array dx = output(op, out, {s.n, s.p, s.q, s.c}, {&dyv, places.view()}), keep;
+  run(dyv, step, {{dense(dyv, &keep), checked}, {dx.mutable_data()}});
   return dx;
 }
 

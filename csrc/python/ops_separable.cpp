@@ -53,9 +53,9 @@ class Separable {
     return op;
   }
   // What lies between the two, or its gradient.
-  py::array mid() const {
-    return output(depthwise_.op(), py::none(),
-                  std::vector<int64_t>(depthwise_.y_shape(), depthwise_.y_shape() + depthwise_.rank()), {});
+  Array mid(const ArrayView& like) const {
+    return array_like(like, "what lies between the two convolutions",
+                      std::vector<int64_t>(depthwise_.y_shape(), depthwise_.y_shape() + depthwise_.rank()));
   }
 
  private:
@@ -64,8 +64,8 @@ class Separable {
   int64_t y_shape_[kMaxRank] = {};
 };
 
-py::array fprop(const ConvCall& call, int rank, H x, H depthwise_kernel, H pointwise_kernel, H bias,
-                H activation, H out) {
+Array fprop(const ConvCall& call, int rank, H x, H depthwise_kernel, H pointwise_kernel, H bias, H activation,
+            H out) {
   Separable conv(call, rank);
   const char* op = call.op.c_str();
   const ArrayView xv = conv.image("x", x), dv = conv.depthwise_kernel(depthwise_kernel),
@@ -78,20 +78,20 @@ py::array fprop(const ConvCall& call, int rank, H x, H depthwise_kernel, H point
   Bias b(op, bias, filters);
   ImageOutput y = conv.depthwise().image_output(out, conv.y_shape(), {&xv, &dv, &pv, b.view()});
 
-  py::array keep_x, keep_d, keep_p, mid = conv.mid();
+  Array keep_x, keep_d, keep_p, mid = conv.mid(xv);
   const float* b_data = b.get();
   const float *x_data = dense(xv, &keep_x), *d_data = dense(dv, &keep_d), *p_data = dense(pv, &keep_p);
-  run(conv.depthwise().step(ConvPass::kFprop), {{x_data, d_data, nullptr}, {mid.mutable_data()}});
+  run(xv, conv.depthwise().step(ConvPass::kFprop), {{x_data, d_data, nullptr}, {mid.mutable_data()}});
   OpDescriptor step = conv.pointwise(Step::k_conv2d_fprop);
   step.epilogue.bias = b_data != nullptr;
   step.epilogue.activation = act == kRelu ? Activation::kRelu : Activation::kNone;
-  run(step, {{mid.data(), p_data, b_data}, {y.data()}});
-  if (act != kRelu) activate(act, y.data(), conv.depthwise().pixels_out(), filters);
+  run(xv, step, {{mid.data(), p_data, b_data}, {y.data()}});
+  if (act != kRelu) activate(xv, act, y.data(), conv.depthwise().pixels_out(), filters);
   return y.finish();
 }
 
-py::array dgrad(const ConvCall& call, int rank, H dy, H depthwise_kernel, H pointwise_kernel, H input_shape,
-                H out) {
+Array dgrad(const ConvCall& call, int rank, H dy, H depthwise_kernel, H pointwise_kernel, H input_shape,
+            H out) {
   Separable conv(call, rank);
   const ArrayView dyv = conv.image("dy", dy), dv = conv.depthwise_kernel(depthwise_kernel),
                   pv = conv.pointwise_kernel(pointwise_kernel);
@@ -103,15 +103,14 @@ py::array dgrad(const ConvCall& call, int rank, H dy, H depthwise_kernel, H poin
   expect_shape(call.op.c_str(), dyv, conv.y_shape());
   ImageOutput dx = conv.depthwise().image_output(out, x_shape, {&dyv, &dv, &pv});
 
-  py::array keep_dy, keep_d, keep_p, mid = conv.mid();
+  Array keep_dy, keep_d, keep_p, mid = conv.mid(dyv);
   const float *dy_data = dense(dyv, &keep_dy), *d_data = dense(dv, &keep_d), *p_data = dense(pv, &keep_p);
-  run(conv.pointwise(Step::k_conv2d_dgrad), {{dy_data, p_data, nullptr}, {mid.mutable_data()}});
-  run(conv.depthwise().step(ConvPass::kDgrad), {{mid.data(), d_data, nullptr}, {dx.data()}});
+  run(dyv, conv.pointwise(Step::k_conv2d_dgrad), {{dy_data, p_data, nullptr}, {mid.mutable_data()}});
+  run(dyv, conv.depthwise().step(ConvPass::kDgrad), {{mid.data(), d_data, nullptr}, {dx.data()}});
   return dx.finish();
 }
 
-py::array depthwise_wgrad(const ConvCall& call, int rank, H x, H dy, H pointwise_kernel, H kernel_size,
-                          H out) {
+Array depthwise_wgrad(const ConvCall& call, int rank, H x, H dy, H pointwise_kernel, H kernel_size, H out) {
   Separable conv(call, rank);
   const char* op = call.op.c_str();
   const ArrayView xv = conv.image("x", x), dyv = conv.image("dy", dy),
@@ -129,16 +128,16 @@ py::array depthwise_wgrad(const ConvCall& call, int rank, H x, H dy, H pointwise
   conv.expect_pointwise(pv);
   conv.set_filters(pv.shape[pv.rank - 1]);
   expect_shape(op, dyv, conv.y_shape());
-  py::array dw = output(op, out, std::vector<int64_t>(kernel, kernel + xv.rank), {&xv, &dyv, &pv});
+  Array dw = output(op, out, std::vector<int64_t>(kernel, kernel + xv.rank), {&xv, &dyv, &pv});
 
-  py::array keep_x, keep_dy, keep_p, mid = conv.mid();
+  Array keep_x, keep_dy, keep_p, mid = conv.mid(xv);
   const float *x_data = dense(xv, &keep_x), *dy_data = dense(dyv, &keep_dy), *p_data = dense(pv, &keep_p);
-  run(conv.pointwise(Step::k_conv2d_dgrad), {{dy_data, p_data, nullptr}, {mid.mutable_data()}});
-  run(conv.depthwise().step(ConvPass::kWgrad), {{x_data, mid.data()}, {dw.mutable_data()}});
+  run(xv, conv.pointwise(Step::k_conv2d_dgrad), {{dy_data, p_data, nullptr}, {mid.mutable_data()}});
+  run(xv, conv.depthwise().step(ConvPass::kWgrad), {{x_data, mid.data()}, {dw.mutable_data()}});
   return dw;
 }
 
-py::array pointwise_wgrad(const ConvCall& call, int rank, H x, H dy, H depthwise_kernel, H out) {
+Array pointwise_wgrad(const ConvCall& call, int rank, H x, H dy, H depthwise_kernel, H out) {
   Separable conv(call, rank);
   const char* op = call.op.c_str();
   const ArrayView xv = conv.image("x", x), dyv = conv.image("dy", dy),
@@ -149,12 +148,12 @@ py::array pointwise_wgrad(const ConvCall& call, int rank, H x, H dy, H depthwise
   expect_shape(op, dyv, conv.y_shape());
   std::vector<int64_t> kernel(static_cast<size_t>(xv.rank), 1);
   kernel[kernel.size() - 2] = conv.depthwise().channels_out(), kernel[kernel.size() - 1] = filters;
-  py::array dw = output(op, out, kernel, {&xv, &dyv, &dv});
+  Array dw = output(op, out, kernel, {&xv, &dyv, &dv});
 
-  py::array keep_x, keep_dy, keep_d, mid = conv.mid();
+  Array keep_x, keep_dy, keep_d, mid = conv.mid(xv);
   const float *x_data = dense(xv, &keep_x), *dy_data = dense(dyv, &keep_dy), *d_data = dense(dv, &keep_d);
-  run(conv.depthwise().step(ConvPass::kFprop), {{x_data, d_data, nullptr}, {mid.mutable_data()}});
-  run(conv.pointwise(Step::k_conv2d_wgrad), {{mid.data(), dy_data}, {dw.mutable_data()}});
+  run(xv, conv.depthwise().step(ConvPass::kFprop), {{x_data, d_data, nullptr}, {mid.mutable_data()}});
+  run(xv, conv.pointwise(Step::k_conv2d_wgrad), {{mid.data(), dy_data}, {dw.mutable_data()}});
   return dw;
 }
 

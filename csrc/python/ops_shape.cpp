@@ -8,19 +8,19 @@ namespace {
 
 bool is_sequence(py::handle value) { return PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()); }
 
-py::array run_copy(const CopyShape& shape, const ArrayView& x, const TensorShape& y_shape, py::handle out) {
+Array run_copy(const CopyShape& shape, const ArrayView& x, const TensorShape& y_shape, py::handle out) {
   OpDescriptor step = make_op(Step::k_copy);
   step.copy = shape;
-  py::array y = output(x.op, out, sizes(y_shape), {&x}), keep;
-  run(step, {{dense(x, &keep)}, {y.mutable_data()}});
+  Array y = output(x.op, out, sizes(y_shape), {&x}), keep;
+  run(x, step, {{dense(x, &keep)}, {y.mutable_data()}});
   return y;
 }
 
-py::array run_sum(const BinaryShape& shape, const ArrayView& dy, const TensorShape& x_shape, py::handle out) {
+Array run_sum(const BinaryShape& shape, const ArrayView& dy, const TensorShape& x_shape, py::handle out) {
   OpDescriptor step = make_op(Step::k_binary_bwd);
   step.binary_bwd = shape;
-  py::array dx = output(dy.op, out, sizes(x_shape), {&dy}), keep;
-  run(step, {{dense(dy, &keep)}, {dx.mutable_data()}});
+  Array dx = output(dy.op, out, sizes(x_shape), {&dy}), keep;
+  run(dy, step, {{dense(dy, &keep)}, {dx.mutable_data()}});
   return dx;
 }
 
@@ -66,8 +66,8 @@ void sides(const char* op, const char* argument, py::handle value, int count, Si
 
 // Padding is the gradient of cropping, and the other way round.
 template <bool crops>
-py::array resides(const char* op, const char* argument, const char* amount, py::handle x, py::handle value,
-                  py::handle data_format, py::handle out) {
+Array resides(const char* op, const char* argument, const char* amount, py::handle x, py::handle value,
+              py::handle data_format, py::handle out) {
   Spatial axes;
   const ArrayView v = spatial_view(op, argument, x, channels_first(op, data_format), &axes);
   Sides by[3];
@@ -79,20 +79,20 @@ py::array resides(const char* op, const char* argument, const char* amount, py::
   return run_copy(copy, v, y, out);
 }
 
-py::array zero_padding(py::handle x, py::handle padding, py::handle data_format, py::handle out) {
+Array zero_padding(py::handle x, py::handle padding, py::handle data_format, py::handle out) {
   return resides<false>("zero_padding", "x", "padding", x, padding, data_format, out);
 }
-py::array zero_padding_bwd(py::handle dy, py::handle padding, py::handle data_format, py::handle out) {
+Array zero_padding_bwd(py::handle dy, py::handle padding, py::handle data_format, py::handle out) {
   return resides<true>("zero_padding_bwd", "dy", "padding", dy, padding, data_format, out);
 }
-py::array cropping(py::handle x, py::handle by, py::handle data_format, py::handle out) {
+Array cropping(py::handle x, py::handle by, py::handle data_format, py::handle out) {
   return resides<true>("cropping", "x", "cropping", x, by, data_format, out);
 }
-py::array cropping_bwd(py::handle dy, py::handle by, py::handle data_format, py::handle out) {
+Array cropping_bwd(py::handle dy, py::handle by, py::handle data_format, py::handle out) {
   return resides<false>("cropping_bwd", "dy", "cropping", dy, by, data_format, out);
 }
 
-py::array concatenate(py::handle inputs, py::handle axis, py::handle out) {
+Array concatenate(py::handle inputs, py::handle axis, py::handle out) {
   const char* op = "concatenate";
   if (!is_sequence(inputs))
     fail(Code::kDType, "%s: inputs is a %s, wanted a list of arrays", op, type_name(inputs).c_str());
@@ -104,10 +104,10 @@ py::array concatenate(py::handle inputs, py::handle axis, py::handle out) {
   }
   int64_t position = whole_number(op, "axis", axis);
   const TensorShape shape = concatenated_shape(op, shapes, &position);
-  py::array y = output(op, out, sizes(shape), {});
-  if (!out.is_none())
-    for (const ArrayView& v : views) output(op, out, sizes(shape), {&v});
-  std::vector<py::array> keep(views.size());
+  std::vector<const ArrayView*> pointers;
+  for (const ArrayView& v : views) pointers.push_back(&v);
+  Array y = output(op, out, sizes(shape), pointers);
+  std::vector<Array> keep(views.size());
   std::vector<const float*> data;  // before anything is written: a copy may be refused
   for (size_t i = 0; i < views.size(); ++i) data.push_back(dense(views[i], &keep[i]));
   int64_t begin = 0;
@@ -116,13 +116,12 @@ py::array concatenate(py::handle inputs, py::handle axis, py::handle out) {
     const int64_t length = views[i].shape[position];
     step.copy = part_shape(shape, static_cast<int>(position), begin, length, Part::kWrite);
     begin += length;
-    run(step, {{data[i]}, {y.mutable_data()}});
+    run(views[i], step, {{data[i]}, {y.mutable_data()}});
   }
   return y;
 }
 
-py::array concatenate_bwd(py::handle dy, py::handle lengths, py::handle index, py::handle axis,
-                          py::handle out) {
+Array concatenate_bwd(py::handle dy, py::handle lengths, py::handle index, py::handle axis, py::handle out) {
   const char* op = "concatenate_bwd";
   const ArrayView v = any_rank_view(op, "dy", dy);
   int64_t position = whole_number(op, "axis", axis);
@@ -158,7 +157,7 @@ py::array concatenate_bwd(py::handle dy, py::handle lengths, py::handle index, p
 
 // The gradient is the permutation back.
 template <bool bwd>
-py::array permute(py::handle x, py::handle dims, py::handle out) {
+Array permute(py::handle x, py::handle dims, py::handle out) {
   const char* op = bwd ? "permute_bwd" : "permute";
   const ArrayView v = any_rank_view(op, bwd ? "dy" : "x", x);
   std::vector<int64_t> axes(static_cast<size_t>(v.rank - 1));
@@ -169,7 +168,7 @@ py::array permute(py::handle x, py::handle dims, py::handle out) {
   return run_copy(copy, v, y, out);
 }
 
-py::array repeat_vector(py::handle x, py::handle n, py::handle out) {
+Array repeat_vector(py::handle x, py::handle n, py::handle out) {
   const char* op = "repeat_vector";
   const ArrayView v = float_view(op, "x", x, 2);
   TensorShape y;
@@ -177,7 +176,7 @@ py::array repeat_vector(py::handle x, py::handle n, py::handle out) {
   return run_copy(copy, v, y, out);
 }
 
-py::array repeat_vector_bwd(py::handle dy, py::handle out) {
+Array repeat_vector_bwd(py::handle dy, py::handle out) {
   const char* op = "repeat_vector_bwd";
   const ArrayView v = float_view(op, "dy", dy, 3);
   const TensorShape x{2, {v.shape[0], v.shape[2]}};
@@ -193,8 +192,8 @@ bool is_bilinear(const char* op, py::handle interpolation, const ArrayView& x) {
   return true;
 }
 
-py::array upsampling(py::handle x, py::handle size, py::handle interpolation, py::handle data_format,
-                     py::handle out) {
+Array upsampling(py::handle x, py::handle size, py::handle interpolation, py::handle data_format,
+                 py::handle out) {
   const char* op = "upsampling";
   Spatial axes;
   const ArrayView v = spatial_view(op, "x", x, channels_first(op, data_format), &axes);
@@ -206,13 +205,13 @@ py::array upsampling(py::handle x, py::handle size, py::handle interpolation, py
   if (!bilinear) return run_copy(copy, v, y, out);
   OpDescriptor step = make_op(Step::k_resize_fwd);
   step.resize_fwd = bilinear_shape(tensor_shape(v), axes, factors);
-  py::array result = output(op, out, sizes(y), {&v}), keep;
-  run(step, {{dense(v, &keep)}, {result.mutable_data()}});
+  Array result = output(op, out, sizes(y), {&v}), keep;
+  run(v, step, {{dense(v, &keep)}, {result.mutable_data()}});
   return result;
 }
 
-py::array upsampling_bwd(py::handle dy, py::handle size, py::handle interpolation, py::handle data_format,
-                         py::handle out) {
+Array upsampling_bwd(py::handle dy, py::handle size, py::handle interpolation, py::handle data_format,
+                     py::handle out) {
   const char* op = "upsampling_bwd";
   Spatial axes;
   const ArrayView v = spatial_view(op, "dy", dy, channels_first(op, data_format), &axes);
@@ -231,8 +230,8 @@ py::array upsampling_bwd(py::handle dy, py::handle size, py::handle interpolatio
   if (!bilinear) return run_sum(upsampling_bwd_shape(x, axes, factors), v, x, out);
   OpDescriptor step = make_op(Step::k_resize_bwd);
   step.resize_bwd = bilinear_shape(x, axes, factors);
-  py::array result = output(op, out, sizes(x), {&v}), keep;
-  run(step, {{dense(v, &keep)}, {result.mutable_data()}});
+  Array result = output(op, out, sizes(x), {&v}), keep;
+  run(v, step, {{dense(v, &keep)}, {result.mutable_data()}});
   return result;
 }
 

@@ -21,10 +21,10 @@ namespace {
 // A float64 array of rank 1; None is one without entries.
 std::vector<double> real_numbers(const char* op, const char* argument, py::handle value) {
   if (value.is_none()) return {};
-  const ArrayView v = view(op, argument, value);
-  if (v.dtype != DType::kF64 || v.rank != 1 || !(v.owner.flags() & py::array::c_style) || v.shape[0] == 0)
+  const ArrayView v = host_view(op, argument, value);
+  if (v.dtype != DType::kF64 || v.rank != 1 || !is_dense(v) || v.shape[0] == 0)
     fail(Code::kDType, "%s: %s has dtype %s and shape %s, wanted a contiguous float64 array of rank 1", op,
-         argument, std::string(py::str(v.owner.dtype())).c_str(), ShapeText(v.shape, v.rank).text);
+         argument, std::string(py::str(v.owner.attr("dtype"))).c_str(), ShapeText(v.shape, v.rank).text);
   const double* first = reinterpret_cast<const double*>(v.data);
   return std::vector<double>(first, first + v.shape[0]);
 }
@@ -63,20 +63,20 @@ PySession::PySession(const std::shared_ptr<Model>& model, const PySessionArgumen
   args.mode = args.updates ? mode_of("session", mode) : Mode::kTrain;
   std::vector<ArrayView> x_views;
   for (const py::handle each : one_or_several(x)) {
-    x_views.push_back(view(op.c_str(), "x", each));
+    x_views.push_back(host_view(op.c_str(), "x", each));
     keep_.append(x_views.back().owner);
     args.x.push_back(source_of(x_views.back()));
   }
   if (args.mode != Mode::kPredict && !y.is_none()) {
     for (const py::handle each : one_or_several(y)) {
-      const ArrayView y_view = view(op.c_str(), "y", each);
+      const ArrayView y_view = host_view(op.c_str(), "y", each);
       keep_.append(y_view.owner);
       args.y.push_back(source_of(y_view));
     }
   }
   if (args.mode != Mode::kPredict && !sample_weight.is_none()) {
     for (const py::handle each : one_or_several(sample_weight)) {
-      const ArrayView weight_view = view(op.c_str(), "sample_weight", each);
+      const ArrayView weight_view = host_view(op.c_str(), "sample_weight", each);
       keep_.append(weight_view.owner);
       args.weights.push_back(source_of(weight_view));
     }
@@ -86,7 +86,7 @@ PySession::PySession(const std::shared_ptr<Model>& model, const PySessionArgumen
   const py::tuple outs = writes ? one_or_several(out) : py::tuple();
   int64_t rows = 0;  // of `out`; of predict as many as samples
   if (writes && args.mode != Mode::kPredict && outs.size() > 0) {
-    const ArrayView first = view(op.c_str(), "out", outs[0]);
+    const ArrayView first = host_view(op.c_str(), "out", outs[0]);
     rows = first.rank > 0 ? first.shape[0] : 0;
     args.observed_batches = args.batch_size > 0 ? rows / args.batch_size : 0;
     if (args.observed_batches < 1)
@@ -112,10 +112,10 @@ int64_t PySession::run(py::handle order, py::handle begin, py::handle seconds, p
                    real_number("run", "seconds", seconds), real_numbers("run", "rates", rates)};
   py::object keep;
   if (!order.is_none()) {
-    const ArrayView v = view("run", "order", order);
-    if (v.dtype != DType::kI64 || v.rank != 1 || !(v.owner.flags() & py::array::c_style))
+    const ArrayView v = host_view("run", "order", order);
+    if (v.dtype != DType::kI64 || v.rank != 1 || !is_dense(v))
       fail(Code::kDType, "run: order has dtype %s and rank %d, wanted a contiguous int64 array of rank 1",
-           std::string(py::str(v.owner.dtype())).c_str(), v.rank);
+           std::string(py::str(v.owner.attr("dtype"))).c_str(), v.rank);
     if (v.shape[0] != session_->samples())
       fail(Code::kShape, "run: order has %lld entries, wanted %lld: one for each sample",
            static_cast<long long>(v.shape[0]), static_cast<long long>(session_->samples()));
@@ -136,9 +136,9 @@ void PySession::write_to(const char* op, const py::tuple& outs, int64_t rows,
   for (size_t i = 0; i < outputs.size(); ++i) {
     std::vector<int64_t> shape = model_->graph().output(i).shape;
     shape.insert(shape.begin(), rows);
-    py::array array = output(op, outs[i], shape, inputs);
+    Array array = output(op, outs[i], shape, inputs);
     places.push_back(static_cast<float*>(array.mutable_data()));
-    keep_.append(array);
+    keep_.append(array.object());
   }
   session_->write_to(places);
 }
@@ -168,9 +168,8 @@ void PySession::measure(py::handle function, size_t output, int64_t batch, const
   const double rows = static_cast<double>(count / node.shape.back());
   *result = {real_number("loss", "the loss", pair[0]) * rows, rows, 0};
   if (!gradient) return;
-  const ArrayView g = view("loss", "the gradient", pair[1]);
-  if (g.dtype != DType::kF32 || !(g.owner.flags() & py::array::c_style) ||
-      std::vector<int64_t>(g.shape, g.shape + g.rank) != shape)
+  const ArrayView g = host_view("loss", "the gradient", pair[1]);
+  if (g.dtype != DType::kF32 || !is_dense(g) || std::vector<int64_t>(g.shape, g.shape + g.rank) != shape)
     fail(Code::kShape, "loss: the gradient has shape %s, wanted float32 of shape %s",
          ShapeText(g.shape, g.rank).text, ShapeText(shape.data(), static_cast<int>(shape.size())).text);
   std::copy_n(reinterpret_cast<const float*>(g.data), count, gradient);

@@ -11,6 +11,10 @@ apart from every input; it is what is returned. Everything is checked before any
 `fastcnn.ShapeError` and `fastcnn.ArgumentError` name the argument, what came and what was wanted. Results
 have the same bits for any number of threads.
 
+Arrays in a GPU's memory (CuPy's, or any with ``__cuda_array_interface__`` or ``__dlpack__``) are computed on
+there, on CuPy's current stream, and give CuPy arrays; all arrays of a call lie in one place. Where that
+cannot be, `fastcnn.DeviceError` says what is missing.
+
 ``padding`` is ``"valid"`` (none), ``"same"`` (the output has ``ceil(size / stride)`` pixels; the odd one
 goes to the bottom and right), ``p``, ``(h, w)``, or ``((top, bottom), (left, right))``.
 ``data_format="channels_first"`` accepts and returns ``[N, C, H, W]``, converted at the edge.

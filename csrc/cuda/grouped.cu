@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions whose groups are narrow, depthwise ones above all, where a matrix product would be nearly
+// empty: a thread to an output, neighbouring channels by neighbouring threads.
+#include "reduce.h"
+#include "tile.h"
+#include "walk.h"
+
+namespace fastcnn {
+namespace cuda {
+
+namespace {
+
+constexpr int kNarrow = 16;  // channels of a group
+
+template <class Shape>
+bool supports(const Shape& s, const OpDescriptor& op) {
+  if (!walk_fits(s) || !known_epilogue(op.epilogue)) return false;
+  const ConvWalk w = walk_of(s);
+  return w.groups > 1 && w.group_c <= kNarrow && w.group_k <= kNarrow;
+}
+
+template <class Shape>
+void prepare(Prepared* p, const Shape& s) {
+  const ConvWalk w = walk_of(s);
+  const double y = double(w.n) * double(w.gradient), x = double(w.n) * double(w.image);
+  const double taps = double(w.taps()) * w.group_c;
+  set_cost(p, 2 * y * taps, 4 * (x + y + taps * w.k));
+  state<ConvWalk>(p) = w;
+}
+
+AfterSum after_of(const Prepared& p, const float* bias, const float* residual, const float* mask) {
+  const Epilogue& e = p.op.epilogue;
+  return {e.bias ? bias : nullptr, e.residual ? residual : nullptr, e.relu_mask ? mask : nullptr,
+          e.activation == Activation::kRelu};
+}
+
+// Element i of [n, a, b, e, channels].
+struct Element {
+  Place at;
+  int32_t channel;
+};
+FASTCNN_INLINE Element element_of(int64_t i, int32_t channels, const ConvWalk& w, bool of_output) {
+  const int32_t b = of_output ? w.h.out : w.h.in, e = of_output ? w.w.out : w.w.in;
+  const int64_t depth = of_output ? w.d.out : w.d.in;
+  Element to;
+  int64_t rest = i / channels;
+  to.channel = int32_t(i - rest * channels);
+  i = rest, rest = i / e, to.at.w = int32_t(i - rest * e);
+  i = rest, rest = i / b, to.at.h = int32_t(i - rest * b);
+  to.at.n = int32_t(rest / depth), to.at.d = int32_t(rest - to.at.n * depth);
+  return to;
+}
+
+void run_fprop(const Prepared& p, const Operands& o, Context& context) {
+  const ConvWalk w = state<ConvWalk>(p);
+  const float *x = input(o, 0), *weights = input(o, 1);
+  float* y = output(o, 0);
+  const AfterSum after = after_of(p, input(o, 2), input(o, 3), nullptr);
+  for_each(context, w.n * w.gradient, [=] __device__(int64_t i) {
+    const Element out = element_of(i, w.k, w, true);
+    const int32_t first = out.channel / w.group_k * w.group_c;
+    float sum = 0.0f;
+    for (int32_t tap = 0; tap < w.taps(); ++tap) {
+      const Place t = ConvWalk::split(tap, w.d.taps, w.h.taps, w.w.taps);
+      const int32_t d = out.at.d * w.d.stride - w.d.pad + t.d * w.d.dilation,
+                    h = out.at.h * w.h.stride - w.h.pad + t.h * w.h.dilation,
+                    q = out.at.w * w.w.stride - w.w.pad + t.w * w.w.dilation;
+      if (!w.inside(d, h, q)) continue;
+      const float* from = x + out.at.n * w.image + w.element(d, h, q) + first;
+      for (int32_t c = 0; c < w.group_c; ++c)
+        sum = fma(from[c], weights[(int64_t(tap) * w.group_c + c) * w.k + out.channel], sum);
+    }
+    y[i] = after(sum, i, out.channel);
+  });
+}
+
+// The window of which a pixel is this tap, -1 if none.
+FASTCNN_INLINE int32_t window_at(const ConvAxis& a, int32_t pixel, int32_t tap) {
+  const int32_t distance = pixel + a.pad - tap * a.dilation;
+  return distance < 0 || distance % a.stride ? -1 : distance / a.stride;
+}
+
+void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
+  const ConvWalk w = state<ConvWalk>(p);
+  const float *dy = input(o, 0), *weights = input(o, 1);
+  float* dx = output(o, 0);
+  const AfterSum after = after_of(p, input(o, 3), nullptr, input(o, 2));
+  for_each(context, w.n * w.image, [=] __device__(int64_t i) {
+    const Element in = element_of(i, w.c, w, false);
+    const int32_t group = in.channel / w.group_c, c = in.channel - group * w.group_c;
+    float sum = 0.0f;
+    for (int32_t tap = 0; tap < w.taps(); ++tap) {
+      const Place t = ConvWalk::split(tap, w.d.taps, w.h.taps, w.w.taps);
+      const int32_t z = window_at(w.d, in.at.d, t.d), h = window_at(w.h, in.at.h, t.h),
+                    q = window_at(w.w, in.at.w, t.w);
+      if (!w.is_window(z, h, q)) continue;
+      const float* from = dy + in.at.n * w.gradient + w.window(z, h, q) + group * w.group_k;
+      const float* by = weights + (int64_t(tap) * w.group_c + c) * w.k + group * w.group_k;
+      for (int32_t k = 0; k < w.group_k; ++k) sum = fma(from[k], by[k], sum);
+    }
+    dx[i] = after(sum, i, in.channel);
+  });
+}
+
+int64_t weights_of(const ConvWalk& w) { return int64_t(w.taps()) * w.group_c * w.k; }
+int64_t outputs_of(const ConvWalk& w) { return w.n * w.gradient / w.k; }
+
+void prepare_wgrad(Prepared* p) {
+  const ConvWalk& w = state<ConvWalk>(*p);
+  const size_t dw = sum_terms_bytes(weights_of(w), outputs_of(w));
+  const size_t db = p->op.epilogue.bias ? sum_terms_bytes(w.k, outputs_of(w)) : 0;
+  p->workspace_bytes = dw > db ? dw : db;
+}
+
+void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
+  const ConvWalk w = state<ConvWalk>(p);
+  const float *x = input(o, 0), *dy = input(o, 1);
+  const auto term = [=] __device__(int64_t i, int64_t pixel) {
+    const int64_t row = i / w.k;
+    const int32_t k = int32_t(i - row * w.k), c = int32_t(row % w.group_c);
+    const Place t = ConvWalk::split(int32_t(row / w.group_c), w.d.taps, w.h.taps, w.w.taps);
+    const Place out = ConvWalk::split(int32_t(pixel), w.d.out, w.h.out, w.w.out);
+    const int32_t d = out.d * w.d.stride - w.d.pad + t.d * w.d.dilation,
+                  h = out.h * w.h.stride - w.h.pad + t.h * w.h.dilation,
+                  q = out.w * w.w.stride - w.w.pad + t.w * w.w.dilation;
+    if (!w.inside(d, h, q)) return 0.0f;
+    return x[out.n * w.image + w.element(d, h, q) + k / w.group_k * w.group_c + c] * dy[pixel * w.k + k];
+  };
+  sum_terms(context, weights_of(w), outputs_of(w), output(o, 0), term, AsItIs{});
+  if (p.op.epilogue.bias) column_sum(context, dy, outputs_of(w), w.k, output(o, 1));
+}
+
+}  // namespace
+
+#define FASTCNN_CONV(axes)                                                                       \
+  bool supports_conv##axes##_fprop_grouped(const OpDescriptor& op) {                             \
+    return supports(op.conv##axes##_fprop, op) && !op.epilogue.relu_mask;                        \
+  }                                                                                              \
+  void prepare_conv##axes##_fprop_grouped(Prepared* p) { prepare(p, p->op.conv##axes##_fprop); } \
+  void run_conv##axes##_fprop_grouped(const Prepared& p, const Operands& o, Context& context) {  \
+    run_fprop(p, o, context);                                                                    \
+  }                                                                                              \
+  bool supports_conv##axes##_dgrad_grouped(const OpDescriptor& op) {                             \
+    return supports(op.conv##axes##_dgrad, op) && !op.epilogue.residual;                         \
+  }                                                                                              \
+  void prepare_conv##axes##_dgrad_grouped(Prepared* p) { prepare(p, p->op.conv##axes##_dgrad); } \
+  void run_conv##axes##_dgrad_grouped(const Prepared& p, const Operands& o, Context& context) {  \
+    run_dgrad(p, o, context);                                                                    \
+  }                                                                                              \
+  bool supports_conv##axes##_wgrad_grouped(const OpDescriptor& op) {                             \
+    Epilogue e = op.epilogue;                                                                    \
+    e.bias = 0;                                                                                  \
+    return plain(e) && supports(op.conv##axes##_wgrad, op) &&                                    \
+           outputs_of(walk_of(op.conv##axes##_wgrad)) < INT32_MAX;                               \
+  }                                                                                              \
+  void prepare_conv##axes##_wgrad_grouped(Prepared* p) {                                         \
+    prepare(p, p->op.conv##axes##_wgrad);                                                        \
+    prepare_wgrad(p);                                                                            \
+  }                                                                                              \
+  void run_conv##axes##_wgrad_grouped(const Prepared& p, const Operands& o, Context& context) {  \
+    run_wgrad(p, o, context);                                                                    \
+  }
+FASTCNN_CONV(2d)
+FASTCNN_CONV(3d)
+#undef FASTCNN_CONV
+
+}  // namespace cuda
+}  // namespace fastcnn

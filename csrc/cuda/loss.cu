@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loss and accuracy of a batch, and the gradient of its loss: x, dx [rows, cols], target int32 labels [rows]
+// for the sparse loss and float32 [rows, cols] for the others. First, where the loss of a row depends on the
+// whole batch (its divisor, what hinge targets mean, Dice and Tversky), a block looks through it; then each
+// row is a team's; last, a block adds up the rows. dx may be x: a team has read its row before it writes.
+#include "launch.h"
+
+#include "../base/formulas/loss.h"
+
+namespace fastcnn {
+namespace cuda {
+
+namespace {
+
+// What the losses of rows need to know of the batch.
+struct Survey {
+  double counted;                   // rows, or the sum of their weights
+  double target, prediction, both;  // sums of t, x and t x
+  int64_t binary;                   // all targets are 0 or 1
+};
+
+struct Batch {
+  LossShape s;
+  const float* x;
+  const int32_t* labels;
+  const float *target, *weights;
+  float *dx, *values;
+  LossResult* result;
+  double* row_loss;
+  int64_t* row_correct;
+  Survey* survey;
+  int32_t by_weight, surveyed;
+
+  FASTCNN_INLINED double weight(int64_t row) const {
+    return weights ? double(weights[row / s.rows_per_weight]) : 1.0;
+  }
+  FASTCNN_INLINED bool ignored(int64_t row) const { return s.ignores && labels[row] == s.ignore_class; }
+  FASTCNN_INLINED bool overlap() const { return s.loss == Loss::kTversky; }
+  FASTCNN_INLINED double divisor() const {
+    if (s.reduction == Reduction::kSum || (overlap() && !s.rows_per_weight)) return 1.0;
+    if ((overlap() && s.reduction == Reduction::kSumOverBatchSize) || !surveyed) return double(s.rows);
+    return survey->counted;
+  }
+  FASTCNN_INLINED double scale() const {
+    const double by = divisor();
+    return by != 0.0 ? s.weight / by : 0.0;
+  }
+};
+
+// One row for a team.
+struct Row {
+  const float *x, *target;
+  float* dx;
+  int64_t cols, label;
+  double weight, scale;  // scale: of dx, by the weight too
+};
+
+bool is_hinge(const LossShape& s) { return s.loss == Loss::kHinge || s.loss == Loss::kSquaredHinge; }
+
+// L = 1 - I / D, I = sum t x, D = I + alpha sum t (1 - x) + beta sum (1 - t) x + epsilon, dx = slope t +
+// offset.
+struct TverskyTerms {
+  double loss, slope, offset;
+};
+FASTCNN_INLINE TverskyTerms tversky_of(const Batch& b) {
+  const Survey& sums = *b.survey;
+  const LossShape& s = b.s;
+  const double straight = 1.0 - s.alpha - s.beta;
+  const double d = straight * sums.both + s.alpha * sums.target + s.beta * sums.prediction + s.epsilon;
+  const double weight = s.rows_per_weight ? sums.counted : 1.0, scale = b.scale();
+  return {weight * (1.0 - sums.both / d), weight * scale * (straight * sums.both - d) / (d * d),
+          weight * scale * s.beta * sums.both / (d * d)};
+}
+
+// Sum or mean over the elements of a row, by the functions of base/formulas/loss.h.
+template <class F>
+struct Elements {
+  template <class T>
+  FASTCNN_INLINED static double run(T, const Batch& b, const Row& row) {
+    const F f(b.s, b.surveyed && b.survey->binary);
+    const double divisor = F::kMean ? double(row.cols) : 1.0;
+    const float scale = float(row.scale / divisor);
+    float sum = 0.0f;
+    for (int64_t j = T::rank(); j < row.cols; j += T::kWidth) {
+      const Term term = f(row.x[j], row.target[j]);
+      sum += term.value;
+      if (row.dx) row.dx[j] = term.slope * scale;
+    }
+    return row.weight * double(T::sum(sum)) / divisor;
+  }
+};
+
+// 1 at the label, or targets moved towards 1 / cols.
+struct Targets {
+  const float* at;
+  int64_t label;
+  float keep, share;
+  FASTCNN_INLINED Targets(const Batch& b, const Row& row)
+      : at(b.labels ? nullptr : row.target),
+        label(row.label),
+        keep(float(1.0 - b.s.label_smoothing)),
+        share(float(b.s.label_smoothing / double(row.cols))) {}
+  FASTCNN_INLINED float operator[](int64_t j) const {
+    return at ? at[j] * keep + share : j == label ? 1.0f : 0.0f;
+  }
+};
+
+// t v, and 0 where t is 0 whatever v.
+FASTCNN_INLINE float weighted(float t, float v) { return t == 0.0f ? 0.0f : t * v; }
+
+constexpr float kLow = 1e-7f, kHigh = 1.0f - 1e-7f;
+FASTCNN_INLINE float clipped(float q) { return q < kLow ? kLow : q > kHigh ? kHigh : q; }
+
+template <class T>
+FASTCNN_INLINE float greatest_of(T, const float* x, int64_t cols) {
+  float highest = -HUGE_VALF;
+  for (int64_t j = T::rank(); j < cols; j += T::kWidth) highest = Greater{}(x[j], highest);
+  return T::all(highest, Greater{});
+}
+
+struct CrossentropyFromLogits {
+  template <class T>
+  FASTCNN_INLINED static double run(T team, const Batch& b, const Row& row) {
+    const Targets targets(b, row);
+    const float highest = greatest_of(team, row.x, row.cols), scale = float(row.scale);
+    float sum = 0.0f, total = 0.0f, products = 0.0f;
+    for (int64_t j = T::rank(); j < row.cols; j += T::kWidth) {
+      const float shifted = row.x[j] - highest, t = targets[j];
+      sum += exp(shifted), total += t, products += weighted(t, shifted);
+    }
+    sum = T::sum(sum), total = T::sum(total), products = T::sum(products);
+    for (int64_t j = T::rank(); row.dx && j < row.cols; j += T::kWidth)
+      row.dx[j] = (exp(row.x[j] - highest) / sum * total - targets[j]) * scale;
+    return row.weight * (double(total) * double(log(sum)) - double(products));
+  }
+};
+
+template <class T>
+FASTCNN_INLINE float sum_of(T, const float* x, int64_t cols) {
+  float sum = 0.0f;
+  for (int64_t j = T::rank(); j < cols; j += T::kWidth) sum += x[j];
+  return T::sum(sum);
+}
+
+struct CrossentropyFromProbabilities {
+  template <class T>
+  FASTCNN_INLINED static double run(T team, const Batch& b, const Row& row) {
+    const Targets targets(b, row);
+    const float sum = sum_of(team, row.x, row.cols), scale = float(row.scale);
+    float total = 0.0f, products = 0.0f;
+    for (int64_t j = T::rank(); j < row.cols; j += T::kWidth) {
+      const float q = row.x[j] / sum, t = targets[j], inside = clipped(q);
+      products += weighted(t, log(inside));
+      total += inside == q ? t : 0.0f;
+    }
+    total = T::sum(total), products = T::sum(products);
+    for (int64_t j = T::rank(); row.dx && j < row.cols; j += T::kWidth) {
+      const float q = row.x[j] / sum, t = targets[j];
+      row.dx[j] = (total - (q < kLow || q > kHigh ? 0.0f : t / q)) / sum * scale;
+    }
+    return row.weight * -double(products);
+  }
+};
+
+// dL/dx = q (g' - sum(g' q)) from logits, (g' - sum(g' q)) / sum(x) from probabilities; slope() is g' /
+// alpha.
+template <bool kLogits>
+struct Focal {
+  FASTCNN_INLINED static float slope(float q, float t, float gamma) {
+    const float rest = 1.0f - q, by_log = t * power(rest, gamma) / q;
+    const float by_factor = gamma == 0.0f ? 0.0f : gamma * (t * power(rest, gamma - 1.0f)) * log(q);
+    return q < kLow || q > kHigh ? 0.0f : by_factor - by_log;
+  }
+  template <class T>
+  FASTCNN_INLINED static double run(T team, const Batch& b, const Row& row) {
+    const Targets targets(b, row);
+    const float alpha = float(b.s.alpha), gamma = float(b.s.beta), scale = float(row.scale);
+    const float highest = kLogits ? greatest_of(team, row.x, row.cols) : 0.0f;
+    float sum = 0.0f;
+    if (kLogits) {
+      for (int64_t j = T::rank(); j < row.cols; j += T::kWidth) sum += exp(row.x[j] - highest);
+      sum = T::sum(sum);
+    } else {
+      sum = sum_of(team, row.x, row.cols);
+    }
+    const auto prediction = [&](int64_t j) { return (kLogits ? exp(row.x[j] - highest) : row.x[j]) / sum; };
+    float losses = 0.0f, products = 0.0f;
+    for (int64_t j = T::rank(); j < row.cols; j += T::kWidth) {
+      const float q = prediction(j), t = targets[j], inside = clipped(q);
+      losses += weighted(t, power(1.0f - inside, gamma) * log(inside));
+      products += slope(q, t, gamma) * q;
+    }
+    losses = T::sum(losses), products = T::sum(products);
+    for (int64_t j = T::rank(); row.dx && j < row.cols; j += T::kWidth) {
+      const float q = prediction(j), g = slope(q, targets[j], gamma) - products;
+      row.dx[j] = (kLogits ? g * q : g / sum) * (alpha * scale);
+    }
+    return row.weight * -double(alpha * losses);
+  }
+};
+
+// L = max(0, 1 + max_j (1 - t_j) x_j - sum_j t_j x_j)
+struct CategoricalHinge {
+  template <class T>
+  FASTCNN_INLINED static double run(T, const Batch&, const Row& row) {
+    float highest = -HUGE_VALF, sum = 0.0f;
+    for (int64_t j = T::rank(); j < row.cols; j += T::kWidth) {
+      const float against = (1.0f - row.target[j]) * row.x[j];
+      sum += row.target[j] * row.x[j];
+      highest = against > highest ? against : highest;
+    }
+    highest = T::all(highest, Greater{}), sum = T::sum(sum);
+    const float margin = highest - sum + 1.0f;
+    int64_t first = row.cols;
+    for (int64_t j = T::rank(); j < row.cols; j += T::kWidth)
+      if (j < first && (1.0f - row.target[j]) * row.x[j] == highest) first = j;
+    first = T::all(first, Lesser{});
+    const float factor = margin > 0.0f ? 1.0f : margin == margin ? 0.0f : margin;
+    const float scale = float(row.scale) * factor;
+    for (int64_t j = T::rank(); row.dx && j < row.cols; j += T::kWidth)
+      row.dx[j] = j == first ? (1.0f - row.target[j] - row.target[j]) * scale : -row.target[j] * scale;
+    return row.weight * double(margin < 0.0f ? 0.0f : margin);
+  }
+};
+
+// L = -sum_j x_j t_j / (|x| |t|), each length at least 1e-7
+struct Cosine {
+  template <class T>
+  FASTCNN_INLINED static double run(T, const Batch&, const Row& row) {
+    float xx = 0.0f, tt = 0.0f, xt = 0.0f;
+    for (int64_t j = T::rank(); j < row.cols; j += T::kWidth) {
+      xx = fma(row.x[j], row.x[j], xx), tt = fma(row.target[j], row.target[j], tt);
+      xt = fma(row.x[j], row.target[j], xt);
+    }
+    const float length = sqrt(T::sum(xx)), x_length = at_least(length, kEpsilon);
+    const float t_length = at_least(sqrt(T::sum(tt)), kEpsilon);
+    const float similarity = T::sum(xt) / x_length / t_length, scale = float(row.scale) / x_length;
+    const float along = length < kEpsilon ? 0.0f : similarity / x_length;  // a clipped length does not change
+    for (int64_t j = T::rank(); row.dx && j < row.cols; j += T::kWidth)
+      row.dx[j] = (row.x[j] * along - row.target[j] / t_length) * scale;
+    return row.weight * -double(similarity);
+  }
+};
+
+struct Tversky {
+  template <class T>
+  FASTCNN_INLINED static double run(T, const Batch& b, const Row& row) {
+    const TverskyTerms terms = tversky_of(b);
+    const float slope = float(terms.slope), offset = float(terms.offset);
+    for (int64_t j = T::rank(); row.dx && j < row.cols; j += T::kWidth)
+      row.dx[j] = row.target[j] * slope + offset;
+    return 0.0;
+  }
+};
+
+// The first NaN, else the first of the greatest.
+template <class T>
+FASTCNN_INLINE int64_t argmax(T team, const float* x, int64_t cols) {
+  const float highest = greatest_of(team, x, cols);
+  int64_t first = cols;
+  for (int64_t j = T::rank(); j < cols; j += T::kWidth)
+    if (j < first && (highest == highest ? x[j] == highest : x[j] != x[j])) first = j;
+  return T::all(first, Lesser{});
+}
+
+template <class T>
+FASTCNN_INLINE bool is_correct(T team, const Batch& b, const Row& row) {
+  switch (b.s.accuracy) {
+    case Accuracy::kSparse:
+      return argmax(team, row.x, row.cols) == row.label;
+    case Accuracy::kCategorical:
+      return argmax(team, row.x, row.cols) == argmax(team, row.target, row.cols);
+    case Accuracy::kBinary:
+      return (*row.x > 0.5f ? 1.0f : 0.0f) == (b.labels ? float(row.label) : *row.target);
+    default:
+      return false;
+  }
+}
+
+template <class Loss>
+void run_rows(Context& context, const Batch& b) {
+  for_each_row(context, b.s.rows, b.s.cols, [=] __device__(auto team, int64_t r) {
+    const int64_t at = r * b.s.cols;
+    Row row;
+    row.x = b.x + at, row.cols = b.s.cols;
+    row.target = b.labels ? nullptr : b.target + at, row.label = b.labels ? b.labels[r] : 0;
+    row.dx = b.dx ? b.dx + at : nullptr;
+    row.weight = b.weight(r), row.scale = b.scale() * row.weight;
+    const bool correct = is_correct(team, b, row);
+    team.barrier();  // dx may be x
+    double loss = 0.0;
+    if (!b.ignored(r))
+      loss = Loss::run(team, b, row);
+    else
+      for (int64_t j = team.rank(); row.dx && j < row.cols; j += team.kWidth) row.dx[j] = 0.0f;
+    if (team.rank() != 0) return;
+    b.row_loss[r] = loss, b.row_correct[r] = correct;
+    if (b.values) b.values[r] = float(loss);
+  });
+}
+
+constexpr int64_t kBlock = kShortRow + 1;  // a row of this length is a block's
+
+void look_through(Context& context, const Batch& b) {
+  const bool hinge = is_hinge(b.s);
+  for_each_row(context, 1, kBlock, [=] __device__(auto team, int64_t) {
+    Survey found = {0.0, 0.0, 0.0, 0.0, 1};
+    for (int64_t r = team.rank(); r < b.s.rows; r += team.kWidth)
+      if (!b.ignored(r)) found.counted += b.by_weight ? b.weight(r) : 1.0;
+    if (hinge || b.overlap())
+      for (int64_t i = team.rank(); i < b.s.rows * b.s.cols; i += team.kWidth) {
+        const double t = double(b.target[i]), x = double(b.x[i]);
+        found.target += t, found.prediction += x, found.both += t * x;
+        if (t != 0.0 && t != 1.0) found.binary = 0;
+      }
+    found.counted = team.sum(found.counted);
+    found.target = team.sum(found.target), found.prediction = team.sum(found.prediction);
+    found.both = team.sum(found.both);
+    found.binary = team.all(found.binary, Lesser{});
+    if (team.rank() == 0) *b.survey = found;
+  });
+}
+
+void add_up(Context& context, const Batch& b) {
+  for_each_row(context, 1, kBlock, [=] __device__(auto team, int64_t) {
+    double loss = 0.0;
+    int64_t correct = 0;
+    for (int64_t r = team.rank(); r < b.s.rows; r += team.kWidth)
+      loss += b.row_loss[r], correct += b.row_correct[r];
+    loss = team.sum(loss), correct = team.sum(correct);
+    if (team.rank() == 0) *b.result = {b.overlap() ? tversky_of(b).loss : loss, b.divisor(), correct};
+  });
+}
+
+using Run = void (*)(Context&, const Batch&);
+
+Run run_of(const LossShape& s) {
+  switch (s.loss) {
+    case Loss::kSparseCrossentropy:
+    case Loss::kCategoricalCrossentropy:
+      return s.from_logits ? run_rows<CrossentropyFromLogits> : run_rows<CrossentropyFromProbabilities>;
+    case Loss::kCategoricalFocalCrossentropy:
+      return s.from_logits ? run_rows<Focal<true>> : run_rows<Focal<false>>;
+    case Loss::kBinaryCrossentropy:
+      return s.from_logits ? run_rows<Elements<BinaryFromLogits>> : run_rows<Elements<Binary>>;
+    case Loss::kBinaryFocalCrossentropy:
+      return s.from_logits ? run_rows<Elements<BinaryFocal<true>>> : run_rows<Elements<BinaryFocal<false>>>;
+    case Loss::kMeanSquaredError:
+      return run_rows<Elements<Squared>>;
+    case Loss::kMeanAbsoluteError:
+      return run_rows<Elements<Absolute>>;
+    case Loss::kMeanAbsolutePercentageError:
+      return run_rows<Elements<Percentage>>;
+    case Loss::kMeanSquaredLogarithmicError:
+      return run_rows<Elements<SquaredLogarithmic>>;
+    case Loss::kHuber:
+      return run_rows<Elements<Huber>>;
+    case Loss::kLogCosh:
+      return run_rows<Elements<LogCosh>>;
+    case Loss::kHinge:
+      return run_rows<Elements<Hinge>>;
+    case Loss::kSquaredHinge:
+      return run_rows<Elements<SquaredHinge>>;
+    case Loss::kCategoricalHinge:
+      return run_rows<CategoricalHinge>;
+    case Loss::kKlDivergence:
+      return run_rows<Elements<KlDivergence>>;
+    case Loss::kPoisson:
+      return run_rows<Elements<Poisson>>;
+    case Loss::kCosineSimilarity:
+      return run_rows<Cosine>;
+    case Loss::kTversky:
+      return run_rows<Tversky>;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+bool supports_loss_rows(const OpDescriptor& op) {
+  const LossShape& s = op.loss;
+  const bool sparse = s.loss == Loss::kSparseCrossentropy;
+  return (s.accuracy != Accuracy::kSparse || sparse) && (s.accuracy != Accuracy::kCategorical || !sparse) &&
+         (s.accuracy != Accuracy::kBinary || s.cols == 1) && (!s.ignores || sparse) && !s.by_row &&
+         !s.class_alpha;
+}
+void prepare_loss_rows(Prepared* p) {
+  const LossShape& s = p->op.loss;
+  const double count = double(s.rows) * double(s.cols);
+  set_cost(p, 8 * count, 12 * count);
+  p->workspace_bytes = sizeof(Survey) + size_t(s.rows) * (sizeof(double) + sizeof(int64_t));
+}
+void run_loss_rows(const Prepared& p, const Operands& o, Context& context) {
+  const LossShape& s = p.op.loss;
+  const bool sparse = s.loss == Loss::kSparseCrossentropy, tversky = s.loss == Loss::kTversky;
+  Batch b = {};
+  b.s = s;
+  b.x = input(o, 0);
+  b.labels = sparse ? static_cast<const int32_t*>(o.in[1]) : nullptr;
+  b.target = sparse ? nullptr : input(o, 1);
+  b.weights = s.rows_per_weight ? input(o, 2) : nullptr;
+  b.dx = output(o, 0), b.values = output(o, 2);
+  b.result = static_cast<LossResult*>(o.out[1]);
+  b.survey = static_cast<Survey*>(context.workspace);
+  b.row_loss = reinterpret_cast<double*>(b.survey + 1);
+  b.row_correct = reinterpret_cast<int64_t*>(b.row_loss + s.rows);
+  b.by_weight = s.rows_per_weight && (s.reduction == Reduction::kMeanWithSampleWeight || tversky);
+  b.surveyed = s.ignores || b.by_weight || is_hinge(s) || tversky;
+  if (b.surveyed) look_through(context, b);
+  run_of(s)(context, b);
+  if (b.result) add_up(context, b);
+}
+
+}  // namespace cuda
+}  // namespace fastcnn

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums in two stages: parts that are cut by shape alone, then their sum in the order of the parts.
+#pragma once
+#include "launch.h"
+
+FASTCNN_FORMULAS_BEGIN
+
+struct PartialSums {
+  const float* at;  // [parts, count]
+  int64_t count, parts;
+};
+
+// y[i] = finish(sum of the parts, i)
+template <class F>
+void sum_parts(Context& context, const PartialSums& from, float* y, F finish) {
+  for_each(context, from.count, [=] __device__(int64_t i) {
+    float sum = from.at[i];
+    for (int64_t part = 1; part < from.parts; ++part) sum += from.at[part * from.count + i];
+    y[i] = finish(sum, i);
+  });
+}
+struct AsItIs {
+  FASTCNN_INLINED float operator()(float sum, int64_t) const { return sum; }
+};
+inline void sum_parts(Context& context, const PartialSums& from, float* y) {
+  sum_parts(context, from, y, AsItIs{});
+}
+
+// How a sum of `length` terms for each of `outputs` is cut: few parts of at least kLeastPart terms, so that
+// there is work for a whole GPU.
+constexpr int64_t kLeastPart = 64, kEnoughThreads = 1 << 16;
+struct Cut {
+  int64_t parts, each;
+};
+inline Cut cut_sum(int64_t outputs, int64_t length) {
+  int64_t parts = ceil_div(kEnoughThreads, outputs);
+  const int64_t most = ceil_div(length, kLeastPart);
+  parts = parts < most ? parts : most;
+  const int64_t each = ceil_div(length, parts < 1 ? 1 : parts);
+  return {ceil_div(length, each), each};
+}
+
+// y[i] = finish(sum over t below length of term(i, t), i), a thread to each output and part; neighbouring
+// outputs should be neighbours in memory. `workspace` has room for parts * outputs, if parts > 1.
+template <class Term, class F>
+void sum_terms(Context& context, int64_t outputs, int64_t length, float* y, Term term, F finish) {
+  const Cut cut = cut_sum(outputs, length);
+  float* const to = cut.parts > 1 ? static_cast<float*>(context.workspace) : y;
+  const bool whole = cut.parts == 1;
+  for_each(context, outputs * cut.parts, [=] __device__(int64_t i) {
+    const int64_t part = i / outputs, at = i - part * outputs;
+    const int64_t begin = part * cut.each, end = begin + cut.each < length ? begin + cut.each : length;
+    float sum = 0.0f;
+    for (int64_t t = begin; t < end; ++t) sum += term(at, t);
+    to[i] = whole ? finish(sum, at) : sum;
+  });
+  if (!whole) sum_parts(context, {to, outputs, cut.parts}, y, finish);
+}
+inline size_t sum_terms_bytes(int64_t outputs, int64_t length) {
+  const Cut cut = cut_sum(outputs, length);
+  return cut.parts > 1 ? sizeof(float) * size_t(outputs * cut.parts) : 0;
+}
+
+// db[c] = sum over rows of dy[rows, cols]
+inline void column_sum(Context& context, const float* dy, int64_t rows, int64_t cols, float* db) {
+  sum_terms(
+      context, cols, rows, db, [=] __device__(int64_t c, int64_t row) { return dy[row * cols + c]; },
+      AsItIs{});
+}
+
+FASTCNN_FORMULAS_END

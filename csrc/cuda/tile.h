@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The generic matrix product of every GPU: y[m,n] = sum over k of a(m,k) b(k,n) in float32, k in increasing
+// order. A block makes a tile of y, its operands pass through shared memory in strips of kK, the next strip
+// being read while one is multiplied. Operands are objects, so that convolutions are products whose a and b
+// are looked up:
+//
+//   bind(batch)       what blockIdx.z / splits stands for: a group, a class of pixels
+//   depth(k)          how many k there are for this batch
+//   outer(m), inner(k), get(outer, inner)     the element, 0 outside
+//   kInnerFast        neighbouring k are neighbours in memory, else neighbouring m (or n) are
+//
+// store.bind(batch)(split, m, n, sum) takes the result.
+#pragma once
+#include "launch.h"
+
+FASTCNN_FORMULAS_BEGIN
+
+struct Problem {
+  int32_t m, n, k;
+  int32_t batches, splits, k_per_split;
+};
+
+template <int kTileM, int kTileN>
+struct Tile {
+  static constexpr int kM = kTileM, kN = kTileN, kK = 8;
+  static constexpr int kSide = 16;                              // threads along m, and along n
+  static constexpr int kRows = kM / kSide, kCols = kN / kSide;  // outputs of a thread, in fours
+};
+
+// Of one operand in one thread: which elements of a strip it brings, and the part of their addresses that
+// stays.
+template <class Operand, int kOuter, int kK>
+struct Strip {
+  static constexpr int kCount = kOuter * kK / kThreads;
+  static constexpr bool kInnerFast = Operand::kInnerFast;
+  static constexpr int kStep = kThreads / (kInnerFast ? kK : kOuter);
+  static constexpr int kOuters = kInnerFast ? kCount : 1;
+  typename Operand::Outer outer[kOuters];
+  float value[kCount];
+
+  FASTCNN_INLINED static int outer_of(int e) {
+    return kInnerFast ? int(threadIdx.x) / kK + e * kStep : int(threadIdx.x) % kOuter;
+  }
+  FASTCNN_INLINED static int inner_of(int e) {
+    return kInnerFast ? int(threadIdx.x) % kK : int(threadIdx.x) / kOuter + e * kStep;
+  }
+  FASTCNN_INLINED void begin(const Operand& from, int first) {
+    FASTCNN_UNROLL
+    for (int e = 0; e < kOuters; ++e) outer[e] = from.outer(first + outer_of(e));
+  }
+  FASTCNN_INLINED void fetch(const Operand& from, int k, int end) {
+    if constexpr (kInnerFast) {
+      const int at = k + inner_of(0);
+      const auto inner = from.inner(at < end ? at : 0);
+      FASTCNN_UNROLL
+      for (int e = 0; e < kCount; ++e) value[e] = at < end ? from.get(outer[e], inner) : 0.0f;
+    } else {
+      FASTCNN_UNROLL
+      for (int e = 0; e < kCount; ++e) {
+        const int at = k + inner_of(e);
+        value[e] = at < end ? from.get(outer[0], from.inner(at)) : 0.0f;
+      }
+    }
+  }
+  template <int kPitch>
+  FASTCNN_INLINED void put(float (&to)[kK][kPitch]) const {
+    FASTCNN_UNROLL
+    for (int e = 0; e < kCount; ++e) to[inner_of(e)][outer_of(e)] = value[e];
+  }
+};
+
+template <class T, class A, class B, class Store>
+__global__ void __launch_bounds__(kThreads) product(Problem p, A every_a, B every_b, Store store) {
+  constexpr int kPad = 4;  // neighbouring rows of a strip lie in other banks, and stay aligned
+  __shared__ float a_strip[2][T::kK][T::kM + kPad], b_strip[2][T::kK][T::kN + kPad];
+  const int batch = int(blockIdx.z) / p.splits, split = int(blockIdx.z) % p.splits;
+  const auto a = every_a.bind(batch);
+  const auto b = every_b.bind(batch);
+  const auto to = store.bind(batch);
+  const int tiles_n = (p.n + T::kN - 1) / T::kN;
+  const int m0 = int(blockIdx.x) / tiles_n * T::kM, n0 = int(blockIdx.x) % tiles_n * T::kN;
+  const int depth = a.depth(p.k), begin = split * p.k_per_split;
+  const int end = depth < begin + p.k_per_split ? depth : begin + p.k_per_split;
+
+  Strip<A, T::kM, T::kK> from_a;
+  Strip<B, T::kN, T::kK> from_b;
+  from_a.begin(a, m0);
+  from_b.begin(b, n0);
+  const int row = int(threadIdx.x) / T::kSide * 4, col = int(threadIdx.x) % T::kSide * 4;
+  float sum[T::kRows][T::kCols] = {};
+  if (begin < end) {
+    from_a.fetch(a, begin, end), from_b.fetch(b, begin, end);
+    from_a.put(a_strip[0]), from_b.put(b_strip[0]);
+  }
+  __syncthreads();
+  for (int k = begin, now = 0; k < end; k += T::kK, now ^= 1) {
+    const bool more = k + T::kK < end;
+    if (more) from_a.fetch(a, k + T::kK, end), from_b.fetch(b, k + T::kK, end);
+    FASTCNN_UNROLL
+    for (int i = 0; i < T::kK; ++i) {
+      float x[T::kRows], y[T::kCols];
+      FASTCNN_UNROLL
+      for (int r = 0; r < T::kRows; ++r) x[r] = a_strip[now][i][r / 4 * 4 * T::kSide + row + r % 4];
+      FASTCNN_UNROLL
+      for (int c = 0; c < T::kCols; ++c) y[c] = b_strip[now][i][c / 4 * 4 * T::kSide + col + c % 4];
+      FASTCNN_UNROLL
+      for (int r = 0; r < T::kRows; ++r) FASTCNN_UNROLL
+      for (int c = 0; c < T::kCols; ++c) sum[r][c] = fma(x[r], y[c], sum[r][c]);
+    }
+    if (more) from_a.put(a_strip[now ^ 1]), from_b.put(b_strip[now ^ 1]);
+    __syncthreads();
+  }
+  FASTCNN_UNROLL
+  for (int r = 0; r < T::kRows; ++r) FASTCNN_UNROLL
+  for (int c = 0; c < T::kCols; ++c) {
+    const int m = m0 + r / 4 * 4 * T::kSide + row + r % 4, n = n0 + c / 4 * 4 * T::kSide + col + c % 4;
+    if (m < p.m && n < p.n) to(split, m, n, sum[r][c]);
+  }
+}
+
+using LargeTile = Tile<128, 128>;
+using SmallTile = Tile<64, 64>;
+
+inline int64_t tiles_of(const Problem& p, int side) {
+  return ceil_div(p.m, side) * ceil_div(p.n, side) * p.batches;
+}
+
+// From here on large tiles fill a GPU, whose number of multiprocessors may not matter.
+constexpr int64_t kEnoughTiles = 128, kLeastDepth = 512;
+
+inline bool takes_large_tiles(const Problem& p) {
+  return tiles_of(p, LargeTile::kM) * p.splits >= kEnoughTiles;
+}
+
+// Cuts long sums where there would be few tiles.
+inline void split_depth(Problem* p) {
+  const int64_t tiles = tiles_of(*p, SmallTile::kM);
+  int64_t splits = tiles < kEnoughTiles ? ceil_div(2 * kEnoughTiles, tiles) : 1;
+  const int64_t most = p->k / kLeastDepth;
+  splits = splits < most ? splits : most;
+  p->splits = int32_t(splits < 1 ? 1 : splits);
+  p->k_per_split = int32_t(ceil_div(ceil_div(p->k, p->splits), 8) * 8);
+  p->splits = int32_t(ceil_div(p->k, p->k_per_split));
+}
+
+template <class A, class B, class Store>
+void multiply(Context& context, const Problem& p, const A& a, const B& b, const Store& store) {
+  const unsigned z = unsigned(p.batches) * unsigned(p.splits);
+  const cudaStream_t stream = stream_of(context);
+  if (takes_large_tiles(p)) {
+    const dim3 grid(unsigned(ceil_div(p.m, LargeTile::kM) * ceil_div(p.n, LargeTile::kN)), 1, z);
+    FASTCNN_LAUNCH((product<LargeTile, A, B, Store>), grid, kThreads, stream)(p, a, b, store);
+  } else {
+    const dim3 grid(unsigned(ceil_div(p.m, SmallTile::kM) * ceil_div(p.n, SmallTile::kN)), 1, z);
+    FASTCNN_LAUNCH((product<SmallTile, A, B, Store>), grid, kThreads, stream)(p, a, b, store);
+  }
+}
+
+// What follows the sum: y = activation(v + bias[n] + residual), 0 where mask is not above 0.
+struct AfterSum {
+  const float *bias, *residual, *mask;
+  int32_t clamped;
+  FASTCNN_INLINED float operator()(float v, int64_t at, int64_t n) const {
+    if (bias) v += bias[n];
+    if (residual) v += residual[at];
+    if (clamped) v = relu(v);
+    return mask && mask[at] <= 0.0f ? 0.0f : v;
+  }
+};
+
+inline bool known_epilogue(const Epilogue& e) {
+  return !e.scale && !e.pool && (e.activation == Activation::kNone || e.activation == Activation::kRelu);
+}
+
+FASTCNN_FORMULAS_END

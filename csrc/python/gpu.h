@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Arrays in a GPU's memory: views of CuPy's arrays and of what CuPy takes without a copy, memory from CuPy's
+// pool, steps on CuPy's current stream. CuPy and fastcnn's object for GPUs are loaded with the first such
+// array; whatever is missing is a DeviceError that says so.
+#pragma once
+#include "../backend.h"
+#include "array.h"
+
+namespace fastcnn {
+
+// Exact NumPy arrays are not asked.
+bool is_on_gpu(py::handle value);
+ArrayView gpu_view(const char* op, const char* argument, py::handle value);
+
+// New memory for an array; `what` is for the message.
+Array gpu_array(const char* op, const std::string& what, const std::vector<int64_t>& shape, DType dtype);
+py::object to_numpy(const ArrayView& v);
+
+const Backend& gpu_backend();
+void run_on_gpu(const OpDescriptor& op, const Operands& operands, const RunScalars* scalars = nullptr);
+// Between the memory of a GPU and any other; complete on return.
+void gpu_copy(void* to, const void* from, size_t bytes);
+
+}  // namespace fastcnn

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks what the compiler made of the GPU kernels: registers, spills, local memory.
+
+Usage: check_sass.py <fastcnn/_cuda.so or an object>. Prints, for each architecture and kind of kernel, the
+most registers and the most bytes of local memory, and exits with 1 if one is beyond its budget. Needs
+NVIDIA's cuobjdump; where there is none it says so and checks nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+# Registers and bytes of every thread, by what the kernel's name holds; the first that fits counts. Steps that
+# walk strided arrays divide 64-bit numbers, for which the compiler calls a function: what lives across the
+# call is what they keep in local memory.
+BUDGETS = (
+    ("product", 168, 0),
+    ("each_team", 128, 96),
+    ("each", 128, 96),
+    ("update_all", 128, 0),
+    ("", 64, 0),
+)
+
+ARCHITECTURE = re.compile(r"^arch = (sm_\w+)")
+FUNCTION = re.compile(r"^ ?Function (\S+):")
+USAGE = re.compile(r"REG:(\d+) STACK:(\d+) .*LOCAL:(\d+)")
+
+
+class Usage(NamedTuple):
+    """What one kernel takes."""
+
+    architecture: str
+    kernel: str
+    registers: int
+    local: int  # bytes of stack and of local memory
+
+
+def usages(listing: str) -> list[Usage]:
+    """The kernels in what `cuobjdump -res-usage` prints."""
+    found: list[Usage] = []
+    architecture = kernel = ""
+    for line in listing.splitlines():
+        if match := ARCHITECTURE.match(line):
+            architecture = match[1]
+        elif match := FUNCTION.match(line):
+            kernel = match[1]
+        if (match := USAGE.search(line)) and kernel:
+            found.append(Usage(architecture, kernel, int(match[1]), int(match[2]) + int(match[3])))
+    return found
+
+
+def kind_of(kernel: str) -> tuple[str, int, int]:
+    """The row of BUDGETS that a mangled name falls under."""
+    return next(row for row in BUDGETS if re.search(rf"\d{row[0]}(?![a-z_])", kernel) or not row[0])
+
+
+def find_cuobjdump() -> str | None:
+    """On PATH, or beside nvcc."""
+    nvcc = shutil.which("nvcc")
+    beside = Path(os.path.realpath(nvcc)).parent / "cuobjdump" if nvcc else None
+    return shutil.which("cuobjdump") or (str(beside) if beside and beside.exists() else None)
+
+
+def main() -> int:
+    """Print the most that each kind of kernel takes."""
+    tool = find_cuobjdump()
+    if tool is None:
+        print("skipped: no cuobjdump on PATH")
+        return 0
+    done = subprocess.run([tool, "-res-usage", sys.argv[1]], capture_output=True, text=True, check=True)
+    found = usages(done.stdout + done.stderr)
+    if not found:
+        print(f"{sys.argv[1]}: no kernels")
+        return 1
+    failed = False
+    for architecture in sorted({usage.architecture for usage in found}):
+        for row in BUDGETS:
+            of_kind = [u for u in found if u.architecture == architecture and kind_of(u.kernel) == row]
+            if not of_kind:
+                continue
+            registers, local = max(u.registers for u in of_kind), max(u.local for u in of_kind)
+            print(
+                f"{architecture} {row[0] or 'other'}: {len(of_kind)} kernels, {registers} registers "
+                f"(budget {row[1]}), {local} bytes of local memory (budget {row[2]})"
+            )
+            failed |= registers > row[1] or local > row[2]
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arrays in a GPU's memory: what is taken, what comes back, what is refused.
+
+Needs a GPU, or the emulated one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import _native, ops
+from fastcnn.testing.compare import assert_same_bits
+
+if os.environ.get("FASTCNN_TEST_DEVICE") != "cuda":
+    pytest.skip("FASTCNN_TEST_DEVICE is not cuda", allow_module_level=True)
+cupy = pytest.importorskip("cupy")
+
+
+def on_gpu(name: str) -> Any:
+    """The operator itself, which the other tests find sending NumPy arrays to the GPU."""
+    return getattr(ops, name).__wrapped__
+
+
+def test_every_step_has_a_row() -> None:
+    without = {
+        *("conv2d_dgrad_pooled", "conv2d_wgrad_pooled"),
+        *("affine_fwd", "affine_bwd", "adjust_fwd", "adjust_bwd", "erase", "mix"),
+        *("to_lanes", "from_lanes"),  # the layout of small networks on a CPU
+    }
+    steps = {row["step"] for row in _native.kernels()}
+    assert steps - {row["step"] for row in _native.gpu_kernels()} == without
+    assert {row["step"] for row in _native.gpu_kernels()} < steps
+
+
+def test_a_step_without_a_row_is_refused_by_name() -> None:
+    x, weight = cupy.asarray(np.ones((2, 3), np.float32)), cupy.asarray(np.ones(2, np.float32))
+    with pytest.raises(fastcnn.DeviceError, match="no GPU kernel of mix yet; it runs on the CPU"):
+        _native.mix(x, np.arange(2), weight, None, None)
+
+
+def test_options_without_a_row_are_refused() -> None:
+    y = cupy.asarray(np.full((2, 2), 0.5, np.float32))
+    loss = fastcnn.losses.CategoricalFocalCrossentropy(alpha=[0.25, 0.75]).native()
+    with pytest.raises(fastcnn.DeviceError, match="no GPU kernel of loss with these options yet"):
+        _native.loss.__wrapped__(loss, y, y, None, "value", None)
+
+
+def test_the_result_is_beside_its_input(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((3, 5)).astype(np.float32)
+    y = on_gpu("tanh")(cupy.asarray(x))
+    assert isinstance(y, cupy.ndarray)
+    assert_same_bits(cupy.asnumpy(y), on_gpu("tanh")(x), "tanh")  # fused multiply-adds on both
+
+
+def test_out_is_returned(rng: np.random.Generator) -> None:
+    x, out = rng.standard_normal((3, 5)).astype(np.float32), cupy.empty((3, 5), np.float32)
+    assert on_gpu("relu")(cupy.asarray(x), out=out) is out
+    assert_same_bits(cupy.asnumpy(out), np.maximum(x, 0), "relu")
+
+
+@pytest.mark.parametrize("view", [lambda a: a.transpose(1, 0), lambda a: a[1:, ::2], lambda a: a[::-1, ::-1]])
+def test_view_equals_copy(view: Any, rng: np.random.Generator) -> None:
+    x = rng.standard_normal((7, 9)).astype(np.float32)
+    y = on_gpu("softmax")(view(cupy.asarray(x)))
+    assert_same_bits(cupy.asnumpy(y), ops.softmax(np.ascontiguousarray(view(x))), "softmax")
+
+
+class Foreign:
+    """An array of another library, which says where it lies."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.__cuda_array_interface__ = array.__cuda_array_interface__
+
+
+def test_any_library_is_taken(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((4, 6)).astype(np.float32)
+    y = on_gpu("sigmoid")(Foreign(cupy.asarray(x)))
+    assert isinstance(y, cupy.ndarray)
+    assert_same_bits(cupy.asnumpy(y), ops.sigmoid(x), "sigmoid")
+
+
+def test_mixed_places_are_refused_by_name() -> None:
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(fastcnn.DeviceError, match="add: x1 is in a GPU's memory and x2 is a NumPy array"):
+        on_gpu("add")(cupy.asarray(x), x)
+    with pytest.raises(fastcnn.DeviceError, match="relu: out is a NumPy array and x is in a GPU's memory"):
+        on_gpu("relu")(cupy.asarray(x), out=np.empty_like(x))
+    with pytest.raises(fastcnn.DeviceError, match="relu: out is in a GPU's memory and x is a NumPy array"):
+        on_gpu("relu")(x, out=cupy.asarray(x))
+
+
+def test_another_dtype_is_refused() -> None:
+    with pytest.raises(fastcnn.DTypeError, match="relu: x has dtype float64"):
+        on_gpu("relu")(cupy.asarray(np.ones(3)))
+
+
+def test_overlap_is_refused() -> None:
+    x = cupy.asarray(np.ones((4, 3), np.float32))
+    with pytest.raises(fastcnn.ArgumentError, match="overlaps x"):
+        on_gpu("relu")(x[:2], out=x[1:3])
+
+
+def test_an_index_out_of_range_is_refused() -> None:
+    x, index = np.ones((1, 1, 1, 1), np.float32), np.full((1, 1, 1, 1), 4, np.int32)
+    with pytest.raises(fastcnn.ArgumentError, match="index holds 4"):
+        on_gpu("max_unpool2d")(cupy.asarray(x), cupy.asarray(index), (1, 2, 2, 1))
+
+
+def test_ten_runs_have_the_same_bits(rng: np.random.Generator) -> None:
+    x, dy = (cupy.asarray(rng.standard_normal((2, 9, 9, 5)).astype(np.float32)) for _ in range(2))
+    first = cupy.asnumpy(on_gpu("conv2d_wgrad")(x, dy, 3, padding="same"))
+    for _ in range(9):
+        assert_same_bits(
+            cupy.asnumpy(on_gpu("conv2d_wgrad")(x, dy, 3, padding="same")), first, "conv2d_wgrad"
+        )

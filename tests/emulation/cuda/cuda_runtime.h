@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// CUDA for machines without a GPU, as far as csrc/cuda needs it: found in place of NVIDIA's header of this
+// name under FASTCNN_EMULATE_CUDA, so that g++ compiles the kernels as they stand. The threads of a block are
+// fibers, which change places at barriers and in shuffles alone; blocks come one after the other; device
+// memory is memory. A kernel whose threads part at a barrier ends the program, as it would hang a GPU.
+#pragma once
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <functional>
+#include <vector>
+
+#define __global__ static
+#define __device__
+#define __host__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+#define __shared__ static
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c) {}
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+
+namespace emulated {
+
+struct Place {
+  dim3 thread, block, threads, blocks;
+};
+extern Place place;
+
+// Runs `thread` for every thread of the grid.
+void launch(dim3 blocks, dim3 threads, void* stream, std::function<void()> thread);
+void block_barrier();
+void warp_barrier(unsigned mask);
+// Writes this lane's value, waits for the lanes of the mask, and reads another's.
+uint64_t exchange(unsigned mask, uint64_t value, int from_lane);
+int lane();
+
+template <class T>
+T shuffle(unsigned mask, T value, int from_lane) {
+  static_assert(sizeof(T) <= 8, "a shuffle moves four or eight bytes");
+  uint64_t bits = 0;
+  memcpy(&bits, &value, sizeof value);
+  bits = exchange(mask, bits, from_lane);
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+template <class Kernel>
+struct Launch {
+  Kernel kernel;
+  dim3 blocks, threads;
+  void* stream;
+  template <class... Arguments>
+  void operator()(Arguments... arguments) const {
+    const Kernel f = kernel;
+    launch(blocks, threads, stream, [f, arguments...] { f(arguments...); });
+  }
+};
+template <class Kernel>
+Launch<Kernel> make_launch(Kernel kernel, dim3 blocks, dim3 threads, void* stream) {
+  return {kernel, blocks, threads, stream};
+}
+
+}  // namespace emulated
+
+#define threadIdx (emulated::place.thread)
+#define blockIdx (emulated::place.block)
+#define blockDim (emulated::place.threads)
+#define gridDim (emulated::place.blocks)
+#define FASTCNN_LAUNCH(kernel, blocks, threads, stream) emulated::make_launch(kernel, blocks, threads, stream)
+
+#define __syncthreads() emulated::block_barrier()
+#define __syncwarp(mask) emulated::warp_barrier(mask)
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int bits) {
+  return emulated::shuffle(mask, value, emulated::lane() ^ bits);
+}
+template <class T>
+T __shfl_sync(unsigned mask, T value, int from_lane) {
+  return emulated::shuffle(mask, value, from_lane);
+}
+
+inline float __int_as_float(int32_t bits) {
+  float value;
+  memcpy(&value, &bits, 4);
+  return value;
+}
+inline int32_t __float_as_int(float value) {
+  int32_t bits;
+  memcpy(&bits, &value, 4);
+  return bits;
+}
+inline uint32_t __umulhi(uint32_t a, uint32_t b) { return uint32_t((uint64_t(a) * b) >> 32); }
+
+typedef void* cudaStream_t;
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorNoDevice = 100
+};
+enum cudaMemcpyKind { cudaMemcpyDefault = 4 };
+enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor = 75, cudaDevAttrComputeCapabilityMinor = 76 };
+
+const char* cudaGetErrorString(cudaError_t);
+cudaError_t cudaGetLastError();
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaGetDevice(int* device);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int device);
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t);
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t);
+cudaError_t cudaStreamSynchronize(cudaStream_t);
