@@ -93,7 +93,11 @@ class Peer:
             seen = [values[u] for u in node["inputs"]]
             if noise is not None and node["op"].endswith("norm"):  # its sums of x, before the differences
                 seen = [each * (1 + relative_error(node) * uniform(each.shape, noise)) for each in seen]
-            value = TORCH[node["op"]](node, seen, own)
+            if node["op"] == "max_unpool2d":
+                pooling = self.nodes[node["inputs"][1]]
+                value = max_unpool2d(pooling, seen[0], values[pooling["inputs"][0]])
+            else:
+                value = TORCH[node["op"]](node, seen, own)
             if noise is not None:
                 value = value * (1 + relative_error(node) * uniform(value.shape, noise))
             values.append(value)
@@ -149,6 +153,16 @@ def pool(kind: str) -> Any:
         return image(lambda v: factor * functional.avg_pool2d(v, 2, stride))(x[0])
 
     return apply
+
+
+def max_unpool2d(pooling: Any, x: Any, pooled: Any) -> Any:
+    """x at the places where that pooling found its maxima."""
+    n, h, w, c = pooled.shape
+    images = pooled.detach().permute(0, 3, 1, 2)
+    _, places = functional.max_pool2d(images, 2, pooling["strides"][0], return_indices=True)
+    zeros = torch.zeros((n, c, h * w), dtype=x.dtype)
+    full = zeros.scatter(2, places.flatten(2), x.permute(0, 3, 1, 2).flatten(2))
+    return full.reshape(n, c, h, w).permute(0, 2, 3, 1)
 
 
 def zero_padding(node: Any, x: Any, own: Any) -> Any:
@@ -216,6 +230,10 @@ def rms_norm(node: Any, x: Any, own: Any) -> Any:
     return functional.rms_norm(x[0], x[0].shape[-1:], own.get("gamma"), node["epsilon"])
 
 
+def unit_norm(node: Any, x: Any, own: Any) -> Any:
+    return x[0] * torch.rsqrt((x[0] ** 2).sum(-1, keepdim=True).clamp_min(node["epsilon"] ** 2))
+
+
 TORCH: dict[str, Any] = {
     "conv2d": conv2d,
     "depthwise_conv2d": depthwise_conv2d,
@@ -224,6 +242,7 @@ TORCH: dict[str, Any] = {
     "group_norm": norm((1, 2, 4)),
     "layer_norm": norm((3, 4)),
     "rms_norm": rms_norm,
+    "unit_norm": unit_norm,
     "gelu_tanh": lambda node, x, own: functional.gelu(x[0], approximate="tanh"),
     "silu": lambda node, x, own: functional.silu(x[0]),
     "softplus": lambda node, x, own: functional.softplus(x[0], threshold=1e9),
