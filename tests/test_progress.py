@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastcnn import Sequential, _progress, layers
-from fastcnn._progress import Progress
+from fastcnn import Sequential, layers
+from fastcnn._training.progress import INTERVAL, Progress
 from fastcnn.callbacks import Callback
 
 
@@ -39,7 +39,7 @@ class Terminal(io.StringIO):
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that `Progress` reads."""
     now = [100.0]
-    monkeypatch.setattr(_progress.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("fastcnn._training.progress.time.perf_counter", lambda: now[0])
     return now
 
 
@@ -133,7 +133,7 @@ def test_painting_is_throttled(clock: list[float], monkeypatch: pytest.MonkeyPat
         clock[0] += 0.001
         progress.update(done, {})
     progress.end({})
-    assert stream.getvalue().count("\r") == pytest.approx(1 / _progress.INTERVAL, abs=2)
+    assert stream.getvalue().count("\r") == pytest.approx(1 / INTERVAL, abs=2)
 
 
 @pytest.mark.parametrize(

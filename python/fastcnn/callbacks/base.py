@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastcnn._arguments import listed
-from fastcnn._progress import Progress
+from fastcnn._training.progress import Progress
 from fastcnn.errors import DTypeError
 
 if TYPE_CHECKING:

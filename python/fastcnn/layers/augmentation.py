@@ -15,7 +15,7 @@ import numpy as np
 
 from fastcnn import _native, _random
 from fastcnn._arguments import Array, array, choose, flag, integer, real
-from fastcnn._symbolic import SymbolicTensor
+from fastcnn._graph.symbolic import SymbolicTensor
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 from fastcnn.layers.base import Common, Layer, Node
 

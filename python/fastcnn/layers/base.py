@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 from fastcnn import _names, constraints, initializers, regularizers
 from fastcnn._arguments import choose, flag, integer, real, shape
 from fastcnn._config import Configurable, serialize
-from fastcnn._symbolic import SymbolicTensor, symbolic_inputs
+from fastcnn._graph.symbolic import SymbolicTensor, symbolic_inputs
 from fastcnn.constraints import Constraint
 from fastcnn.errors import ArgumentError
 from fastcnn.layers.common import Common as Common
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from fastcnn._arguments import Array
-    from fastcnn._network import Network
+    from fastcnn._graph.network import Network
     from fastcnn.models.base import BaseModel
 
 L = TypeVar("L", bound="Layer")

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastcnn import _arguments
 from fastcnn._arguments import integer, real
-from fastcnn._symbolic import SymbolicTensor
+from fastcnn._graph.symbolic import SymbolicTensor
 from fastcnn.errors import ArgumentError, DTypeError
 from fastcnn.layers import _axes
 from fastcnn.layers.base import ACTIVATIONS, Common, Idle, Layer, Node, WeightedLayer

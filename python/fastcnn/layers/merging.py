@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn._arguments import integer
-from fastcnn._symbolic import SymbolicTensor
+from fastcnn._graph.symbolic import SymbolicTensor
 from fastcnn.layers.base import Common, Layer, Node
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import Any
 from fastcnn import _names, _random
 from fastcnn._arguments import Array, choose, integer
 from fastcnn._config import deserialize, serialize
-from fastcnn._network import Carried, Network, Shape
-from fastcnn._symbolic import SymbolicTensor, symbolic_inputs
-from fastcnn._walk import Call
+from fastcnn._graph.network import Carried, Network, Shape
+from fastcnn._graph.symbolic import SymbolicTensor, symbolic_inputs
+from fastcnn._graph.walk import Call
 from fastcnn.errors import ArgumentError, ShapeError
 from fastcnn.layers import CLASSES, Layer
 from fastcnn.models.tables import Described

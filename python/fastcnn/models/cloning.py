@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastcnn._symbolic import SymbolicTensor
+from fastcnn._graph.symbolic import SymbolicTensor
 from fastcnn.errors import DTypeError
 from fastcnn.layers import InputLayer, Layer
 from fastcnn.models.base import BaseModel

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from fastcnn._arguments import integer, listed
-from fastcnn._network import Network, Shape
-from fastcnn._symbolic import SymbolicTensor, by_depth, numbered, ordered, reachable, symbolic_inputs
-from fastcnn._walk import Call, outputs_of
+from fastcnn._graph.network import Network, Shape
+from fastcnn._graph.symbolic import SymbolicTensor, by_depth, numbered, ordered, reachable, symbolic_inputs
+from fastcnn._graph.walk import Call, outputs_of
 from fastcnn.errors import ArgumentError
 from fastcnn.layers import InputLayer, Layer
 from fastcnn.models.base import BaseModel, from_description

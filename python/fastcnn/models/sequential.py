@@ -13,9 +13,9 @@ from typing import Any
 
 from fastcnn._arguments import listed
 from fastcnn._arguments import shape as as_shape
-from fastcnn._network import Network, Shape, layers_within
-from fastcnn._symbolic import SymbolicTensor
-from fastcnn._walk import Call, outputs_of
+from fastcnn._graph.network import Network, Shape, layers_within
+from fastcnn._graph.symbolic import SymbolicTensor
+from fastcnn._graph.walk import Call, outputs_of
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 from fastcnn.layers import InputLayer, Layer
 from fastcnn.models.base import BaseModel, from_description

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from fastcnn._arguments import Array, integer, listed
-from fastcnn._trainer import Trainer
+from fastcnn._training.trainer import Trainer
 from fastcnn.errors import ArgumentError
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastcnn._arguments import flag, integer
-from fastcnn._summary import Row, render
+from fastcnn._graph.summary import Row, render
 from fastcnn.models.state import Stateful
 
 if TYPE_CHECKING:
-    from fastcnn._network import Shape
+    from fastcnn._graph.network import Shape
     from fastcnn.layers import Layer
     from fastcnn.models.base import BaseModel
 

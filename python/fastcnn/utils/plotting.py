@@ -67,7 +67,7 @@ def plot_model(
     >>> "(None, 2)" in path.read_text()
     True
     """
-    from fastcnn._symbolic import ordered
+    from fastcnn._graph.symbolic import ordered
     from fastcnn.models.base import BaseModel
 
     if not isinstance(model, BaseModel):

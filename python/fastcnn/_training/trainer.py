@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from fastcnn import _feeding as feeding
 from fastcnn import losses, optimizers
 from fastcnn._arguments import Array, match_rank
-from fastcnn._data import Data, Feed, Ports, arrays, pair_up
-from fastcnn._feeding import ArrayFeed, StreamFeed
-from fastcnn._fitting import Callbacks, Fitter
-from fastcnn._runner import Score, at_most, steps_of
-from fastcnn._settings import Settings, Told
-from fastcnn._streams import Stream, is_stream, no_arguments
-from fastcnn._tally import Logs, Piece
+from fastcnn._training import feeding
+from fastcnn._training.data import Data, Feed, Ports, arrays, pair_up
+from fastcnn._training.feeding import ArrayFeed, StreamFeed
+from fastcnn._training.fitting import Callbacks, Fitter
+from fastcnn._training.runner import Score, at_most, steps_of
+from fastcnn._training.settings import Settings, Told
+from fastcnn._training.streams import Stream, is_stream, no_arguments
+from fastcnn._training.tally import Logs, Piece
 from fastcnn.callbacks.base import CallbackList
 from fastcnn.errors import ArgumentError
 

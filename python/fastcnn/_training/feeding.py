@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from fastcnn._arguments import Array
-from fastcnn._data import Data
-from fastcnn._streams import Stream
-from fastcnn._tally import Piece
+from fastcnn._training.data import Data
+from fastcnn._training.streams import Stream
+from fastcnn._training.tally import Piece
 
 if TYPE_CHECKING:
-    from fastcnn._runner import Place, Runner
+    from fastcnn._training.runner import Place, Runner
 
 
 class Feed(abc.ABC):

@@ -11,8 +11,8 @@ import numpy as np
 
 from fastcnn import _native, _random
 from fastcnn._arguments import Array, listed
-from fastcnn._summary import Row
-from fastcnn._walk import Call, Span, Walk
+from fastcnn._graph.summary import Row
+from fastcnn._graph.walk import Call, Span, Walk
 from fastcnn.errors import ArgumentError, ShapeError
 from fastcnn.layers import InputLayer, Layer
 

@@ -8,13 +8,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from fastcnn import _feeding as feeding
 from fastcnn._arguments import Array, flag, integer
-from fastcnn._data import Data, Feed, pair_up, split, with_class_weights
-from fastcnn._feeding import ArrayFeed
-from fastcnn._runner import Place, Runner, Score, at_most, steps_of
-from fastcnn._streams import due, is_stream, no_arguments
-from fastcnn._tally import Logs
+from fastcnn._training import feeding
+from fastcnn._training.data import Data, Feed, pair_up, split, with_class_weights
+from fastcnn._training.feeding import ArrayFeed
+from fastcnn._training.runner import Place, Runner, Score, at_most, steps_of
+from fastcnn._training.streams import due, is_stream, no_arguments
+from fastcnn._training.tally import Logs
 from fastcnn.callbacks.base import Callback, CallbackList, History
 from fastcnn.errors import ArgumentError
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from fastcnn import _native, losses
 from fastcnn._arguments import Array
-from fastcnn._data import Data
-from fastcnn._network import Network
-from fastcnn._settings import Settings
+from fastcnn._graph.network import Network
+from fastcnn._training.data import Data
+from fastcnn._training.settings import Settings
 from fastcnn.metrics.base import Metric
 
 Logs = dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn._arguments import Array
-from fastcnn._data import Data, Ports, arrays, pair_up
+from fastcnn._training.data import Data, Ports, arrays, pair_up
 from fastcnn.errors import ArgumentError, DTypeError
 
 

@@ -13,7 +13,7 @@ from fastcnn.errors import ArgumentError
 from fastcnn.metrics import Metric
 
 if TYPE_CHECKING:
-    from fastcnn._network import Network
+    from fastcnn._graph.network import Network
 
 T = TypeVar("T")
 

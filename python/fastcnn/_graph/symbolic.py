@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fastcnn import _native
-from fastcnn._walk import Call, Part, Walk, outputs_of
+from fastcnn._graph.walk import Call, Part, Walk, outputs_of
 from fastcnn.errors import DTypeError
 
 if TYPE_CHECKING:

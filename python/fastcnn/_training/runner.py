@@ -20,16 +20,16 @@ import numpy as np
 
 from fastcnn import _random
 from fastcnn._arguments import Array, integer, match_rank
-from fastcnn._data import Data, Ports, with_class_weights
-from fastcnn._feeding import Feed, StreamFeed
-from fastcnn._settings import Settings
-from fastcnn._streams import Stream
-from fastcnn._tally import Logs, Piece, Tally, external_loss, watchers
+from fastcnn._training.data import Data, Ports, with_class_weights
+from fastcnn._training.feeding import Feed, StreamFeed
+from fastcnn._training.settings import Settings
+from fastcnn._training.streams import Stream
+from fastcnn._training.tally import Logs, Piece, Tally, external_loss, watchers
 from fastcnn.callbacks.base import CallbackList, History
 from fastcnn.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
-    from fastcnn._network import Network
+    from fastcnn._graph.network import Network
     from fastcnn.models.base import BaseModel
 
 Score: TypeAlias = float | list[float]
