@@ -28,6 +28,7 @@ functional = torch.nn.functional
 torch.set_num_threads(1)
 
 TRANSPOSED, FLAT, VOLUMES = 400, 200, 300
+COUNT = TRANSPOSED + FLAT + VOLUMES
 SPOILED = 0.25
 REFUSED = (ValueError, TypeError, MemoryError)
 TORCH_REFUSED = (RuntimeError, ValueError, TypeError, IndexError)
@@ -135,7 +136,7 @@ def spoil(sound: Configuration, dice: random.Random) -> Configuration:
 # --- sound configurations
 
 
-@pytest.mark.parametrize("number", range(TRANSPOSED + FLAT + VOLUMES))
+@pytest.mark.parametrize("number", range(COUNT))
 def test_agrees_with_torch(number: int) -> None:
     chosen = configuration(number)
     rng = np.random.default_rng(number)
@@ -150,11 +151,10 @@ def test_agrees_with_torch(number: int) -> None:
 
 
 def test_the_mixture_is_as_planned() -> None:
-    count = TRANSPOSED + FLAT + VOLUMES
-    drawn = [configuration(number) for number in range(count)]
-    share = sum(bool(c.spoiled) for c in drawn) / count
+    drawn = [configuration(number) for number in range(COUNT)]
+    share = sum(bool(c.spoiled) for c in drawn) / COUNT
     # Five standard deviations of a binomial share.
-    assert abs(share - SPOILED) < 5 * (SPOILED * (1 - SPOILED) / count) ** 0.5
+    assert abs(share - SPOILED) < 5 * (SPOILED * (1 - SPOILED) / COUNT) ** 0.5
     assert min(sum(c.case.op == op for c in drawn) for op in {c.case.op for c in drawn}) >= 20
     assert len({c.spoiled for c in drawn}) == 12
 

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """100 random networks of 5 to 15 layers: loss and every gradient agree with PyTorch's in float64.
 
-The bound is measured on PyTorch's side by stochastic arithmetic (D. S. Parker, Monte Carlo arithmetic, 1997):
-each value of the float64 network is disturbed by the relative error that a float32 kernel with as many terms
-may make, forward and, through the same factors, backward. What that does to the gradients, at worst over some
-samples, is what rounding may do to ours, up to a factor for the samples not drawn.
+The bound is that of `stochastic`.
 """
 
 from __future__ import annotations
@@ -13,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stochastic import UNSEEN, disturbed, generators
 
 from fastcnn import _native
 from fastcnn.testing.compare import UNIT
@@ -24,9 +22,6 @@ functional = torch.nn.functional
 torch.set_num_threads(1)
 
 COUNT, BATCH = 100, 4
-SAMPLES = 16
-# A normal variable passes the largest of 16 absolute samples more than fourfold once in 10^10 draws.
-UNSEEN = 4.0
 
 
 @pytest.mark.parametrize("number", range(COUNT))
@@ -50,14 +45,14 @@ def test_agrees_with_torch(number: int) -> None:
 
     peer = Peer(nodes, outputs, model.parameters)
     wanted_loss, wanted = peer.step(weights, x, y, None)
-    drawn = [peer.step(weights, x, y, torch.Generator().manual_seed(seed)) for seed in range(SAMPLES)]
+    drawn = [peer.step(weights, x, y, noise) for noise in generators()]
     loss_bound = UNSEEN * max(abs(each - wanted_loss) for each, _ in drawn) + UNIT * abs(wanted_loss)
     assert abs(loss - wanted_loss) <= loss_bound
     for p, (old, new) in enumerate(zip(weights, model.get_parameters(), strict=True)):
         if not model.parameters[p]["trainable"]:
             continue
-        disturbed = max(np.abs(gradients[p] - wanted[p]).max() for _, gradients in drawn)
-        bound = UNSEEN * disturbed + 2 * UNIT * (np.abs(old) + np.abs(wanted[p]))
+        moved = max(np.abs(gradients[p] - wanted[p]).max() for _, gradients in drawn)
+        bound = UNSEEN * moved + 2 * UNIT * (np.abs(old) + np.abs(wanted[p]))
         error = np.abs(old.astype(np.float64) - new - wanted[p])
         assert np.all(error <= bound), (model.parameters[p]["name"], float((error / bound).max()))
 
@@ -91,16 +86,14 @@ class Peer:
                 if f"{node['name']}/{role}" in self.index
             }
             seen = [values[u] for u in node["inputs"]]
-            if noise is not None and node["op"].endswith("norm"):  # its sums of x, before the differences
-                seen = [each * (1 + relative_error(node) * uniform(each.shape, noise)) for each in seen]
+            if node["op"].endswith("norm"):  # its sums of x, before the differences
+                seen = [disturbed(each, terms(node), noise) for each in seen]
             if node["op"] == "max_unpool2d":
                 pooling = self.nodes[node["inputs"][1]]
                 value = max_unpool2d(pooling, seen[0], values[pooling["inputs"][0]])
             else:
                 value = TORCH[node["op"]](node, seen, own)
-            if noise is not None:
-                value = value * (1 + relative_error(node) * uniform(value.shape, noise))
-            values.append(value)
+            values.append(disturbed(value, terms(node), noise))
         loss = sum(
             ((values[o] - torch.from_numpy(t.astype(np.float64))) ** 2).mean()
             for o, t in zip(self.outputs, y, strict=True)
@@ -112,13 +105,8 @@ class Peer:
         return loss.item(), arrays
 
 
-def uniform(shape: Any, noise: Any) -> Any:
-    return 2 * torch.rand(shape, generator=noise, dtype=torch.float64) - 1
-
-
-def relative_error(node: Any) -> float:
-    """Of a sum of as many terms, (4 + 6 sqrt(terms)) u; of what else there is, a few roundings."""
-    return float(4 + 6 * np.sqrt(node.get("fan", 4) + 1)) * UNIT
+def terms(node: Any) -> int:
+    return int(node.get("fan", 4)) + 1
 
 
 def image(function: Any) -> Any:

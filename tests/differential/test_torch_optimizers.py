@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""400 random optimizers against torch.optim in float64, step by step, and schedules against its schedulers.
+"""480 random optimizers against PyTorch in float64, step by step, and schedules against its schedulers.
 
 Before each step PyTorch is given the float32 state that fastcnn left, so the bound of one step holds for all;
 `fastcnn.testing.rounding` derives it. Where Keras places epsilon elsewhere, PyTorch's state or epsilon is
 shifted so that both compute the same function: see `Peer`. PyTorch has no Lion and no Ftrl, and its Muon
-iterates in bfloat16: those are compared with the reference alone, in tests/kernels/test_optimizer.py.
+iterates in bfloat16: those are written in its operators (`WRITTEN`).
 """
 
 from __future__ import annotations
@@ -24,46 +24,105 @@ from fastcnn.testing.compare import assert_within
 from fastcnn.testing.fill import reals
 
 torch = pytest.importorskip("torch")
+functional = torch.nn.functional
 torch.set_num_threads(1)
 
-COUNT, SPOILED, STEPS = 400, 0.2, 6
+COUNT, SPOILED, STEPS = 480, 0.2, 6
 EDGES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65)
 KINDS = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam")
+WRITTEN = ("lion", "ftrl", "muon")
 
 
 class Peer:
     """One variable in PyTorch: how it is made, given a state, and read.
 
-    Each method takes fastcnn's slots in float64 and returns the optimizer, its state, and what to add to a
-    part of the state before the step and take off after it, where it has become epsilon inside a root or a
-    maximum.
+    The method of a kind takes fastcnn's slots in float64 and returns the optimizer, its state, and what to
+    add to a part of the state before the step and take off after it, where it has become epsilon inside a
+    root or a maximum.
     """
 
-    def __init__(self, kind: str, optimizer: Any) -> None:
-        self.kind, self.config = kind, optimizer.get_config()
+    def __init__(self, kind: str, config: dict[str, Any]) -> None:
+        self.kind, self.config = kind, config
 
-    def step(self, w: Any, slots: list[Any], g: Any, t: int) -> tuple[Any, list[Any]]:
-        weights = torch.tensor(w, dtype=torch.float64, requires_grad=True)
-        weights.grad = torch.tensor(g, dtype=torch.float64)
+    def clip(self, gradients: list[Any]) -> list[Any]:
+        """Of all variables."""
         c = self.config
-        if c["weight_decay"] and self.kind != "adamw":
-            with torch.no_grad():
-                weights -= weights * c["weight_decay"] * c["learning_rate"]
-        if c["clipnorm"]:
-            # PyTorch divides by the norm and 1e-6.
-            norm = float(torch.linalg.vector_norm(weights.grad))
-            torch.nn.utils.clip_grad_norm_([weights], c["clipnorm"] * (norm + 1e-6) / norm)
+        leaves = [torch.zeros(g.shape, dtype=torch.float64) for g in gradients]
+        for leaf, g in zip(leaves, gradients, strict=True):
+            leaf.grad = torch.tensor(g, dtype=torch.float64)
         if c["clipvalue"]:
-            torch.nn.utils.clip_grad_value_([weights], c["clipvalue"])
-        made, state, shifts = getattr(self, self.kind)(weights, [torch.tensor(s) for s in slots], t)
+            torch.nn.utils.clip_grad_value_(leaves, c["clipvalue"])
+        for group in [leaves] if c["global_clipnorm"] else [[leaf] for leaf in leaves]:
+            limit = c["global_clipnorm"] or c["clipnorm"]
+            if limit:  # PyTorch divides by the norm and 1e-6
+                norm = float(torch.nn.utils.get_total_norm([leaf.grad for leaf in group]))
+                torch.nn.utils.clip_grad_norm_(group, limit * (norm + 1e-6) / norm)
+        return [leaf.grad for leaf in leaves]
+
+    def step(self, variable: Any, g: Any, t: int) -> tuple[Any, list[Any]]:
+        """The weights and the slots of one variable; `g` is clipped."""
+        c = self.config
+        weights = torch.tensor(variable.weights, dtype=torch.float64, requires_grad=True)
+        slots = [torch.tensor(slot, dtype=torch.float64) for slot in variable.slots]
+        average = slots.pop() if c["use_ema"] else None
+        weights.grad = g
+        vector_of_muon = self.kind == "muon" and variable.matrix is None
+        decay = c["adam_weight_decay" if vector_of_muon else "weight_decay"]
+        if decay and self.kind != "adamw":
+            with torch.no_grad():
+                weights -= weights * decay * c["learning_rate"]
+        read = self.written(weights, slots, t, variable.matrix) if self.kind in WRITTEN else None
+        if read is None:
+            read = self.library(weights, slots, t)
+        if average is not None:
+            momentum = c["ema_momentum"] if t > 1 else 0.0
+            read.append(average.lerp(weights.detach(), 1.0 - momentum))
+        return weights.detach().numpy(), [each.numpy() for each in read]
+
+    def library(self, weights: Any, slots: list[Any], t: int) -> list[Any]:
+        """PyTorch's own optimizer."""
+        made, state, shifts = getattr(self, self.kind)(weights, slots, t)
         if state is not None:
             made.state[weights] = {
                 name: value + shifts.get(name, (0.0, 0.0))[0] for name, value in state.items()
             }
         made.step()
         after = made.state[weights]
-        read = [after[name] - shifts.get(name, (0.0, 0.0))[1] for name in state or {} if name in SLOT_NAMES]
-        return weights.detach().numpy(), [each.numpy() for each in read]
+        return [after[name] - shifts.get(name, (0.0, 0.0))[1] for name in state or {} if name in SLOT_NAMES]
+
+    @torch.no_grad()
+    def written(self, w: Any, slots: list[Any], t: int, matrix: Any) -> list[Any]:
+        """X. Chen et al., 2023 (Lion); H. B. McMahan et al., 2013 (FTRL); K. Jordan et al., 2024 (Muon)."""
+        c, g, rate = self.config, w.grad, self.config["learning_rate"]
+        if self.kind == "lion":
+            w -= rate * torch.sign(torch.lerp(g, slots[0], c["beta_1"]))
+            return [torch.lerp(g, slots[0], c["beta_2"])]
+        if self.kind == "ftrl":
+            power, l1 = -c["learning_rate_power"], c["l1_regularization_strength"]
+            squares = torch.addcmul(slots[0], g, g)
+            sigma = (squares**power - slots[0] ** power) / rate
+            linear = slots[1] + g + (2 * c["l2_shrinkage_regularization_strength"] - sigma) * w
+            divisor = (squares**power + c["beta"]) / rate + 2 * c["l2_regularization_strength"]
+            w.copy_(-functional.softshrink(linear, l1) / divisor)
+            return [squares, linear]
+        if matrix is None:
+            names = {"beta_1": "adam_beta_1", "beta_2": "adam_beta_2"}
+            own = {**c, **{key: c[name] for key, name in names.items()}, "amsgrad": False, "weight_decay": 0}
+            own["learning_rate"] = rate * c["adam_lr_ratio"]
+            peer = Peer("adam", own)
+            return peer.library(w, slots, t)
+        buffer = c["momentum"] * slots[0] + g
+        x = (g + c["momentum"] * buffer if c["nesterov"] else buffer).reshape(matrix)
+        x = x.T if matrix[0] > matrix[1] else x
+        x = x / (torch.linalg.matrix_norm(x) + 1e-7)
+        for _ in range(c["ns_steps"]):
+            a = x @ x.T
+            x = c["muon_a"] * x + (c["muon_b"] * a + c["muon_c"] * a @ a) @ x
+        x = x.T if matrix[0] > matrix[1] else x
+        w -= (
+            rate * (1.0 if c["rms_rate"] is None else c["rms_rate"] * max(matrix) ** 0.5) * x.reshape(w.shape)
+        )
+        return [buffer, *slots[1:]]
 
     def sgd(self, w: Any, slots: list[Any], t: int) -> Any:
         """PyTorch's velocity is Keras's by -rate."""
@@ -135,12 +194,12 @@ SLOT_NAMES = {
 
 def drawn(dice: random.Random) -> tuple[str, dict[str, Any]]:
     """A kind and its arguments, all of them numbers that both libraries take."""
-    kind = dice.choice(KINDS)
+    kind = dice.choice((*KINDS, *WRITTEN))
     options: dict[str, Any] = {"learning_rate": dice.choice((1e-3, 0.01, 0.1, 0.5))}
     if kind == "sgd":
         options |= {"momentum": dice.choice((0.0, 0.5, 0.9)), "nesterov": False}
         options["nesterov"] = options["momentum"] > 0 and dice.random() < 0.5
-    if kind in ("adam", "adamw", "adamax", "nadam"):
+    if kind in ("adam", "adamw", "adamax", "nadam", "lion"):
         options |= {"beta_1": dice.choice((0.5, 0.9)), "beta_2": dice.choice((0.9, 0.99, 0.999))}
     if kind in ("adam", "adamw"):
         options["amsgrad"] = dice.random() < 0.5
@@ -148,16 +207,31 @@ def drawn(dice: random.Random) -> tuple[str, dict[str, Any]]:
         options["rho"] = dice.choice((0.5, 0.9, 0.95))
     if kind == "rmsprop":
         options |= {"momentum": dice.choice((0.0, 0.5, 0.9)), "centered": dice.random() < 0.5}
-    if kind != "sgd":
+    if kind == "ftrl":
+        options["learning_rate_power"] = dice.choice((-0.5, -0.75))
+        options["initial_accumulator_value"] = dice.choice((0.1, 1.0))
+        for name in ("l1_regularization_strength", "l2_regularization_strength", "beta"):
+            options[name] = dice.choice((0.0, 0.25, 0.5))
+        options["l2_shrinkage_regularization_strength"] = dice.choice((0.0, 0.125))
+    if kind == "muon":
+        options |= {"momentum": dice.choice((0.5, 0.95)), "nesterov": dice.random() < 0.5}
+        options |= {"ns_steps": dice.choice((1, 2)), "rms_rate": dice.choice((None, 0.2))}
+    if kind not in ("sgd", "lion", "ftrl"):
         options["epsilon"] = dice.choice((1e-7, 1e-5, 1e-3))
     if kind == "adagrad":
         options["initial_accumulator_value"] = dice.choice((0.0, 0.1, 1.0))
     if kind == "adamw" or dice.random() < 0.3:
         options["weight_decay"] = dice.choice((0.004, 0.1))
-    clip = dice.choice((None, None, "clipnorm", "clipvalue"))
+    clip = dice.choice((None, None, "clipnorm", "clipvalue", "global_clipnorm"))
     if clip is not None:
         options[clip] = dice.choice((0.1, 1.0))
+    if dice.random() < 0.25:
+        options |= {"use_ema": True, "ema_momentum": dice.choice((0.5, 0.99))}
     return kind, options
+
+
+def spoiled(number: int) -> bool:
+    return random.Random(f"spoiled {number}").random() < SPOILED
 
 
 CLASSES: dict[str, tuple[type[Optimizer], Any]] = {
@@ -169,6 +243,9 @@ CLASSES: dict[str, tuple[type[Optimizer], Any]] = {
     "adadelta": (optimizers.Adadelta, torch.optim.Adadelta),
     "adamax": (optimizers.Adamax, torch.optim.Adamax),
     "nadam": (optimizers.Nadam, torch.optim.NAdam),
+    "lion": (optimizers.Lion, None),
+    "ftrl": (optimizers.Ftrl, None),
+    "muon": (optimizers.Muon, torch.optim.Muon),
 }
 
 
@@ -176,31 +253,45 @@ CLASSES: dict[str, tuple[type[Optimizer], Any]] = {
 def test_agrees_with_torch(number: int) -> None:
     dice = random.Random(number)
     kind, options = drawn(dice)
-    if dice.random() < SPOILED:
-        both_refuse(kind, dice)
+    if spoiled(number):
+        both_refuse(dice.choice(KINDS), dice)
         return
     optimizer = CLASSES[kind][0](**options)
     rng = np.random.default_rng(number)
-    shape = tuple(dice.choice(EDGES) for _ in range(dice.randint(1, 3)))
-    variable = reals(rng, shape)
-    optimizer.build([variable])
-    peer = Peer(kind, optimizer)
+    edges = EDGES[:10] if kind == "muon" else EDGES
+    shapes = [
+        tuple(dice.choice(edges) for _ in range(dice.randint(1, 3))) for _ in range(dice.choice((1, 1, 2)))
+    ]
+    optimizer.build([reals(rng, shape) for shape in shapes], optimizing.names_of(shapes))
+    peer = Peer(kind, optimizer.get_config())
     for step in range(STEPS):
-        g = reals(rng, shape) * np.float32(dice.choice((0.01, 1.0, 10.0)))
-        before = optimizing.state_of(optimizer)[0]
-        (bound,) = optimizing.expected(optimizer, [before], [g])
-        slots = [slot.astype(np.float64) for slot in before.slots]
-        weights, wanted = peer.step(before.weights.astype(np.float64), slots, g.astype(np.float64), step + 1)
-        optimizer.apply([g])
-        after = optimizing.state_of(optimizer)[0]
-        what = f"{optimizer}: step {step}"
-        assert_within(after.weights, weights, bound.weights.error, what)
-        if kind == "sgd" or optimizer.get_config().get("momentum"):
-            continue  # a velocity in other units
-        for got, want, error in zip(after.slots, wanted, bound.slots, strict=True):
-            # Taking a shift off again rounds in float64.
-            slack = 2.0**-50 * (np.abs(want) + optimizer.get_config()["epsilon"])
-            assert_within(got, want, error.error + slack, what)
+        scale = np.float32(dice.choice((0.01, 1.0, 10.0)))
+        gradients = [reals(rng, shape) * scale for shape in shapes]
+        before = optimizing.state_of(optimizer)
+        bounds = optimizing.expected(optimizer, before, gradients)
+        clipped = peer.clip(gradients)
+        wanted = [peer.step(each, g, step + 1) for each, g in zip(before, clipped, strict=True)]
+        optimizer.apply(gradients)
+        for i, after in enumerate(optimizing.state_of(optimizer)):
+            what = f"{optimizer}: step {step}, variable {i}"
+            agree(optimizer.get_config(), after, wanted[i], bounds[i], what, kind)
+
+
+def agree(c: Any, after: Any, wanted: Any, bounds: Any, what: str, kind: str) -> None:
+    assert_within(after.weights, wanted[0], bounds.weights.error, what)
+    if kind == "sgd" or (kind == "rmsprop" and c["momentum"]):
+        return  # a velocity in other units
+    for got, want, error in zip(after.slots, wanted[1], bounds.slots, strict=True):
+        # Taking a shift off again rounds in float64.
+        slack = 2.0**-50 * (np.abs(want) + c.get("epsilon", 0.0))
+        assert_within(got, want, error.error + slack, what)
+
+
+def test_every_optimizer_is_drawn() -> None:
+    kinds = [drawn(random.Random(number))[0] for number in range(COUNT) if not spoiled(number)]
+    named = {getattr(optimizers, name) for name in optimizers.__all__ if name != "Optimizer"}
+    assert {CLASSES[kind][0] for kind in kinds} == {each for each in named if isinstance(each, type)}
+    assert min(map(kinds.count, set(kinds))) >= 15
 
 
 def both_refuse(kind: str, dice: random.Random) -> None:
