@@ -66,9 +66,25 @@ struct Getter {
   }
 };
 
-py::list get_parameters(Model& model) {
+// The parameters of these numbers; of None, all.
+std::vector<StateTensor> chosen_tensors(const Model& model, const char* op, py::handle numbers) {
+  const std::vector<StateTensor> all = model.parameter_tensors();
+  if (numbers.is_none()) return all;
+  std::vector<StateTensor> chosen;
+  for (const py::handle number : list_of(numbers, op, "numbers")) {
+    const int64_t i = whole_number(op, "numbers", number);
+    if (i < 0 || i >= static_cast<int64_t>(all.size()))
+      fail(Code::kArgument, "%s: numbers holds %lld, wanted numbers below %zu", op, static_cast<long long>(i),
+           all.size());
+    chosen.push_back(all[static_cast<size_t>(i)]);
+  }
+  return chosen;
+}
+
+py::list get_parameters(Model& model, py::handle numbers) {
   py::list result;
-  for (const auto& array : Getter(model, model.parameter_tensors()).arrays) result.append(array);
+  for (const auto& array : Getter(model, chosen_tensors(model, "get_parameters", numbers)).arrays)
+    result.append(array);
   return result;
 }
 
@@ -78,8 +94,8 @@ py::list get_gradients(Model& model) {
   return result;
 }
 
-void set_parameters(Model& model, py::handle values) {
-  const std::vector<StateTensor> tensors = model.parameter_tensors();
+void set_parameters(Model& model, py::handle values, py::handle numbers) {
+  const std::vector<StateTensor> tensors = chosen_tensors(model, "set_parameters", numbers);
   const py::list list = list_of(values, "set_parameters", "weights");
   if (list.size() != tensors.size())
     fail(Code::kArgument, "set_parameters: weights has %zu arrays, wanted %zu", list.size(), tensors.size());
@@ -278,8 +294,8 @@ void bind_model(py::module_& m) {
                                return flops;
                              })
       .def_property_readonly("parameters", &parameters)
-      .def("get_parameters", &get_parameters)
-      .def("set_parameters", &set_parameters, py::arg("weights"))
+      .def("get_parameters", &get_parameters, py::arg("numbers") = py::none())
+      .def("set_parameters", &set_parameters, py::arg("weights"), py::arg("numbers") = py::none())
       .def(
           "compile",
           [](Model& model, const py::dict& optimizer, py::handle loss, py::handle accuracy, py::handle device,

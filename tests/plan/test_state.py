@@ -142,3 +142,30 @@ def test_compile_begins_anew(rng: np.random.Generator) -> None:
     assert model.step == 0
     assert all(not slot.any() for name, slot in model.get_state().items() if name.startswith("optimizer/"))
     assert all(np.array_equal(a, b) for a, b in zip(model.get_parameters(), weights, strict=True))
+
+
+def test_some_parameters_alone() -> None:
+    """By their numbers, in any order; the others stay as they are."""
+    model = build(chain((3,), dense(4), dense(2)))
+    before = model.get_parameters()
+    kernel, bias = np.full((4, 2), 3), np.array([1, 2])
+    model.set_parameters([bias, kernel], [3, 2])
+    for got, want in zip(model.get_parameters([2, 0, 3]), (kernel, before[0], bias), strict=True):
+        assert np.array_equal(got, want)
+    assert np.array_equal(model.get_parameters()[1], before[1])
+    assert model.get_parameters([]) == []
+    for numbers, error, message in (
+        ([4], ArgumentError, "numbers holds 4, wanted numbers below 4"),
+        ([-1], ArgumentError, "numbers holds -1"),
+        ([0.5], DTypeError, "numbers"),
+        (3, DTypeError, "numbers"),
+    ):
+        with pytest.raises(error, match=message):
+            model.get_parameters(numbers)
+    for weights, numbers, error in (
+        ([bias], [2, 3], ArgumentError),
+        ([bias, bias], [3, 2], ShapeError),
+    ):
+        with pytest.raises(error):
+            model.set_parameters(weights, numbers)
+    assert np.array_equal(model.get_parameters()[3], bias)

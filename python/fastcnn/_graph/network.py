@@ -146,17 +146,9 @@ class Network:
             return
         stale = {layer for layer in self._layers if layer.version != self._seen[layer]}
         sources = {layer: layer.network for layer in stale}
-        fresh = {
-            layer: iter(network.get_weights(layer))
-            for layer, network in sources.items()
-            if network is not None and network is not self
-        }
-        if fresh:
-            own = self.get_weights()
-            for index, each in enumerate(self.parameters):
-                if each.layer in fresh:
-                    own[index] = next(fresh[each.layer])
-            self.set_all(own)
+        for layer, network in sources.items():
+            if network is not None and network is not self:
+                self._replace(layer, network.get_weights(layer))
         for layer in stale:
             self._seen[layer] = layer.version
 
@@ -173,9 +165,14 @@ class Network:
 
     def get_weights(self, layer: Layer | BaseModel | None = None) -> list[Array]:
         """Copies of the weights, of one layer or of all."""
-        native = self.native.get_parameters()
-        weights = [native[each.number] for each in self.parameters]
-        return weights if layer is None else [weights[index] for index in self.of(layer)]
+        numbers = [each.number for each in self.parameters] if layer is None else self._numbers(layer)
+        return self.native.get_parameters(numbers)
+
+    def _numbers(self, layer: Layer | BaseModel) -> list[int]:
+        return [self.parameters[index].number for index in self.of(layer)]
+
+    def _replace(self, layer: Layer | BaseModel, weights: Sequence[Any]) -> None:
+        self.native.set_parameters(list(weights), self._numbers(layer))
 
     def set_all(self, weights: Sequence[Any]) -> None:
         """Replace all weights, in the order of `parameters`."""
@@ -188,14 +185,11 @@ class Network:
     def set_weights(self, weights: Iterable[Any], layer: Layer | BaseModel) -> None:
         """Replace the weights of one layer."""
         where = f"{type(layer).__name__} {layer.name!r}: set_weights"
-        given = listed(weights, where, "arrays")
-        indices = self.of(layer)
-        if len(given) != len(indices):
-            raise ArgumentError(f"{where}: {len(given)} arrays came, wanted {len(indices)}")
-        everything = self.get_weights()
-        for index, value in zip(indices, given, strict=True):
-            everything[index] = np.asarray(value)
-        self.set_all(everything)
+        given = [np.asarray(value) for value in listed(weights, where, "arrays")]
+        wanted = len(self._numbers(layer))
+        if len(given) != wanted:
+            raise ArgumentError(f"{where}: {len(given)} arrays came, wanted {wanted}")
+        self._replace(layer, given)
         self.changed()
 
     def rows(self, nested: bool = False) -> list[Row]:
