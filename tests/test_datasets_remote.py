@@ -8,6 +8,7 @@ import hashlib
 import io
 import struct
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,30 @@ def test_npz(tmp_path: Path) -> None:
         npz.load(tmp_path / "a.npy")
     with pytest.raises(FileNotFoundError):
         npz.load(tmp_path / "nothing.npz")
+
+
+def test_what_an_npz_declares_is_bounded(tmp_path: Path) -> None:
+    """By the memory there is, by what its own bytes can hold, and by the header of each array."""
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, x=np.zeros((1000, 1000)), y=np.arange(3))
+    assert npz.load(path)["x"].shape == (1000, 1000)
+    with pytest.raises(FormatError, match=r"declares 8000\d+ bytes of arrays, the limit is 8000000"):
+        npz.load(path, max_bytes=8_000_000)
+    whole = path.read_bytes()
+    size, claimed = (struct.pack("<I", n) for n in (8_000_128, 0x7FFFFFFF))
+    path.write_bytes(whole.replace(size, claimed))
+    with pytest.raises(FormatError, match=r"declares 214\d+ bytes of arrays, its \d+ hold"):
+        npz.load(path, max_bytes=1 << 40)
+    for header in (b"(1000, 9000)", b"(1000, -100)", b"(1000, 100,)"):
+        tampered = io.BytesIO()
+        np.save(tampered, np.zeros((1000, 1000), np.uint8))
+        entry = tampered.getvalue().replace(b"(1000, 1000)", header)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", entry)
+        with pytest.raises(FormatError, match=r"not a \.npz file of numbers: .*(declares shape|parse)"):
+            npz.load(path)
+    for name, content in (("x.npy", b"no array"), ("readme", b"x")):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, content)
+        with pytest.raises(FormatError, match=r"not a \.npz file"):
+            npz.load(path)

@@ -21,7 +21,7 @@ from fastcnn.errors import FormatError
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_RANK = 8
 _GZIP_MAGIC = b"\x1f\x8b"
-_MAX_INFLATION = 1032  # deflate spends at least 2 bits on a run of 258 bytes
+MAX_INFLATION = 1032  # deflate spends at least 2 bits on a run of 258 bytes
 _CHUNK = 1 << 20
 
 
@@ -101,7 +101,7 @@ def _load_gzip(file: IO[bytes], path: str | os.PathLike[str], size: int) -> npt.
 
     with gzip.GzipFile(fileobj=file) as stream:
         try:
-            return _parse(cast("IO[bytes]", stream), path, size * _MAX_INFLATION)
+            return _parse(cast("IO[bytes]", stream), path, size * MAX_INFLATION)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise FormatError(path, stream.tell(), f"gzip stream: {error}") from error
 
