@@ -69,6 +69,46 @@ def test_one_image_and_dicts(layer: layers.Layer) -> None:
     assert np.array_equal(fresh(layer, seed=3)(x[:2].astype(np.int8)), y[:2])
 
 
+@EVERY
+@pytest.mark.parametrize("training", [True, False])
+def test_channels_first_is_channels_last_moved(layer: layers.Layer, training: bool) -> None:
+    """The same bits from the same draws: of arrays, of one image, and in a model."""
+    x = images()
+    moved = np.moveaxis(x, -1, 1)
+    last, first = fresh(layer, seed=3), fresh(layer, seed=3, data_format="channels_first")
+    wanted, got = last(x, training=training), first(moved, training=training)
+    assert np.array_equal(got, np.moveaxis(wanted, -1, 1))
+    assert got.flags.c_contiguous
+    one = fresh(layer, seed=3, data_format="channels_first")(moved[0], training=training)
+    assert np.array_equal(one, np.moveaxis(fresh(layer, seed=3)(x[0], training=training), -1, 0))
+    models = []
+    for form, shape in (("channels_last", (8, 9, 3)), ("channels_first", (3, 8, 9))):
+        utils.set_random_seed(1)
+        model = Sequential(
+            [Input(shape), fresh(layer, data_format=form), layers.Flatten(form), layers.Dense(2)]
+        )
+        model.compile("sgd", "mse")
+        models.append(model)
+    models[1].set_weights(models[0].get_weights())
+    for model, data in zip(models, (x, moved), strict=True):
+        if training:
+            model.train_on_batch(data, np.ones((6, 2)))
+    for a, b in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    predictions = [model.predict(data, verbose=0) for model, data in zip(models, (x, moved), strict=True)]
+    assert np.array_equal(*predictions)
+
+
+@pytest.mark.parametrize("kind", [layers.MixUp, layers.CutMix])
+def test_mixing_channels_first(kind: Any) -> None:
+    x, labels = images(), np.eye(6)
+    moved = {"images": np.moveaxis(x, -1, 1), "labels": labels}
+    wanted = kind(seed=3)({"images": x, "labels": labels})
+    got = kind(seed=3, data_format="channels_first")(moved)
+    assert np.array_equal(got["images"], np.moveaxis(wanted["images"], -1, 1))
+    assert np.array_equal(got["labels"], wanted["labels"])
+
+
 def test_a_global_seed_makes_calls_reproducible() -> None:
     results = []
     for _ in range(2):
@@ -203,6 +243,11 @@ def test_center_crop_and_resizing_act_always() -> None:
     assert np.array_equal(layers.Resizing(4, 9, "nearest")(x), x[:, 1::2])
     assert layers.Resizing(16, 4, crop_to_aspect_ratio=True)(x, training=False).shape == (6, 16, 4, 3)
     assert Sequential([layers.Resizing(5, 6, input_shape=(8, 9, 3))]).output_shape == (None, 5, 6, 3)
+    moved = np.moveaxis(x, -1, 1)
+    for kind in (layers.CenterCrop, layers.Resizing):
+        first = kind(5, 6, data_format="channels_first")
+        assert np.array_equal(first(moved), np.moveaxis(kind(5, 6)(x), -1, 1))
+        assert Sequential([Input((3, 8, 9)), first]).output_shape == (None, 3, 5, 6)
 
 
 BAD: list[tuple[Any, type[Exception], str]] = [
@@ -210,7 +255,8 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: layers.RandomFlip(seed=-1), ArgumentError, "seed: -1"),
     (lambda: layers.RandomFlip(seed=2**63), ArgumentError, "seed: 9223372036854775808"),
     (lambda: layers.RandomFlip(seed=1.5), DTypeError, "seed: 1.5"),
-    (lambda: layers.RandomFlip(data_format="channels_first"), ArgumentError, "data_format"),
+    (lambda: layers.RandomFlip(data_format="first"), ArgumentError, "data_format: unknown 'first'"),
+    (lambda: layers.RandomFlip(data_format="channels_first")(np.zeros((3, 3))), ShapeError, r"C, H, W\]"),
     (lambda: layers.RandomTranslation(2, 0), ArgumentError, r"height_factor: 2 came, wanted .* \[-1, 1\]"),
     (lambda: layers.RandomTranslation(0, (0.1, 0.2, 0.3)), ArgumentError, "width_factor: .* two numbers"),
     (lambda: layers.RandomTranslation(0, "1"), DTypeError, "width_factor: '1' came"),

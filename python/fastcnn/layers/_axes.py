@@ -34,13 +34,6 @@ def data_format(value: object, where: str) -> str:
     return choose(value, {name: name for name in ("channels_last", "channels_first")}, where)
 
 
-def channels_last(value: object, where: str) -> str:
-    """As `data_format` where Keras's other layout is not to be had."""
-    if data_format(value, where) != "channels_last":
-        raise ArgumentError(f"{where}: 'channels_first' came, wanted 'channels_last'")
-    return "channels_last"
-
-
 def over(axis: Axes, nodes: list[Node]) -> list[Node]:
     """Nodes that work over the last axes, made to work over these."""
     axes = listed(axis)

@@ -17,6 +17,7 @@ from fastcnn import _native, _random
 from fastcnn._arguments import Array, array, choose, flag, integer, real
 from fastcnn._graph.symbolic import SymbolicTensor
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
+from fastcnn.layers import _axes
 from fastcnn.layers.base import Common, Layer, Node
 
 if TYPE_CHECKING:
@@ -29,11 +30,13 @@ class Augmentation(Layer):
     """A layer that changes images in training, and in evaluation and prediction leaves them as they are.
 
     Called on arrays ``[N, H, W, C]`` or ``[H, W, C]``, or on a dict of ``images`` and ``labels``, it does at
-    once what it does in a model; each call draws anew.
+    once what it does in a model; each call draws anew. With ``data_format="channels_first"`` images are
+    ``[N, C, H, W]``, and what is drawn is the same.
     """
 
-    def __init__(self, seed: int | None, **common: Unpack[Common]) -> None:
+    def __init__(self, seed: int | None, data_format: str | None = None, **common: Unpack[Common]) -> None:
         super().__init__(**common)
+        self.data_format = _axes.data_format(data_format, self._where("data_format"))
         self.seed = None if seed is None else integer(seed, self._where("seed"), least=0)
         if self.seed is not None and self.seed >= 2**63:
             raise ArgumentError(f"{self._where('seed')}: {seed} came, wanted less than 2^63")
@@ -87,7 +90,7 @@ class Augmentation(Layer):
     def _of_images(self, images: Any, training: bool) -> Array:
         batch, single = self._batch(images)
         name = {"name": self.name, "layer": type(self).__name__}
-        (node,) = self.nodes()
+        (node,) = (each for each in self.nodes() if each["op"] != "permute")
         nodes = [
             {"op": "input", "name": "images", "inputs": [], "shape": batch.shape[1:]},
             {**node, **name, "inputs": [0]},
@@ -95,7 +98,7 @@ class Augmentation(Layer):
         result = _native.augment(nodes, batch, *self._moment(), training, None)
         if training:
             self._calls += 1
-        return result[0] if single else result
+        return self._as_given(result, single)
 
     def _batch(self, images: Any) -> tuple[Array, bool]:
         """Images as float32 [N, H, W, C], and whether there was one alone."""
@@ -104,9 +107,19 @@ class Augmentation(Layer):
         if given.dtype.kind not in "fiub":
             raise DTypeError(f"{where}: dtype {given.dtype} came, wanted real numbers")
         if given.ndim not in (3, 4) or not given.size:
-            raise ShapeError(f"{where}: shape {given.shape} came, wanted [N, H, W, C] or [H, W, C]")
-        batch = np.ascontiguousarray(given, np.float32)
-        return (batch[np.newaxis], True) if given.ndim == 3 else (batch, False)
+            axes = "H, W, C" if self.data_format == "channels_last" else "C, H, W"
+            raise ShapeError(f"{where}: shape {given.shape} came, wanted [N, {axes}] or [{axes}]")
+        single = given.ndim == 3
+        given = given[np.newaxis] if single else given
+        if self.data_format == "channels_first":
+            given = np.moveaxis(given, 1, -1)
+        return np.ascontiguousarray(given, np.float32), single
+
+    def _as_given(self, batch: Array, single: bool) -> Array:
+        """Results in the layout and the rank of what came."""
+        if self.data_format == "channels_first":
+            batch = np.ascontiguousarray(np.moveaxis(batch, -1, 1))
+        return batch[0] if single else batch
 
     def _moment(self) -> tuple[int, int]:
         """Seed and step of a call on arrays."""
@@ -115,7 +128,9 @@ class Augmentation(Layer):
         return self._base, self._calls
 
     def _seeded(self, node: Node) -> list[Node]:
-        return [node if self.seed is None else {**node, "seed": self.seed}]
+        """The operator with the layer's seed, in its layout."""
+        seeded = node if self.seed is None else {**node, "seed": self.seed}
+        return _axes.laid_out(self.data_format, [seeded])
 
     def _factor(self, value: object, argument: str, least: float, most: float) -> tuple[float, float]:
         """``(low, high)``, or a number f for ``(-f, f)``, within ``[least, most]``."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from fastcnn._arguments import choose
 from fastcnn.errors import ArgumentError
-from fastcnn.layers._axes import channels_last
 from fastcnn.layers.augmentation import Augmentation, Factor, Warping, between
 from fastcnn.layers.base import Common, Node
 
@@ -28,12 +27,12 @@ class RandomFlip(Augmentation):
     seed
         None: the model's.
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
     ArgumentError, DTypeError, ShapeError
-        An argument is wrong, or the input is no image ``[N, H, W, C]``.
+        An argument is wrong, or the input is no image ``[N, H, W, C]`` (``[N, C, H, W]``).
 
     Examples
     --------
@@ -52,9 +51,8 @@ class RandomFlip(Augmentation):
         data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, **common)
+        super().__init__(seed, data_format, **common)
         self.mode = choose(mode, _MODES, self._where("mode"))
-        self.data_format = channels_last(data_format, self._where("data_format"))
 
     def nodes(self) -> list[Node]:
         """One operator."""
@@ -83,12 +81,12 @@ class RandomTranslation(Warping):
     fill_value
         Of "constant".
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
     ArgumentError, DTypeError, ShapeError
-        An argument is wrong, or the input is no image ``[N, H, W, C]``.
+        An argument is wrong, or the input is no image ``[N, H, W, C]`` (``[N, C, H, W]``).
 
     Examples
     --------
@@ -120,11 +118,10 @@ class RandomTranslation(Warping):
         data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, **common)
+        super().__init__(seed, data_format, **common)
         self.height_factor = self._factor(height_factor, "height_factor", -1, 1)
         self.width_factor = self._factor(width_factor, "width_factor", -1, 1)
         self._set(fill_mode, interpolation, fill_value)
-        self.data_format = channels_last(data_format, self._where("data_format"))
 
     def nodes(self) -> list[Node]:
         """One operator."""
@@ -150,12 +147,12 @@ class RandomRotation(Warping):
     fill_value
         Of "constant".
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
     ArgumentError, DTypeError, ShapeError
-        An argument is wrong, or the input is no image ``[N, H, W, C]``.
+        An argument is wrong, or the input is no image ``[N, H, W, C]`` (``[N, C, H, W]``).
 
     Examples
     --------
@@ -178,10 +175,9 @@ class RandomRotation(Warping):
         data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, **common)
+        super().__init__(seed, data_format, **common)
         self.factor = self._factor(factor, "factor", -1, 1)
         self._set(fill_mode, interpolation, fill_value)
-        self.data_format = channels_last(data_format, self._where("data_format"))
 
     def nodes(self) -> list[Node]:
         """One operator."""
@@ -209,12 +205,12 @@ class RandomZoom(Warping):
     fill_value
         Of "constant".
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
     ArgumentError, DTypeError, ShapeError
-        An argument is wrong, or the input is no image ``[N, H, W, C]``.
+        An argument is wrong, or the input is no image ``[N, H, W, C]`` (``[N, C, H, W]``).
 
     Examples
     --------
@@ -246,7 +242,7 @@ class RandomZoom(Warping):
         data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, **common)
+        super().__init__(seed, data_format, **common)
         self.height_factor = self._factor(height_factor, "height_factor", -1, 1)
         self.width_factor = (
             None if width_factor is None else self._factor(width_factor, "width_factor", -1, 1)
@@ -256,7 +252,6 @@ class RandomZoom(Warping):
             if limits is not None and limits[1] <= -1:
                 raise ArgumentError(f"{self._where(name)}: {limits[1]:g} came, wanted a number above -1")
         self._set(fill_mode, interpolation, fill_value)
-        self.data_format = channels_last(data_format, self._where("data_format"))
 
     def nodes(self) -> list[Node]:
         """One operator."""

@@ -12,7 +12,6 @@ import numpy as np
 from fastcnn import _native, _random
 from fastcnn._arguments import Array, array, real
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
-from fastcnn.layers._axes import channels_last
 from fastcnn.layers.augmentation import Augmentation, Factor
 from fastcnn.layers.base import Common, Node
 
@@ -42,12 +41,14 @@ class _Mixing(Augmentation):
         batch, single = self._batch(images)
         targets = None if labels is None else self._targets(labels, len(batch))
         if single or not training:
-            return (batch[0] if single else batch), targets
+            return self._as_given(batch, single), targets
         random = _random.mixing(*self._moment())
         index = random.permutation(len(batch)).astype(np.int64, copy=False)
         mixed, weight = self._pairs(batch, index, random)
         self._calls += 1
-        return mixed, None if targets is None else _native.mix(targets, index, weight, None, None)
+        return self._as_given(mixed, False), None if targets is None else _native.mix(
+            targets, index, weight, None, None
+        )
 
     def _targets(self, labels: Any, samples: int) -> Array:
         where = self._where("labels")
@@ -80,7 +81,7 @@ class MixUp(_Mixing):
     alpha
         Above 0: the more, the more is mixed.
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
     seed
         None: one of the sequence that `utils.set_random_seed` starts.
 
@@ -108,11 +109,10 @@ class MixUp(_Mixing):
         seed: int | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, **common)
+        super().__init__(seed, data_format, **common)
         self.alpha = real(alpha, self._where("alpha"), least=0)
         if self.alpha == 0:
             raise ArgumentError(f"{self._where('alpha')}: 0 came, wanted a number above 0")
-        self.data_format = channels_last(data_format, self._where("data_format"))
 
     def _pairs(self, batch: Array, index: Array, random: _random.Generator) -> tuple[Array, Array]:
         weight = random.beta(self.alpha, self.alpha, len(batch)).astype(np.float32)
@@ -136,7 +136,7 @@ class CutMix(_Mixing):
     seed
         None: one of the sequence that `utils.set_random_seed` starts.
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
@@ -162,9 +162,8 @@ class CutMix(_Mixing):
         data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, **common)
+        super().__init__(seed, data_format, **common)
         self.factor = self._factor(factor, "factor", 0, 1)
-        self.data_format = channels_last(data_format, self._where("data_format"))
 
     def _pairs(self, batch: Array, index: Array, random: _random.Generator) -> tuple[Array, Array]:
         samples, *size = batch.shape[:3]

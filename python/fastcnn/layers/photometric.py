@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from fastcnn._arguments import real
 from fastcnn.errors import ArgumentError
-from fastcnn.layers._axes import channels_last
 from fastcnn.layers.augmentation import Augmentation, Factor, between
 from fastcnn.layers.base import Common, Node
 
@@ -38,11 +37,13 @@ class RandomBrightness(_Adjusting):
         Of the images: ``(0, 255)``, or ``(0, 1)`` behind a `Rescaling`.
     seed
         None: the model's.
+    data_format
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
     ArgumentError, DTypeError, ShapeError
-        An argument is wrong, or the input is no image ``[N, H, W, C]``.
+        An argument is wrong, or the input is no image ``[N, H, W, C]`` (``[N, C, H, W]``).
 
     Examples
     --------
@@ -51,16 +52,18 @@ class RandomBrightness(_Adjusting):
     [0.75, 1.0]
     """
 
-    _fields = ("factor", "value_range", "seed")
+    _fields = ("factor", "value_range", "seed", "data_format")
 
     def __init__(
         self,
         factor: Factor,
         value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
+        *,
+        data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, **common)
+        super().__init__(seed, data_format, **common)
         self.factor = self._factor(factor, "factor", -1, 1)
         self.value_range = self._range(value_range)
 
@@ -83,11 +86,13 @@ class RandomContrast(_Adjusting):
         ``(a, b)``: ``(0, 255)``, or ``(0, 1)`` behind a `Rescaling`.
     seed
         None: the model's.
+    data_format
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
     ArgumentError, DTypeError, ShapeError
-        An argument is wrong, or the input is no image ``[N, H, W, C]``.
+        An argument is wrong, or the input is no image ``[N, H, W, C]`` (``[N, C, H, W]``).
 
     Examples
     --------
@@ -96,16 +101,18 @@ class RandomContrast(_Adjusting):
     [1.0, 2.0, 6.0]
     """
 
-    _fields = ("factor", "value_range", "seed")
+    _fields = ("factor", "value_range", "seed", "data_format")
 
     def __init__(
         self,
         factor: Factor,
         value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
+        *,
+        data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, **common)
+        super().__init__(seed, data_format, **common)
         where = self._where("factor")
         lower, upper = self._two(factor, "factor") if isinstance(factor, (tuple, list)) else (factor, factor)
         self.factor = (real(lower, where), real(upper, where))
@@ -140,12 +147,12 @@ class RandomErasing(_Adjusting):
     seed
         None: the model's.
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
     ArgumentError, DTypeError, ShapeError
-        An argument is wrong, or the input is no image ``[N, H, W, C]``.
+        An argument is wrong, or the input is no image ``[N, H, W, C]`` (``[N, C, H, W]``).
 
     Examples
     --------
@@ -166,12 +173,11 @@ class RandomErasing(_Adjusting):
         data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, **common)
+        super().__init__(seed, data_format, **common)
         self.factor = self._factor(factor, "factor", 0, 1)
         self.scale = self._factor(scale, "scale", 0, 1)
         self.value_range = self._range(value_range)
         self.fill_value = self._fill(fill_value)
-        self.data_format = channels_last(data_format, self._where("data_format"))
 
     def _fill(self, value: object) -> float | tuple[float, ...] | None:
         where = self._where("fill_value")

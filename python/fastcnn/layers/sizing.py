@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from fastcnn._arguments import choose, flag, integer, real
 from fastcnn.errors import ArgumentError
-from fastcnn.layers._axes import channels_last
 from fastcnn.layers.augmentation import INTERPOLATIONS, Augmentation
 from fastcnn.layers.base import Common, Node
 
@@ -18,10 +17,9 @@ if TYPE_CHECKING:
 class _Sized(Augmentation):
     """A layer whose images have a height and a width of their own."""
 
-    def _set_size(self, height: object, width: object, data_format: object) -> None:
+    def _set_size(self, height: object, width: object) -> None:
         self.height = integer(height, self._where("height"), least=1)
         self.width = integer(width, self._where("width"), least=1)
-        self.data_format = channels_last(data_format, self._where("data_format"))
 
     def _node(self, kind: str, interpolation: str = "bilinear", **parts: bool) -> list[Node]:
         return self._seeded(
@@ -51,12 +49,12 @@ class RandomCrop(_Sized):
     seed
         None: the model's.
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
     ArgumentError, DTypeError, ShapeError
-        An argument is wrong, or the input is no image ``[N, H, W, C]``.
+        An argument is wrong, or the input is no image ``[N, H, W, C]`` (``[N, C, H, W]``).
 
     Examples
     --------
@@ -75,8 +73,8 @@ class RandomCrop(_Sized):
         data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, **common)
-        self._set_size(height, width, data_format)
+        super().__init__(seed, data_format, **common)
+        self._set_size(height, width)
 
     def nodes(self) -> list[Node]:
         """One operator."""
@@ -94,12 +92,12 @@ class CenterCrop(_Sized):
     height, width
         Pixels of the window.
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
     ArgumentError, DTypeError, ShapeError
-        An argument is wrong, or the input is no image ``[N, H, W, C]``.
+        An argument is wrong, or the input is no image ``[N, H, W, C]`` (``[N, C, H, W]``).
 
     Examples
     --------
@@ -113,8 +111,8 @@ class CenterCrop(_Sized):
     def __init__(
         self, height: int, width: int, data_format: str | None = None, **common: Unpack[Common]
     ) -> None:
-        super().__init__(None, **common)
-        self._set_size(height, width, data_format)
+        super().__init__(None, data_format, **common)
+        self._set_size(height, width)
 
     def nodes(self) -> list[Node]:
         """One operator."""
@@ -139,12 +137,12 @@ class Resizing(_Sized):
     fill_mode, fill_value
         "constant" and a number, for Keras's sake: nothing is padded.
     data_format
-        "channels_last", or None for the same.
+        "channels_last", which None means, or "channels_first".
 
     Raises
     ------
     ArgumentError, DTypeError, ShapeError
-        An argument is wrong, or the input is no image ``[N, H, W, C]``.
+        An argument is wrong, or the input is no image ``[N, H, W, C]`` (``[N, C, H, W]``).
 
     Examples
     --------
@@ -178,8 +176,8 @@ class Resizing(_Sized):
         data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(None, **common)
-        self._set_size(height, width, data_format)
+        super().__init__(None, data_format, **common)
+        self._set_size(height, width)
         self.interpolation = choose(interpolation, INTERPOLATIONS, self._where("interpolation"))
         self.crop_to_aspect_ratio = flag(crop_to_aspect_ratio, self._where("crop_to_aspect_ratio"))
         self.fill_mode = choose(fill_mode, {"constant": "constant"}, self._where("fill_mode"))
