@@ -176,6 +176,7 @@ struct Epilogue {
 struct OpDescriptor {
   Step step;
   Math math;
+  Precision precision;
   Layout layout;
   Epilogue epilogue;
   union {
@@ -246,6 +247,6 @@ struct Backend {
   const Device* device;  // null on the CPU
 };
 
-constexpr uint32_t kBackendVersion = 2;
+constexpr uint32_t kBackendVersion = 3;
 
 }  // namespace fastcnn

@@ -6,10 +6,12 @@
 //
 //   bind(batch)       what blockIdx.z / splits stands for: a group, a class of pixels
 //   depth(k)          how many k there are for this batch
-//   outer(m), inner(k), get(outer, inner)     the element, 0 outside
+//   outer(m), inner(k), at(outer, inner)      where the element lies, null outside, where it is 0
 //   kInnerFast        neighbouring k are neighbours in memory, else neighbouring m (or n) are
+//   in_fours()        whether every four of them, from a multiple of four on, are aligned 16 bytes
 //
-// store.bind(batch)(split, m, n, sum) takes the result.
+// The result goes to store.y[place(split, m, n)], unless that is below 0, as finish(sum, place, n);
+// in_fours() says whether every four n of y are aligned 16 bytes.
 #pragma once
 #include "launch.h"
 
@@ -18,7 +20,14 @@ FASTCNN_FORMULAS_BEGIN
 struct Problem {
   int32_t m, n, k;
   int32_t batches, splits, k_per_split;
+  Precision precision = Precision::kFloat32;
 };
+
+template <class Operand, class Outer, class Inner>
+FASTCNN_INLINE float element(const Operand& from, const Outer& outer, const Inner& inner) {
+  const float* const at = from.at(outer, inner);
+  return at ? *at : 0.0f;
+}
 
 template <int kTileM, int kTileN>
 struct Tile {
@@ -53,12 +62,12 @@ struct Strip {
       const int at = k + inner_of(0);
       const auto inner = from.inner(at < end ? at : 0);
       FASTCNN_UNROLL
-      for (int e = 0; e < kCount; ++e) value[e] = at < end ? from.get(outer[e], inner) : 0.0f;
+      for (int e = 0; e < kCount; ++e) value[e] = at < end ? element(from, outer[e], inner) : 0.0f;
     } else {
       FASTCNN_UNROLL
       for (int e = 0; e < kCount; ++e) {
         const int at = k + inner_of(e);
-        value[e] = at < end ? from.get(outer[0], from.inner(at)) : 0.0f;
+        value[e] = at < end ? element(from, outer[0], from.inner(at)) : 0.0f;
       }
     }
   }
@@ -114,7 +123,8 @@ __global__ void __launch_bounds__(kThreads) product(Problem p, A every_a, B ever
   for (int r = 0; r < T::kRows; ++r) FASTCNN_UNROLL
   for (int c = 0; c < T::kCols; ++c) {
     const int m = m0 + r / 4 * 4 * T::kSide + row + r % 4, n = n0 + c / 4 * 4 * T::kSide + col + c % 4;
-    if (m < p.m && n < p.n) to(split, m, n, sum[r][c]);
+    const int64_t at = m < p.m && n < p.n ? to.place(split, m, n) : -1;
+    if (at >= 0) to.y[at] = to.finish(sum[r][c], at, n);
   }
 }
 
@@ -143,18 +153,25 @@ inline void split_depth(Problem* p) {
   p->splits = int32_t(ceil_div(p->k, p->k_per_split));
 }
 
-template <class A, class B, class Store>
-void multiply(Context& context, const Problem& p, const A& a, const B& b, const Store& store) {
-  const unsigned z = unsigned(p.batches) * unsigned(p.splits);
-  const cudaStream_t stream = stream_of(context);
-  if (takes_large_tiles(p)) {
-    const dim3 grid(unsigned(ceil_div(p.m, LargeTile::kM) * ceil_div(p.n, LargeTile::kN)), 1, z);
-    FASTCNN_LAUNCH((product<LargeTile, A, B, Store>), grid, kThreads, stream)(p, a, b, store);
-  } else {
-    const dim3 grid(unsigned(ceil_div(p.m, SmallTile::kM) * ceil_div(p.n, SmallTile::kN)), 1, z);
-    FASTCNN_LAUNCH((product<SmallTile, A, B, Store>), grid, kThreads, stream)(p, a, b, store);
-  }
+template <class T>
+dim3 grid_of(const Problem& p) {
+  return dim3(unsigned(ceil_div(p.m, T::kM) * ceil_div(p.n, T::kN)), 1,
+              unsigned(p.batches) * unsigned(p.splits));
 }
+
+// A product on any GPU.
+struct Generic {
+  static bool takes(const OpDescriptor&, int64_t) { return true; }
+  template <class A, class B, class Store>
+  static void multiply(Context& context, const Problem& p, const A& a, const B& b, const Store& store) {
+    const cudaStream_t stream = stream_of(context);
+    if (takes_large_tiles(p))
+      FASTCNN_LAUNCH((product<LargeTile, A, B, Store>), grid_of<LargeTile>(p), kThreads, stream)
+    (p, a, b, store);
+    else FASTCNN_LAUNCH((product<SmallTile, A, B, Store>), grid_of<SmallTile>(p), kThreads, stream)(p, a, b,
+                                                                                                    store);
+  }
+};
 
 // What follows the sum: y = activation(v + bias[n] + residual), 0 where mask is not above 0.
 struct AfterSum {
@@ -167,6 +184,8 @@ struct AfterSum {
     return mask && mask[at] <= 0.0f ? 0.0f : v;
   }
 };
+
+inline bool aligned_to(const void* p, uintptr_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
 
 inline bool known_epilogue(const Epilogue& e) {
   return !e.scale && !e.pool && (e.activation == Activation::kNone || e.activation == Activation::kRelu);

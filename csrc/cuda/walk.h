@@ -16,6 +16,35 @@
 namespace fastcnn {
 namespace cuda {
 
+// A number that others, from 0 to 2^31, are often divided by: a multiplication and a shift each.
+struct Divisor {
+  int32_t by;
+  uint32_t multiplier, shift;
+
+  FASTCNN_WALK static Divisor of(int32_t by) {
+    uint32_t shift = 0;
+    while ((1u << shift) < uint32_t(by)) ++shift;
+    // multiplier = 2^32 (2^shift - by) / by + 1, digit by digit
+    uint32_t rest = (1u << shift) - uint32_t(by), multiplier = 0;
+    for (int digit = 0; digit < 32; ++digit) {
+      rest *= 2, multiplier *= 2;
+      if (rest >= uint32_t(by)) rest -= uint32_t(by), multiplier += 1;
+    }
+    return {by, multiplier + 1, shift};
+  }
+  FASTCNN_WALK operator int32_t() const { return by; }
+  friend FASTCNN_WALK int32_t operator/(int32_t i, const Divisor& d) {
+    return int32_t((high_half(uint32_t(i), d.multiplier) + uint32_t(i)) >> d.shift);
+  }
+  FASTCNN_WALK static uint32_t high_half(uint32_t a, uint32_t b) {
+#if defined(__CUDA_ARCH__)
+    return __umulhi(a, b);
+#else
+    return uint32_t((uint64_t(a) * b) >> 32);
+#endif
+  }
+};
+
 struct ConvAxis {
   int32_t in, taps, out, stride, dilation, pad;
 };
@@ -67,12 +96,14 @@ struct PixelClass {
 
   FASTCNN_WALK int32_t taps() const { return d.count * h.count * w.count; }
   // Of a sum over taps and channels, channels first.
-  FASTCNN_WALK TapPlace tap(int32_t i, int32_t channels) const {
+  FASTCNN_WALK TapPlace tap(int32_t i, int32_t channels) const { return tap(i, channels, w.count, h.count); }
+  template <class Number>
+  FASTCNN_WALK static TapPlace tap(int32_t i, Number channels, Number width, Number height) {
     int32_t rest = i / channels;
     TapPlace at;
     at.channel = i - rest * channels;
-    i = rest, rest = i / w.count, at.s = i - rest * w.count;
-    at.t = rest / h.count, at.r = rest - at.t * h.count;
+    i = rest, rest = i / width, at.s = i - rest * width;
+    at.t = rest / height, at.r = rest - at.t * height;
     return at;
   }
 };
@@ -89,7 +120,8 @@ struct ConvWalk {
   // Of the largest class.
   FASTCNN_WALK int32_t class_pixels() const { return n * pixels_of(d) * pixels_of(h) * pixels_of(w); }
 
-  FASTCNN_WALK static Place split(int32_t i, int32_t depth, int32_t height, int32_t width) {
+  template <class Number>
+  FASTCNN_WALK static Place split(int32_t i, Number depth, Number height, Number width) {
     Place at;
     int32_t rest = i / width;
     at.w = i - rest * width;

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions of images and volumes as matrix products that look their operands up (implicit GEMM), by
+// groups, for whichever kernel multiplies:
+//
+//   fprop  y[pixel, k]   = sum over tap, c of x[pixel's tap, c] w[tap, c, k]
+//   dgrad  dx[pixel, c]  = sum over tap, k of dy[window of pixel and tap, k] w[tap, c, k]
+//   wgrad  dw[tap, c, k] = sum over pixels of x[pixel's tap, c] dy[pixel, k]
+//
+// With strides dgrad goes by classes of pixels, whose place modulo the stride says which taps reach them, so
+// that no tap is tried in vain. Index arithmetic is host code too (walk.h), and tested there.
+#pragma once
+#include "reduce.h"
+#include "tile.h"
+#include "walk.h"
+
+FASTCNN_FORMULAS_BEGIN
+
+// Whether groups of these many channels of these many can be read by fours.
+inline bool channels_in_fours(const void* data, int64_t channels, int64_t of_group) {
+  return channels % 4 == 0 && of_group % 4 == 0 && aligned_to(data, 16);
+}
+
+// x at the taps of an output pixel. kPixelsInner: the sum runs over pixels (wgrad), else over taps.
+template <bool kPixelsInner>
+struct Image {
+  static constexpr bool kInnerFast = !kPixelsInner;
+  ConvWalk walk;
+  const float* x;
+  int32_t pixels, taps;  // of one group
+  Divisor channels, tap_d, tap_h, tap_w, out_d, out_h, out_w;
+
+  static Image of(const ConvWalk& w, const float* x) {
+    const auto by = [](int32_t number) { return Divisor::of(number); };
+    return {w,
+            x,
+            w.outputs(),
+            w.taps() * w.group_c,
+            by(w.group_c),
+            by(w.d.taps),
+            by(w.h.taps),
+            by(w.w.taps),
+            by(w.d.out),
+            by(w.h.out),
+            by(w.w.out)};
+  }
+  bool in_fours() const { return channels_in_fours(x, walk.c, walk.group_c); }
+
+  struct Pixel {
+    int64_t sample;  // -1: none
+    int32_t d, h, w;
+  };
+  struct Tap {
+    int32_t d, h, w, c;  // c: -1: none
+  };
+  using Outer = typename std::conditional<kPixelsInner, Tap, Pixel>::type;
+
+  FASTCNN_INLINED Image bind(int group) const {
+    Image to = *this;
+    to.x += group * walk.group_c;
+    return to;
+  }
+  FASTCNN_INLINED int depth(int k) const { return k; }
+  FASTCNN_INLINED Pixel pixel(int i) const {
+    if (i >= pixels) return {-1, 0, 0, 0};
+    const Place at = ConvWalk::split(i, out_d, out_h, out_w);
+    return {at.n * walk.image, at.d * walk.d.stride - walk.d.pad, at.h * walk.h.stride - walk.h.pad,
+            at.w * walk.w.stride - walk.w.pad};
+  }
+  FASTCNN_INLINED Tap tap(int i) const {
+    if (i >= taps) return {0, 0, 0, -1};
+    const int32_t tap = i / channels;
+    const Place at = ConvWalk::split(tap, tap_d, tap_h, tap_w);
+    return {at.d * walk.d.dilation, at.h * walk.h.dilation, at.w * walk.w.dilation, i - tap * channels};
+  }
+  FASTCNN_INLINED Outer outer(int i) const {
+    if constexpr (kPixelsInner)
+      return tap(i);
+    else
+      return pixel(i);
+  }
+  FASTCNN_INLINED typename std::conditional<kPixelsInner, Pixel, Tap>::type inner(int i) const {
+    if constexpr (kPixelsInner)
+      return pixel(i);
+    else
+      return tap(i);
+  }
+  FASTCNN_INLINED const float* at(const Tap& tap, const Pixel& pixel) const { return at(pixel, tap); }
+  FASTCNN_INLINED const float* at(const Pixel& pixel, const Tap& tap) const {
+    const int32_t d = pixel.d + tap.d, h = pixel.h + tap.h, w = pixel.w + tap.w;
+    if (pixel.sample < 0 || tap.c < 0 || !walk.inside(d, h, w)) return nullptr;
+    return x + pixel.sample + walk.element(d, h, w) + tap.c;
+  }
+};
+
+// w [taps, c, k] of one group as [tap c, k], and dy [pixels, k].
+struct Columns {
+  static constexpr bool kInnerFast = false;
+  const float* data;
+  int64_t pitch;
+  int32_t cols;  // of one group
+  using Outer = int32_t;
+  FASTCNN_INLINED Columns bind(int group) const { return {data + int64_t(group) * cols, pitch, cols}; }
+  FASTCNN_INLINED Outer outer(int i) const { return i < cols ? i : -1; }
+  FASTCNN_INLINED int64_t inner(int k) const { return k * pitch; }
+  FASTCNN_INLINED const float* at(Outer o, int64_t inner) const { return o < 0 ? nullptr : data + inner + o; }
+  bool in_fours() const { return channels_in_fours(data, pitch, cols); }
+};
+
+// dy at the windows that reach the pixels of a class.
+struct Gradient {
+  static constexpr bool kInnerFast = true;
+  ConvWalk walk;
+  const float* dy;
+  Divisor channels;
+  PixelClass of;  // of this batch
+  int32_t group;
+  Divisor class_w, class_h;
+
+  struct Pixel {
+    int64_t sample;   // -1: none
+    int32_t d, h, w;  // the window of the class's first tap
+  };
+  using Outer = Pixel;
+
+  FASTCNN_INLINED Gradient bind(int batch) const {
+    Gradient to = *this;
+    to.group = batch / walk.classes();
+    to.of = walk.pixel_class(batch % walk.classes());
+    to.class_w = Divisor::of(to.of.w.count), to.class_h = Divisor::of(to.of.h.count);
+    return to;
+  }
+  bool in_fours() const { return channels_in_fours(dy, walk.k, walk.group_k); }
+  FASTCNN_INLINED int depth(int) const { return of.taps() * walk.group_k; }
+  FASTCNN_INLINED Pixel outer(int i) const {
+    const Place at = walk.pixel_of_class(of, i);
+    if (at.n < 0) return {-1, 0, 0, 0};
+    return {at.n * walk.gradient, of.d.window(at.d, walk.d), of.h.window(at.h, walk.h),
+            of.w.window(at.w, walk.w)};
+  }
+  FASTCNN_INLINED TapPlace inner(int i) const { return PixelClass::tap(i, channels, class_w, class_h); }
+  FASTCNN_INLINED const float* at(const Pixel& pixel, const TapPlace& tap) const {
+    const int32_t z = pixel.d - tap.t * of.d.step_back, p = pixel.h - tap.r * of.h.step_back,
+                  q = pixel.w - tap.s * of.w.step_back;
+    if (pixel.sample < 0 || !walk.is_window(z, p, q)) return nullptr;
+    return dy + pixel.sample + walk.window(z, p, q) + group * walk.group_k + tap.channel;
+  }
+};
+
+// w as the gradient reads it: [c, taps of the class and k].
+struct Transposed {
+  static constexpr bool kInnerFast = true;
+  ConvWalk walk;
+  const float* w;
+  Divisor channels;
+  PixelClass of;
+  int32_t group;
+  Divisor class_w, class_h;
+  using Outer = int32_t;
+  FASTCNN_INLINED Transposed bind(int batch) const {
+    Transposed to = *this;
+    to.group = batch / walk.classes();
+    to.of = walk.pixel_class(batch % walk.classes());
+    to.class_w = Divisor::of(to.of.w.count), to.class_h = Divisor::of(to.of.h.count);
+    return to;
+  }
+  bool in_fours() const { return channels_in_fours(w, walk.k, walk.group_k); }
+  FASTCNN_INLINED Outer outer(int c) const { return c < walk.group_c ? c : -1; }
+  FASTCNN_INLINED int64_t inner(int i) const {
+    const TapPlace tap = PixelClass::tap(i, channels, class_w, class_h);
+    const int64_t row = walk.tap_number(of.d.tap(tap.t), of.h.tap(tap.r), of.w.tap(tap.s));
+    return row * walk.group_c * walk.k + group * walk.group_k + tap.channel;
+  }
+  FASTCNN_INLINED const float* at(Outer c, int64_t inner) const {
+    return c < 0 ? nullptr : w + inner + int64_t(c) * walk.k;
+  }
+};
+
+struct StoreRows {  // y [pixels, k], dw [taps c, k]: of a group some columns
+  float* y;
+  int64_t pitch, count;
+  int32_t cols, partial;
+  AfterSum after;
+  int64_t first;  // column of the group
+  FASTCNN_INLINED StoreRows bind(int group) const {
+    StoreRows to = *this;
+    to.first = int64_t(group) * cols;
+    return to;
+  }
+  FASTCNN_INLINED int64_t place(int split, int m, int n) const {
+    return split * count + m * pitch + first + n;
+  }
+  FASTCNN_INLINED float finish(float sum, int64_t at, int n) const {
+    return partial ? sum : after(sum, at, first + n);
+  }
+  bool in_fours() const { return channels_in_fours(y, pitch, cols); }
+};
+
+struct StorePixels {
+  ConvWalk walk;
+  float* y;  // dx
+  AfterSum after;
+  PixelClass of;
+  int64_t first;  // channel of the group
+  FASTCNN_INLINED StorePixels bind(int batch) const {
+    StorePixels to = *this;
+    to.of = walk.pixel_class(batch % walk.classes());
+    to.first = int64_t(batch / walk.classes()) * walk.group_c;
+    return to;
+  }
+  FASTCNN_INLINED int64_t place(int, int m, int n) const {
+    const Place at = walk.pixel_of_class(of, m);
+    return at.n < 0 ? -1 : at.n * walk.image + walk.element(at.d, at.h, at.w) + first + n;
+  }
+  FASTCNN_INLINED float finish(float sum, int64_t at, int n) const { return after(sum, at, first + n); }
+  bool in_fours() const { return channels_in_fours(y, walk.c, walk.group_c); }
+};
+
+inline Problem fprop_problem(const ConvWalk& w) {
+  return {w.outputs(), w.group_k, w.taps() * w.group_c, w.groups, 1, w.taps() * w.group_c};
+}
+inline Problem dgrad_problem(const ConvWalk& w) {
+  return {w.class_pixels(), w.group_c, w.taps() * w.group_k, w.groups * w.classes(), 1, w.taps() * w.group_k};
+}
+inline Problem wgrad_problem(const ConvWalk& w) {
+  Problem p = {w.taps() * w.group_c, w.group_k, w.outputs(), w.groups, 1, w.outputs()};
+  split_depth(&p);
+  return p;
+}
+
+inline bool fits(const ConvWalk& w) {
+  constexpr double kMost = 1 << 30;
+  const double pixels = double(w.n) * w.d.out * w.h.out * w.w.out,
+               image = double(w.n) * w.d.in * w.h.in * w.w.in;
+  const double taps = double(w.d.taps) * w.h.taps * w.w.taps;
+  return pixels < kMost && image < kMost && taps * w.c < kMost && taps * w.k < kMost &&
+         double(w.groups) * w.d.stride * w.h.stride * w.w.stride < 65536;
+}
+
+template <class Kernel, class Shape>
+bool supports_fprop(const Shape& s, const OpDescriptor& op) {
+  if (!walk_fits(s) || !known_epilogue(op.epilogue) || op.epilogue.relu_mask) return false;
+  const ConvWalk w = walk_of(s);
+  return fits(w) && Kernel::takes(op, fprop_problem(w).k);
+}
+template <class Kernel, class Shape>
+bool supports_dgrad(const Shape& s, const OpDescriptor& op) {
+  if (!walk_fits(s) || !known_epilogue(op.epilogue) || op.epilogue.residual) return false;
+  const ConvWalk w = walk_of(s);
+  return fits(w) && Kernel::takes(op, dgrad_problem(w).k);
+}
+template <class Kernel, class Shape>
+bool supports_wgrad(const Shape& s, const OpDescriptor& op) {
+  Epilogue e = op.epilogue;
+  e.bias = 0;
+  if (!walk_fits(s) || !plain(e)) return false;
+  const ConvWalk w = walk_of(s);
+  return fits(w) && Kernel::takes(op, wgrad_problem(w).k);
+}
+
+template <class Shape>
+void prepare(Prepared* p, const Shape& s) {
+  const ConvWalk w = walk_of(s);
+  const double y = double(w.outputs()) * w.k, x = double(w.n) * double(w.image);
+  const double weights = double(w.taps()) * w.group_c * w.k;
+  set_cost(p, 2 * y * w.taps() * w.group_c, 4 * (x + y + weights));
+  state<ConvWalk>(p) = w;
+}
+
+inline AfterSum after_of(const Prepared& p, const float* bias, const float* residual, const float* mask) {
+  const Epilogue& e = p.op.epilogue;
+  return {e.bias ? bias : nullptr, e.residual ? residual : nullptr, e.relu_mask ? mask : nullptr,
+          e.activation == Activation::kRelu};
+}
+
+template <class Kernel>
+void run_fprop(const Prepared& p, const Operands& o, Context& context) {
+  const ConvWalk& w = state<ConvWalk>(p);
+  const auto x = Image<false>::of(w, input(o, 0));
+  const Columns weights = {input(o, 1), w.k, w.group_k};
+  Problem problem = fprop_problem(w);
+  problem.precision = p.op.precision;
+  const StoreRows store = {
+      output(o, 0), w.k, 0, w.group_k, 0, after_of(p, input(o, 2), input(o, 3), nullptr), 0};
+  Kernel::multiply(context, problem, x, weights, store);
+}
+
+template <class Kernel>
+void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
+  const ConvWalk& w = state<ConvWalk>(p);
+  const Divisor channels = Divisor::of(w.group_k);
+  const Gradient dy = {w, input(o, 0), channels, {}, 0, {}, {}};
+  const Transposed weights = {w, input(o, 1), channels, {}, 0, {}, {}};
+  Problem problem = dgrad_problem(w);
+  problem.precision = p.op.precision;
+  const StorePixels store = {w, output(o, 0), after_of(p, input(o, 3), nullptr, input(o, 2)), {}, 0};
+  Kernel::multiply(context, problem, dy, weights, store);
+}
+
+// The parts of dw, or of db after it.
+inline void prepare_wgrad(Prepared* p) {
+  const ConvWalk& w = state<ConvWalk>(*p);
+  const Problem problem = wgrad_problem(w);
+  const size_t dw = size_t(w.taps()) * size_t(w.group_c) * size_t(w.k);
+  const size_t parts = problem.splits > 1 ? sizeof(float) * size_t(problem.splits) * dw : 0;
+  const size_t sums = p->op.epilogue.bias ? sum_terms_bytes(w.k, w.outputs()) : 0;
+  p->workspace_bytes = parts > sums ? parts : sums;
+}
+
+template <class Kernel>
+void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
+  const ConvWalk& w = state<ConvWalk>(p);
+  Problem problem = wgrad_problem(w);
+  problem.precision = p.op.precision;
+  const bool split = problem.splits > 1;
+  const int64_t count = int64_t(w.taps()) * w.group_c * w.k;
+  const auto x = Image<true>::of(w, input(o, 0));
+  const Columns dy = {input(o, 1), w.k, w.group_k};
+  const StoreRows store = {
+      split ? static_cast<float*>(context.workspace) : output(o, 0), w.k, count, w.group_k, split, {}, 0};
+  Kernel::multiply(context, problem, x, dy, store);
+  if (split) sum_parts(context, {store.y, count, problem.splits}, output(o, 0));
+  if (p.op.epilogue.bias) column_sum(context, input(o, 1), w.outputs(), w.k, output(o, 1));
+}
+
+FASTCNN_FORMULAS_END
+
+// The rows of one kernel.
+#define FASTCNN_CONV_ROWS(axes, algorithm, Kernel)                                                   \
+  bool supports_conv##axes##_fprop_##algorithm(const OpDescriptor& op) {                             \
+    return supports_fprop<Kernel>(op.conv##axes##_fprop, op);                                        \
+  }                                                                                                  \
+  void prepare_conv##axes##_fprop_##algorithm(Prepared* p) { prepare(p, p->op.conv##axes##_fprop); } \
+  void run_conv##axes##_fprop_##algorithm(const Prepared& p, const Operands& o, Context& context) {  \
+    run_fprop<Kernel>(p, o, context);                                                                \
+  }                                                                                                  \
+  bool supports_conv##axes##_dgrad_##algorithm(const OpDescriptor& op) {                             \
+    return supports_dgrad<Kernel>(op.conv##axes##_dgrad, op);                                        \
+  }                                                                                                  \
+  void prepare_conv##axes##_dgrad_##algorithm(Prepared* p) { prepare(p, p->op.conv##axes##_dgrad); } \
+  void run_conv##axes##_dgrad_##algorithm(const Prepared& p, const Operands& o, Context& context) {  \
+    run_dgrad<Kernel>(p, o, context);                                                                \
+  }                                                                                                  \
+  bool supports_conv##axes##_wgrad_##algorithm(const OpDescriptor& op) {                             \
+    return supports_wgrad<Kernel>(op.conv##axes##_wgrad, op);                                        \
+  }                                                                                                  \
+  void prepare_conv##axes##_wgrad_##algorithm(Prepared* p) {                                         \
+    prepare(p, p->op.conv##axes##_wgrad);                                                            \
+    prepare_wgrad(p);                                                                                \
+  }                                                                                                  \
+  void run_conv##axes##_wgrad_##algorithm(const Prepared& p, const Operands& o, Context& context) {  \
+    run_wgrad<Kernel>(p, o, context);                                                                \
+  }

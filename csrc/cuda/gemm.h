@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// y[m,n] = op(a) op(b) + bias as a product of two matrices, for whichever kernel multiplies. A long sum over
+// few outputs is cut by shape alone; its parts are added in their order.
+#pragma once
+#include "reduce.h"
+#include "tile.h"
+
+FASTCNN_FORMULAS_BEGIN
+
+// An element of a matrix: outer * outer_step + inner * inner_step.
+template <bool kFast>
+struct Matrix {
+  static constexpr bool kInnerFast = kFast;
+  const float* data;
+  int64_t step;  // of the index that is not contiguous
+  int32_t outers;
+  using Outer = int64_t;
+  FASTCNN_INLINED Matrix bind(int) const { return *this; }
+  FASTCNN_INLINED int depth(int k) const { return k; }
+  FASTCNN_INLINED Outer outer(int i) const { return i < outers ? (kFast ? i * step : i) : -1; }
+  FASTCNN_INLINED int64_t inner(int k) const { return kFast ? k : k * step; }
+  FASTCNN_INLINED const float* at(Outer o, int64_t inner) const { return o < 0 ? nullptr : data + o + inner; }
+  bool in_fours() const { return step % 4 == 0 && aligned_to(data, 16); }
+};
+
+struct MatrixStore {
+  float* y;
+  int64_t n, count;  // columns; elements of a part
+  int32_t partial;
+  AfterSum after;
+  FASTCNN_INLINED MatrixStore bind(int) const { return *this; }
+  FASTCNN_INLINED int64_t place(int split, int m, int col) const { return split * count + m * n + col; }
+  FASTCNN_INLINED float finish(float sum, int64_t at, int col) const {
+    return partial ? sum : after(sum, at, col);
+  }
+  bool in_fours() const { return n % 4 == 0 && aligned_to(y, 16); }
+};
+
+inline Problem problem_of(const OpDescriptor& op) {
+  const GemmShape& s = op.gemm;
+  Problem p = {int32_t(s.m), int32_t(s.n), int32_t(s.k), 1, 1, int32_t(s.k), op.precision};
+  split_depth(&p);
+  return p;
+}
+
+inline bool supports_gemm(const OpDescriptor& op) {
+  const GemmShape& s = op.gemm;
+  constexpr int64_t kMost = INT32_MAX / 2;
+  return known_epilogue(op.epilogue) && !op.epilogue.residual && s.m < kMost && s.n < kMost && s.k < kMost;
+}
+inline void prepare_gemm(Prepared* p) {
+  const GemmShape& s = p->op.gemm;
+  const double m = double(s.m), n = double(s.n), k = double(s.k);
+  set_cost(p, 2 * m * n * k, 4 * (m * k + k * n + m * n));
+  const Problem problem = problem_of(p->op);
+  if (problem.splits > 1) p->workspace_bytes = sizeof(float) * size_t(problem.splits) * size_t(s.m * s.n);
+}
+
+template <class Kernel, bool kFastA, bool kFastB>
+void multiply_matrices(Context& context, const GemmShape& s, const Problem& p, const Operands& o,
+                       const MatrixStore& store) {
+  const Matrix<kFastA> a = {input(o, 0), kFastA ? s.k : s.m, p.m};
+  const Matrix<kFastB> b = {input(o, 1), kFastB ? s.k : s.n, p.n};
+  Kernel::multiply(context, p, a, b, store);
+}
+
+template <class Kernel>
+void run_gemm(const Prepared& p, const Operands& o, Context& context) {
+  const GemmShape& s = p.op.gemm;
+  const Epilogue& e = p.op.epilogue;
+  const Problem problem = problem_of(p.op);
+  const bool split = problem.splits > 1;
+  const AfterSum after = {e.bias ? input(o, 2) : nullptr, nullptr, e.relu_mask ? input(o, 3) : nullptr,
+                          e.activation == Activation::kRelu};
+  const MatrixStore store = {split ? static_cast<float*>(context.workspace) : output(o, 0), s.n, s.m * s.n,
+                             split, after};
+  if (s.transpose_a)
+    s.transpose_b ? multiply_matrices<Kernel, false, true>(context, s, problem, o, store)
+                  : multiply_matrices<Kernel, false, false>(context, s, problem, o, store);
+  else
+    s.transpose_b ? multiply_matrices<Kernel, true, true>(context, s, problem, o, store)
+                  : multiply_matrices<Kernel, true, false>(context, s, problem, o, store);
+  if (!split) return;
+  const int64_t n = s.n;
+  sum_parts(context, {store.y, s.m * s.n, problem.splits}, output(o, 0),
+            [=] __device__(float sum, int64_t at) { return after(sum, at, at % n); });
+}
+
+FASTCNN_FORMULAS_END
