@@ -12,8 +12,6 @@ file(GLOB cuda_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/csrc/cuda/*.cu" 
 
 if(FASTCNN_EMULATE_CUDA)
   set(emulation "${PROJECT_SOURCE_DIR}/tests/emulation/cuda")
-  # Files that use what no emulation has say so by their suffix.
-  list(FILTER cuda_sources EXCLUDE REGEX "_sm[0-9]+\\.cu$")
   set_source_files_properties(${cuda_sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++;-O1")
   add_library(_cuda MODULE ${cuda_sources} "${emulation}/emulation.cpp")
   target_include_directories(_cuda BEFORE PRIVATE "${emulation}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that the `#include` lines of csrc/ follow the layering drawn in csrc/README.md.
+"""Checks that the `#include` lines of csrc/, OpenMP and inline assembly follow csrc/README.md.
 
 Usage: check_includes.py [csrc]. Prints each include that crosses a layer and exits with 1 if there is one.
 """
@@ -36,11 +36,12 @@ LAYERS = (
 )
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+ASSEMBLY = re.compile(r"\basm\s*(volatile\s*)?\(")
 OPENMP = re.compile(r"<omp\.h>|#\s*pragma\s+omp\b|\b_OPENMP\b|\bomp_[a-z_]+\s*\(")
 
 
 def violations(csrc: Path) -> list[str]:
-    """One line for each include, or mention of OpenMP, that the layering forbids."""
+    """One line for each include, mention of OpenMP or assembly that the layering forbids."""
     csrc = csrc.resolve()
     found: list[str] = []
     for path in sorted(csrc.rglob("*")):
@@ -54,6 +55,8 @@ def violations(csrc: Path) -> list[str]:
         text = path.read_text()
         if OPENMP.search(text) and not name.startswith("base/parallel."):
             found.append(f"{name}: only base/parallel.* mentions OpenMP")
+        if ASSEMBLY.search(text) and name.startswith("cuda/") and not name.startswith("cuda/ptx/"):
+            found.append(f"{name}: inline assembly of GPUs stands in cuda/ptx/ alone")
         for kind, target in INCLUDE.findall(text):
             if kind == '"':
                 target = resolve(csrc, path, target)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks what the compiler made of the GPU kernels: registers, spills, local memory.
+"""Checks what the compiler made of the GPU kernels: registers, spills, local memory, instructions.
 
 Usage: check_sass.py <fastcnn/_cuda.so or an object>. Prints, for each architecture and kind of kernel, the
-most registers and the most bytes of local memory, and exits with 1 if one is beyond its budget. Needs
-NVIDIA's cuobjdump; where there is none it says so and checks nothing.
+most registers and the most bytes of local memory, and exits with 1 if one is beyond its budget or lacks the
+instructions that it is written for. Needs NVIDIA's cuobjdump and nvdisasm (the group cuda of pyproject.toml);
+where there are none it says so and checks nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import NamedTuple
 # walk strided arrays divide 64-bit numbers, for which the compiler calls a function: what lives across the
 # call is what they keep in local memory.
 BUDGETS = (
+    ("product_sm80", 255, 0),
     ("product", 168, 0),
     ("each_team", 128, 96),
     ("each", 128, 96),
@@ -27,8 +29,12 @@ BUDGETS = (
     ("", 64, 0),
 )
 
+# What every kernel of a kind must hold, where its architecture has it.
+TENSOR = ("HMMA.1688.F32.TF32", "LDGSTS.E.BYPASS.LTC128B.128", "LDGSTS.E ")
+INSTRUCTIONS = {"product_sm80": TENSOR}
+
 ARCHITECTURE = re.compile(r"^arch = (sm_\w+)")
-FUNCTION = re.compile(r"^ ?Function (\S+):")
+FUNCTION = re.compile(r"^\s*Function ?:? (\S+?):?$")
 USAGE = re.compile(r"REG:(\d+) STACK:(\d+) .*LOCAL:(\d+)")
 
 
@@ -55,16 +61,44 @@ def usages(listing: str) -> list[Usage]:
     return found
 
 
+def instructions(listing: str) -> dict[tuple[str, str], str]:
+    """The code of each kernel in what `cuobjdump -sass` prints, by architecture and name."""
+    found: dict[tuple[str, str], list[str]] = {}
+    architecture = kernel = ""
+    for line in listing.splitlines():
+        if match := ARCHITECTURE.match(line):
+            architecture = match[1]
+        elif match := FUNCTION.match(line):
+            kernel = match[1]
+        elif kernel:
+            found.setdefault((architecture, kernel), []).append(line)
+    return {key: "\n".join(lines) for key, lines in found.items()}
+
+
 def kind_of(kernel: str) -> tuple[str, int, int]:
     """The row of BUDGETS that a mangled name falls under."""
     return next(row for row in BUDGETS if re.search(rf"\d{row[0]}(?![a-z_])", kernel) or not row[0])
 
 
 def find_cuobjdump() -> str | None:
-    """On PATH, or beside nvcc."""
+    """On PATH, beside nvcc, or in this virtual environment."""
     nvcc = shutil.which("nvcc")
-    beside = Path(os.path.realpath(nvcc)).parent / "cuobjdump" if nvcc else None
-    return shutil.which("cuobjdump") or (str(beside) if beside and beside.exists() else None)
+    beside = [Path(os.path.realpath(nvcc)).parent / "cuobjdump"] if nvcc else []
+    installed = Path(sys.prefix).glob("lib/python*/site-packages/nvidia/*/bin/cuobjdump")
+    there = [str(path) for path in (*beside, *installed) if path.exists()]
+    return shutil.which("cuobjdump") or (there[0] if there else None)
+
+
+def lacking(tool: str, path: str) -> list[str]:
+    """A line for each kernel without an instruction that its kind must hold."""
+    environment = {**os.environ, "PATH": f"{Path(tool).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([tool, "-sass", path], capture_output=True, text=True, check=True, env=environment)
+    lines = []
+    for (architecture, kernel), code in instructions(done.stdout).items():
+        wanted = INSTRUCTIONS.get(kind_of(kernel)[0], ())
+        if architecture != "sm_75":
+            lines += [f"{architecture} {kernel}: no {each.strip()}" for each in wanted if each not in code]
+    return lines
 
 
 def main() -> int:
@@ -90,6 +124,9 @@ def main() -> int:
                 f"(budget {row[1]}), {local} bytes of local memory (budget {row[2]})"
             )
             failed |= registers > row[1] or local > row[2]
+    without = lacking(tool, sys.argv[1])
+    print("\n".join(without) or "every kernel holds the instructions that it is written for")
+    failed |= bool(without)
     return 1 if failed else 0
 
 

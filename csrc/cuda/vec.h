@@ -9,8 +9,10 @@
 #define FASTCNN_INLINED __device__ __forceinline__
 #if defined(__CUDACC__)
 #define FASTCNN_UNROLL _Pragma("unroll")
+#define FASTCNN_ROLLED _Pragma("unroll 1")
 #else
 #define FASTCNN_UNROLL _Pragma("GCC unroll 64")
+#define FASTCNN_ROLLED
 #endif
 #define FASTCNN_FORMULAS_BEGIN \
   namespace fastcnn {          \

@@ -31,6 +31,8 @@ const Backend& load() {
   return *backend;
 }
 
+Precision eager_precision = Precision::kFloat32;  // under the GIL
+
 }  // namespace
 
 bool is_on_gpu(py::handle value) {
@@ -69,8 +71,14 @@ const Backend& gpu_backend() {
   return *backend;
 }
 
-void run_on_gpu(const OpDescriptor& op, const Operands& operands, const RunScalars* scalars) {
+void set_gpu_precision(py::handle precision) {
+  eager_precision =
+      static_cast<Precision>(choice("set_gpu_precision", "precision", precision, {"float32", "tf32"}));
+}
+
+void run_on_gpu(OpDescriptor op, const Operands& operands, const RunScalars* scalars) {
   const Backend& backend = gpu_backend();
+  op.precision = eager_precision;
   DevicePlace place{stream(), nullptr};
   const size_t bytes = device_bytes(backend, op, scalars != nullptr);
   Array workspace;  // given back to the pool at once: CuPy hands it out on the same stream alone

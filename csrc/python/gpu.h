@@ -17,7 +17,9 @@ Array gpu_array(const char* op, const std::string& what, const std::vector<int64
 py::object to_numpy(const ArrayView& v);
 
 const Backend& gpu_backend();
-void run_on_gpu(const OpDescriptor& op, const Operands& operands, const RunScalars* scalars = nullptr);
+// Of the steps that run_on_gpu() is given from now on.
+void set_gpu_precision(py::handle precision);
+void run_on_gpu(OpDescriptor op, const Operands& operands, const RunScalars* scalars = nullptr);
 // Between the memory of a GPU and any other; complete on return.
 void gpu_copy(void* to, const void* from, size_t bytes);
 

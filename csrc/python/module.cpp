@@ -91,6 +91,7 @@ PYBIND11_MODULE(_native, m) {
   m.def("operators", &operators);
   m.def("kernels", [] { return kernels_of(cpu::backend()); });
   m.def("gpu_variant", [] { return gpu_backend().variant; });
+  m.def("set_gpu_precision", &set_gpu_precision, py::arg("precision"));
   m.def("gpu_kernels", [] { return kernels_of(gpu_backend()); });
   m.def("isa", [] { return cpu::backend().variant; });
   m.def("isas", &cpu::supported_isas);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The index arithmetic of the GPU's convolutions, compiled for the host."""
+"""The index arithmetic of the GPU's matrix products and convolutions, compiled for the host."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_every_pair_of_pixel_and_tap_is_met_once(tmp_path: Path) -> None:
-    program = tmp_path / "walk"
-    source = ROOT / "tests" / "cuda" / "walk.cpp"
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("walk", "400 shapes\n"),  # every pair of a pixel and a tap is met once
+        ("strip", "right\n"),
+    ],
+)
+def test_program(name: str, said: str, tmp_path: Path) -> None:
+    program = tmp_path / name
+    source = ROOT / "tests" / "cuda" / f"{name}.cpp"
     flags = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}")
     subprocess.run([os.environ.get("CXX", "c++"), *flags, str(source), "-o", str(program)], check=True)
     run = subprocess.run([str(program)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout == "400 shapes\n"
+    assert run.stdout == said

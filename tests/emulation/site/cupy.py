@@ -48,6 +48,9 @@ class ndarray:
     def transpose(self, *axes: int) -> ndarray:
         return ndarray(self._array.transpose(*axes))
 
+    def reshape(self, *shape: int) -> ndarray:
+        return ndarray(self._array.reshape(*shape))
+
     def get(self) -> np.ndarray[Any, Any]:
         return self._array.copy()
 

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// csrc/cuda/ptx/sm80.h for machines without a GPU. Copies are made as late as the waits allow, so that a
+// missing wait shows; products are exact, their sum is cut off, not rounded, as tensor cores do.
+#pragma once
+#include <cuda_runtime.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <deque>
+
+namespace emulated {
+
+inline void require(bool holds, const char* what) {
+  if (holds) return;
+  fprintf(stderr, "emulated CUDA: %s\n", what);
+  abort();
+}
+
+struct Copies {
+  struct One {
+    unsigned char* to;
+    const void* from;
+    size_t bytes, valid;
+  };
+  std::deque<std::vector<One>> groups = {{}};  // the last is open
+};
+inline Copies& copies() {
+  static Copies of_thread[1024];
+  return of_thread[threadIdx.x];
+}
+
+// Shared memory lies below 4 GB of its first array.
+inline const unsigned char*& shared_base() {
+  static const unsigned char* base = nullptr;
+  return base;
+}
+inline unsigned char* shared(uint32_t address) {
+  return const_cast<unsigned char*>(shared_base()) + int32_t(address);
+}
+
+// What the lanes of a warp show each other: warp by warp, two boards in turn.
+template <class T>
+struct Boards {
+  T lane[2][32][32];
+  int turn[1024];
+};
+template <class T>
+const T (&show(const T& mine))[32] {
+  static Boards<T> boards;
+  const unsigned thread = threadIdx.x, warp = thread / 32;
+  const int turn = boards.turn[thread] ^= 1;
+  boards.lane[turn][warp][thread % 32] = mine;
+  warp_barrier(0xffffffffu);
+  return boards.lane[turn][warp];
+}
+
+inline float toward_zero(double x) {
+  float y = static_cast<float>(x);
+  if (isfinite(x) && fabs(double(y)) > fabs(x)) y = nextafterf(y, 0.0f);
+  return y;
+}
+
+}  // namespace emulated
+
+namespace fastcnn {
+namespace cuda {
+namespace ptx {
+
+inline uint32_t shared_address(const void* p) {
+  const auto* at = static_cast<const unsigned char*>(p);
+  if (!emulated::shared_base()) emulated::shared_base() = at;
+  return uint32_t(at - emulated::shared_base());
+}
+
+inline void copy_bytes(uint32_t to, const void* from, bool there, size_t bytes) {
+  unsigned char* const at = emulated::shared(to);
+  emulated::require(uintptr_t(at) % bytes == 0 && (!there || uintptr_t(from) % bytes == 0),
+                    "an aligned copy");
+  emulated::copies().groups.back().push_back({at, from, bytes, there ? bytes : 0});
+}
+inline void copy_16(uint32_t to, const void* from, bool there) { copy_bytes(to, from, there, 16); }
+inline void copy_4(uint32_t to, const void* from, bool there) { copy_bytes(to, from, there, 4); }
+inline void commit_copies() { emulated::copies().groups.emplace_back(); }
+template <int kPending>
+void wait_copies() {
+  auto& groups = emulated::copies().groups;
+  for (; groups.size() > kPending + 1; groups.pop_front())
+    for (const auto& one : groups.front()) {
+      memset(one.to, 0, one.bytes);
+      if (one.valid) memcpy(one.to, one.from, one.valid);
+    }
+}
+
+inline void load_matrices(uint32_t (&value)[4], uint32_t row) {
+  const auto& rows = emulated::show(row);
+  const unsigned lane = threadIdx.x % 32;
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned char* at = emulated::shared(rows[8 * i + lane / 4]);
+    emulated::require(uintptr_t(at) % 16 == 0, "an aligned row of a matrix");
+    memcpy(&value[i], at + 4 * (lane % 4), 4);
+  }
+}
+
+inline uint32_t to_tf32(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  if ((bits & 0x7f800000u) == 0x7f800000u) return x != x ? 0x7fffe000u : bits;
+  return (bits + 0x1000u) & 0xffffe000u;
+}
+
+inline void multiply_tf32(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  struct Operands {
+    float a[4], b[2];
+  };
+  Operands mine;
+  for (int i = 0; i < 4; ++i) mine.a[i] = __int_as_float(int32_t(a[i] & 0xffffe000u));
+  for (int i = 0; i < 2; ++i) mine.b[i] = __int_as_float(int32_t(b[i] & 0xffffe000u));
+  const auto& all = emulated::show(mine);
+  const unsigned lane = threadIdx.x % 32;
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned row = lane / 4 % 8, half = i / 2, col = 2 * (lane % 4) + i % 2;
+    double total = double(sum[i]);
+    for (unsigned k = 0; k < 8; ++k)
+      total += double(all[4 * row + k % 4].a[half + k / 4 * 2]) * double(all[4 * col + k % 4].b[k / 4]);
+    sum[i] = emulated::toward_zero(total);
+  }
+}
+
+}  // namespace ptx
+}  // namespace cuda
+}  // namespace fastcnn
