@@ -61,6 +61,8 @@ test-cuda: $(VENV)/.test
 	    --ignore=tests/kernels/test_winograd.py -k "$(EMULATED)" $(ARGS)
 	FASTCNN_EMULATED_SM=80 FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
 	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_tensor.py $(ARGS)
+	FASTCNN_EMULATED_SM=90 FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
+	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_maps.py $(ARGS)
 
 test-gpu: $(VENV)/.test
 	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda $(NOT_ON_GPU) -k "$(ON_GPU)" $(ARGS)

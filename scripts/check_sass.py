@@ -21,6 +21,7 @@ from typing import NamedTuple
 # walk strided arrays divide 64-bit numbers, for which the compiler calls a function: what lives across the
 # call is what they keep in local memory.
 BUDGETS = (
+    ("product_sm90", 168, 0),
     ("product_sm80", 255, 0),
     ("product", 168, 0),
     ("each_team", 128, 96),
@@ -29,9 +30,17 @@ BUDGETS = (
     ("", 64, 0),
 )
 
-# What every kernel of a kind must hold, where its architecture has it.
-TENSOR = ("HMMA.1688.F32.TF32", "LDGSTS.E.BYPASS.LTC128B.128", "LDGSTS.E ")
-INSTRUCTIONS = {"product_sm80": TENSOR}
+# What every kernel of a kind must hold, and on which architectures.
+INSTRUCTIONS = {
+    "product_sm80": (
+        re.compile(r"sm_(?!75)"),
+        ("HMMA.1688.F32.TF32", "LDGSTS.E.BYPASS.LTC128B.128", "LDGSTS.E "),
+    ),
+    "product_sm90": (
+        re.compile("sm_90a"),
+        ("HGMMA.64x", "x8.F32.TF32", "UTMALDG.4D.IM2COL", "UTMALDG.3D", "USETMAXREG"),
+    ),
+}
 
 ARCHITECTURE = re.compile(r"^arch = (sm_\w+)")
 FUNCTION = re.compile(r"^\s*Function ?:? (\S+?):?$")
@@ -95,8 +104,8 @@ def lacking(tool: str, path: str) -> list[str]:
     done = subprocess.run([tool, "-sass", path], capture_output=True, text=True, check=True, env=environment)
     lines = []
     for (architecture, kernel), code in instructions(done.stdout).items():
-        wanted = INSTRUCTIONS.get(kind_of(kernel)[0], ())
-        if architecture != "sm_75":
+        where, wanted = INSTRUCTIONS.get(kind_of(kernel)[0], (None, ()))
+        if where and where.match(architecture):
             lines += [f"{architecture} {kernel}: no {each.strip()}" for each in wanted if each not in code]
     return lines
 

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// The instructions of compute capability 9.0 that C++ has no words for: one function each, with its contract.
+// Shared memory is named by its 32-bit address. Where a GPU is emulated, emulated_sm90.h defines the same.
+#pragma once
+#include "maps.h"
+
+#if defined(FASTCNN_EMULATE_CUDA)
+#include <emulated_sm90.h>
+#else
+
+#define FASTCNN_DYNAMIC_SHARED(name) extern __shared__ __align__(1024) unsigned char name[]
+
+namespace fastcnn {
+namespace cuda {
+namespace ptx {
+
+__device__ __forceinline__ uint32_t window_address(const void* p) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
+
+// Moves registers between the warps of a block, by whole groups of four warps; the kernel's launch bounds
+// must name a least number of blocks.
+template <int kRegisters>
+__device__ __forceinline__ void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ __forceinline__ void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+// Barriers in shared memory, 8 bytes each. One thread sets them up; the block sees them after init_done() and
+// a
+// __syncthreads(). A phase ends with `arrivals` arrivals and the bytes that were announced.
+__device__ __forceinline__ void init_barrier(uint32_t barrier, uint32_t arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals));
+}
+__device__ __forceinline__ void init_done() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+__device__ __forceinline__ void arrive(uint32_t barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+__device__ __forceinline__ void arrive_expecting(uint32_t barrier, uint32_t bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+// Until the phase of this parity has ended; to a new barrier the phase of parity 1 has.
+__device__ __forceinline__ void wait_for(uint32_t barrier, uint32_t parity) {
+  asm volatile(
+      "{\n.reg .pred done;\n"
+      "AGAIN:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@done bra.uni END;\n"
+      "bra.uni AGAIN;\n"
+      "END:\n}" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
+}
+
+// Boxes of a tensor come to shared memory, their bytes counted by the barrier; what lies outside the tensor
+// is 0.
+__device__ __forceinline__ void load_box(uint32_t to, const Map* map, uint32_t barrier, BoxPlace at) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, "
+      "%5}], "
+      "[%2];" ::"r"(to),
+      "l"(map), "r"(barrier), "r"(at.inner), "r"(at.row), "r"(at.slice)
+      : "memory");
+}
+// Of pixels: from the first one on, which lies in the map's box of bases, along w, h, n, each moved by the
+// tap.
+__device__ __forceinline__ void load_pixels(uint32_t to, const Map* map, uint32_t barrier,
+                                            const PixelsPlace& at) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], [%1, {%3, "
+      "%4, %5, "
+      "%6}], [%2], {%7, %8};" ::"r"(to),
+      "l"(map), "r"(barrier), "r"(at.channel), "r"(at.w), "r"(at.h), "r"(at.n), "h"(uint16_t(at.tap_w)),
+      "h"(uint16_t(at.tap_h))
+      : "memory");
+}
+
+// Products of groups of four warps, which go on while the threads do. Operands lie in shared memory, as rows
+// of 128 bytes along k that load_box() and load_pixels() have put there.
+__device__ __forceinline__ uint64_t operand(uint32_t address) {
+  constexpr uint64_t kEightRows = 1024 >> 4, kSwizzled = 1;
+  return uint64_t((address & 0x3ffff) >> 4) | kEightRows << 32 | kSwizzled << 62;
+}
+constexpr uint32_t kNextEight = 32 >> 4;  // to an operand: the next 8 floats along k
+__device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void commit_products() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+template <int kPending>
+__device__ __forceinline__ void wait_products() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+// The compiler may neither move nor copy sums that products still add to.
+template <int kCount>
+__device__ __forceinline__ void keep_in_place(float (&d)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
+
+// Warp w has rows 16 w to 16 w + 15; with g = lane / 4, t = lane % 4, d[4 j] to d[4 j + 3] are at rows g, g,
+// g + 8, g + 8 of these and columns 8 j + 2 t, + 1, + 0, + 1. d[64,64] (+)= a[64,8] b[8,64]
+__device__ __forceinline__ void multiply_tf32(float (&d)[32], uint64_t a, uint64_t b, bool add) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+      "}, %32, %33, p, 1, 1;\n}"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+        "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+        "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]),
+        "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]),
+        "+f"(d[30]), "+f"(d[31])
+      : "l"(a), "l"(b), "r"(int(add)));
+}
+// d[64,128] (+)= a[64,8] b[8,128]
+__device__ __forceinline__ void multiply_tf32(float (&d)[64], uint64_t a, uint64_t b, bool add) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+      "}, %64, %65, p, 1, 1;\n}"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+        "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+        "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]),
+        "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]),
+        "+f"(d[30]), "+f"(d[31]), "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]),
+        "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]),
+        "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]), "+f"(d[49]), "+f"(d[50]),
+        "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), "+f"(d[56]), "+f"(d[57]),
+        "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+      : "l"(a), "l"(b), "r"(int(add)));
+}
+
+// The kernel with more shared memory than others have.
+template <class Parameters>
+void start(void (*kernel)(Parameters), dim3 blocks, dim3 threads, size_t shared_bytes, cudaStream_t stream,
+           const Parameters& parameters) {
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
+  kernel<<<blocks, threads, shared_bytes, stream>>>(parameters);
+}
+
+}  // namespace ptx
+}  // namespace cuda
+}  // namespace fastcnn
+
+#endif

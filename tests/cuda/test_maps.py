@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products in tf32 on compute capability 9.0, whose operands come by tensor maps.
+
+Needs such a GPU, or an emulated one that claims to be: FASTCNN_EMULATED_SM=90. Shapes are large enough for
+these kernels to be chosen, which their rounding shows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from fastcnn import _native, ops
+from fastcnn.testing import cases
+from fastcnn.testing.calls import Call, conv_calls, gemm_call
+from fastcnn.testing.check import check_exact
+from fastcnn.testing.compare import UNIT, assert_same_bits, assert_within, gamma
+from fastcnn.testing.fill import integers, poisoned, reals
+
+if os.environ.get("FASTCNN_TEST_DEVICE") != "cuda":
+    pytest.skip("FASTCNN_TEST_DEVICE is not cuda", allow_module_level=True)
+cupy = pytest.importorskip("cupy")
+
+
+def capability() -> int:
+    if _native.gpu_variant() == "emulated":
+        return int(os.environ.get("FASTCNN_EMULATED_SM") or 75)
+    return int(cupy.cuda.Device().compute_capability)
+
+
+if capability() != 90:
+    pytest.skip("the GPU has other tensor cores", allow_module_level=True)
+
+TF32 = 2.0**-11  # its unit roundoff
+
+
+@pytest.fixture(autouse=True)
+def tf32() -> Iterator[None]:
+    """Products of numbers of 10 bits."""
+    _native.set_gpu_precision("tf32")
+    yield
+    _native.set_gpu_precision("float32")
+
+
+GEMM = (
+    cases.GemmCase(1000, 260, 36),
+    cases.GemmCase(1027, 264, 100, transpose_b=True),
+    cases.GemmCase(5000, 12, 64),
+    cases.GemmCase(1500, 1412, 20, transpose_b=True),  # wide tiles
+)
+# Padding, strides by which some classes of pixels have fewer taps than others or none, dilation, channels
+# that fill no row of a map.
+CONV = (
+    cases.ConvCase(2, 33, 31, 36, 68, padding="same"),
+    cases.ConvCase(4, 40, 37, 8, 132, r=3, s=2, strides=(2, 2), padding=1),
+    cases.ConvCase(2, 32, 33, 72, 76, dilation_rate=(2, 2), padding="same"),
+    cases.ConvCase(4, 41, 40, 68, 132, r=1, s=1, strides=(2, 2)),
+    cases.ConvCase(2, 34, 35, 40, 72, r=5, s=3, padding=((1, 3), (2, 0))),
+)
+CALLS = [*map(gemm_call, GEMM), *(call for case in CONV for call in list(conv_calls(case, "relu"))[:2])]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
+    check_exact(call, rng)
+
+
+def test_reals_within_the_bound_of_tf32(rng: np.random.Generator) -> None:
+    """Each factor is off by u' = 2^-11 at most, and sums are cut off: 2 u for each of their terms."""
+    m, n, k = 1000, 260, 200
+    a, b = reals(rng, (m, k)), reals(rng, (k, n))
+    wanted, magnitude = a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b)
+    products = 2.0 * TF32 + TF32 * TF32
+    bound = (products + (1.0 + products) * gamma(2.0 * k)) * magnitude + UNIT * np.abs(wanted)
+    assert_within(ops.gemm(a, b, out=poisoned(wanted.shape)), wanted, bound, "gemm")
+
+
+def test_numbers_are_rounded_by_the_maps() -> None:
+    """Of ties they take the even number; the kernels that have no maps take the larger one."""
+    tie = np.float32(1 + 2.0**-11)
+    for m, even in ((5000, np.float32(1)), (50, np.float32(1 + 2.0**-10))):
+        a, b = np.zeros((m, 16), np.float32), np.full((16, 12), tie, np.float32)
+        a[:, 3] = 1
+        assert_same_bits(ops.gemm(a, b), np.full((m, 12), even), f"{m} rows")
+    x, kernel = np.zeros((2, 50, 50, 8), np.float32), np.full((3, 3, 8, 12), tie, np.float32)
+    x[..., 0] = 1
+    y = ops.conv2d(x, kernel)
+    assert_same_bits(y, np.full(y.shape, np.float32(9)), "conv2d")
+    dx = ops.conv2d_dgrad(np.pad(x[:, :48, :48, :1], ((0, 0), (0, 0), (0, 0), (0, 11))), kernel, x.shape)
+    assert dx[0, 25, 25, 0] == 9
+
+
+def test_arrays_that_no_map_describes(rng: np.random.Generator) -> None:
+    memory = cupy.asarray(integers(rng, (1 + 5000 * 16,)))
+    a, b = memory[1:].reshape(5000, 16), cupy.asarray(integers(rng, (16, 12)))
+    y = cupy.asnumpy(ops.gemm.__wrapped__(a, b))
+    assert_same_bits(y, cupy.asnumpy(a) @ cupy.asnumpy(b), "gemm")

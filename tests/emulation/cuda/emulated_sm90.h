@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// csrc/cuda/ptx/sm90.h for machines without a GPU. What goes on while threads do is done as late as it may
+// be: loads when somebody waits for a barrier, products when their group is waited for. Products read shared
+// memory by their operands' descriptors and undo the swizzle; their sums are cut off, not rounded.
+#pragma once
+#include <cuda_runtime.h>
+#include <emulated_sm80.h>
+
+#include <deque>
+
+#define __grid_constant__
+#define FASTCNN_DYNAMIC_SHARED(name) unsigned char* const name = emulated::window()
+
+namespace emulated {
+
+constexpr uint32_t kWindow = 232448;  // bytes of shared memory that a block can have
+inline unsigned char* window() {
+  alignas(1024) static unsigned char memory[kWindow];
+  return memory;
+}
+template <class T>
+T& in_window(uint32_t address) {
+  require(address % sizeof(T) == 0 && address + sizeof(T) <= kWindow, "an address in shared memory");
+  return *reinterpret_cast<T*>(window() + address);
+}
+
+struct Barrier {
+  uint8_t parity, arrivals, awaited, unused;
+  int32_t bytes;
+  void end_phase() {
+    if (awaited == 0 && bytes == 0) parity ^= 1, awaited = arrivals;
+  }
+};
+
+inline std::deque<std::function<void()>>& loads() {
+  static std::deque<std::function<void()>> under_way;
+  return under_way;
+}
+
+struct Products {
+  std::deque<std::vector<std::function<void()>>> groups = {{}};  // the last is open
+};
+inline Products& products() {
+  static Products of_thread[1024];
+  return of_thread[threadIdx.x];
+}
+
+// To nearest, ties to even, as loads do.
+inline float nearest_tf32(float x) {
+  uint32_t bits = uint32_t(__float_as_int(x));
+  if ((bits & 0x7f800000u) != 0x7f800000u) bits = (bits + 0xfffu + (bits >> 13 & 1)) & 0xffffe000u;
+  return __int_as_float(int32_t(bits));
+}
+
+inline uint32_t swizzled(uint32_t address) { return address ^ ((address >> 7 & 7) << 4); }
+
+// Row `row`, number k of an operand of rows of 128 bytes.
+inline double operand_at(uint64_t operand, uint32_t row, uint32_t k) {
+  require(operand >> 62 == 1 && (operand >> 49 & 7) == 0, "an operand of swizzled rows");
+  const uint32_t start = uint32_t(operand & 0x3fff) << 4, eight_rows = uint32_t(operand >> 32 & 0x3fff) << 4;
+  const float x = in_window<float>(swizzled(start + row / 8 * eight_rows + row % 8 * 128 + 4 * k));
+  return double(__int_as_float(int32_t(uint32_t(__float_as_int(x)) & 0xffffe000u)));
+}
+
+template <int kCount>
+void add_products(float* d, uint64_t a, uint64_t b, bool add, unsigned thread) {
+  const unsigned lane = thread % 32, top = thread / 32 % 4 * 16 + lane / 4;
+  for (unsigned half = 0; half < 2; ++half) {
+    double row[8];
+    for (unsigned k = 0; k < 8; ++k) row[k] = operand_at(a, top + 8 * half, k);
+    for (unsigned j = 0; j < kCount / 4; ++j)
+      for (unsigned i = 0; i < 2; ++i) {
+        float& sum = d[4 * j + 2 * half + i];
+        double total = add ? double(sum) : 0.0;
+        for (unsigned k = 0; k < 8; ++k) total += row[k] * operand_at(b, 8 * j + 2 * (lane % 4) + i, k);
+        sum = toward_zero(total);
+      }
+  }
+}
+
+}  // namespace emulated
+
+namespace fastcnn {
+namespace cuda {
+namespace ptx {
+
+inline uint32_t window_address(const void* p) {
+  return uint32_t(static_cast<const unsigned char*>(p) - emulated::window());
+}
+
+template <int kRegisters>
+void give_registers() {}
+template <int kRegisters>
+void take_registers() {}
+
+inline void init_barrier(uint32_t barrier, uint32_t arrivals) {
+  emulated::in_window<emulated::Barrier>(barrier) = {0, uint8_t(arrivals), uint8_t(arrivals), 0, 0};
+}
+inline void init_done() {}
+inline void arrive(uint32_t barrier) {
+  auto& of = emulated::in_window<emulated::Barrier>(barrier);
+  emulated::require(of.awaited > 0, "no more arrivals than a barrier awaits");
+  --of.awaited;
+  of.end_phase();
+}
+inline void arrive_expecting(uint32_t barrier, uint32_t bytes) {
+  emulated::in_window<emulated::Barrier>(barrier).bytes += int32_t(bytes);
+  arrive(barrier);
+}
+inline void wait_for(uint32_t barrier, uint32_t parity) {
+  for (int tries = 0; emulated::in_window<emulated::Barrier>(barrier).parity == parity; ++tries) {
+    emulated::require(tries < 1000000, "a barrier whose phase ends");
+    if (emulated::loads().empty()) {
+      emulated::warp_barrier(1u << (threadIdx.x % 32));  // lets the others go on
+    } else {
+      const auto load = emulated::loads().front();
+      emulated::loads().pop_front();
+      load();
+    }
+  }
+}
+
+inline void put_row(uint32_t to, int row, const float* from, int64_t count) {
+  for (int i = 0; i < kMapFloats; ++i)
+    emulated::in_window<float>(emulated::swizzled(to + uint32_t(128 * row + 4 * i))) =
+        i < count ? emulated::nearest_tf32(from[i]) : 0.0f;
+}
+inline void loaded(uint32_t barrier, int rows) {
+  auto& of = emulated::in_window<emulated::Barrier>(barrier);
+  of.bytes -= 128 * rows;
+  of.end_phase();
+}
+
+inline void load_box(uint32_t to, const Map* map, uint32_t barrier, BoxPlace at) {
+  emulated::require(!map->of_pixels && to % 1024 == 0, "a map of matrices, an aligned place");
+  const Matrices m = map->matrices;
+  emulated::loads().push_back([=] {
+    for (int i = 0; i < m.box_rows; ++i) {
+      const int64_t row = at.row + i;
+      const bool there = at.slice < m.slices && row < m.rows && at.inner < m.inner;
+      put_row(to, i, there ? m.data + (at.slice * m.rows + row) * m.inner + at.inner : nullptr,
+              there ? m.inner - at.inner : 0);
+    }
+    loaded(barrier, m.box_rows);
+  });
+}
+inline void load_pixels(uint32_t to, const Map* map, uint32_t barrier, const PixelsPlace& at) {
+  emulated::require(map->of_pixels && to % 1024 == 0, "a map of pixels, an aligned place");
+  const Pixels p = map->pixels;
+  const int64_t last_h = p.h - 1 + p.upper_h, last_w = p.w - 1 + p.upper_w;
+  emulated::require(at.w >= p.lower_w && at.w <= last_w && at.h >= p.lower_h && at.h <= last_h,
+                    "a first pixel among the bases");
+  emulated::require(at.tap_h >= 0 && at.tap_h < 256 && at.tap_w >= 0 && at.tap_w < 256, "a tap of a byte");
+  emulated::loads().push_back([=] {
+    int64_t w = at.w, h = at.h, n = at.n;
+    for (int i = 0; i < p.count; ++i) {
+      const int64_t y = h + at.tap_h, x = w + at.tap_w;
+      const bool there = n < p.n && y >= 0 && y < p.h && x >= 0 && x < p.w && at.channel < p.c;
+      put_row(to, i, there ? p.data + ((n * p.h + y) * p.w + x) * p.c + at.channel : nullptr,
+              there ? p.c - at.channel : 0);
+      w += p.step_w;
+      if (w > last_w) w = p.lower_w, h += p.step_h;
+      if (h > last_h) h = p.lower_h, n += 1;
+    }
+    loaded(barrier, p.count);
+  });
+}
+
+inline uint64_t operand(uint32_t address) {
+  return uint64_t((address & 0x3ffff) >> 4) | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
+}
+constexpr uint32_t kNextEight = 32 >> 4;
+inline void begin_products() {}
+inline void commit_products() { emulated::products().groups.emplace_back(); }
+template <int kPending>
+void wait_products() {
+  auto& groups = emulated::products().groups;
+  for (; groups.size() > kPending + 1; groups.pop_front())
+    for (const auto& product : groups.front()) product();
+}
+template <int kCount>
+void keep_in_place(float (&)[kCount]) {}
+
+template <int kCount>
+void multiply_tf32(float (&d)[kCount], uint64_t a, uint64_t b, bool add) {
+  const unsigned thread = threadIdx.x;
+  float* const sums = d;
+  emulated::products().groups.back().push_back(
+      [=] { emulated::add_products<kCount>(sums, a, b, add, thread); });
+}
+
+template <class Parameters>
+void start(void (*kernel)(Parameters), dim3 blocks, dim3 threads, size_t shared_bytes, cudaStream_t stream,
+           const Parameters& parameters) {
+  emulated::require(shared_bytes <= emulated::kWindow, "shared memory that a block can have");
+  FASTCNN_LAUNCH(kernel, blocks, threads, stream)(parameters);
+}
+
+}  // namespace ptx
+}  // namespace cuda
+}  // namespace fastcnn
