@@ -21,7 +21,8 @@ if(FASTCNN_EMULATE_CUDA)
   return()
 endif()
 
-# AUTO asks the driver, not the compiler: a machine without a GPU has no use for the kernels.
+# AUTO asks the driver, not the compiler: a machine without a GPU has no use for the kernels. GPUs that the release
+# has no code for compile the PTX of 8.0, from CUDA's release that builds it on.
 set(wanted ${FASTCNN_CUDA})
 set(architectures "75-real;80-real;90a-real;80-virtual")
 if(FASTCNN_CUDA STREQUAL "AUTO")
@@ -55,6 +56,12 @@ message(STATUS "GPU kernels: ${architectures}, CUDA ${CMAKE_CUDA_COMPILER_VERSIO
 # No contraction: a fused multiply-add is written as fma(), as on the CPU, so that formulas have the same bits.
 add_library(_cuda MODULE ${cuda_sources})
 target_include_directories(_cuda PRIVATE "${PROJECT_SOURCE_DIR}/csrc")
+# Kernels of 9.0 alone are compiled for it whatever is asked for: elsewhere they are empty, and nothing would be checked.
+if(NOT "90a-real" IN_LIST architectures)
+  set(of_90a ${cuda_sources})
+  list(FILTER of_90a INCLUDE REGEX "_sm90\\.cu$")
+  set_source_files_properties(${of_90a} PROPERTIES COMPILE_OPTIONS "-gencode=arch=compute_90a,code=sm_90a")
+endif()
 target_compile_options(_cuda PRIVATE --extended-lambda -fmad=false -Xcompiler=-Wall,-Wextra,-Wno-unused-function --Werror=all-warnings)
 set_target_properties(_cuda PROPERTIES
   PREFIX "" CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden
