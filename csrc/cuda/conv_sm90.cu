@@ -11,9 +11,14 @@ namespace cuda {
 
 namespace {
 
-using WideTile = MapTile<128>;
-using NarrowTile = MapTile<64>;
-constexpr int kFewTiles = 32;
+// The first that gives every block a tile, and has no columns to spare, else the last. Two numbers of 4 bytes
+// feed fewer operations than two of 2 bytes would: the large ones come nearer to what the L2 cache delivers.
+struct TileSize {
+  int m, n;
+};
+constexpr TileSize kTiles[] = {{128, 256}, {256, 128}, {128, 128}, {128, 64}};
+constexpr int kTileCount = sizeof kTiles / sizeof *kTiles;
+constexpr int kFewTiles = 32;  // of the last: below, the kernels of 8.0 cut sums
 
 constexpr int kSquare = 32;
 
@@ -38,16 +43,22 @@ struct Pass {
   ConvWalk walk;
   bool gradient;  // of the data
 
-  PixelProduct product(int tile_n) const {
-    return gradient ? dgrad_product(walk, WideTile::kM, tile_n) : fprop_product(walk, WideTile::kM, tile_n);
+  PixelProduct product(int tile) const {
+    const TileSize size = kTiles[tile];
+    return gradient ? dgrad_product(walk, size.m, size.n) : fprop_product(walk, size.m, size.n);
   }
-  bool narrow() const {
-    return product(WideTile::kN).columns <= NarrowTile::kN || product(WideTile::kN).tiles < kBlocks90;
+  int tile() const {
+    int tile = 0;
+    for (; tile < kTileCount - 1; ++tile) {
+      const PixelProduct p = product(tile);
+      if (p.tiles >= kBlocks90 && kTiles[tile].n <= ceil_div(p.columns, 64) * 64) break;
+    }
+    return tile;
   }
-  ptx::Pixels pixels(const float* data) const {
+  ptx::Pixels pixels(const float* data, int count) const {
     const ConvWalk& w = walk;
     ptx::Pixels p = {};
-    p.data = data, p.n = w.n, p.count = WideTile::kM;
+    p.data = data, p.n = w.n, p.count = count;
     p.h = gradient ? w.h.out : w.h.in, p.w = gradient ? w.w.out : w.w.in, p.c = gradient ? w.k : w.c;
     return p;
   }
@@ -62,8 +73,8 @@ bool supports(const OpDescriptor& op, const Pass& pass) {
     return false;
   if (w.c % 4 || w.k % 4 || w.w.stride != stride || w.w.dilation != dilation) return false;
   if (pass.gradient && (stride * stride > kMostClasses || (stride > 1 && dilation > 1))) return false;
-  const PixelProduct p = pass.product(NarrowTile::kN);
-  return p.tiles >= kFewTiles && fits_maps(p, pass.pixels(nullptr));
+  const PixelProduct p = pass.product(kTileCount - 1);
+  return p.tiles >= kFewTiles && fits_maps(p, pass.pixels(nullptr, kTiles[0].m));
 }
 
 // y from a by b [taps, columns, along the sum]; false: not with these arrays.
@@ -72,18 +83,20 @@ struct Arrays {
   float* y;
 };
 bool multiply(Context& context, const Pass& pass, const Arrays& arrays, const AfterSum& after) {
-  const bool narrow = pass.narrow();
+  const int tile = pass.tile();
   MapOperands p = {};
-  p.of = pass.product(narrow ? NarrowTile::kN : WideTile::kN);
+  p.of = pass.product(tile);
   p.after = after, p.y = arrays.y;
   if (!aligned_to(arrays.y, 8)) return false;
-  const ptx::Pixels pixels = pass.pixels(arrays.a);
+  const ptx::Pixels pixels = pass.pixels(arrays.a, kTiles[tile].m);
   for (int i = 0; i < p.of.classes; ++i)
     if (p.of.of[i].steps && !ptx::make_map(&p.a[i], pixels_of(p.of, p.of.of[i], pixels))) return false;
-  const int32_t box = narrow ? NarrowTile::kN : WideTile::kN;
-  if (!ptx::make_map(&p.b, ptx::Matrices{arrays.b, pixels.c, p.of.columns, pass.walk.taps(), box}))
-    return false;
-  narrow ? start_maps<NarrowTile>(context, p) : start_maps<WideTile>(context, p);
+  const ptx::Matrices b = {arrays.b, pixels.c, p.of.columns, pass.walk.taps(), kTiles[tile].n};
+  if (!ptx::make_map(&p.b, b)) return false;
+  constexpr void (*kStart[])(Context&, const MapOperands&) = {
+      start_maps<MapTile<kTiles[0].m, kTiles[0].n>>, start_maps<MapTile<kTiles[1].m, kTiles[1].n>>,
+      start_maps<MapTile<kTiles[2].m, kTiles[2].n>>, start_maps<MapTile<kTiles[3].m, kTiles[3].n>>};
+  kStart[tile](context, p);
   return true;
 }
 

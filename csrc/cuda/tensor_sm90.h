@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products in tf32 on compute capability 9.0, of what maps bring to shared memory (pixels.h): a group of four
 // warps of each block, one thread of it, loads steps of 32 numbers along the sum into a ring of kStages
-// places; two groups multiply them, each 64 rows of a tile, and write its sums while the next tile is loaded.
-// Blocks take one tile after the other.
+// places; two groups multiply them, each half the rows of a tile, and write its sums while the next tile is
+// loaded. Blocks take one tile after the other.
 #pragma once
 #include "pixels.h"
 #include "ptx/sm90.h"
@@ -12,12 +12,13 @@ FASTCNN_FORMULAS_BEGIN
 
 constexpr int kGroup = 128, kConsumers = 2;  // threads of a group; groups that multiply
 
-template <int kTileN>
+template <int kTileM, int kTileN>
 struct MapTile {
-  static constexpr int kM = 64 * kConsumers, kN = kTileN;
+  static constexpr int kM = kTileM, kN = kTileN;
+  static constexpr int kBlocks = kM / (64 * kConsumers);  // of 64 rows, of each group
   static constexpr int kRowBytes = 4 * ptx::kMapFloats;
   static constexpr int kBytesA = kM * kRowBytes, kStageBytes = (kM + kN) * kRowBytes;
-  static constexpr int kStages = kN > 64 ? 6 : 8;
+  static constexpr int kStages = 196608 / kStageBytes;
   static constexpr int kRing = kStages * kStageBytes, kSharedBytes = kRing + kStages * 16;
   static_assert(kSharedBytes <= 232448, "what a block can have");
 };
@@ -58,13 +59,12 @@ FASTCNN_INLINE void load_tiles(const MapOperands& p, uint32_t ring, uint32_t ful
 }
 
 template <class T>
-FASTCNN_INLINE void store_tile(const MapOperands& p, PixelProduct::Tile tile, int group,
-                               const float (&sum)[T::kN / 2]) {
+FASTCNN_INLINE void store_tile(const MapOperands& p, PixelProduct::Tile tile, const float (&sum)[T::kN / 2]) {
   const PixelClassOfMap& c = p.of.of[tile.in_class];
   const int lane = int(threadIdx.x) % kWarp, warp = int(threadIdx.x) % kGroup / kWarp;
   FASTCNN_UNROLL
   for (int half = 0; half < 2; ++half) {
-    const int64_t row = p.of.place(c, tile.m + 64 * group + 16 * warp + 8 * half + lane / 4);
+    const int64_t row = p.of.place(c, tile.m + 16 * warp + 8 * half + lane / 4);
     if (row < 0) continue;
     FASTCNN_UNROLL
     for (int j = 0; j < T::kN / 8; ++j) {
@@ -84,37 +84,46 @@ FASTCNN_INLINE void multiply_tiles(const MapOperands& p, uint32_t ring, uint32_t
   const auto release = [&](int stage) {
     if (threadIdx.x % kWarp == 0) ptx::arrive(empty + 8u * uint32_t(stage));
   };
+  constexpr int kBlockBytes = 64 * T::kRowBytes;
   Turn<T::kStages> turn;
   for (int t = int(blockIdx.x); t < p.of.tiles; t += int(gridDim.x)) {
     const auto tile = p.of.tile(t, T::kM, T::kN);
     const int steps = p.of.of[tile.in_class].steps;
-    float sum[T::kN / 2];
+    float sum[T::kBlocks][T::kN / 2];
+    const auto keep_in_place = [&] {
+      FASTCNN_UNROLL
+      for (int r = 0; r < T::kBlocks; ++r) ptx::keep_in_place(sum[r]);
+    };
     if (steps == 0) {
       FASTCNN_UNROLL
-      for (int i = 0; i < T::kN / 2; ++i) sum[i] = 0.0f;
+      for (int r = 0; r < T::kBlocks; ++r) FASTCNN_UNROLL
+      for (int i = 0; i < T::kN / 2; ++i) sum[r][i] = 0.0f;
     }
     int before = -1;
     for (int i = 0; i < steps; ++i, turn.next()) {
       ptx::wait_for(full + 8u * uint32_t(turn.stage), turn.parity);
       const uint32_t at = ring + uint32_t(turn.stage * T::kStageBytes);
-      const uint64_t a = ptx::operand(at + uint32_t(64 * T::kRowBytes * group)),
+      const uint64_t a = ptx::operand(at + uint32_t(kBlockBytes * T::kBlocks * group)),
                      b = ptx::operand(at + T::kBytesA);
-      ptx::keep_in_place(sum);
+      keep_in_place();
       ptx::begin_products();
       FASTCNN_UNROLL
-      for (int k = 0; k < ptx::kMapFloats / 8; ++k)
-        ptx::multiply_tf32(sum, a + uint64_t(k) * ptx::kNextEight, b + uint64_t(k) * ptx::kNextEight,
-                           i > 0 || k > 0);
+      for (int k = 0; k < ptx::kMapFloats / 8; ++k) FASTCNN_UNROLL
+      for (int r = 0; r < T::kBlocks; ++r)
+        ptx::multiply_tf32(sum[r], a + uint64_t(r * (kBlockBytes >> 4) + k * int(ptx::kNextEight)),
+                           b + uint64_t(k) * ptx::kNextEight, i > 0 || k > 0);
       ptx::commit_products();
-      ptx::keep_in_place(sum);
+      keep_in_place();
       ptx::wait_products<1>();  // those of the step before have been done
       if (before >= 0) release(before);
       before = turn.stage;
     }
     ptx::wait_products<0>();
-    ptx::keep_in_place(sum);
+    keep_in_place();
     if (before >= 0) release(before);
-    store_tile<T>(p, tile, group, sum);
+    FASTCNN_UNROLL
+    for (int r = 0; r < T::kBlocks; ++r)
+      store_tile<T>(p, {tile.in_class, tile.m + 64 * (T::kBlocks * group + r), tile.n}, sum[r]);
   }
 }
 

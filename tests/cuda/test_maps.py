@@ -49,7 +49,10 @@ GEMM = (
     cases.GemmCase(1000, 260, 36),
     cases.GemmCase(1027, 264, 100, transpose_b=True),
     cases.GemmCase(5000, 12, 64),
-    cases.GemmCase(1500, 1412, 20, transpose_b=True),  # wide tiles
+    # The tiles of 128 x 128, 128 x 256, 256 x 128; the others take those of 128 x 64.
+    cases.GemmCase(1500, 1412, 20, transpose_b=True),
+    cases.GemmCase(16900, 252, 36),
+    cases.GemmCase(33800, 124, 36),
 )
 # Padding, strides by which some classes of pixels have fewer taps than others or none, dilation, channels
 # that fill no row of a map.
