@@ -220,11 +220,41 @@ struct KernelInfo {
   const char* name;
 };
 
+// Where a run of batches stands, in the GPU's memory: captured batches follow it, whatever they are run for.
+struct Cursor {
+  RunScalars scalars;  // of the batch at work
+  uint64_t first_step;
+  int64_t slot;          // the batch at work, 0, 1, ...; before the first -1
+  int64_t row;           // the sample that the first batch begins with, or its place in the order
+  const int64_t* order;  // null: the samples as they lie
+  int64_t counts;        // 1: every batch is an optimizer step
+};
+
+// Moves on to the next batch: its scalars, its `n` samples' numbers.
+struct NextBatch {
+  Cursor* cursor;
+  const float* rates;  // learning rates by slot
+  int64_t* index;      // [n]
+  int64_t n;
+};
+
+// What is kept of a batch: `bytes`, a multiple of four, go to `to` + slot `stride`.
+struct Note {
+  const void* from;
+  void* to;
+  int64_t bytes, stride;
+};
+
 // What a backend with memory of its own can do besides. Memory is not allocated here: it comes from the pool
 // of the arrays' library.
 struct Device {
   // Whether the current GPU can be used; if not, the message says what is missing.
   Code (*open)(Status*);
+  // From now on this thread's prepare() is for such a GPU, 10 major + minor, whether there is one or not: for
+  // plans that are looked at. 0: for the GPU there is.
+  void (*assume)(int capability);
+  // Whether the GPU can read these bytes: they are its own, or were registered with it.
+  Code (*check_memory)(const void*, size_t bytes, Status*);
   // From and to any memory. copy() waits until it is done; upload() does so only for what the caller may
   // change afterwards.
   Code (*copy)(void* to, const void* from, size_t bytes, void* stream, Status*);
@@ -232,6 +262,23 @@ struct Device {
   Code (*zero)(void* to, size_t bytes, void* stream, Status*);
   // Whether the kernels since the last question were started.
   Code (*launched)(const char* what, Status*);
+  // A stream of one's own, and the end of all that is on it.
+  Code (*open_stream)(void** stream, Status*);
+  void (*close_stream)(void* stream);
+  Code (*wait)(void* stream, Status*);
+  // Around the steps of a batch.
+  void (*next_batch)(const NextBatch*, void* stream);
+  void (*take_notes)(const Note*, int count, const Cursor*, void* stream);
+  // What is put on the stream between both is not run but becomes a graph, to be replayed any number of
+  // times.
+  Code (*begin_capture)(void* stream, Status*);
+  Code (*end_capture)(void* stream, void** graph, Status*);
+  Code (*replay)(void* graph, void* stream, Status*);
+  void (*drop_graph)(void* graph);
+  // Moments of a stream; the time between two that are past.
+  Code (*mark)(void** moment, void* stream, Status*);
+  double (*seconds_between)(void* first, void* last);
+  void (*drop_moment)(void* moment);
 };
 
 struct Backend {

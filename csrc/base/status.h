@@ -10,7 +10,7 @@
 
 namespace fastcnn {
 
-enum class Code : int32_t { kOk, kShape, kArgument, kDType, kDevice, kMemory };
+enum class Code : int32_t { kOk, kShape, kArgument, kDType, kDevice, kMemory, kLost };
 
 struct Status {
   Code code;

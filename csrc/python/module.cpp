@@ -21,6 +21,8 @@ const char* exception_name(Code code) {
       return "DTypeError";
     case Code::kDevice:
       return "DeviceError";
+    case Code::kLost:
+      return "DeviceLostError";
     case Code::kMemory:
       return "OutOfMemoryError";
     default:

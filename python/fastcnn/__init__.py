@@ -26,6 +26,7 @@ from fastcnn._native import get_num_threads, isas, set_num_threads
 from fastcnn.errors import (
     ArgumentError,
     DeviceError,
+    DeviceLostError,
     DTypeError,
     FormatError,
     OutOfMemoryError,
@@ -44,6 +45,7 @@ __all__ = [
     "ArgumentError",
     "DTypeError",
     "DeviceError",
+    "DeviceLostError",
     "FormatError",
     "Input",
     "Model",

@@ -27,6 +27,13 @@ class DeviceError(RuntimeError):
     """The device asked for cannot be used; the message says what is missing."""
 
 
+class DeviceLostError(DeviceError):
+    """The GPU has failed while it was at work, and answers nothing in this process any more.
+
+    What lay in its memory is lost, weights among it. The CPU goes on: load a saved model, compile it there.
+    """
+
+
 class OutOfMemoryError(MemoryError):
     """An allocation was refused; the message says how many bytes were wanted."""
 

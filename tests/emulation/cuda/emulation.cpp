@@ -118,7 +118,7 @@ void run_block() {
 
 }  // namespace
 
-void launch(dim3 blocks, dim3 threads, void*, std::function<void()> thread) {
+void run_grid(dim3 blocks, dim3 threads, const std::function<void()>& thread) {
   const std::lock_guard<std::mutex> lock(one_grid);
   count = threads.x * threads.y * threads.z;
   if (count == 0 || count > kMostThreads || !blocks.x || !blocks.y || !blocks.z || blocks.y > 65535 ||
@@ -160,8 +160,6 @@ uint64_t exchange(unsigned mask, uint64_t value, int from_lane) {
 
 }  // namespace emulated
 
-const char* cudaGetErrorString(cudaError_t) { return "emulated"; }
-cudaError_t cudaGetLastError() { return cudaSuccess; }
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
   return cudaSuccess;
@@ -184,12 +182,3 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   *version = 13000;
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  memcpy(to, from, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
-  memset(to, value, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
