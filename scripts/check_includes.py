@@ -23,7 +23,7 @@ class Layer(NamedTuple):
 # Regular expressions over whole names. The first row that fits a file counts, so the narrow rows come first.
 C_HEADERS = r"(stddef|stdint|string)\.h"
 NO_PYTHON = r"(?!pybind11/|Python\.h).*"
-PLAIN_DATA = r"base/(shape|philox|optimizer_run)\.h|base/formulas/.*"
+PLAIN_DATA = r"base/(shape|philox|optimizer_run|affine_map)\.h|base/formulas/.*"
 LAYERS = (
     Layer(r"cpu/kernels/vec\.h", PLAIN_DATA, rf"{C_HEADERS}|immintrin\.h|arm_neon\.h"),
     Layer(r"cpu/kernels/.*", rf"cpu/kernels\.h|cpu/kernels/.*|{PLAIN_DATA}", C_HEADERS),

@@ -4,13 +4,8 @@
 #pragma once
 #include <cmath>
 
+#include "both.h"
 #include "optimizer_run.h"
-
-#if defined(__CUDACC__)
-#define FASTCNN_BOTH __host__ __device__ inline
-#else
-#define FASTCNN_BOTH inline
-#endif
 
 namespace fastcnn {
 

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <limits>
 
-#include "draw.h"
+#include "../base/draw.h"
 #include "kernels.h"
 #include "kernels/reduce.h"
 #include "repeat.h"

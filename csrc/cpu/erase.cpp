@@ -2,10 +2,9 @@
 // A rectangle of each image is painted over: sqrt(share) of each side, anywhere, with a probability that is
 // drawn as well. Noise follows from an element's place in the batch; a row of it begins at a whole block of
 // words.
-#include <cmath>
 #include <cstring>
 
-#include "draw.h"
+#include "../base/erase_box.h"
 #include "kernels.h"
 #include "kernels/adjust.h"
 #include "kernels/random.h"
@@ -17,27 +16,6 @@ namespace cpu {
 namespace {
 
 constexpr int64_t kBlock = 16;  // numbers that are drawn together
-
-struct Box {
-  int64_t top, bottom, left, right;
-};
-
-// The pixels in [start, start + length) of a side.
-void side(double share, double place, int64_t size, int64_t* first, int64_t* end) {
-  const double length = std::sqrt(share) * double(size), start = place * (double(size) - length);
-  *first = int64_t(std::ceil(start));
-  *end = int64_t(std::ceil(start + length));
-  if (*end > size) *end = size;
-}
-
-Box box_of(const EraseShape& s, const RunScalars& scalars, int64_t image) {
-  const Words a = draw_words(s.draw, scalars, 2 * image), b = draw_words(s.draw, scalars, 2 * image + 1);
-  if (!(unit(b.word[1]) < between(s.chance[0], s.chance[1], b.word[0]))) return {0, 0, 0, 0};
-  Box box;
-  side(between(s.scale[0], s.scale[1], a.word[0]), unit(a.word[2]), s.w, &box.left, &box.right);
-  side(between(s.scale[0], s.scale[1], a.word[1]), unit(a.word[3]), s.h, &box.top, &box.bottom);
-  return box;
-}
 
 // Where an array would begin whose element i this is.
 float* origin_of(float* element, int64_t i) {
@@ -66,7 +44,7 @@ void run_erase_box(const Prepared& p, const Operands& operands, Context& context
   parallel_for(*context.member, s.n, [&](int64_t image) {
     float* const zeros = static_cast<float*>(context.member->scratch(p.scratch_bytes));
     float* const paint = zeros + paint_floats(s);
-    const Box box = box_of(s, *context.scalars, image);
+    const EraseBox box = box_of(s, *context.scalars, image);
     float* const y = output(operands, 0) + image * size;
     std::memcpy(y, input(operands, 0) + image * size, sizeof(float) * size);
     const int64_t count = (box.right - box.left) * s.c;

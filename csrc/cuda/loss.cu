@@ -23,7 +23,7 @@ struct Batch {
   LossShape s;
   const float* x;
   const int32_t* labels;
-  const float *target, *weights;
+  const float *target, *weights, *alpha;
   float *dx, *values;
   LossResult* result;
   double* row_loss;
@@ -35,7 +35,7 @@ struct Batch {
     return weights ? double(weights[row / s.rows_per_weight]) : 1.0;
   }
   FASTCNN_INLINED bool ignored(int64_t row) const { return s.ignores && labels[row] == s.ignore_class; }
-  FASTCNN_INLINED bool overlap() const { return s.loss == Loss::kTversky; }
+  FASTCNN_INLINED bool overlap() const { return s.loss == Loss::kTversky && !s.by_row; }
   FASTCNN_INLINED double divisor() const {
     if (s.reduction == Reduction::kSum || (overlap() && !s.rows_per_weight)) return 1.0;
     if ((overlap() && s.reduction == Reduction::kSumOverBatchSize) || !surveyed) return double(s.rows);
@@ -62,14 +62,15 @@ bool is_hinge(const LossShape& s) { return s.loss == Loss::kHinge || s.loss == L
 struct TverskyTerms {
   double loss, slope, offset;
 };
-FASTCNN_INLINE TverskyTerms tversky_of(const Batch& b) {
-  const Survey& sums = *b.survey;
-  const LossShape& s = b.s;
+FASTCNN_INLINE TverskyTerms tversky_of(const LossShape& s, const Survey& sums, double weight, double scale) {
   const double straight = 1.0 - s.alpha - s.beta;
   const double d = straight * sums.both + s.alpha * sums.target + s.beta * sums.prediction + s.epsilon;
-  const double weight = s.rows_per_weight ? sums.counted : 1.0, scale = b.scale();
   return {weight * (1.0 - sums.both / d), weight * scale * (straight * sums.both - d) / (d * d),
           weight * scale * s.beta * sums.both / (d * d)};
+}
+
+FASTCNN_INLINE TverskyTerms tversky_of(const Batch& b) {
+  return tversky_of(b.s, *b.survey, b.s.rows_per_weight ? b.survey->counted : 1.0, b.scale());
 }
 
 // Sum or mean over the elements of a row, by the functions of base/formulas/loss.h.
@@ -162,8 +163,8 @@ struct CrossentropyFromProbabilities {
   }
 };
 
-// dL/dx = q (g' - sum(g' q)) from logits, (g' - sum(g' q)) / sum(x) from probabilities; slope() is g' /
-// alpha.
+// dL/dx = q (g' - sum(g' q)) from logits, (g' - sum(g' q)) / sum(x) from probabilities; slope() is g' over
+// alpha, which is one for all classes or has one for each of them.
 template <bool kLogits>
 struct Focal {
   FASTCNN_INLINED static float slope(float q, float t, float gamma) {
@@ -174,7 +175,8 @@ struct Focal {
   template <class T>
   FASTCNN_INLINED static double run(T team, const Batch& b, const Row& row) {
     const Targets targets(b, row);
-    const float alpha = float(b.s.alpha), gamma = float(b.s.beta), scale = float(row.scale);
+    const float alpha = b.alpha ? 1.0f : float(b.s.alpha), gamma = float(b.s.beta), scale = float(row.scale);
+    const auto of_class = [&](int64_t j) { return b.alpha ? b.alpha[j] : 1.0f; };
     const float highest = kLogits ? greatest_of(team, row.x, row.cols) : 0.0f;
     float sum = 0.0f;
     if (kLogits) {
@@ -187,12 +189,12 @@ struct Focal {
     float losses = 0.0f, products = 0.0f;
     for (int64_t j = T::rank(); j < row.cols; j += T::kWidth) {
       const float q = prediction(j), t = targets[j], inside = clipped(q);
-      losses += weighted(t, power(1.0f - inside, gamma) * log(inside));
-      products += slope(q, t, gamma) * q;
+      losses += weighted(t, power(1.0f - inside, gamma) * log(inside)) * of_class(j);
+      products += slope(q, t, gamma) * of_class(j) * q;
     }
     losses = T::sum(losses), products = T::sum(products);
     for (int64_t j = T::rank(); row.dx && j < row.cols; j += T::kWidth) {
-      const float q = prediction(j), g = slope(q, targets[j], gamma) - products;
+      const float q = prediction(j), g = slope(q, targets[j], gamma) * of_class(j) - products;
       row.dx[j] = (kLogits ? g * q : g / sum) * (alpha * scale);
     }
     return row.weight * -double(alpha * losses);
@@ -242,14 +244,28 @@ struct Cosine {
   }
 };
 
+// Of the batch, or of each row.
+template <bool kByRow>
 struct Tversky {
   template <class T>
   FASTCNN_INLINED static double run(T, const Batch& b, const Row& row) {
-    const TverskyTerms terms = tversky_of(b);
+    TverskyTerms terms;
+    if (kByRow) {
+      Survey sums = {0.0, 0.0, 0.0, 0.0, 0};
+      for (int64_t j = T::rank(); j < row.cols; j += T::kWidth) {
+        const double t = double(row.target[j]), x = double(row.x[j]);
+        sums.target += t, sums.prediction += x, sums.both += t * x;
+      }
+      sums.target = T::sum(sums.target), sums.prediction = T::sum(sums.prediction);
+      sums.both = T::sum(sums.both);
+      terms = tversky_of(b.s, sums, row.weight, b.scale());
+    } else {
+      terms = tversky_of(b);
+    }
     const float slope = float(terms.slope), offset = float(terms.offset);
     for (int64_t j = T::rank(); row.dx && j < row.cols; j += T::kWidth)
       row.dx[j] = row.target[j] * slope + offset;
-    return 0.0;
+    return kByRow ? terms.loss : 0.0;
   }
 };
 
@@ -370,7 +386,7 @@ Run run_of(const LossShape& s) {
     case Loss::kCosineSimilarity:
       return run_rows<Cosine>;
     case Loss::kTversky:
-      return run_rows<Tversky>;
+      return s.by_row ? run_rows<Tversky<true>> : run_rows<Tversky<false>>;
   }
   return nullptr;
 }
@@ -381,8 +397,7 @@ bool supports_loss_rows(const OpDescriptor& op) {
   const LossShape& s = op.loss;
   const bool sparse = s.loss == Loss::kSparseCrossentropy;
   return (s.accuracy != Accuracy::kSparse || sparse) && (s.accuracy != Accuracy::kCategorical || !sparse) &&
-         (s.accuracy != Accuracy::kBinary || s.cols == 1) && (!s.ignores || sparse) && !s.by_row &&
-         !s.class_alpha;
+         (s.accuracy != Accuracy::kBinary || s.cols == 1) && (!s.ignores || sparse);
 }
 void prepare_loss_rows(Prepared* p) {
   const LossShape& s = p->op.loss;
@@ -392,20 +407,21 @@ void prepare_loss_rows(Prepared* p) {
 }
 void run_loss_rows(const Prepared& p, const Operands& o, Context& context) {
   const LossShape& s = p.op.loss;
-  const bool sparse = s.loss == Loss::kSparseCrossentropy, tversky = s.loss == Loss::kTversky;
+  const bool sparse = s.loss == Loss::kSparseCrossentropy, overlap = s.loss == Loss::kTversky && !s.by_row;
   Batch b = {};
   b.s = s;
   b.x = input(o, 0);
   b.labels = sparse ? static_cast<const int32_t*>(o.in[1]) : nullptr;
   b.target = sparse ? nullptr : input(o, 1);
   b.weights = s.rows_per_weight ? input(o, 2) : nullptr;
+  b.alpha = s.class_alpha ? input(o, 3) : nullptr;
   b.dx = output(o, 0), b.values = output(o, 2);
   b.result = static_cast<LossResult*>(o.out[1]);
   b.survey = static_cast<Survey*>(context.workspace);
   b.row_loss = reinterpret_cast<double*>(b.survey + 1);
   b.row_correct = reinterpret_cast<int64_t*>(b.row_loss + s.rows);
-  b.by_weight = s.rows_per_weight && (s.reduction == Reduction::kMeanWithSampleWeight || tversky);
-  b.surveyed = s.ignores || b.by_weight || is_hinge(s) || tversky;
+  b.by_weight = s.rows_per_weight && (s.reduction == Reduction::kMeanWithSampleWeight || overlap);
+  b.surveyed = s.ignores || b.by_weight || is_hinge(s) || overlap;
   if (b.surveyed) look_through(context, b);
   run_of(s)(context, b);
   if (b.result) add_up(context, b);

@@ -3,9 +3,7 @@
 // depends on its place in the batch alone, as on the CPU: the same masks (base/philox.h). A thread draws one
 // block of four words.
 #include "../base/philox.h"
-#include "launch.h"
-
-#include "../base/formulas/random.h"
+#include "random.h"
 
 namespace fastcnn {
 namespace cuda {
@@ -50,13 +48,6 @@ void for_each_word(Context& context, int64_t count, const Draw& draw, F f) {
     for (int w = 0; w < 4; ++w)
       if (4 * block + w < count) f(words, 4 * block + w, w);
   });
-}
-
-// Of the pair of words that w belongs to.
-FASTCNN_INLINE float normal_deviate(const Words& words, int w) {
-  const float u = (as_numbers(int32_t(words.of[w & ~1] >> 8)) + 1.0f) * 0x1p-24f;
-  const float v = as_numbers(int32_t(words.of[w | 1] >> 8)) * 0x1p-24f;
-  return sqrt(-2.0f * log(u)) * cos_turns(w & 1 ? v - 0.25f : v);
 }
 
 }  // namespace
@@ -110,7 +101,7 @@ void run_gaussian_philox(const Prepared& p, const Operands& o, Context& context)
   const float* x = input(o, 0);
   float* y = output(o, 0);
   for_each_word(context, s.count, draw, [=] __device__(const Words& words, int64_t i, int w) {
-    const float z = normal_deviate(words, w);
+    const float z = normal_deviate(words.of, w);
     y[i] = s.noise == Noise::kAdded ? fma(z, s.scale, x[i]) : x[i] * fma(z, s.scale, 1.0f);
   });
 }

@@ -5,6 +5,7 @@
 
 #include "../plan/operator.h"
 #include "eager.h"
+#include "gpu.h"
 #include "network.h"
 #include "ops.h"
 
@@ -73,12 +74,12 @@ Array augment_bwd(const py::list& nodes, py::handle dy, py::handle x, int64_t se
   return dx;
 }
 
-// A dense array of whole numbers, each at least `least` and at most `most` of its column.
-const int64_t* checked(const char* argument, const py::array& value, std::initializer_list<int64_t> shape,
-                       const std::vector<int64_t>& most) {
-  const ArrayView v = view("mix", argument, value);
-  const bool dense = value.flags() & py::array::c_style;
-  if (v.dtype != DType::kI64 || !dense || v.rank != static_cast<int>(shape.size()) ||
+// A dense array of whole numbers of the host, each at least 0 and at most `most` of its column.
+ArrayView checked(const char* argument, py::handle value, std::initializer_list<int64_t> shape,
+                  const std::vector<int64_t>& most) {
+  ArrayView v = view("mix", argument, value);
+  if (v.on_gpu) v = view("mix", argument, to_numpy(v));
+  if (v.dtype != DType::kI64 || !is_dense(v) || v.rank != static_cast<int>(shape.size()) ||
       !std::equal(shape.begin(), shape.end(), v.shape))
     fail(Code::kShape, "mix: %s has shape %s, wanted %s of dense int64", argument,
          ShapeText(v.shape, v.rank).text, ShapeText(shape.begin(), static_cast<int>(shape.size())).text);
@@ -88,23 +89,35 @@ const int64_t* checked(const char* argument, const py::array& value, std::initia
     if (data[i] < 0 || data[i] > most[static_cast<size_t>(i) % most.size()])
       fail(Code::kArgument, "mix: %s holds %lld, wanted 0 to %lld", argument, static_cast<long long>(data[i]),
            static_cast<long long>(most[static_cast<size_t>(i) % most.size()]));
-  return data;
+  return v;
+}
+
+// The numbers beside the samples.
+const int64_t* beside(const ArrayView& samples, const ArrayView& numbers, Array* keep) {
+  const auto data = reinterpret_cast<const int64_t*>(numbers.data);
+  if (!samples.on_gpu) return data;
+  const int64_t bytes =
+      element_count("mix", numbers.argument, numbers.shape, numbers.rank) * int64_t{sizeof(int64_t)};
+  *keep = gpu_array("mix", numbers.argument, {bytes}, DType::kU8);
+  gpu_copy(keep->mutable_data(), data, static_cast<size_t>(bytes));
+  return static_cast<const int64_t*>(keep->data());
 }
 
 // Samples and weight, or samples [N,H,W,C] and box [N,4]: top, bottom, left, right.
-Array mix(py::handle x, const py::array& index, py::handle weight, py::handle box, py::handle out) {
+Array mix(py::handle x, py::handle index, py::handle weight, py::handle box, py::handle out) {
   const ArrayView v = any_rank_view("mix", "x", x);
   const int64_t n = v.shape[0];
   OpDescriptor op = make_op(Step::k_mix);
   op.mix = {n, 1, 1, element_count("mix", "x", v.shape, v.rank) / n, !box.is_none()};
-  const int64_t* pairs = checked("index", index, {n}, {n - 1});
+  const ArrayView pairs = checked("index", index, {n}, {n - 1});
+  ArrayView box_view{};
   const int64_t* boxes = nullptr;
-  Array keep, keep_w;
+  Array keep, keep_w, keep_pairs, keep_boxes;
   if (op.mix.boxed) {
     if (v.rank != 4) fail(Code::kShape, "mix: x has rank %d, wanted 4, [N,H,W,C], for a box", v.rank);
     op.mix.h = v.shape[1], op.mix.w = v.shape[2], op.mix.c = v.shape[3];
-    const py::array given = py::reinterpret_borrow<py::array>(box);
-    boxes = checked("box", given, {n, 4}, {op.mix.h, op.mix.h, op.mix.w, op.mix.w});
+    box_view = checked("box", box, {n, 4}, {op.mix.h, op.mix.h, op.mix.w, op.mix.w});
+    boxes = beside(v, box_view, &keep_boxes);
   }
   const float* weights = nullptr;
   if (!op.mix.boxed) {
@@ -114,7 +127,7 @@ Array mix(py::handle x, const py::array& index, py::handle weight, py::handle bo
     weights = dense(w, &keep_w);
   }
   Array y = output("mix", out, shape_of(v), {&v});
-  run(v, op, {{dense(v, &keep), pairs, weights, boxes}, {y.mutable_data()}});
+  run(v, op, {{dense(v, &keep), beside(v, pairs, &keep_pairs), weights, boxes}, {y.mutable_data()}});
   return y;
 }
 

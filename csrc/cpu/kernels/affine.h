@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images seen through an affine map, and the transpose of that.
 #pragma once
+#include "../../base/affine_map.h"
 #include "../../base/shape.h"
 
 namespace fastcnn {
 namespace cpu {
-
-// Pixel (p, q) shows the point with row = row_p p + row_q q + row_0 and so on, in units of 2^-32 pixels:
-// whatever adds whole numbers finds the same points.
-struct AffineMap {
-  int64_t row_p, row_q, row_0, col_p, col_q, col_0;
-};
-constexpr int kPointBits = 32;
 
 struct AffineImage {
   AffineMap map;

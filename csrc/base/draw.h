@@ -2,21 +2,21 @@
 // Random numbers of images: block i of a draw has the counter (i, op, step) and the seed as key. Products,
 // sums and square roots in float64, nothing contracted, so that every device draws the same bits.
 #pragma once
-#include "../backend.h"
-#include "../base/philox.h"
+#include "both.h"
+#include "philox.h"
+#include "shape.h"
 
 namespace fastcnn {
-namespace cpu {
 
 struct Words {
   uint32_t word[4];
 };
 
-inline uint64_t seed_of(const DrawSource& source, const RunScalars& scalars) {
+FASTCNN_BOTH uint64_t seed_of(const DrawSource& source, const RunScalars& scalars) {
   return source.seeded ? source.seed : scalars.seed;
 }
 
-inline Words draw_words(const DrawSource& source, const RunScalars& scalars, int64_t block) {
+FASTCNN_BOTH Words draw_words(const DrawSource& source, const RunScalars& scalars, int64_t block) {
   const uint64_t seed = seed_of(source, scalars);
   uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
   Words c = {{uint32_t(block), source.op, uint32_t(scalars.step), uint32_t(scalars.step >> 32)}};
@@ -31,8 +31,9 @@ inline Words draw_words(const DrawSource& source, const RunScalars& scalars, int
 }
 
 // In [0, 1), a multiple of 2^-24; and between two bounds, the lower one where they are equal.
-inline double unit(uint32_t word) { return double(word >> 8) * 0x1p-24; }
-inline double between(double low, double high, uint32_t word) { return low + (high - low) * unit(word); }
+FASTCNN_BOTH double unit(uint32_t word) { return double(word >> 8) * 0x1p-24; }
+FASTCNN_BOTH double between(double low, double high, uint32_t word) {
+  return low + (high - low) * unit(word);
+}
 
-}  // namespace cpu
 }  // namespace fastcnn
