@@ -19,15 +19,13 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt \
     $(shell find cmake csrc python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 CXX_FILES = $(shell find csrc tests/emulation tests/cuda -name '*.cpp' -o -name '*.h' -o -name '*.cu')
-# Arrays that overlap are apart once they are on a GPU, where tests/cuda asks; a GPU has no kernels of Winograd's, and
-# those that it lacks yet are refused (csrc/cuda/rows.inc): augmentations, some losses.
-ON_GPU := not lenet and not overlap_is_refused and not the_cases_are_winograds and not alpha_of_each_class \
-    and not (last_moved and (tversky or dice)) and not weights_of_rows_along_another_axis or test_arrays
+# Arrays that overlap are apart once they are on a GPU, where tests/cuda asks; a GPU has no kernels of Winograd's.
+ON_GPU := not lenet and not overlap_is_refused and not the_cases_are_winograds \
+    or test_arrays or test_training or test_faults or test_gpu_plans
 # In emulation, besides, no shapes of minutes (each has smaller ones beside it), and no tests of the number of the host's
 # threads, which is nothing to a GPU, on pictures as large. What is left takes two minutes.
 LARGE := n5s6 n1h290 n2h90 20000x3
 EMULATED = not any_number_of_threads $(LARGE:%=and not %) and ($(ON_GPU))
-NOT_ON_GPU := $(patsubst %,--ignore=tests/kernels/test_%.py,adjust affine erase mix)
 BENCHMARKS := layers gemm pool train infer operators
 
 .PHONY: train test test-full test-differential test-avx512 test-cuda test-gpu bench dev fmt lint wheel clean
@@ -57,7 +55,7 @@ test-cuda: $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/emulated/cuda --target _cuda
 	ln -sf "$$($(BIN)/python -c 'from fastcnn import _native; print(_native.__file__)')" build/emulated/cuda/site/fastcnn
 	FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
-	    $(BIN)/python -m pytest -p no:cacheprovider tests/kernels tests/cuda $(NOT_ON_GPU) \
+	    $(BIN)/python -m pytest -p no:cacheprovider tests/kernels tests/cuda tests/plan/test_gpu_plans.py \
 	    --ignore=tests/kernels/test_winograd.py -k "$(EMULATED)" $(ARGS)
 	FASTCNN_EMULATED_SM=80 FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
 	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_tensor.py $(ARGS)
@@ -65,7 +63,7 @@ test-cuda: $(VENV)/.test
 	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_maps.py $(ARGS)
 
 test-gpu: $(VENV)/.test
-	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda $(NOT_ON_GPU) -k "$(ON_GPU)" $(ARGS)
+	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda -k "$(ON_GPU)" $(ARGS)
 
 bench: $(PEERS)/.installed
 	@set -e; for name in $(BENCHMARKS); do $(PEERS)/bin/python benchmarks/$$name.py $(ARGS); done

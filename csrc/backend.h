@@ -294,6 +294,6 @@ struct Backend {
   const Device* device;  // null on the CPU
 };
 
-constexpr uint32_t kBackendVersion = 3;
+constexpr uint32_t kBackendVersion = 4;
 
 }  // namespace fastcnn

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 
 #include "../base/status.h"
 
@@ -13,8 +14,13 @@ namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
 }
 
-Buffer::Buffer(size_t bytes, const char* what) {
+Buffer::Buffer(size_t bytes, const char* what, Pool* pool) : pool_(pool) {
   if (bytes == 0) return;
+  if (pool) {
+    data_ = pool->take(bytes, what, &holder_);
+    bytes_ = bytes;
+    return;
+  }
   const size_t alignment = bytes >= kHugePage / 2 ? kHugePage : kAlignment;
   if (bytes <= SIZE_MAX - alignment) {
     const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
@@ -25,6 +31,22 @@ Buffer::Buffer(size_t bytes, const char* what) {
   bytes_ = bytes;
 }
 
-Buffer::~Buffer() { std::free(data_); }
+Buffer::~Buffer() {
+  if (!pool_)
+    std::free(data_);
+  else if (holder_)
+    pool_->give_back(holder_);
+}
+
+void Place::copy(void* to, const void* from, size_t bytes) const {
+  if (bytes == 0) return;
+  if (!on_gpu()) {
+    std::memcpy(to, from, bytes);
+    return;
+  }
+  Status status{};
+  device().copy(to, from, bytes, nullptr, &status);
+  check(status);
+}
 
 }  // namespace fastcnn

@@ -217,7 +217,9 @@ std::string Plan::describe(const Batch& batch) {
                   us(steps.seconds)});
   return print("%s, batch of %lld: %zu steps, arena of %zu bytes, %s\n", modes[static_cast<int>(mode_)],
                ll(batch.n), steps.steps.size(), steps.arena_bytes,
-               steps.parallel ? "on all threads" : "on one thread") +
+               place_.on_gpu()  ? "on the GPU"
+               : steps.parallel ? "on all threads"
+                                : "on one thread") +
          table(rows);
 }
 

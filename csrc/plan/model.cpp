@@ -6,6 +6,7 @@
 #include <cstring>
 #include <shared_mutex>
 
+#include "../cpu/cpu.h"
 #include "eager.h"
 
 namespace fastcnn {
@@ -51,8 +52,8 @@ void check_rule(const ParameterRule& rule) {
 
 }  // namespace
 
-Model::Model(const std::vector<Layer>& layers, const std::vector<int64_t>& outputs, const Backend& backend)
-    : graph_(build_graph(layers, outputs)), backend_(backend) {
+Model::Model(const std::vector<Layer>& layers, const std::vector<int64_t>& outputs)
+    : graph_(build_graph(layers, outputs)), place_{&cpu::backend(), nullptr} {
   const size_t bytes = static_cast<size_t>(graph_.parameter_floats) * sizeof(float);
   state_ = Buffer(bytes, "model: the parameters");
   if (bytes) std::memset(state_.data(), 0, bytes);
@@ -85,24 +86,30 @@ void Model::compile(const CompileOptions& options) {
   const int slots = recipe.optimizer.slots();
   const size_t bytes = static_cast<size_t>(graph_.parameter_floats) * sizeof(float);
   std::unique_lock<Gate> held(gate_);
-  Buffer state(bytes * (2 + static_cast<size_t>(slots)),
-               "compile: parameters, gradients and optimizer slots");
+  const char* const what = "compile: parameters, gradients and optimizer slots";
+  Buffer state(bytes * (2 + static_cast<size_t>(slots)), what);
   if (bytes) {
-    std::memcpy(state.data(), state_.data(), bytes);
+    place_.copy(state.data(), state_.data(), bytes);
     std::memset(state.data() + bytes, 0, state.bytes() - bytes);
     for (int slot = 0; slot < slots; ++slot) {
       float* const values = reinterpret_cast<float*>(state.data() + bytes * (2 + static_cast<size_t>(slot)));
       std::fill_n(values, graph_.parameter_floats, recipe.optimizer.initial_value(slot));
     }
   }
+  if (options.place.on_gpu()) {
+    Buffer there(state.bytes(), what, options.place.pool);
+    options.place.copy(there.data(), state.data(), state.bytes());
+    state = std::move(there);
+  }
+  idle_.clear();
   state_ = std::move(state);
+  place_ = options.place;
   slots_ = slots;
   recipe_ = recipe;
   learning_rate_ = options.learning_rate;
   run_scalars_.learning_rate = static_cast<float>(learning_rate_);
   run_scalars_.step = 0;
   ++compilations_;
-  idle_.clear();
 }
 
 void Model::need_compiled(const char* op) const {
@@ -153,10 +160,21 @@ std::vector<StateTensor> Model::state_tensors() {
 
 Scalars Model::read(const std::vector<StateTensor>& tensors, const std::vector<float*>& out) {
   std::shared_lock<Gate> held(gate_);
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const Parameter& p = *tensors[i].parameter;
-    std::memcpy(out[i], floats(tensors[i].memory) + p.offset, static_cast<size_t>(p.count) * sizeof(float));
+  std::vector<const float*> from;
+  for (const StateTensor& tensor : tensors) from.push_back(floats(tensor.memory) + tensor.parameter->offset);
+  std::vector<float> here;  // of a GPU what lies between the first and the last of them, by one copy
+  if (place_.on_gpu() && !from.empty()) {
+    const float *first = from[0], *last = from[0];
+    for (size_t i = 0; i < from.size(); ++i) {
+      first = std::min(first, from[i]);
+      last = std::max(last, from[i] + tensors[i].parameter->count);
+    }
+    here.resize(static_cast<size_t>(last - first));
+    place_.copy(here.data(), first, here.size() * sizeof(float));
+    for (const float*& each : from) each = here.data() + (each - first);
   }
+  for (size_t i = 0; i < from.size(); ++i)
+    std::memcpy(out[i], from[i], static_cast<size_t>(tensors[i].parameter->count) * sizeof(float));
   return {static_cast<int64_t>(run_scalars_.step), static_cast<int64_t>(run_scalars_.seed), learning_rate_};
 }
 
@@ -182,14 +200,14 @@ void Model::write(const std::vector<StateTensor>& tensors, const std::vector<Sou
   for (size_t i = 0; i < tensors.size(); ++i) {
     OpDescriptor op = make_op(Step::k_gather);
     op.gather = gather_of(values[i], values[i].shape[0], DType::kF32);
-    run_eager(backend_, op, {{values[i].data, nullptr}, {to}});
+    run_eager(cpu::backend(), op, {{values[i].data, nullptr}, {to}});
     to += tensors[i].parameter->count;
   }
   std::unique_lock<Gate> held(gate_);
   const float* from = cast.data();
   for (const StateTensor& tensor : tensors) {
     const Parameter& p = *tensor.parameter;
-    std::memcpy(floats(tensor.memory) + p.offset, from, static_cast<size_t>(p.count) * sizeof(float));
+    place_.copy(floats(tensor.memory) + p.offset, from, static_cast<size_t>(p.count) * sizeof(float));
     from += p.count;
   }
   if (!scalars) return;
@@ -218,8 +236,8 @@ void Model::finalize() {
   const auto slot = static_cast<Memory>(static_cast<int>(Memory::kSlot0) + optimizer.average());
   for (const FloatRange& range :
        plan->list({1, std::vector<int64_t>(graph_.outputs.size()), false, true}).trained)
-    std::copy(floats(slot) + range.begin, floats(slot) + range.end,
-              floats(Memory::kParameters) + range.begin);
+    place_.copy(floats(Memory::kParameters) + range.begin, floats(slot) + range.begin,
+                static_cast<size_t>(range.end - range.begin) * sizeof(float));
 }
 
 void Model::set_step(int64_t value) {
@@ -234,14 +252,24 @@ void Model::set_seed(int64_t value) {
   run_scalars_.seed = static_cast<uint64_t>(value);
 }
 
-std::string Model::describe(Mode mode, int64_t batch_size) {
-  std::shared_lock<Gate> held(gate_);
+Batch Model::described(Mode mode, int64_t batch_size) const {
   if (mode != Mode::kPredict) need_compiled("describe");
   if (batch_size < 1)
     fail(Code::kArgument, "describe: batch_size is %lld, wanted at least 1",
          static_cast<long long>(batch_size));
+  return {batch_size, std::vector<int64_t>(graph_.outputs.size()), false, true};
+}
+
+std::string Model::describe(Mode mode, int64_t batch_size) {
+  std::shared_lock<Gate> held(gate_);
+  const Batch batch = described(mode, batch_size);
   const Lease plan(*this, mode);
-  return plan->describe({batch_size, std::vector<int64_t>(graph_.outputs.size()), false, true});
+  return plan->describe(batch);
+}
+
+StepList Model::steps_on(const Backend& backend, Mode mode, int64_t batch_size) {
+  std::shared_lock<Gate> held(gate_);
+  return build_steps({graph_, backend, recipe_, mode, described(mode, batch_size)});
 }
 
 std::unique_ptr<Plan> Model::take(Mode mode) {
@@ -254,7 +282,7 @@ std::unique_ptr<Plan> Model::take(Mode mode) {
         return plan;
       }
   }
-  return std::unique_ptr<Plan>(new Plan(graph_, backend_, recipe_, mode));
+  return std::unique_ptr<Plan>(new Plan(graph_, place_, recipe_, mode));
 }
 
 void Model::give_back(std::unique_ptr<Plan> plan) {

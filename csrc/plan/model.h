@@ -17,6 +17,7 @@ namespace fastcnn {
 struct CompileOptions {
   Recipe recipe;
   double learning_rate = 0;
+  Place place;  // where it works from now on
 };
 
 struct Scalars {
@@ -33,12 +34,12 @@ struct StateTensor {
 
 class Model {
  public:
-  Model(const std::vector<Layer>& layers, const std::vector<int64_t>& outputs, const Backend& backend);
+  // On the host, until it is compiled for another place.
+  Model(const std::vector<Layer>& layers, const std::vector<int64_t>& outputs);
 
   const Graph& graph() const { return graph_; }
-  const Backend& backend() const { return backend_; }
 
-  // Starts anew: slots 0, step 0. Parameters and seed stay.
+  // Starts anew: slots 0, step 0. Parameters and seed stay; if the place is another they go there.
   void compile(const CompileOptions& options);
 
   std::vector<StateTensor> parameter_tensors() const;
@@ -58,9 +59,13 @@ class Model {
   void set_seed(int64_t value);
 
   std::string describe(Mode mode, int64_t batch_size);
+  // The steps that another device would run; nothing of it is run or allocated.
+  StepList steps_on(const Backend& backend, Mode mode, int64_t batch_size);
 
   // For sessions. Everything below is used while the gate is held.
   Gate& gate() { return gate_; }
+  const Place& place() const { return place_; }
+  const Backend& backend() const { return *place_.backend; }
   const Recipe& recipe() const { return recipe_; }
   uint64_t compilations() const { return compilations_; }
   void need_compiled(const char* op) const;
@@ -85,11 +90,12 @@ class Model {
  private:
   std::unique_ptr<Plan> take(Mode mode);
   void give_back(std::unique_ptr<Plan> plan);
+  Batch described(Mode mode, int64_t batch_size) const;
   int last_memory() const { return compilations_ ? 1 + slots_ : 0; }
   float* floats(Memory memory) const;
 
   const Graph graph_;
-  const Backend& backend_;
+  Place place_;
   Gate gate_;
   Buffer state_;  // parameters | gradients | slots 0, 1, ..., of graph_.parameter_floats each
   int slots_ = 0;

@@ -11,8 +11,13 @@ constexpr size_t kLists = 8;  // kept for each plan: batch sizes in turn, each w
 
 }  // namespace
 
-Plan::Plan(const Graph& graph, const Backend& backend, const Recipe& recipe, Mode mode)
-    : graph_(graph), backend_(backend), recipe_(recipe), mode_(mode) {}
+Plan::Plan(const Graph& graph, const Place& place, const Recipe& recipe, Mode mode)
+    : graph_(graph), place_(place), recipe_(recipe), mode_(mode) {}
+
+DeviceMeans& Plan::means() {
+  if (!means_) means_.reset(new DeviceMeans(place_));
+  return *means_;
+}
 
 StepList& Plan::steps(const Batch& batch) {
   const auto found = std::find_if(lists_.begin(), lists_.end(),
@@ -20,7 +25,7 @@ StepList& Plan::steps(const Batch& batch) {
   if (found != lists_.end()) {
     lists_.splice(lists_.begin(), lists_, found);
   } else {
-    lists_.push_front(build_steps({graph_, backend_, recipe_, mode_, batch}));
+    lists_.push_front(build_steps({graph_, *place_.backend, recipe_, mode_, batch}));
     if (lists_.size() > kLists) lists_.pop_back();
   }
   return lists_.front();
@@ -30,7 +35,8 @@ StepList& Plan::list(const Batch& batch) {
   StepList& list = steps(batch);
   if (list.arena_bytes > arena_.bytes()) {
     arena_ = Buffer();  // first, so that both never stand side by side: nothing in it outlives a batch
-    arena_ = Buffer(list.arena_bytes, ("the memory of a batch of " + std::to_string(batch.n)).c_str());
+    arena_ = Buffer(list.arena_bytes, ("the memory of a batch of " + std::to_string(batch.n)).c_str(),
+                    place_.pool);
   }
   return list;
 }
@@ -50,16 +56,21 @@ void keep_fastest(StepList& list, double begin) {
   }
 }
 
-namespace {
+Operands operands_of(const PlannedStep& step, const Memories& memories) {
+  Operands operands;
+  for (int i = 0; i < kMaxInputs; ++i) operands.in[i] = memories.at(step.in[i]);
+  for (int i = 0; i < kMaxOutputs; ++i) operands.out[i] = memories.at(step.out[i]);
+  return operands;
+}
 
-const Prepared& prepared_of(const ListRun& run, const PlannedStep& step) {
+const Prepared& prepared_of(const Feeds& feeds, const PlannedStep& step) {
   switch (step.feed) {
     case Feed::kInput:
-      return run.feeds.input[step.port];
+      return feeds.input[step.port];
     case Feed::kTarget:
-      return run.feeds.target[step.port];
+      return feeds.target[step.port];
     case Feed::kWeight:
-      return run.feeds.weight[step.port];
+      return feeds.weight[step.port];
     case Feed::kNone:
     case Feed::kLoss:
       break;
@@ -67,10 +78,14 @@ const Prepared& prepared_of(const ListRun& run, const PlannedStep& step) {
   return step.prepared;
 }
 
+namespace {
+
+const Prepared& prepared_of(const ListRun& run, const PlannedStep& step) {
+  return prepared_of(run.feeds, step);
+}
+
 void run_step(const ListRun& run, const PlannedStep& step, Member& me, const RunScalars& scalars) {
-  Operands operands;
-  for (int i = 0; i < kMaxInputs; ++i) operands.in[i] = run.memories.at(step.in[i]);
-  for (int i = 0; i < kMaxOutputs; ++i) operands.out[i] = run.memories.at(step.out[i]);
+  const Operands operands = operands_of(step, run.memories);
   Context context{&me, run.memories.at(step.workspace), &scalars, nullptr};
   run.backend.run(&prepared_of(run, step), &operands, &context);
 }

@@ -10,12 +10,13 @@
 #include "../base/parallel.h"
 #include "buffer.h"
 #include "builder.h"
+#include "device_batch.h"
 
 namespace fastcnn {
 
 class Plan {
  public:
-  Plan(const Graph& graph, const Backend& backend, const Recipe& recipe, Mode mode);
+  Plan(const Graph& graph, const Place& place, const Recipe& recipe, Mode mode);
 
   Mode mode() const { return mode_; }
   char* arena() const { return arena_.data(); }
@@ -23,21 +24,19 @@ class Plan {
   StepList& list(const Batch& batch);
   // A table of the steps: row, shapes, FLOPs, bytes, place in the arena, the times of its fastest run.
   std::string describe(const Batch& batch);
+  // Of a plan on a GPU.
+  DeviceMeans& means();
 
  private:
   StepList& steps(const Batch& batch);
 
   const Graph& graph_;
-  const Backend& backend_;
+  const Place place_;
   const Recipe& recipe_;
   const Mode mode_;
   std::list<StepList> lists_;  // used last first
   Buffer arena_;
-};
-
-// What a session puts in place of the steps that read its arrays, by port.
-struct Feeds {
-  std::vector<Prepared> input, target, weight;
+  std::unique_ptr<DeviceMeans> means_;
 };
 
 // One batch, by one member of a team. Steps with too little work for two are run by one of them while the

@@ -152,38 +152,42 @@ struct Session::Loop {
     return m;
   }
 
-  int64_t last_batch() const {
-    int64_t last = std::min(session.batches(), run.end);
-    if (!run.rates.empty()) last = std::min(last, run.begin + static_cast<int64_t>(run.rates.size()));
-    if (session.args_.observed_batches > 0) last = std::min(last, run.begin + session.args_.observed_batches);
-    return last;
-  }
-
   // By one member, in the order of the batches.
   void finish(int64_t batch, uint32_t phase, const StepList& list, const Memories& now) {
-    for (size_t i = 0; i < list.results.size(); ++i) {
-      const auto* result = static_cast<const LossResult*>(now.at(list.results[i]));
-      if (!result) continue;
-      const Node& output = session.model_->graph().output(i);
-      Totals& last = session.last_[i];
-      Totals& totals = session.totals_[i];
-      const int64_t predictions = list.batch.n * (output.count / output.shape.back());
-      last = {summed_loss(*result, predictions), result->correct, predictions};
-      totals.loss += last.loss;
-      totals.correct += last.correct;
-      totals.predictions += last.predictions;
-    }
-    for (const Ref& penalty : list.penalties)
-      session.penalty_ += *static_cast<const double*>(now.at(penalty)) * static_cast<double>(list.batch.n);
-    Model& model = *session.model_;
-    if (session.args_.mode == Mode::kTrain && session.args_.updates) model.count_step();
-    const bool last = batch + 1 == last_batch();
-    if (!last && !run.rates.empty()) model.use_rate(run.rates[static_cast<size_t>(batch + 1 - run.begin)]);
-    const bool stop = last || Clock::now() >= deadline;
+    session.after_batch(run, batch, list, [&now](Ref ref) { return now.at(ref); });
+    const bool stop = batch + 1 == session.last_batch(run) || Clock::now() >= deadline;
     const std::lock_guard<std::mutex> held(place_lock);
-    place = {batch + 1, phase, stop, seconds_now(), model.run_scalars()};
+    place = {batch + 1, phase, stop, seconds_now(), session.model_->run_scalars()};
   }
 };
+
+int64_t Session::last_batch(const Run& run) const {
+  int64_t last = std::min(batches(), run.end);
+  if (!run.rates.empty()) last = std::min(last, run.begin + static_cast<int64_t>(run.rates.size()));
+  if (args_.observed_batches > 0) last = std::min(last, run.begin + args_.observed_batches);
+  return last;
+}
+
+void Session::after_batch(const Run& run, int64_t batch, const StepList& list,
+                          const std::function<const void*(Ref)>& at) {
+  for (size_t i = 0; i < list.results.size(); ++i) {
+    const auto* result = static_cast<const LossResult*>(at(list.results[i]));
+    if (!result) continue;
+    const Node& output = model_->graph().output(i);
+    Totals& last = last_[i];
+    Totals& totals = totals_[i];
+    const int64_t predictions = list.batch.n * (output.count / output.shape.back());
+    last = {summed_loss(*result, predictions), result->correct, predictions};
+    totals.loss += last.loss;
+    totals.correct += last.correct;
+    totals.predictions += last.predictions;
+  }
+  for (const Ref& penalty : list.penalties)
+    penalty_ += *static_cast<const double*>(at(penalty)) * static_cast<double>(list.batch.n);
+  if (args_.mode == Mode::kTrain && args_.updates) model_->count_step();
+  if (batch + 1 < last_batch(run) && !run.rates.empty())
+    model_->use_rate(run.rates[static_cast<size_t>(batch + 1 - run.begin)]);
+}
 
 Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments)
     : model_(std::move(model)), args_(arguments) {
@@ -218,6 +222,14 @@ Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments
          args_.weights.size(), args_.y.size());
   for (size_t i = 0; i < args_.weights.size(); ++i)
     weights_of_sample_[measured_[i]] = check_weights(measured_[i], args_.weights[i]);
+  if (model_->place().on_gpu()) {
+    data_.reset(new DeviceData(model_->place()));
+    for (size_t i = 0; i < args_.x.size(); ++i) args_.x[i] = data_->add(args_.x[i], port(Memory::kInput, i));
+    for (size_t i = 0; i < args_.y.size(); ++i)
+      args_.y[i] = data_->add(args_.y[i], port(Memory::kTarget, measured_[i]));
+    for (size_t i = 0; i < args_.weights.size(); ++i)
+      args_.weights[i] = data_->add(args_.weights[i], port(Memory::kWeight, measured_[i]));
+  }
   reset();
   full_ = feeds_for(args_.batch_size);
   tail_ = feeds_for(samples() - (batches() - 1) * args_.batch_size);
@@ -370,6 +382,8 @@ int64_t Session::run_batches(const Run& run) {
   Memories memories;
   model_->bind(&memories);
   memories[Memory::kArena] = plan->arena();
+  if (!run.rates.empty()) model_->use_rate(run.rates[0]);
+  if (data_) return run_on_device({*plan.operator->(), full, tail, memories, run});
   for (size_t i = 0; i < recipe_.objectives.size(); ++i)
     memories[port(Memory::kClassAlpha, i)] =
         reinterpret_cast<char*>(const_cast<float*>(recipe_.objectives[i].loss.class_alpha.data()));
@@ -382,7 +396,6 @@ int64_t Session::run_batches(const Run& run) {
   for (size_t i = 0; i < out_.size(); ++i)
     memories[port(Memory::kOutput, i)] = reinterpret_cast<char*>(out_[i]);
   const std::chrono::duration<double> limit(run.seconds > 0 ? std::min(run.seconds, 1e6) : 0.0);
-  if (!run.rates.empty()) model_->use_rate(run.rates[0]);
   Loop loop{*this,    full,  tail,
             memories, run,   start + std::chrono::duration_cast<Clock::duration>(limit),
             0,        false, {run.begin, 0, false, seconds_now(), model_->run_scalars()},

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 
+#include "device_data.h"
 #include "model.h"
 
 namespace fastcnn {
@@ -71,6 +72,7 @@ class Session {
 
  private:
   struct Loop;
+  struct DeviceLoop;
 
   void check_input(size_t i) const;
   void check_target(size_t output, const Source& y) const;
@@ -83,9 +85,21 @@ class Session {
   std::string array_name(const char* kind, size_t i, size_t count) const;
   Feeds feeds_for(int64_t n) const;
   int64_t run_batches(const Run& run);
+  struct OnDevice {
+    Plan& plan;
+    StepList &full, &tail;
+    Memories memories;  // of the model and the plan
+    const Run& run;
+  };
+  int64_t run_on_device(const OnDevice& at);
+  int64_t last_batch(const Run& run) const;
+  // In the order of the batches; `at` finds what the batch measured.
+  void after_batch(const Run& run, int64_t batch, const StepList& list,
+                   const std::function<const void*(Ref)>& at);
 
   const std::shared_ptr<Model> model_;
   SessionArguments args_;
+  std::unique_ptr<DeviceData> data_;  // on a GPU
   std::vector<float*> out_;
   std::vector<size_t> measured_;            // outputs whose loss reads targets here
   std::vector<int64_t> weights_of_sample_;  // for each output

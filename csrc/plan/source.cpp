@@ -68,6 +68,11 @@ std::string index_text(const Source& source, int64_t i) {
 
 }  // namespace
 
+int64_t item_size(DType dtype) {
+  constexpr int64_t sizes[] = {4, 8, 2, 1, 1, 2, 2, 4, 4, 8, 8, 1};  // of each DType
+  return sizes[static_cast<int>(dtype)];
+}
+
 GatherShape gather_of(const Source& source, int64_t n, DType to) {
   GatherShape shape{};
   shape.n = n;

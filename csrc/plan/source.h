@@ -13,6 +13,8 @@ struct Source {
   int64_t strides[kMaxRank] = {};  // bytes
 };
 
+int64_t item_size(DType dtype);
+
 // The gather of n samples into dense memory of dtype `to`.
 GatherShape gather_of(const Source& source, int64_t n, DType to);
 

@@ -2,6 +2,7 @@
 // What a plan is made of: prepared steps whose operands are named by memory and offset, so that one list
 // serves any user array, and a change of the weights' address costs nothing.
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,14 @@ struct PlannedStep {
   double end = 0, seconds = 0;  // when it ended in the latest timed run, how long it took in the fastest
 };
 
+// What a session puts in place of the steps that read its arrays, by port.
+struct Feeds {
+  std::vector<Prepared> input, target, weight;
+};
+
+const Prepared& prepared_of(const Feeds& feeds, const PlannedStep& step);
+Operands operands_of(const PlannedStep& step, const Memories& memories);
+
 // Of the parameters and of every array that is laid out as they are.
 struct FloatRange {
   int64_t begin, end;
@@ -80,6 +89,8 @@ struct Batch {
   }
 };
 
+struct Captures;  // device_batch.h
+
 struct StepList {
   Batch batch;
   std::vector<PlannedStep> steps;
@@ -90,7 +101,9 @@ struct StepList {
   std::vector<Ref> penalties;       // a double of each regularized parameter
   std::vector<FloatRange> trained;  // what the optimizer updates, in order
   double flops = 0;
-  double seconds = 0;  // the fastest timed run; 0 before
+  double seconds = 0;                  // the fastest timed run; 0 before
+  double batch_seconds = 0;            // on a GPU, of the latest batches as the host sees them; 0 before
+  std::shared_ptr<Captures> captures;  // on a GPU
 };
 
 }  // namespace fastcnn

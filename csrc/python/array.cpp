@@ -50,21 +50,10 @@ bool dtype_of(const py::dtype& dtype, DType* out) {
   return false;
 }
 
-constexpr int kItemSize[] = {4, 8, 2, 1, 1, 2, 2, 4, 4, 8, 8, 1};  // of each DType
-int64_t item_size(const ArrayView& v) { return kItemSize[int(v.dtype)]; }
+int64_t item_size(const ArrayView& v) { return item_size(v.dtype); }
 
 std::string dtype_text(const ArrayView& v) { return py::str(v.owner.attr("dtype")); }
 const char* kind_of(const ArrayView& v) { return v.on_gpu ? "in a GPU's memory" : "a NumPy array"; }
-
-// [first, last): the bytes that a view can touch.
-void extent(const ArrayView& v, const char** first, const char** last) {
-  *first = *last = v.data;
-  for (int i = 0; i < v.rank; ++i) {
-    const int64_t reach = (v.shape[i] - 1) * v.strides[i];
-    (reach < 0 ? *first : *last) += reach;
-  }
-  *last += item_size(v);
-}
 
 // From here on worth a view on the memory of another array, so that it begins with a cache line: NumPy's own
 // memory begins 16 bytes into one, where no vector of 32 bytes is aligned and none can pass the caches.
@@ -193,6 +182,16 @@ ArrayView host_view(const char* op, const char* argument, py::handle value) {
   if (!is_plain_array(value) && is_on_gpu(value))
     fail(Code::kDevice, "%s: %s is in a GPU's memory, wanted a NumPy array", op, argument);
   return view(op, argument, value);
+}
+
+void extent(const ArrayView& v, const char** first, const char** last) {
+  *first = *last = v.data;
+  if (std::find(v.shape, v.shape + v.rank, 0) != v.shape + v.rank) return;
+  for (int i = 0; i < v.rank; ++i) {
+    const int64_t reach = (v.shape[i] - 1) * v.strides[i];
+    (reach < 0 ? *first : *last) += reach;
+  }
+  *last += item_size(v);
 }
 
 void set_type(ArrayView* v, const py::dtype& dtype, int64_t rank) {

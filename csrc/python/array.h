@@ -63,6 +63,8 @@ void whole_numbers(const char* op, const char* argument, py::handle value, int c
 int choice(const char* op, const char* argument, py::handle value, std::initializer_list<const char*> names);
 
 ArrayView view(const char* op, const char* argument, py::handle value);
+// [first, last): the bytes that a view can touch; none if it is empty.
+void extent(const ArrayView& v, const char** first, const char** last);
 // The same for what works on the host alone.
 ArrayView host_view(const char* op, const char* argument, py::handle value);
 // Sets dtype and rank, once they are known to be ones that a view has.

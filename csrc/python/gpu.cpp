@@ -16,8 +16,7 @@ py::object device_module(const char* name) { return py::module_::import("fastcnn
 
 void* stream() { return reinterpret_cast<void*>(py::cast<uintptr_t>(device_module("stream")())); }
 
-const Backend& load() {
-  const auto path = py::cast<std::string>(device_module("library")());
+const Backend& load(const std::string& path) {
   void* const object = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!object) fail(Code::kDevice, "fastcnn's object for GPUs cannot be loaded: %.300s", dlerror());
   using Get = const Backend* (*)();
@@ -25,13 +24,43 @@ const Backend& load() {
   const Backend* const backend = get ? get() : nullptr;
   if (!backend || backend->version != kBackendVersion || backend->size != sizeof(Backend))
     fail(Code::kDevice, "%s belongs to another version of fastcnn; install both anew", path.c_str());
-  Status status{};
-  backend->device->open(&status);
-  check(status);
   return *backend;
 }
 
 Precision eager_precision = Precision::kFloat32;  // under the GIL
+
+class CupyPool : public Pool {
+ public:
+  char* take(size_t bytes, const char* what, void** holder) override {
+    const py::gil_scoped_acquire acquire;
+    try {
+      const py::object array = device_module("memory")(what, bytes);
+      char* const begin = reinterpret_cast<char*>(py::cast<uintptr_t>(array.attr("data").attr("ptr")));
+      *holder = py::object(array).release().ptr();
+      return begin;
+    } catch (const py::error_already_set& error) {
+      throw Error(error.matches(PyExc_MemoryError) ? Code::kMemory : Code::kDevice, text_of(error));
+    }
+  }
+
+  void give_back(void* holder) noexcept override {
+    if (!Py_IsInitialized()) return;
+    const py::gil_scoped_acquire acquire;
+    Py_DECREF(static_cast<PyObject*>(holder));
+  }
+
+  size_t free_bytes() override {
+    const py::gil_scoped_acquire acquire;
+    try {
+      return py::cast<size_t>(device_module("free_bytes")());
+    } catch (const py::error_already_set& error) {
+      throw Error(Code::kDevice, text_of(error));
+    }
+  }
+
+ private:
+  static std::string text_of(const py::error_already_set& error) { return py::str(error.value()); }
+};
 
 }  // namespace
 
@@ -54,6 +83,12 @@ ArrayView gpu_view(const char* op, const char* argument, py::handle value) {
   set_type(&v, py::dtype::from_args(array.attr("dtype")), static_cast<int64_t>(shape.size()));
   std::copy(shape.begin(), shape.end(), v.shape);
   std::copy(strides.begin(), strides.end(), v.strides);
+  const char *first, *last;
+  extent(v, &first, &last);
+  Status status{};
+  if (first < last &&
+      gpu_backend().device->check_memory(first, static_cast<size_t>(last - first), &status) != Code::kOk)
+    fail(status.code, "%s: %s: %s", op, argument, status.message);
   return v;
 }
 
@@ -67,8 +102,28 @@ py::object to_numpy(const ArrayView& v) { return device_module("to_numpy")(v.own
 
 const Backend& gpu_backend() {
   static const Backend* backend = nullptr;  // under the GIL
-  if (!backend) backend = &load();
+  if (!backend) {
+    device_module("library")();
+    Status status{};
+    gpu_kernels().device->open(&status);
+    check(status);
+    backend = &gpu_kernels();
+  }
   return *backend;
+}
+
+const Backend& gpu_kernels() {
+  static const Backend* backend = nullptr;
+  if (!backend) backend = &load(py::cast<std::string>(device_module("kernels")()));
+  return *backend;
+}
+
+Place gpu_place() {
+  static CupyPool* const pool = new CupyPool;  // models may outlive static objects
+  Status status{};
+  gpu_backend().device->open(&status);
+  check(status);
+  return {&gpu_backend(), pool};
 }
 
 void set_gpu_precision(py::handle precision) {

@@ -3,7 +3,7 @@
 // pool, steps on CuPy's current stream. CuPy and fastcnn's object for GPUs are loaded with the first such
 // array; whatever is missing is a DeviceError that says so.
 #pragma once
-#include "../backend.h"
+#include "../plan/place.h"
 #include "array.h"
 
 namespace fastcnn {
@@ -17,6 +17,10 @@ Array gpu_array(const char* op, const std::string& what, const std::vector<int64
 py::object to_numpy(const ArrayView& v);
 
 const Backend& gpu_backend();
+// For models; throws what is missing.
+Place gpu_place();
+// The kernels alone, whether there is a GPU or not.
+const Backend& gpu_kernels();
 // Of the steps that run_on_gpu() is given from now on.
 void set_gpu_precision(py::handle precision);
 void run_on_gpu(OpDescriptor op, const Operands& operands, const RunScalars* scalars = nullptr);

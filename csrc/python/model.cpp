@@ -5,7 +5,6 @@
 
 #include <pybind11/stl.h>
 
-#include <cstring>
 #include <map>
 #include <set>
 
@@ -66,6 +65,12 @@ struct Getter {
   }
 };
 
+// They may wait for a training step, which may want the interpreter.
+std::vector<StateTensor> tensors_of(Model& model, std::vector<StateTensor> (Model::*which)()) {
+  const py::gil_scoped_release release;
+  return (model.*which)();
+}
+
 // The parameters of these numbers; of None, all.
 std::vector<StateTensor> chosen_tensors(const Model& model, const char* op, py::handle numbers) {
   const std::vector<StateTensor> all = model.parameter_tensors();
@@ -90,7 +95,8 @@ py::list get_parameters(Model& model, py::handle numbers) {
 
 py::list get_gradients(Model& model) {
   py::list result;
-  for (const auto& array : Getter(model, model.gradient_tensors()).arrays) result.append(array);
+  for (const auto& array : Getter(model, tensors_of(model, &Model::gradient_tensors)).arrays)
+    result.append(array);
   return result;
 }
 
@@ -110,7 +116,7 @@ void set_parameters(Model& model, py::handle values, py::handle numbers) {
 }
 
 py::dict get_state(Model& model) {
-  const Getter got(model, model.state_tensors());
+  const Getter got(model, tensors_of(model, &Model::state_tensors));
   py::dict state;
   for (size_t i = 0; i < got.tensors.size(); ++i) state[got.tensors[i].name.c_str()] = got.arrays[i];
   const Scalars& scalars = got.scalars;
@@ -129,7 +135,7 @@ py::object state_number(const py::dict& state, const char* key) {
 }
 
 void set_state(Model& model, const py::dict& state) {
-  const std::vector<StateTensor> tensors = model.state_tensors();
+  const std::vector<StateTensor> tensors = tensors_of(model, &Model::state_tensors);
   std::set<std::string> known = {"step", "seed", "learning_rate"};
   std::vector<ArrayView> views;
   std::vector<Source> sources;
@@ -182,6 +188,24 @@ ParameterRule read_rule(const Parameter& p, const py::dict& from) {
   return rule;
 }
 
+// "auto" is the GPU if there is one that works.
+Place place_of(py::handle device) {
+  const Place host{&cpu::backend(), nullptr};
+  const int wanted = choice("compile", "device", device, {"auto", "cpu", "cuda"});
+  if (wanted == 1) return host;
+  try {
+    return gpu_place();
+  } catch (const py::error_already_set& error) {
+    const py::object missing = py::module_::import("fastcnn.errors").attr("DeviceError");
+    if (!error.matches(missing)) throw;
+    if (wanted == 0) return host;
+    fail(Code::kDevice, "compile: device is 'cuda': %s", std::string(py::str(error.value())).c_str());
+  } catch (const Error& error) {
+    if (wanted == 0) return host;
+    fail(error.code, "compile: device is 'cuda': %s", error.what());
+  }
+}
+
 struct CompileArguments {
   py::dict optimizer;
   py::handle loss, accuracy, device, precision, math, frozen, rules;
@@ -220,9 +244,7 @@ void compile(Model& model, const CompileArguments& from) {
     options.recipe.rules[static_cast<size_t>(index)] =
         read_rule(model.graph().parameters[static_cast<size_t>(index)], py::dict(pair[1]));
   }
-  if (choice("compile", "device", from.device, {"auto", "cpu", "cuda"}) == 2)
-    fail(Code::kDevice,
-         "compile: device is 'cuda', but this build has no CUDA backend; use device='cpu' or 'auto'");
+  options.place = place_of(from.device);
   const std::string precision = text("compile", "precision", from.precision);
   if (precision != "float32")
     fail(Code::kArgument, "compile: precision is '%.40s', wanted 'float32', the only one on this device",
@@ -262,13 +284,32 @@ py::tuple plan_memory_tuple(const std::vector<std::tuple<int, int, size_t>>& ten
   return py::make_tuple(plan.offsets, plan.peak);
 }
 
-// A plan's memory is the host's, which is a GPU's where that is emulated alone.
-const Backend& backend_of(py::handle device) {
-  if (choice("Model", "device", device, {"cpu", "cuda"}) == 0) return cpu::backend();
-  const Backend& gpu = gpu_backend();
-  if (std::strcmp(gpu.variant, "emulated"))
-    fail(Code::kDevice, "Model: device is 'cuda', where networks do not run yet; fastcnn.ops does");
-  return gpu;
+// The steps of a plan for a GPU of this compute capability, 10 major + minor, which need not be there.
+py::dict plan_for_gpu(Model& model, py::handle mode, py::handle batch_size, py::handle capability) {
+  const char* op = "plan_for_gpu";
+  const Mode m = mode_of(op, mode);
+  const int64_t n = whole_number(op, "batch_size", batch_size);
+  const int64_t sm = whole_number(op, "capability", capability);
+  if (sm < 75 || sm > 999)
+    fail(Code::kArgument, "%s: capability is %lld, wanted 75 for 7.5, 90 for 9.0 or another one", op,
+         static_cast<long long>(sm));
+  struct Assumed {
+    const Device& device;
+    explicit Assumed(const Device& d, int sm) : device(d) { device.assume(sm); }
+    ~Assumed() { device.assume(0); }
+  };
+  const Backend& backend = gpu_kernels();
+  StepList list;
+  {
+    const py::gil_scoped_release release;
+    const Assumed assumed(*backend.device, static_cast<int>(sm));
+    list = model.steps_on(backend, m, n);
+  }
+  py::list steps;
+  for (const PlannedStep& step : list.steps)
+    steps.append(py::dict(py::arg("layer") = step.name, py::arg("kernel") = step.prepared.kernel,
+                          py::arg("flops") = step.prepared.flops, py::arg("bytes") = step.prepared.bytes));
+  return py::dict(py::arg("arena_bytes") = list.arena_bytes, py::arg("steps") = steps);
 }
 
 }  // namespace
@@ -276,10 +317,10 @@ const Backend& backend_of(py::handle device) {
 void bind_model(py::module_& m) {
   bind_session(m);
   py::class_<Model, std::shared_ptr<Model>>(m, "Model")
-      .def(py::init([](const py::list& nodes, py::handle outputs, py::handle device) {
-             return std::make_shared<Model>(read_layers(nodes), read_outputs(outputs), backend_of(device));
+      .def(py::init([](const py::list& nodes, py::handle outputs) {
+             return std::make_shared<Model>(read_layers(nodes), read_outputs(outputs));
            }),
-           py::arg("nodes"), py::arg("outputs") = py::none(), py::arg("device") = "cpu")
+           py::arg("nodes"), py::arg("outputs") = py::none())
       .def_property_readonly("output_shapes",
                              [](const Model& model) {
                                py::list shapes;
@@ -340,7 +381,8 @@ void bind_model(py::module_& m) {
             py::gil_scoped_release release;
             return model.describe(m, n);
           },
-          py::arg("mode"), py::arg("batch_size"));
+          py::arg("mode"), py::arg("batch_size"))
+      .def("plan_for_gpu", &plan_for_gpu, py::arg("mode"), py::arg("batch_size"), py::arg("capability"));
 
   m.def(
       "infer_shapes",

@@ -171,7 +171,7 @@ def test_a_branch_that_leads_nowhere() -> None:
         ({"accuracy": "top"}, ArgumentError, "accuracy"),
         ({"accuracy": "categorical"}, ArgumentError, "wanted 'sparse'"),
         ({"loss": SQUARED, "accuracy": "sparse"}, ArgumentError, "wanted 'categorical' or 'binary'"),
-        ({"device": "cuda"}, DeviceError, "no CUDA backend"),
+        ({"device": "cuda"}, DeviceError, "no GPU kernels"),
         ({"device": "gpu"}, ArgumentError, "device is 'gpu'"),
         ({"precision": "bfloat16"}, ArgumentError, "precision is 'bfloat16', wanted 'float32'"),
         ({"math": "exact"}, ArgumentError, "math is 'exact'"),

@@ -70,7 +70,7 @@ class Trainer(Fitter):
         run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
             Without effect, for Keras's sake.
         device
-            "auto" or "cpu".
+            "cpu"; "cuda": the GPU, which the weights move to; "auto": the GPU if there is one that works.
         precision
             "float32".
         math

@@ -11,10 +11,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fastcnn.errors import FormatError
+from fastcnn.errors import DeviceError, FormatError
 from fastcnn.io.safetensors import Array, Path, parse_json, read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def load_model(
     try:
         model = from_config(architecture)
         if training is not None and compile:
-            model.compile_from_config(training, custom_objects)
+            _compile(model, training, custom_objects)
         elif not compile:
             tensors = {name: value for name, value in tensors.items() if not name.startswith("optimizer/")}
         _check_state(model.get_state(), tensors)
@@ -121,6 +122,15 @@ def load_model(
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise FormatError(path, 8, f"not a model of this build: {error}") from error
     return model
+
+
+def _compile(model: BaseModel, training: Mapping[str, Any], custom_objects: Mapping[str, Any] | None) -> None:
+    """As it was compiled, but for the CPU if that was for a GPU which is not here."""
+    try:
+        model.compile_from_config(training, custom_objects)
+    except DeviceError as error:
+        warnings.warn(f"load_model: the model is compiled for the CPU: {error}", UserWarning, stacklevel=4)
+        model.compile_from_config({**training, "device": "cpu"}, custom_objects)
 
 
 def save_weights(model: BaseModel, path: Path, overwrite: bool = True) -> None:

@@ -39,6 +39,10 @@ def conv2d(filters: int, size: int = 3, padding: str = "same") -> Node:
     }
 
 
+device = "cpu"
+"""Where chains work."""
+
+
 class Chain:
     """Nodes in a row, each fed by the one before."""
 
@@ -53,7 +57,7 @@ class Chain:
         self.compile()
 
     def compile(self, optimizer: Node = SGD, loss: Node = MEAN_SQUARED_ERROR) -> None:
-        self.model.compile(optimizer, loss, None, "cpu", "float32", "default")
+        self.model.compile(optimizer, loss, None, device, "float32", "default")
 
     @property
     def weights(self) -> list[F32]:

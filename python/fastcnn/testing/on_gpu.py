@@ -80,13 +80,16 @@ def _write_back(here: Any, there: Any) -> None:
 
 
 def install() -> None:
-    """Replace every function of ``fastcnn.ops``, and where the GPU is emulated train networks on it."""
+    """Replace every function of ``fastcnn.ops``, and let chains of nodes work on the GPU."""
     from fastcnn import _native, ops
+    from fastcnn.testing import network
 
     for name in ops.__all__:
         setattr(ops, name, on_gpu(getattr(ops, name)))
     for name in ("optimizer_step", "clip_norm", "accumulate"):
         setattr(_native, name, in_place(getattr(_native, name)))
     _native.loss = on_gpu(_native.loss, out_at=5)
-    if _native.gpu_variant() == "emulated":
-        _native.Model = functools.partial(_native.Model, device="cuda")  # type: ignore[assignment,misc]
+    _native.mix = on_gpu(_native.mix, out_at=4)
+    _native.augment = on_gpu(_native.augment, out_at=5)
+    _native.augment_bwd = on_gpu(_native.augment_bwd, out_at=5)
+    network.device = "cuda"
