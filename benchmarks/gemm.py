@@ -50,7 +50,9 @@ CONTENDERS = [
 
 
 def main(arguments: list[str]) -> int:
-    options = program.parser(str(__doc__), Pace(rounds=9, seconds=0.03)).parse_args(arguments)
+    options = program.parser(str(__doc__), Pace(rounds=9, seconds=0.03), program.DEVICES).parse_args(
+        arguments
+    )
     suite = program.Suite(
         title="gemm",
         measure=Measure("GFLOP/s", lambda task: 1e-9 * task.flops),

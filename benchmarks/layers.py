@@ -62,7 +62,9 @@ def random_cases(count: int, seed: int) -> list[ConvCase]:
 
 
 def main(arguments: list[str]) -> int:
-    parser = program.parser("Time convolutions beside PyTorch.", Pace(rounds=9, seconds=0.04))
+    parser = program.parser(
+        "Time convolutions beside PyTorch.", Pace(rounds=9, seconds=0.04), program.DEVICES
+    )
     parser.add_argument("--passes", default=",".join(PASSES), help="which, separated by commas")
     parser.add_argument(
         "--random", type=int, default=0, metavar="COUNT", help="this many shapes beside the list"

@@ -32,7 +32,9 @@ CONTENDERS = [
 
 
 def main(arguments: list[str]) -> int:
-    options = program.parser(str(__doc__), Pace(rounds=9, seconds=0.04)).parse_args(arguments)
+    options = program.parser(str(__doc__), Pace(rounds=9, seconds=0.04), program.DEVICES).parse_args(
+        arguments
+    )
     suite = program.Suite(
         title="pool",
         measure=Measure("GB/s", lambda task: 1e-9 * task.bytes),

@@ -38,7 +38,7 @@ def contenders(task: TrainTask, modes: Sequence[str]) -> list[Contender]:
 
 
 def main(arguments: list[str]) -> int:
-    p = program.parser(str(__doc__), Pace(rounds=9, seconds=0.2))
+    p = program.parser(str(__doc__), Pace(rounds=9, seconds=0.2), program.DEVICES)
     p.add_argument("--eager", action="store_true", help="no compiled peer: minutes less")
     options = p.parse_args(arguments)
     modes = ("eager",) if options.eager else ("eager", "compile")

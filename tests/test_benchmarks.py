@@ -48,6 +48,20 @@ def test_quick_run_of_calls(tmp_path: Path) -> None:
         assert f"{name:18}{value:8.1f}" in result.stdout
 
 
+def test_both_devices_side_by_side(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    result = run("compare_devices.py", "--quick", "--json", str(figures))
+    assert result.returncode == 0, result.stderr
+    data = json.loads(figures.read_text())
+    if data["roofs"]["gpu"] is None:
+        assert "of the GPU: not measured" in result.stdout
+    for row in data["rows"]:
+        assert row["label"] in result.stdout
+        for each in row["results"]:
+            assert each["summary"]["median"] > 0
+            assert each["error"] < 1e-4
+
+
 def test_a_machines_file_holds_one_section_a_program(tmp_path: Path) -> None:
     table = tmp_path / "machine.md"
     for program in ("gemm.py", "pool.py", "gemm.py"):

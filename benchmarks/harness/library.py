@@ -22,12 +22,13 @@ class Job:
     """A task made ready in one setting of a library.
 
     `run` is what is timed. `answer` gives the result as users of fastcnn would see it: channels last, kernels
-    [R,S,C,K], of training the first losses.
+    [R,S,C,K], of training the first losses. `seconds`, on a GPU, says what so many calls took there, each.
     """
 
     run: Callable[[], object]
     answer: Callable[[], NDArray[np.float32]]
     warmups: int = 10
+    seconds: Callable[[int], float] | None = None
 
 
 class Library(Protocol):
@@ -37,6 +38,10 @@ class Library(Protocol):
 
     def version(self) -> str:
         """Name and version for the report."""
+        ...
+
+    def roofs(self, threads: int) -> tuple[float, float, str] | None:
+        """Of the device it works on, if that is not the processor."""
         ...
 
     def build(self, task: Task, setting: str) -> Job:

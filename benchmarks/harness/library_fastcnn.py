@@ -5,8 +5,9 @@ and step by step through `train_on_batch`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,37 +16,47 @@ from numpy.typing import NDArray
 import fastcnn
 from fastcnn import _native, layers, losses, ops, optimizers
 
-from . import infer_fastcnn, networks
+from . import gpu, infer_fastcnn, networks
 from .image_networks import IMAGE_NETWORKS, ImageNetwork
 from .library import LOSSES, Job
 from .operators import OpTask, flat
 from .steps import RATE, LossTask, OptimizerTask
 from .tasks import ConvTask, GemmTask, InferTask, PoolTask, Task, TrainTask
 
+Call = Callable[..., Any]
+
 
 class FastcnnLibrary:
     native = _native
 
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
+
     def version(self) -> str:
         return f"fastcnn {fastcnn.__version__}"
 
+    def roofs(self, threads: int) -> tuple[float, float, str] | None:
+        if self._device == "cpu":
+            return None
+        found = gpu.roofs()
+        return found.gflops, found.gbytes, found.source
+
     def build(self, task: Task, setting: str) -> Job:
         if isinstance(task, TrainTask):
-            return _train(task, setting)
+            return _train(task, setting, self._device)
         if isinstance(task, InferTask):
             return infer_fastcnn.build(task)
         if isinstance(task, OpTask):
             return _operator(task, setting)
         if isinstance(task, OptimizerTask):
             return _optimizer(task)
-        if isinstance(task, ConvTask):
-            call = _conv(task)
-        elif isinstance(task, LossTask):
+        if isinstance(task, LossTask):
             call = _loss(task)
-        elif isinstance(task, PoolTask):
-            call = _pool(task)
         else:
-            call = _gemm(task)
+            function, arrays = _conv(task) if isinstance(task, ConvTask) else _other(task)
+            if self._device == "cuda":
+                return _on_gpu(function, arrays, setting)
+            call = partial(function, *arrays)
         if setting == "out":
             out = call(out=None)
             return Job(lambda: call(out=out), lambda: out)
@@ -58,9 +69,20 @@ class FastcnnLibrary:
         pass
 
 
-def load(threads: int) -> FastcnnLibrary:
+def load(threads: int, device: str = "cpu") -> FastcnnLibrary:
     fastcnn.set_num_threads(threads)
-    return FastcnnLibrary()
+    return FastcnnLibrary(device)
+
+
+def _on_gpu(function: Call, arrays: Sequence[NDArray[np.float32]], setting: str) -> Job:
+    take = gpu.rotation(arrays)
+    out = function(*take(), out=None) if setting == "out" else None
+
+    def call() -> Any:
+        return function(*take(), out=out)
+
+    warmups = 0 if gpu.is_emulated() else 10
+    return Job(call, lambda: call().get(), warmups, gpu.timer(call))
 
 
 def _operator(task: OpTask, setting: str) -> Job:
@@ -91,7 +113,7 @@ def _optimizer(task: OptimizerTask) -> Job:
     return Job(begin()[1], answer)
 
 
-def _conv(task: ConvTask) -> Callable[..., NDArray[np.float32]]:
+def _conv(task: ConvTask) -> tuple[Call, list[NDArray[np.float32]]]:
     options: dict[str, Any] = {
         "strides": task.stride,
         "padding": task.pad,
@@ -99,30 +121,24 @@ def _conv(task: ConvTask) -> Callable[..., NDArray[np.float32]]:
         "groups": task.groups,
     }
     if task.direction == "fprop":
-        x, kernel = task.x(), task.kernel()
-        return lambda out: ops.conv2d(x, kernel, **options, out=out)
+        return partial(ops.conv2d, **options), [task.x(), task.kernel()]
     if task.direction == "dgrad":
-        dy, kernel = task.dy(), task.kernel()
-        return lambda out: ops.conv2d_dgrad(dy, kernel, task.x_shape, **options, out=out)
-    x, dy = task.x(), task.dy()
-    return lambda out: ops.conv2d_wgrad(x, dy, (task.r, task.s), **options, out=out)
+        return partial(ops.conv2d_dgrad, input_shape=task.x_shape, **options), [task.dy(), task.kernel()]
+    return partial(ops.conv2d_wgrad, kernel_size=(task.r, task.s), **options), [task.x(), task.dy()]
 
 
-def _pool(task: PoolTask) -> Callable[..., NDArray[np.float32]]:
-    geometry = (task.window, task.stride, task.pad)
-    x, dy = task.x(), task.dy()
+def _other(task: PoolTask | GemmTask) -> tuple[Call, list[NDArray[np.float32]]]:
+    if isinstance(task, GemmTask):
+        how = {"transpose_a": task.transpose_a, "transpose_b": task.transpose_b}
+        return partial(ops.gemm, **how), [task.a(), task.b()]
+    geometry: dict[str, Any] = {"pool_size": task.window, "strides": task.stride, "padding": task.pad}
     if task.direction == "fwd":
         forward = {"max": ops.max_pool2d, "average": ops.average_pool2d, "sum": ops.sum_pool2d}[task.kind]
-        return lambda out: forward(x, *geometry, out=out)
+        return partial(forward, **geometry), [task.x()]
     if task.kind == "max":
-        return lambda out: ops.max_pool2d_bwd(dy, x, *geometry, out=out)
+        return partial(ops.max_pool2d_bwd, **geometry), [task.dy(), task.x()]
     backward = {"average": ops.average_pool2d_bwd, "sum": ops.sum_pool2d_bwd}[task.kind]
-    return lambda out: backward(dy, task.x_shape, *geometry, out=out)
-
-
-def _gemm(task: GemmTask) -> Callable[..., NDArray[np.float32]]:
-    a, b = task.a(), task.b()
-    return lambda out: ops.gemm(a, b, transpose_a=task.transpose_a, transpose_b=task.transpose_b, out=out)
+    return partial(backward, input_shape=task.x_shape, **geometry), [task.dy()]
 
 
 def _layer(layer: networks.Layer) -> layers.Layer:
@@ -138,7 +154,9 @@ def _layer(layer: networks.Layer) -> layers.Layer:
     return layers.Dense(layer.units, activation="relu" if layer.relu else None)
 
 
-def _model(network: networks.Network | ImageNetwork, optimizer: str) -> fastcnn.Model | fastcnn.Sequential:
+def _model(
+    network: networks.Network | ImageNetwork, optimizer: str, device: str
+) -> fastcnn.Model | fastcnn.Sequential:
     model = (
         infer_fastcnn.functional(network)
         if isinstance(network, ImageNetwork)
@@ -150,16 +168,17 @@ def _model(network: networks.Network | ImageNetwork, optimizer: str) -> fastcnn.
         if optimizer == "sgd"
         else optimizers.Adam(rate, epsilon=networks.ADAM_EPSILON),
         loss=losses.SparseCategoricalCrossentropy(from_logits=True),
+        device=device,
     )
     if isinstance(network, networks.Network):
         model.set_weights(network.weights())
     return model
 
 
-def _train(task: TrainTask, setting: str) -> Job:
+def _train(task: TrainTask, setting: str, device: str) -> Job:
     network = {**networks.NETWORKS, **IMAGE_NETWORKS}[task.network]
     x, y = network.data(task.images)
-    model = _model(network, task.optimizer)
+    model = _model(network, task.optimizer, device)
     starts = range(0, task.images, task.batch)
     rng = np.random.default_rng(0)
 
@@ -173,7 +192,7 @@ def _train(task: TrainTask, setting: str) -> Job:
             model.train_on_batch(x[batch], y[batch])
 
     def first_losses() -> NDArray[np.float32]:
-        fresh = _model(network.without_dropout(), task.optimizer)
+        fresh = _model(network.without_dropout(), task.optimizer, device)
         batches = [slice(start, start + task.batch) for start in starts[:LOSSES]]
         return np.array([fresh.train_on_batch(x[batch], y[batch]) for batch in batches], np.float32)
 

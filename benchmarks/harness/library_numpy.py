@@ -17,6 +17,9 @@ class NumpyLibrary:
     def version(self) -> str:
         return f"NumPy {np.__version__}"
 
+    def roofs(self, threads: int) -> None:
+        return None
+
     def build(self, task: Task, setting: str) -> Job:
         if not isinstance(task, GemmTask):
             raise TypeError(f"NumPy has no fast kernel for {task.label}")

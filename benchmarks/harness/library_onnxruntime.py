@@ -31,6 +31,9 @@ class OnnxruntimeLibrary:
     def version(self) -> str:
         return f"ONNX Runtime {onnxruntime.__version__}"
 
+    def roofs(self, threads: int) -> None:
+        return None
+
     def build(self, task: Task, setting: str) -> Job:
         if not isinstance(task, InferTask):
             raise NotImplementedError(f"{task.label}: networks alone")

@@ -5,20 +5,24 @@ Operators run in inference mode on tensors that ask for no gradient; data and we
 through convolution_backward's output mask. Training is the loop a good user writes: data in memory, a
 permutation per epoch, batches gathered by index, fused optimizer, gradients set to None, losses added up on
 the way.
+
+On a GPU ("torch-cuda") tensors live there and cuDNN tries its algorithms; "graph" replays the call, or the
+whole step, as a captured CUDA graph, and "compile" searches for longest (max-autotune). Products are those of
+float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from . import infer_torch, library_torch_operators, library_torch_steps, networks
+from . import infer_torch, library_torch_cuda, library_torch_operators, library_torch_steps, networks
 from .image_networks import IMAGE_NETWORKS, ImageNetwork
 from .library import LOSSES, Job
 from .operators import OpTask
@@ -31,12 +35,20 @@ _FORMATS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 class TorchLibrary:
     native = None
 
+    def __init__(self, device: str) -> None:
+        self._device = torch.device(device)
+
     def version(self) -> str:
         return f"PyTorch {torch.__version__}"
+
+    def roofs(self, threads: int) -> None:
+        return None
 
     def build(self, task: Task, setting: str) -> Job:
         mode, _, layout = setting.partition(" ")
         compiled = mode == "compile"
+        if self._device.type == "cuda":
+            return library_torch_cuda.build(task, mode, _FORMATS[layout or "nchw"])
         if isinstance(task, LossTask):
             return library_torch_steps.loss(task, compiled)
         if isinstance(task, OptimizerTask):
@@ -46,9 +58,9 @@ class TorchLibrary:
         if isinstance(task, InferTask):
             return infer_torch.build(task, compiled, _FORMATS[layout])
         if isinstance(task, ConvTask):
-            return _conv(task, compiled, _FORMATS[layout])
+            return _job(conv(task, _FORMATS[layout]), compiled)
         if isinstance(task, PoolTask):
-            return _pool(task, compiled, _FORMATS[layout])
+            return _job(pool(task, _FORMATS[layout]), compiled)
         if isinstance(task, GemmTask):
             return _gemm(task, mode)
         return _train(task, compiled, _FORMATS[layout or "nchw"])
@@ -64,12 +76,15 @@ class TorchLibrary:
         torch._dynamo.reset()
 
 
-def load(threads: int) -> TorchLibrary:
+def load(threads: int, device: str = "cpu") -> TorchLibrary:
     torch.set_num_threads(threads)
-    return TorchLibrary()
+    if device == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return TorchLibrary(device)
 
 
-def _images(array: NDArray[np.float32], layout: torch.memory_format) -> torch.Tensor:
+def images_of(array: NDArray[np.float32], layout: torch.memory_format) -> torch.Tensor:
     return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
 
@@ -77,22 +92,29 @@ def _filters(array: NDArray[np.float32], layout: torch.memory_format) -> torch.T
     return torch.from_numpy(array).permute(3, 2, 0, 1).contiguous(memory_format=layout)
 
 
-def _job(
-    function: Callable[..., torch.Tensor], arguments: tuple[Any, ...], axes: tuple[int, ...], compiled: bool
-) -> Job:
-    call = torch.compile(function, dynamic=False) if compiled else function
-    return Job(lambda: call(*arguments), lambda: call(*arguments).permute(axes).contiguous().numpy())
+class Bound(NamedTuple):
+    """A function of tensors, and the order of axes in which its result is ours."""
+
+    function: Callable[..., torch.Tensor]
+    tensors: tuple[torch.Tensor, ...]
+    axes: tuple[int, ...]
 
 
-def _conv(task: ConvTask, compiled: bool, layout: torch.memory_format) -> Job:
+def _job(bound: Bound, compiled: bool) -> Job:
+    call = torch.compile(bound.function, dynamic=False) if compiled else bound.function
+    tensors, axes = bound.tensors, bound.axes
+    return Job(lambda: call(*tensors), lambda: call(*tensors).permute(axes).contiguous().numpy())
+
+
+def conv(task: ConvTask, layout: torch.memory_format) -> Bound:
     stride, pad, dilation = ([value, value] for value in (task.stride, task.pad, task.dilation))
-    x, w = _images(task.x(), layout), _filters(task.kernel(), layout)
+    x, w = images_of(task.x(), layout), _filters(task.kernel(), layout)
     if task.direction == "fprop":
 
         def fprop(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
             return functional.conv2d(x, w, None, stride, pad, dilation, task.groups)
 
-        return _job(fprop, (x, w), (0, 2, 3, 1), compiled)
+        return Bound(fprop, (x, w), (0, 2, 3, 1))
     mask = [task.direction == "dgrad", task.direction == "wgrad", False]
 
     def backward(dy: torch.Tensor, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
@@ -103,22 +125,22 @@ def _conv(task: ConvTask, compiled: bool, layout: torch.memory_format) -> Job:
         return gradient
 
     axes = (0, 2, 3, 1) if mask[0] else (2, 3, 1, 0)
-    return _job(backward, (_images(task.dy(), layout), x, w), axes, compiled)
+    return Bound(backward, (images_of(task.dy(), layout), x, w), axes)
 
 
-def _pool(task: PoolTask, compiled: bool, layout: torch.memory_format) -> Job:
-    x, dy = _images(task.x(), layout), _images(task.dy(), layout)
+def pool(task: PoolTask, layout: torch.memory_format) -> Bound:
+    x, dy = images_of(task.x(), layout), images_of(task.dy(), layout)
     window, stride, pad = ([value, value] for value in (task.window, task.stride, task.pad))
     divisor = 1 if task.kind == "sum" else None
     axes = (0, 2, 3, 1)
     if task.direction == "fwd":
         if task.kind == "max":
-            return _job(lambda x: functional.max_pool2d(x, window, stride, pad), (x,), axes, compiled)
+            return Bound(lambda x: functional.max_pool2d(x, window, stride, pad), (x,), axes)
 
         def average(x: torch.Tensor) -> torch.Tensor:
             return functional.avg_pool2d(x, window, stride, pad, False, False, divisor)
 
-        return _job(average, (x,), axes, compiled)
+        return Bound(average, (x,), axes)
     if task.kind == "max":
         _, indices = functional.max_pool2d_with_indices(x, window, stride, pad)
 
@@ -128,7 +150,7 @@ def _pool(task: PoolTask, compiled: bool, layout: torch.memory_format) -> Job:
             )
             return dx
 
-        return _job(max_bwd, (dy, x, indices), axes, compiled)
+        return Bound(max_bwd, (dy, x, indices), axes)
 
     def average_bwd(dy: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         dx: torch.Tensor = torch.ops.aten.avg_pool2d_backward(
@@ -136,19 +158,23 @@ def _pool(task: PoolTask, compiled: bool, layout: torch.memory_format) -> Job:
         )
         return dx
 
-    return _job(average_bwd, (dy, x), axes, compiled)
+    return Bound(average_bwd, (dy, x), axes)
+
+
+def gemm(task: GemmTask) -> Bound:
+    a, b = torch.from_numpy(task.a()), torch.from_numpy(task.b())
+    return Bound(torch.mm, (a.T if task.transpose_a else a, b.T if task.transpose_b else b), (0, 1))
 
 
 def _gemm(task: GemmTask, mode: str) -> Job:
-    a, b = torch.from_numpy(task.a()), torch.from_numpy(task.b())
-    a, b = a.T if task.transpose_a else a, b.T if task.transpose_b else b
+    bound = gemm(task)
     if mode == "out":
         out = torch.empty(task.m, task.n)
-        return Job(lambda: torch.mm(a, b, out=out), lambda: out.numpy())
-    return _job(torch.mm, (a, b), (0, 1), compiled=mode == "compile")
+        return Job(lambda: torch.mm(*bound.tensors, out=out), lambda: out.numpy())
+    return _job(bound, compiled=mode == "compile")
 
 
-def _module(network: networks.Network | ImageNetwork) -> torch.nn.Module:
+def module_of(network: networks.Network | ImageNetwork) -> torch.nn.Module:
     """The network with its first weights; a dense kernel after images has its rows in the order C,H,W."""
     if isinstance(network, ImageNetwork):
         return infer_torch.Network(network)
@@ -189,6 +215,13 @@ def _assign(
             module.bias.copy_(torch.from_numpy(bias))
 
 
+def scale_epsilon(optimizer: torch.optim.Optimizer, count: int) -> None:
+    """Make Adam's step number `count` that of Keras, which adds epsilon before it corrects the bias."""
+    if isinstance(optimizer, torch.optim.Adam):
+        for group in optimizer.param_groups:
+            group["eps"] = networks.ADAM_EPSILON / (1.0 - group["betas"][1] ** count) ** 0.5
+
+
 class _Trainer:
     """A module, its optimizer, and one step of training."""
 
@@ -199,7 +232,7 @@ class _Trainer:
         compiled: bool,
         layout: torch.memory_format,
     ) -> None:
-        module = _module(network).to(memory_format=layout)  # type: ignore[call-overload]
+        module = module_of(network).to(memory_format=layout)  # type: ignore[call-overload]
         parameters, rate = list(module.parameters()), networks.LEARNING_RATE[optimizer]
         self.optimizer: torch.optim.Optimizer
         if optimizer == "sgd":
@@ -212,12 +245,6 @@ class _Trainer:
 
         self.loss = torch.compile(loss, dynamic=False) if compiled else loss
 
-    def scale_epsilon(self, count: int) -> None:
-        """Make Adam's step number `count` that of Keras, which adds epsilon before it corrects the bias."""
-        if isinstance(self.optimizer, torch.optim.Adam):
-            for group in self.optimizer.param_groups:
-                group["eps"] = networks.ADAM_EPSILON / (1.0 - group["betas"][1] ** count) ** 0.5
-
     def step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(x, y)
@@ -229,7 +256,7 @@ class _Trainer:
 def _train(task: TrainTask, compiled: bool, layout: torch.memory_format) -> Job:
     network = {**networks.NETWORKS, **IMAGE_NETWORKS}[task.network]
     images, labels = network.data(task.images)
-    x = _images(images, layout) if images.ndim == 4 else torch.from_numpy(images)
+    x = images_of(images, layout) if images.ndim == 4 else torch.from_numpy(images)
     y = torch.from_numpy(labels)
     trainer = _Trainer(network, task.optimizer, compiled, layout)
 
@@ -247,7 +274,7 @@ def _train(task: TrainTask, compiled: bool, layout: torch.memory_format) -> Job:
         batches = [slice(start, start + task.batch) for start in starts]
         values: list[torch.Tensor] = []
         for count, batch in enumerate(batches, 1):
-            fresh.scale_epsilon(count)
+            scale_epsilon(fresh.optimizer, count)
             values.append(fresh.step(x[batch], y[batch]))
         return np.array(values, np.float32)
 

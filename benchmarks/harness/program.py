@@ -16,6 +16,7 @@ from .report import Measure, Report
 from .session import Contender, Pace, Row, Session, available
 from .tasks import Task
 
+DEVICES = ("cpu", "cuda")  # of programs whose rows a GPU has too
 _RETIMED = 5  # rows of the lowest ratios, measured again before they are judged
 
 
@@ -34,7 +35,7 @@ class Suite:
     )  # by expressions of labels: why a row is what it is
 
 
-def parser(description: str, pace: Pace) -> argparse.ArgumentParser:
+def parser(description: str, pace: Pace, devices: Sequence[str] = ("cpu",)) -> argparse.ArgumentParser:
     """The options all programs share; `pace` gives the defaults of --rounds and --seconds."""
     formatter = argparse.ArgumentDefaultsHelpFormatter
     p = argparse.ArgumentParser(description=description, formatter_class=formatter)
@@ -42,6 +43,7 @@ def parser(description: str, pace: Pace) -> argparse.ArgumentParser:
     p.add_argument("--rounds", type=int, default=pace.rounds, help="how often the contenders take turns")
     p.add_argument("--seconds", type=float, default=pace.seconds, help="how long a turn lasts")
     p.add_argument("--threads", type=int, default=2, help="of every library")
+    p.add_argument("--device", choices=devices, default="cpu", help="of fastcnn and of PyTorch")
     p.add_argument("--cpu-time", action="store_true", help="the process's CPU time, for a busy machine")
     p.add_argument("--no-peers", action="store_true", help="fastcnn alone")
     p.add_argument("--no-fastcnn", action="store_true", help="the peers alone")
@@ -55,6 +57,8 @@ def parser(description: str, pace: Pace) -> argparse.ArgumentParser:
 
 def run(suite: Suite, options: argparse.Namespace) -> int:
     """Time the suite as the options say, print the table, and return the exit status."""
+    if options.device == "cuda":
+        suite = on_gpu(suite)
     tasks = [task for task in suite.tasks if re.search(options.filter, task.label)]
     pace = Pace(options.rounds, options.seconds, "process_time" if options.cpu_time else "perf_counter")
     if options.cpu_time and options.threads != 1:
@@ -92,12 +96,27 @@ def run(suite: Suite, options: argparse.Namespace) -> int:
     return 1 if options.check and result.below_floor() else 0
 
 
+def on_gpu(suite: Suite) -> Suite:
+    """The suite with the settings of a GPU: of PyTorch channels-last, eager, captured and compiled."""
+
+    def contenders(task: Task) -> list[Contender]:
+        found: list[Contender] = []
+        for each in suite.contenders(task):
+            if each.library == "fastcnn":
+                found.append(replace(each, library="fastcnn-cuda"))
+        nhwc = any("nhwc" in each.setting for each in suite.contenders(task))
+        settings = [f"{mode} nhwc" if nhwc else mode for mode in ("eager", "graph", "compile")]
+        return found + [Contender("torch-cuda", setting) for setting in settings]
+
+    return replace(suite, title=f"{suite.title} on the GPU", contenders=contenders)
+
+
 def _libraries(suite: Suite, tasks: Sequence[Task], options: argparse.Namespace) -> list[str]:
     names = list(dict.fromkeys(contender.library for task in tasks for contender in suite.contenders(task)))
     if options.no_peers or options.quick:
-        names = [name for name in names if name == "fastcnn"]
+        names = [name for name in names if name.startswith("fastcnn")]
     if options.no_fastcnn:
-        names.remove("fastcnn")
+        names = [name for name in names if not name.startswith("fastcnn")]
     for name in names:
         if not available(name):
             print(f"{name} is not installed or not for this processor: left out", file=sys.stderr)

@@ -68,14 +68,15 @@ class Report:
     def roof_fraction(self, row: Row, result: Result) -> float | None:
         """The least time the roofs allow over the time it took; None where nothing is counted."""
         task = row.task
-        least = max(
-            task.flops / (1e9 * max(self.before.gflops, self.after.gflops)),
-            task.bytes / (1e9 * max(self.before.gbytes, self.after.gbytes)),
-        )
+        gflops = max(self.before.gflops, self.after.gflops)
+        gbytes = max(self.before.gbytes, self.after.gbytes)
+        if not (gflops and gbytes):
+            return None
+        least = max(task.flops / (1e9 * gflops), task.bytes / (1e9 * gbytes))
         return least / result.summary.median if least else None
 
     def markdown(self) -> str:
-        table = _aligned([self._header(), *map(self._cells, self.rows)])
+        table = aligned([self._header(), *map(self._cells, self.rows)])
         lines = [f"## {self.title}", "", *self._preamble(), "", *table]
         below = [f"{row.task.label} ({self._floor(row):g}x)" for row in self.below_floor()]
         if below:
@@ -183,7 +184,7 @@ def _times(result: Result | None) -> str:
     return "{:.4g} [{:.4g}, {:.4g}-{:.4g}]".format(*(1e6 * t for t in (s.median, s.minimum, s.p10, s.p90)))
 
 
-def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table whose columns also line up as plain text; empty columns are left out."""
     kept = [column for column in zip(*table, strict=True) if any(column[1:]) or len(column) == 1]
     columns = [[column[0], "", *column[1:]] for column in kept]

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn import DeviceError, _native
 from fastcnn.testing import timing
 from fastcnn.testing.timing import Roofs, Summary
 
@@ -37,6 +38,8 @@ _ENVIRONMENT: Mapping[str, Mapping[str, str]] = {
     "onnxruntime": {},
     "numpy": {},
     "numpy-skylakex": {"OPENBLAS_CORETYPE": "SkylakeX"},
+    "fastcnn-cuda": {},
+    "torch-cuda": {},
 }
 
 
@@ -50,7 +53,7 @@ class Contender:
 
     @property
     def ours(self) -> bool:
-        return self.library == "fastcnn"
+        return self.library.startswith("fastcnn")
 
     def __str__(self) -> str:
         return f"{self.library} {self.setting}"
@@ -108,8 +111,22 @@ def available(library: str) -> bool:
     """Whether a worker for the library can run on this machine."""
     if library == "numpy-skylakex" and "avx512f" not in Path("/proc/cpuinfo").read_text():
         return False
+    if library == "fastcnn-cuda":
+        return _gpu_works()
+    if library == "torch-cuda":
+        torch = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
+        return torch is not None and bool(torch.cuda.is_available())
     modules = ("onnxruntime", "onnx") if library == "onnxruntime" else (library.partition("-")[0],)
     return all(importlib.util.find_spec(module) is not None for module in modules)
+
+
+def _gpu_works() -> bool:
+    try:
+        _native.gpu_variant()
+    except DeviceError as problem:
+        print(f"fastcnn-cuda: {problem}", file=sys.stderr)
+        return False
+    return True
 
 
 class Worker:
@@ -118,7 +135,8 @@ class Worker:
     def __init__(self, library: str, threads: int, clock: str) -> None:
         self.library = library
         self._connection, remote = Pipe()
-        command = [sys.executable, "-m", "harness.worker", library.partition("-")[0], str(threads), clock]
+        name = library if library.endswith("-cuda") else library.partition("-")[0]
+        command = [sys.executable, "-m", "harness.worker", name, str(threads), clock]
         self._process = subprocess.Popen(
             [*command, timing.__file__, str(remote.fileno())],
             env=_environment(library, threads),
@@ -176,6 +194,9 @@ class Session:
         """Measured in fastcnn's process, or whichever there is."""
         worker = self._workers.get("fastcnn") or next(iter(self._workers.values()))
         return Roofs(*worker.ask("roofs"))
+
+    def roofs_of(self, library: str) -> Roofs:
+        return Roofs(*self._workers[library].ask("roofs"))
 
     def measure(self, task: Task, contenders: Sequence[Contender]) -> Row:
         """Check every contender's answer, then time them in turns."""

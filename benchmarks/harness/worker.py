@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from .library import Job, Library
 from .tasks import Task
 
+_GPU_SAMPLE, _MOST_CALLS = 500e-6, 200  # seconds between two moments of a stream, which resolves half of one
 _WAKE_SECONDS = 0.005  # untimed calls at the start of a slice: threads wake up, caches fill
 
 
@@ -41,6 +42,9 @@ class Server:
         return self._library.version()
 
     def roofs(self) -> tuple[float, float, str]:
+        elsewhere = self._library.roofs(self._threads)
+        if elsewhere is not None:
+            return elsewhere
         roofs = self._timing.measured_roofs(self._threads, self._library.native)
         return roofs.gflops, roofs.gbytes, roofs.source
 
@@ -50,8 +54,13 @@ class Server:
             job = self._library.build(task, setting)
             for _ in range(job.warmups):
                 job.run()
-            calls = self._timing.calls_per_sample(job.run)
+            calls = self._calls(job)
         self._jobs[setting] = (task, job, calls)
+
+    def _calls(self, job: Job) -> int:
+        if job.seconds is None:
+            return int(self._timing.calls_per_sample(job.run))
+        return max(1, min(_MOST_CALLS, round(_GPU_SAMPLE / max(job.seconds(1), 1e-9))))
 
     def sample(self, setting: str, indices: NDArray[np.int64] | None) -> NDArray[np.float32]:
         """Elements of the answer by flat index, or all of it."""
@@ -63,11 +72,21 @@ class Server:
     def time(self, setting: str, seconds: float) -> list[float]:
         """Seconds per call of the prepared task, again and again for a while."""
         task, job, calls = self._jobs[setting]
+        if job.seconds is not None:
+            return self._time_on_gpu(job.seconds, seconds, calls)
         with self._library.context(task):
             self._timing.time_calls(job.run, min(_WAKE_SECONDS, seconds), least=1)
             samples: list[float] = self._timing.time_calls(
                 job.run, seconds, calls, least=1, clock=self._clock
             )
+        return samples
+
+    def _time_on_gpu(self, sample: Callable[[int], float], seconds: float, calls: int) -> list[float]:
+        sample(calls)
+        end = time.perf_counter() + seconds
+        samples = [sample(calls)]
+        while time.perf_counter() < end:
+            samples.append(sample(calls))
         return samples
 
     def release(self) -> None:
@@ -101,7 +120,9 @@ def _timing_module(path: str) -> ModuleType:
 
 def main() -> None:
     name, threads, clock, timing, descriptor = sys.argv[1:]
-    library: Library = importlib.import_module(f".library_{name}", __package__).load(int(threads))
+    module, _, device = name.partition("-")
+    load = importlib.import_module(f".library_{module}", __package__).load
+    library: Library = load(int(threads), device) if device == "cuda" else load(int(threads))
     server = Server(library, int(threads), getattr(time, clock), _timing_module(timing))
     serve(server, Connection(int(descriptor)))
 

@@ -7,6 +7,7 @@ A line is a step: its layer, its kernel, operations and bytes of the definition.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ def text_of(name: str) -> str:
         lines.append(
             f"{mode}: {len(steps)} steps, {flops:.0f} FLOP, {size:.0f} bytes, arena of {plan['arena_bytes']}"
         )
-        lines += [f"  {s['layer']}  {s['kernel']}  {s['flops']:.0f}  {s['bytes']:.0f}" for s in steps]
+        for step in steps:
+            layer = re.sub(r"_\d+$", "", step["layer"])  # numbers count the layers of a process
+            lines.append(f"  {layer}  {step['kernel']}  {step['flops']:.0f}  {step['bytes']:.0f}")
     return "\n".join(lines) + "\n"
 
 
