@@ -90,6 +90,7 @@ Math Builder::math() const {
 
 OpDescriptor Builder::op(Step step) const {
   OpDescriptor op = make_op(step, math());
+  op.precision = recipe().precision;
   op.layout = request_.layout;
   return op;
 }
@@ -97,6 +98,7 @@ OpDescriptor Builder::op(Step step) const {
 OpDescriptor Builder::forward_op(int i) const {
   OpDescriptor op = for_batch(node(i).forward, batch());
   op.math = math();
+  op.precision = recipe().precision;
   op.layout = request_.layout;
   return op;
 }

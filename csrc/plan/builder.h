@@ -33,6 +33,7 @@ struct ParameterRule {
 
 struct Recipe {
   Math math = Math::kDefault;
+  Precision precision = Precision::kFloat32;
   std::vector<Objective> objectives;  // one for each output
   OptimizerRecipe optimizer;
   std::vector<bool> frozen;          // parameters that are not to change

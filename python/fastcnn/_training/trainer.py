@@ -72,7 +72,7 @@ class Trainer(Fitter):
         device
             "cpu"; "cuda": the GPU, which the weights move to; "auto": the GPU if there is one that works.
         precision
-            "float32".
+            "float32"; or on a GPU "tf32": tensor cores round what they multiply to 10 bits.
         math
             How 3x3 convolutions may be computed; `fastcnn.ops.conv2d` says what that costs in accuracy.
             "default": by Winograd's F(2,3), and in `predict` and `evaluate` by F(4,3). "strict": directly.
