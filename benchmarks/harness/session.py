@@ -30,6 +30,10 @@ from .tasks import InferTask, Task, TrainTask
 
 _REST_SECONDS = 0.05  # idle threads of the library timed before stop spinning within it
 _LOSS_TOLERANCE = 1e-4  # of losses, and of logits over the largest of them
+# Adam divides a gradient by its own size, and so makes a whole step of what rounding left of a tiny one: ten
+# losses of mnist_cnn at batch 128 are within 2e-7 of a float64 run in fastcnn, and within 1.8e-4 in PyTorch,
+# with its own Adam or with one written in its operators. An epsilon at another place is 1.8e-3 away.
+_ADAM_TOLERANCE = 1e-3
 
 # Environment of a worker, beside what all of them share.
 _ENVIRONMENT: Mapping[str, Mapping[str, str]] = {
@@ -237,7 +241,9 @@ class Session:
             if isinstance(task, InferTask):
                 got = got / np.max(np.abs(got))
             try:
-                errors[contender] = _loss_error(got, losses) if right is None else right.error(got)
+                errors[contender] = (
+                    _loss_error(got, losses, _tolerance(task)) if right is None else right.error(got)
+                )
             except ArithmeticError as problem:
                 raise ArithmeticError(f"{task.label}: {contender}: {problem}") from None
         if right is None and errors:
@@ -245,11 +251,15 @@ class Session:
         return errors
 
 
-def _loss_error(got: Any, seen: list[Any]) -> float:
+def _tolerance(task: Task) -> float:
+    return _ADAM_TOLERANCE if isinstance(task, TrainTask) and task.optimizer == "adam" else _LOSS_TOLERANCE
+
+
+def _loss_error(got: Any, seen: list[Any], tolerance: float) -> float:
     """Difference to the first losses of whoever trained first, from equal weights on equal batches."""
     seen.append(got)
     error = float(np.max(np.abs(got - seen[0])))
-    if not error <= _LOSS_TOLERANCE:
+    if not error <= tolerance:
         raise ArithmeticError(f"{got} differ by {error:.2e} from {seen[0]}")
     return error
 
