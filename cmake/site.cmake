@@ -4,6 +4,12 @@
 # sources, so PYTHONPATH=<build>/site runs the working tree. Several build trees (sanitizers, compilers) coexist.
 set(site "${PROJECT_BINARY_DIR}/site/fastcnn")
 file(MAKE_DIRECTORY "${site}")
+file(GLOB links "${site}/*") # of files that have moved, too
+foreach(link IN LISTS links)
+  if(IS_SYMLINK "${link}" AND NOT EXISTS "${link}")
+    file(REMOVE "${link}")
+  endif()
+endforeach()
 file(GLOB package_entries CONFIGURE_DEPENDS LIST_DIRECTORIES true "${PROJECT_SOURCE_DIR}/python/fastcnn/*")
 foreach(entry IN LISTS package_entries)
   get_filename_component(name "${entry}" NAME)
