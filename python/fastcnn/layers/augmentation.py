@@ -170,11 +170,17 @@ class Warping(Augmentation):
     """Images seen through a map that is drawn for each."""
 
     _kind: ClassVar[str]
-    fill_mode: str
-    interpolation: str
-    fill_value: float
 
-    def _set(self, fill_mode: object, interpolation: object, fill_value: object) -> None:
+    def __init__(
+        self,
+        fill_mode: str,
+        interpolation: str,
+        seed: int | None,
+        fill_value: float,
+        data_format: str | None,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(seed, data_format, **common)
         self.fill_mode = choose(fill_mode, FILL_MODES, self._where("fill_mode"))
         self.interpolation = choose(interpolation, INTERPOLATIONS, self._where("interpolation"))
         self.fill_value = real(fill_value, self._where("fill_value"))

@@ -118,10 +118,9 @@ class RandomTranslation(Warping):
         data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, data_format, **common)
+        super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **common)
         self.height_factor = self._factor(height_factor, "height_factor", -1, 1)
         self.width_factor = self._factor(width_factor, "width_factor", -1, 1)
-        self._set(fill_mode, interpolation, fill_value)
 
     def nodes(self) -> list[Node]:
         """One operator."""
@@ -175,9 +174,8 @@ class RandomRotation(Warping):
         data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, data_format, **common)
+        super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **common)
         self.factor = self._factor(factor, "factor", -1, 1)
-        self._set(fill_mode, interpolation, fill_value)
 
     def nodes(self) -> list[Node]:
         """One operator."""
@@ -242,7 +240,7 @@ class RandomZoom(Warping):
         data_format: str | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(seed, data_format, **common)
+        super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **common)
         self.height_factor = self._factor(height_factor, "height_factor", -1, 1)
         self.width_factor = (
             None if width_factor is None else self._factor(width_factor, "width_factor", -1, 1)
@@ -251,7 +249,6 @@ class RandomZoom(Warping):
             limits = getattr(self, name)
             if limits is not None and limits[1] <= -1:
                 raise ArgumentError(f"{self._where(name)}: {limits[1]:g} came, wanted a number above -1")
-        self._set(fill_mode, interpolation, fill_value)
 
     def nodes(self) -> list[Node]:
         """One operator."""
