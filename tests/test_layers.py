@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import fastcnn
 from fastcnn import (
     ArgumentError,
     DTypeError,
@@ -20,9 +19,6 @@ from fastcnn import (
     activations,
     initializers,
     layers,
-    losses,
-    metrics,
-    optimizers,
     utils,
 )
 
@@ -300,150 +296,3 @@ def test_layers_that_do_not_fit(
 ) -> None:
     with pytest.raises(error, match=message):
         Sequential([Input((8, 8, 3)), *make()])
-
-
-# Initializers
-
-SHAPE = (3, 3, 16, 32)
-FAN_IN, FAN_OUT = 9 * 16, 9 * 32
-
-
-@pytest.mark.parametrize(
-    ("name", "variance"),
-    [
-        ("glorot_uniform", 2 / (FAN_IN + FAN_OUT)),
-        ("glorot_normal", 2 / (FAN_IN + FAN_OUT)),
-        ("he_uniform", 2 / FAN_IN),
-        ("he_normal", 2 / FAN_IN),
-        ("lecun_uniform", 1 / FAN_IN),
-        ("lecun_normal", 1 / FAN_IN),
-        ("random_normal", 0.05**2),
-        ("random_uniform", 0.05**2 / 3),
-        ("truncated_normal", 0.05**2 * 0.87962566103423978**2),
-    ],
-)
-def test_variance(name: str, variance: float, rng: np.random.Generator) -> None:
-    weights = initializers.get(name)(SHAPE, rng=rng)
-    assert weights.dtype == np.float32
-    # Mean and variance of 4,608 draws, to six standard deviations; a normal's fourth moment is the largest.
-    count = weights.size
-    assert abs(weights.mean()) < 6 * math.sqrt(variance / count)
-    assert abs(weights.var() / variance - 1) < 6 * math.sqrt(2 / count)
-
-
-@pytest.mark.parametrize("name", ["truncated_normal", "glorot_normal", "he_normal"])
-def test_a_cut_normal_is_cut(name: str, rng: np.random.Generator) -> None:
-    weights = initializers.get(name)(SHAPE, rng=rng)
-    assert np.abs(weights).max() <= 2.05 / 0.87 * weights.std()
-
-
-def test_constants() -> None:
-    assert not initializers.get("zeros")((2, 3)).any()
-    assert (initializers.Ones()((2, 3)) == 1).all()
-    assert (initializers.Constant(0.5)((4,)) == 0.5).all()
-
-
-def test_an_initializer_with_a_seed_repeats_itself() -> None:
-    fixed = initializers.HeNormal(seed=7)
-    np.testing.assert_array_equal(fixed(SHAPE), initializers.HeNormal(seed=7)(SHAPE))
-    free = initializers.HeNormal()
-    assert (free(SHAPE) != free(SHAPE)).any()
-    model = Sequential([layers.Dense(4, kernel_initializer=initializers.HeNormal(seed=7), input_shape=(9,))])
-    np.testing.assert_array_equal(model.get_weights()[0], fixed((9, 4)))
-
-
-# Optimizers, losses, metrics
-
-BAD_SETTINGS: list[tuple[Callable[[], Any], type[Exception], str]] = [
-    (lambda: optimizers.SGD(-0.1), ArgumentError, r"SGD: learning_rate: -0.1"),
-    (lambda: optimizers.Adam(math.nan), ArgumentError, r"Adam: learning_rate: nan"),
-    (lambda: optimizers.Adam(math.inf), ArgumentError, r"learning_rate: inf"),
-    (lambda: optimizers.Adam("0.1"), DTypeError, r"learning_rate: '0.1'"),
-    (lambda: optimizers.SGD(momentum=1.5), ArgumentError, r"momentum: 1.5"),
-    (lambda: optimizers.Adam(beta_1=1), ArgumentError, r"beta_1: 1"),
-    (lambda: optimizers.Adam(epsilon=-1), ArgumentError, r"epsilon: -1"),
-    (lambda: optimizers.get("adan"), ArgumentError, r"optimizer: .*did you mean 'adam'"),
-    (lambda: optimizers.get(3), ArgumentError, r"optimizer: unknown 3"),
-    (
-        lambda: losses.get("categorical_crossentropi"),
-        ArgumentError,
-        r"did you mean 'categorical_crossentropy'",
-    ),
-    (lambda: losses.MeanSquaredError().from_config({"a": 1}), ArgumentError, r"MeanSquaredError"),
-    (lambda: losses.SparseCategoricalCrossentropy(from_logits=1), DTypeError, r"from_logits"),
-    (lambda: metrics.get(["accurate"]), ArgumentError, r"metrics: .*did you mean 'accuracy'"),
-]
-
-
-@pytest.mark.parametrize(("make", "error", "message"), BAD_SETTINGS)
-def test_bad_settings(make: Callable[[], Any], error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        make()
-
-
-def test_a_learning_rate_can_be_assigned() -> None:
-    adam = optimizers.Adam()
-    adam.learning_rate = 0.5
-    assert adam.get_config()["learning_rate"] == 0.5
-    with pytest.raises(ArgumentError, match="learning_rate: -1"):
-        adam.learning_rate = -1
-    assert adam.learning_rate == 0.5
-
-
-@pytest.mark.parametrize(
-    ("value", "kind"),
-    [("adam", optimizers.Adam), ("Adam", optimizers.Adam), ("sgd", optimizers.SGD), ("SGD", optimizers.SGD)],
-)
-def test_optimizers_by_name(value: str, kind: type[Any]) -> None:
-    assert type(optimizers.get(value)) is kind
-
-
-@pytest.mark.parametrize("name", ["mse", "mean_squared_error", "MeanSquaredError"])
-def test_losses_by_name(name: str) -> None:
-    assert type(losses.get(name)) is losses.MeanSquaredError
-
-
-@pytest.mark.parametrize(
-    ("given", "name", "native"),
-    [
-        (["accuracy"], "accuracy", "auto"),
-        ("acc", "acc", "auto"),
-        (["binary_accuracy"], "binary_accuracy", "binary"),
-        ([metrics.CategoricalAccuracy()], "categorical_accuracy", "categorical"),
-        ([metrics.SparseCategoricalAccuracy("hits")], "hits", "sparse"),
-    ],
-)
-def test_metrics(given: Any, name: str, native: str) -> None:
-    (metric,) = metrics.get(given)
-    assert (metric.name, metric.native) == (name, native)
-
-
-# Utilities
-
-
-def test_to_categorical() -> None:
-    np.testing.assert_array_equal(utils.to_categorical([[1], [0]], 3), [[0, 1, 0], [1, 0, 0]])
-    assert utils.to_categorical(np.zeros((4, 5), np.uint8)).shape == (4, 5, 1)
-    for labels, error in (
-        ([3], ArgumentError),
-        ([-1], ArgumentError),
-        ([0.5], ArgumentError),
-        (["a"], DTypeError),
-    ):
-        with pytest.raises(error, match="to_categorical: x"):
-            utils.to_categorical(labels, 3)
-
-
-@pytest.mark.parametrize(("seed", "error"), [(-1, ArgumentError), (2**32, ArgumentError), (1.5, DTypeError)])
-def test_bad_seeds(seed: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match="set_random_seed: seed"):
-        utils.set_random_seed(seed)
-
-
-def test_what_the_package_names_exists() -> None:
-    assert sorted(fastcnn.__all__) == sorted(set(fastcnn.__all__))
-    for name in fastcnn.__all__:
-        assert getattr(fastcnn, name) is not None
-    assert set(fastcnn.__all__) <= set(dir(fastcnn))
-    with pytest.raises(AttributeError, match="colour"):
-        fastcnn.colour  # noqa: B018
