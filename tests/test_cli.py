@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cli_calls import call, fails, misused
 
 from fastcnn import cli
 from fastcnn.cli import bench
@@ -32,32 +33,6 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         cli.main(["train", *SMALL, "--model", "lenet", "--out", str(out), "--name", "small", "--json"]) == 0
     )
     return out / "small"
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """What a command that succeeds prints."""
-    assert cli.main([str(each) for each in arguments]) == 0
-    captured = capsys.readouterr()
-    progress = "Epoch 1/" in captured.err  # which makes way for the document
-    assert progress if arguments[0] == "train" and "--json" in arguments else captured.err == ""
-    return captured.out
-
-
-def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line on stderr of a command that fails."""
-    assert cli.main([str(each) for each in arguments]) == 1
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("fastcnn: error: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
-
-
-def misused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    with pytest.raises(SystemExit) as caught:
-        cli.main([str(each) for each in arguments])
-    assert caught.value.code == 2
-    return capsys.readouterr().err
 
 
 def test_train_reports_and_writes(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
