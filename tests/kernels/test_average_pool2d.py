@@ -5,28 +5,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from call_checks import call_tests, pool_channels_first_test
 
 from fastcnn import ops
 from fastcnn.testing import cases
 from fastcnn.testing.calls import Call, pool_calls
-from fastcnn.testing.check import check_bound, check_exact
-from fastcnn.testing.compare import assert_same_bits
-from fastcnn.testing.fill import reals
+from fastcnn.testing.check import check_bound
 
 OP = "average_pool2d"
 CASES = (*cases.POOL, *cases.POOL_PADDED, *cases.POOL_WIDE, *cases.POOL_PARALLEL)
 CALLS = [call for case in CASES for call in pool_calls(case) if call.op.startswith(OP)]
 LARGE = [call for case in cases.POOL_FULL for call in pool_calls(case) if call.op.startswith(OP)]
 
-
-@pytest.mark.parametrize("call", [call for call in CALLS if call.exact], ids=str)
-def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
-    check_exact(call, rng)
-
-
-@pytest.mark.parametrize("call", CALLS, ids=str)
-def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
-    check_bound(call, rng)
+test_exact_on_integers, test_reals_within_bound = call_tests(CALLS)
 
 
 @pytest.mark.full
@@ -55,11 +46,4 @@ def test_gradient_is_adjoint(rng: np.random.Generator) -> None:
     assert np.vdot(y.astype(np.float64), dy) == np.vdot(x.astype(np.float64), dx) != 0
 
 
-def test_channels_first(rng: np.random.Generator) -> None:
-    x, dy = reals(rng, (2, 7, 9, 5)), reals(rng, (2, 4, 5, 5))
-    first, dy_first = (np.ascontiguousarray(a.transpose(0, 3, 1, 2)) for a in (x, dy))
-    y = ops.average_pool2d(first, 3, 2, "same", data_format="channels_first")
-    assert_same_bits(y, ops.average_pool2d(x, 3, 2, "same").transpose(0, 3, 1, 2), OP)
-    dx = ops.average_pool2d_bwd(dy_first, first.shape, 3, 2, "same", data_format="channels_first")
-    wanted = ops.average_pool2d_bwd(dy, x.shape, 3, 2, "same")
-    assert_same_bits(dx, wanted.transpose(0, 3, 1, 2), f"{OP}_bwd")
+test_channels_first = pool_channels_first_test("average_pool2d", (2, 7, 9, 5))

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from call_checks import call_tests
 
 from fastcnn import ops
 from fastcnn.testing import cases
-from fastcnn.testing.calls import Call, channel_norm_calls
+from fastcnn.testing.calls import channel_norm_calls
 from fastcnn.testing.case import NormCase
-from fastcnn.testing.check import check_bound, check_exact, check_far_from_zero
+from fastcnn.testing.check import check_far_from_zero
 from fastcnn.testing.compare import assert_same_bits, assert_within
 from fastcnn.testing.fill import reals
 from fastcnn.testing.norm_bounds import TILE_ROWS, Norm, Spec
@@ -18,15 +19,7 @@ from fastcnn.testing.norm_bounds import TILE_ROWS, Norm, Spec
 CASES = (*cases.CHANNEL_NORM, *cases.CHANNEL_NORM_PARALLEL)
 CALLS = [call for case in CASES for call in channel_norm_calls(case) if call.op.startswith("batch_norm")]
 
-
-@pytest.mark.parametrize("call", [call for call in CALLS if call.exact], ids=str)
-def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
-    check_exact(call, rng)
-
-
-@pytest.mark.parametrize("call", CALLS, ids=str)
-def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
-    check_bound(call, rng)
+test_exact_on_integers, test_reals_within_bound = call_tests(CALLS)
 
 
 @pytest.mark.parametrize("c", [1, 7, 64])

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from call_checks import pool_channels_first_test
 
 from fastcnn import ops
 from fastcnn.testing import cases
 from fastcnn.testing.calls import Call, pool_calls
 from fastcnn.testing.check import check_bound, check_exact
 from fastcnn.testing.compare import assert_same_bits
-from fastcnn.testing.fill import reals
 
 OP = "max_pool2d"
 CASES = (*cases.POOL, *cases.POOL_DILATED, *cases.POOL_WIDE, *cases.POOL_PARALLEL)
@@ -71,10 +71,4 @@ def test_minus_infinity_everywhere() -> None:
     assert dx.sum() == y.size
 
 
-def test_channels_first(rng: np.random.Generator) -> None:
-    x, dy = reals(rng, (2, 7, 9, 5)), reals(rng, (2, 4, 5, 5))
-    first, dy_first = (np.ascontiguousarray(a.transpose(0, 3, 1, 2)) for a in (x, dy))
-    y = ops.max_pool2d(first, 3, 2, "same", data_format="channels_first")
-    assert_same_bits(y, ops.max_pool2d(x, 3, 2, "same").transpose(0, 3, 1, 2), OP)
-    dx = ops.max_pool2d_bwd(dy_first, first, 3, 2, "same", data_format="channels_first")
-    assert_same_bits(dx, ops.max_pool2d_bwd(dy, x, 3, 2, "same").transpose(0, 3, 1, 2), f"{OP}_bwd")
+test_channels_first = pool_channels_first_test("max_pool2d", (2, 7, 9, 5))

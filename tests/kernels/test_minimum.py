@@ -4,24 +4,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from call_checks import call_tests
 
 from fastcnn import ops
 from fastcnn.testing import cases
-from fastcnn.testing.calls import Call, merge_calls
-from fastcnn.testing.check import check_bound, check_exact
+from fastcnn.testing.calls import merge_calls
 
 CALLS = [call for case in cases.MERGE for call in merge_calls(case) if call.op in ("minimum", "minimum_bwd")]
 
-
-@pytest.mark.parametrize("call", [call for call in CALLS if call.exact], ids=str)
-def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
-    check_exact(call, rng)
-
-
-@pytest.mark.parametrize("call", CALLS, ids=str)
-def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
-    check_bound(call, rng)
+test_exact_on_integers, test_reals_within_bound = call_tests(CALLS)
 
 
 def test_nan_wins_and_ties_go_to_the_first() -> None:
