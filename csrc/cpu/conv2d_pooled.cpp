@@ -17,6 +17,13 @@ namespace fastcnn {
 namespace cpu {
 namespace {
 
+// What a gradient of a window reaches wherever in it the maximum lies: pixels of dx, and the filter among
+// zeros, above it and one copy for each column of the window beside it.
+struct Footprint {
+  int64_t rows, vectors, width;    // of dx; a row's in vectors and in floats
+  int64_t above, filter, variant;  // rows of zeros; floats of an output channel, of a copy of the filters
+};
+
 struct Pooled {
   int64_t row, image;                   // floats of a row of a padded image, and of all of it
   int64_t vectors, filter_row, filter;  // of the taps (s, c) of a row; floats of these, of all of an output
@@ -24,11 +31,44 @@ struct Pooled {
   int64_t together;                     // windows whose gradients are listed by place
   int64_t samples, units, chunks;       // of a unit; of the batch; tasks of the weight gradient
   int64_t dy_window, dy_channel;        // steps of dy and index
+  int64_t group;                        // output channels that are listed together for the weight gradient
+  int64_t listed, packed, runs;         // entries and runs that a task keeps
+  bool packs;                           // leaves zeros out of the weight gradient's sums
+  bool by_window;                       // sums of a window in one for dx, not of each place
+  Footprint print;
 };
 
 constexpr int64_t kMostImage = 256 << 10, kMostFilter = 128 << 10, kMostEntries = 128 << 10;  // L2
 constexpr int64_t kListEntries = 4 << 10;                                                     // L1
-constexpr int64_t kMostPlaces = 64, kSlack = 16;
+constexpr int64_t kMostPlaces = 64, kSlack = 16, kTurned = 128;
+// Vectors of an entry from which on leaving out a zero gains more than it takes to find it.
+constexpr int64_t kPackedVectors = 8;
+
+Footprint footprint(const PooledConv2dShape& shape, int64_t lanes) {
+  const Conv2dShape& v = shape.conv;
+  const Pool2dShape& s = shape.pool;
+  Footprint f = {};
+  f.above = (s.r - 1) * s.dilation_h * v.stride_h;
+  f.rows = f.above + v.r;
+  f.width = ((s.s - 1) * s.dilation_w * v.stride_w + v.s) * v.c;
+  f.vectors = ceil_div(f.width, lanes);
+  const int64_t row = f.vectors * lanes;
+  f.filter = f.rows * row;
+  if (f.filter % 1024 == 0) f.filter += kSlack;
+  f.variant = round_up(f.filter * v.k + f.above * row, kSlack);
+  return f;
+}
+
+// Multiply-adds of vectors for the windows of one image, half of whose gradients are zero. A sum is added to
+// memory, and to leave its loop at an unforeseen end takes as long as some twenty of them.
+bool sums_by_window_pay(const Pooled& d, int64_t r, int64_t k) {
+  const auto cost = [](double entries, double sums, double vectors) {
+    return entries * vectors + sums * (2 * vectors + 20 * std::max(1.0, vectors / kPooledSums));
+  };
+  const double entries = 0.5 * static_cast<double>(k);
+  return cost(entries, 1, static_cast<double>(d.print.rows * d.print.vectors)) <
+         cost(entries, std::min(entries, static_cast<double>(d.places)), static_cast<double>(r * d.vectors));
+}
 
 Pooled plan(const PooledConv2dShape& shape, Layout layout) {
   const Conv2dShape& v = shape.conv;
@@ -50,6 +90,18 @@ Pooled plan(const PooledConv2dShape& shape, Layout layout) {
   d.chunks = std::min<int64_t>(d.units, 16);
   d.dy_window = in_lanes ? kBatchLanes : v.k;
   d.dy_channel = in_lanes ? d.windows * kBatchLanes : 1;
+  d.packs = v.r * d.vectors > kPackedVectors;
+  const int64_t most = kListEntries / 2 / (d.windows * d.samples);
+  d.group = round_up(std::max<int64_t>(1, std::min(v.k, most)), in_lanes ? 1 : lanes);
+  d.print = footprint(shape, lanes);
+  d.by_window =
+      in_lanes && v.dilation_h == 1 && d.print.filter * v.k <= kMostFilter && sums_by_window_pay(d, v.r, v.k);
+  if (d.by_window) d.together = std::max<int64_t>(1, std::min(d.windows, kListEntries / (lanes * v.k)));
+  const int64_t by_place = d.together * d.places * (v.k + 1), by_window = d.together * lanes * (v.k + 1);
+  const int64_t by_channel = d.windows * d.samples * d.group + 1;
+  d.listed = std::max(d.packs ? 0 : by_channel, d.by_window ? by_window : 0);
+  d.packed = std::max(by_channel, d.by_window ? by_window : by_place);
+  d.runs = std::max(d.group, d.together * std::max(d.places, d.samples));
   return d;
 }
 
@@ -78,30 +130,44 @@ void set_costs(Prepared* p, const PooledConv2dShape& s) {
   p->parallel = p->flops > kLanesTaskFlops;
 }
 
-// What a task keeps for one image after the other. Lists are of so many windows that they stay in L1, by
-// output channel or by place of a window; each has room for one entry more than it can hold, since what is
-// zero is written and then overwritten.
+// How far apart the places of a window lie, as kernels().pooled->list takes them, and in a table.
+struct Places {
+  int32_t width, down, right;
+  int32_t at[kMostPlaces];
+
+  Places(int64_t columns, int64_t a_row, int64_t a_column)
+      : width(static_cast<int32_t>(columns)),
+        down(static_cast<int32_t>(a_row)),
+        right(static_cast<int32_t>(a_column)) {
+    for (int32_t i = 0; i < kMostPlaces; ++i) at[i] = i / width * down + i % width * right;
+  }
+};
+Places places_in_image(const PooledConv2dShape& shape, const Pooled& d) {
+  const Pool2dShape& s = shape.pool;
+  return {s.s, s.dilation_h * shape.conv.stride_h * d.row, s.dilation_w * shape.conv.stride_w * shape.conv.c};
+}
+
+// What a task keeps for one image after the other.
 struct Scratch {
   float* images;
-  PooledEntry* entries;
+  PooledEntry* entries;  // as they are listed
+  PooledEntry* packed;   // those that are not zero, and room for one more: a zero is written and overwritten
   PooledRun* runs;
-  int32_t* first;  // [windows]: where each begins in a padded image
+  int32_t* first;    // [windows]: where each begins in a padded image
+  int32_t* filters;  // [K]: where each begins
 
-  static int64_t entry_count(const Pooled& d, int64_t k) {
-    return std::max((d.windows + 1) * k, d.together * d.places * (k + 1));
-  }
-  static int64_t run_count(const Pooled& d, int64_t k) { return std::max(k, d.together * d.places); }
   static size_t bytes(const Pooled& d, int64_t k) {
-    return sizeof(float) * d.samples * d.image + sizeof(PooledEntry) * entry_count(d, k) +
-           sizeof(PooledRun) * run_count(d, k) + sizeof(int32_t) * d.windows;
+    return sizeof(float) * d.samples * d.image + sizeof(PooledEntry) * (d.listed + d.packed) +
+           sizeof(PooledRun) * d.runs + sizeof(int32_t) * (d.windows + k);
   }
   Scratch(const PooledConv2dShape& shape, const Pooled& d, void* memory) {
     const Pool2dShape& s = shape.pool;
-    const int64_t k = shape.conv.k;
     images = static_cast<float*>(memory);
     entries = reinterpret_cast<PooledEntry*>(images + d.samples * d.image);
-    runs = reinterpret_cast<PooledRun*>(entries + entry_count(d, k));
-    first = reinterpret_cast<int32_t*>(runs + run_count(d, k));
+    packed = entries + d.listed;
+    runs = reinterpret_cast<PooledRun*>(packed + d.packed);
+    first = reinterpret_cast<int32_t*>(runs + d.runs);
+    filters = first + d.windows;
     const int64_t down = shape.conv.stride_h * d.row, right = shape.conv.stride_w * shape.conv.c;
     for (int64_t p = 0; p < s.p; ++p)
       for (int64_t q = 0; q < s.q; ++q)
@@ -110,59 +176,34 @@ struct Scratch {
   }
 };
 
-// Where the pixels of a window lie in a padded image, from its first.
-struct Places {
-  int32_t at[kMostPlaces];
-
-  Places(const PooledConv2dShape& shape, const Pooled& d) {
-    const Pool2dShape& s = shape.pool;
-    const int64_t down = shape.conv.stride_h * d.row, right = shape.conv.stride_w * shape.conv.c;
-    for (int64_t i = 0; i < d.places; ++i)
-      at[i] = static_cast<int32_t>(i / s.s * s.dilation_h * down + i % s.s * s.dilation_w * right);
+// Copies entries that are `step` apart and not zero; returns their number.
+int32_t pack(const PooledEntry* from, int64_t step, int64_t count, PooledEntry* to) {
+  PooledEntry* e = to;
+  for (int64_t i = 0; i < count; ++i) {
+    const PooledEntry each = from[i * step];
+    *e = each;
+    e += each.g != 0;
   }
-};
+  return static_cast<int32_t>(e - to);
+}
 
 struct Gradient {
-  const float* dy;       // of one image
+  const float* dy;
   const uint8_t* index;  // as dy
 };
 
-Gradient gradient_of(const Pooled& d, int64_t k, const float* dy, const uint8_t* index, int64_t sample) {
-  const int64_t block = d.samples > 1 ? kBatchLanes : 1;
-  const int64_t at = sample / block * block * d.windows * k + sample % block;
-  return {dy + at, index + at};
-}
-
-// The gradients of an image by output channel; adds their sums to db.
-void list_by_channel(const Pooled& d, int64_t channels, const Places& places, const Gradient& from,
-                     const Scratch& to, float* db) {
-  const int64_t step = d.dy_window;
-  for (int64_t k = 0; k < channels; ++k) {
-    const float* dy = from.dy + k * d.dy_channel;
-    const uint8_t* index = from.index + k * d.dy_channel;
-    PooledEntry *const begin = to.entries + k * (d.windows + 1), *e = begin;
-    float sum[4] = {};  // one would wait for each addition
-    const auto take = [&](int64_t i, float* total) {
-      const float g = dy[i * step];
-      *e = {g, to.first[i] + places.at[index[i * step]]};
-      e += g != 0;
-      *total += g;
-    };
-    int64_t i = 0;
-    for (; i + 4 <= d.windows; i += 4)
-      for (int j = 0; j < 4; ++j) take(i + j, sum + j);
-    for (; i < d.windows; ++i) take(i, sum);
-    db[k] += sum[0] + sum[1] + (sum[2] + sum[3]);
-    to.runs[k] = {static_cast<int32_t>(begin - to.entries), static_cast<int32_t>(e - to.entries),
-                  static_cast<int32_t>(k * d.filter)};
-  }
+// Of the unit's samples.
+Gradient gradient_of(const Pooled& d, int64_t k, const Operands& operands, int at, int64_t unit) {
+  const int64_t sample = unit * d.samples, block = d.samples > 1 ? kBatchLanes : 1;
+  const int64_t offset = sample / block * block * d.windows * k + sample % block;
+  return {input(operands, at) + offset, static_cast<const uint8_t*>(operands.in[at + 1]) + offset};
 }
 
 // Those of windows [begin, end) by window and place; the number of runs.
 int64_t list_by_place(const Pooled& d, int64_t channels, const Places& places, const Gradient& from,
                       Range windows, const Scratch& to) {
   PooledRun* run = to.runs;
-  PooledEntry* bins = to.entries;
+  PooledEntry* bins = to.packed;
   for (int64_t i = windows.begin; i < windows.end; ++i, bins += d.places * (channels + 1)) {
     const float* dy = from.dy + i * d.dy_window;
     const uint8_t* index = from.index + i * d.dy_window;
@@ -176,7 +217,7 @@ int64_t list_by_place(const Pooled& d, int64_t channels, const Places& places, c
     }
     for (int64_t j = 0; j < d.places; ++j) {
       const PooledEntry* const begin = bins + j * (channels + 1);
-      *run = {static_cast<int32_t>(begin - to.entries), static_cast<int32_t>(end[j] - to.entries),
+      *run = {static_cast<int32_t>(begin - to.packed), static_cast<int32_t>(end[j] - begin),
               to.first[i] + places.at[j]};
       run += end[j] > begin;
     }
@@ -184,31 +225,50 @@ int64_t list_by_place(const Pooled& d, int64_t channels, const Places& places, c
   return run - to.runs;
 }
 
-// f(rows of taps, vectors of them) for each tile of a filter.
-template <class F>
-void for_each_tile(const Pooled& d, int64_t taps, F f) {
-  const int64_t rows = std::min<int64_t>(kPooledRows, std::max<int64_t>(1, kPooledSums / d.vectors));
-  const int64_t row_parts = ceil_div(taps, rows), parts = ceil_div(d.vectors, kPooledSums);
-  for (int64_t i = 0; i < row_parts; ++i)
-    for (int64_t j = 0; j < parts; ++j) f(part_of(taps, row_parts, i), part_of(d.vectors, parts, j));
+// Those of windows [begin, end) of all samples of a unit by sample and window; the number of runs.
+int64_t list_by_window(const Pooled& d, int64_t channels, PooledList l, const Gradient& from, Range windows,
+                       const Scratch& to) {
+  PooledEntry* const entries = l.entries;
+  for (int64_t i = windows.begin; i < windows.end; ++i, l.entries += channels * d.samples) {
+    l.dy = from.dy + i * d.dy_window, l.index = from.index + i * d.dy_window;
+    kernels().pooled->list(l);
+  }
+  PooledRun* run = to.runs;
+  PooledEntry* packed = to.packed;
+  for (int64_t sample = 0; sample < d.samples; ++sample)
+    for (int64_t i = windows.begin; i < windows.end; ++i) {
+      const PooledEntry* const of_window = entries + (i - windows.begin) * channels * d.samples + sample;
+      const int32_t count = pack(of_window, d.samples, channels, packed);
+      *run = {static_cast<int32_t>(packed - to.packed), count,
+              static_cast<int32_t>(to.first[i] + sample * d.image)};
+      run += count > 0, packed += count;
+    }
+  return run - to.runs;
 }
 
-// All sums of the lists, in tiles of the filter; `a` and `y` as PooledSum has them, for the first tap.
-void sum_up(const PooledConv2dShape& shape, const Pooled& d, PooledSum sum, bool into_images) {
-  const Conv2dShape& v = shape.conv;
-  const int64_t lanes = kernels().pooled->lanes, image_row = v.dilation_h * d.row;
-  sum.a_row = into_images ? d.filter_row : image_row;
-  sum.y_row = into_images ? image_row : d.filter_row;
+// What is summed for an entry: rows of `width` floats.
+struct Extent {
+  int64_t rows, vectors, width, a_row, y_row;
+};
+
+// All sums of the lists in tiles; `a` and `y` as PooledSum has them, for the first row.
+void sum_up(const Extent& all, PooledSum sum) {
+  const int64_t lanes = kernels().pooled->lanes;
+  const int64_t most = std::min<int64_t>(kPooledRows, std::max<int64_t>(1, kPooledSums / all.vectors));
+  const int64_t row_parts = ceil_div(all.rows, most), parts = ceil_div(all.vectors, kPooledSums);
   const float* const a = sum.a;
   float* const y = sum.y;
-  for_each_tile(d, v.r, [&](Range rows, Range vectors) {
-    sum.rows = static_cast<int32_t>(rows.end - rows.begin);
-    sum.vectors = static_cast<int32_t>(vectors.end - vectors.begin);
-    sum.tail = static_cast<int32_t>(std::min(lanes, v.s * v.c - (vectors.end - 1) * lanes));
-    sum.a = a + rows.begin * sum.a_row + vectors.begin * lanes;
-    sum.y = y + rows.begin * sum.y_row + vectors.begin * lanes;
-    kernels().pooled->sum(sum);
-  });
+  sum.a_row = all.a_row, sum.y_row = all.y_row;
+  for (int64_t i = 0; i < row_parts; ++i)
+    for (int64_t j = 0; j < parts; ++j) {
+      const Range rows = part_of(all.rows, row_parts, i), vectors = part_of(all.vectors, parts, j);
+      sum.rows = static_cast<int32_t>(rows.end - rows.begin);
+      sum.vectors = static_cast<int32_t>(vectors.end - vectors.begin);
+      sum.tail = static_cast<int32_t>(std::min(lanes, all.width - (vectors.end - 1) * lanes));
+      sum.a = a + rows.begin * sum.a_row + vectors.begin * lanes;
+      sum.y = y + rows.begin * sum.y_row + vectors.begin * lanes;
+      kernels().pooled->sum(sum);
+    }
 }
 
 // A unit of x or dx in lanes, and its images.
@@ -250,11 +310,72 @@ void put_images(const Conv2dShape& v, const Pooled& d, float* images, const floa
 // Sums of a chunk: of the filters, then of the bias.
 int64_t sums_floats(const Pooled& d, int64_t k) { return round_up((d.filter + 1) * k, kSlack); }
 
+// The gradients that are not zero of one image and output channel; adds all to `sum`.
+PooledEntry* list_channel(const Pooled& d, const Places& places, const Gradient& from, const int32_t* first,
+                          int64_t image, PooledEntry* e, float* sum) {
+  float part[4] = {};  // one would wait for each addition
+  const auto take = [&](int64_t i, float* total) {
+    const float g = from.dy[i * d.dy_window];
+    *e = {g, static_cast<int32_t>(first[i] + places.at[from.index[i * d.dy_window]] + image)};
+    e += g != 0;
+    *total += g;
+  };
+  int64_t i = 0;
+  for (; i + 4 <= d.windows; i += 4)
+    for (int j = 0; j < 4; ++j) take(i + j, part + j);
+  for (; i < d.windows; ++i) take(i, part);
+  *sum += part[0] + part[1] + (part[2] + part[3]);
+  return e;
+}
+
+// The lists of output channels [first, first + count), and the runs of their sums. In lanes a list has the
+// gradients of all samples.
+void list_packed(const Pooled& d, const Places& places, const Gradient& from, Range channels,
+                 const Scratch& to, float* db) {
+  PooledEntry* e = to.packed;
+  for (int64_t k = channels.begin; k < channels.end; ++k) {
+    const PooledEntry* const begin = e;
+    for (int64_t i = 0; i < d.samples; ++i)
+      e = list_channel(d, places, {from.dy + k * d.dy_channel + i, from.index + k * d.dy_channel + i},
+                       to.first, i * d.image, e, db + k);
+    to.runs[k - channels.begin] = {static_cast<int32_t>(begin - to.packed), static_cast<int32_t>(e - begin),
+                                   static_cast<int32_t>(k * d.filter)};
+  }
+}
+
+// The same of all gradients.
+void list_all(const Pooled& d, const Places& places, const Gradient& from, Range channels, const Scratch& to,
+              float* db) {
+  const int64_t lanes = kernels().pooled->lanes;
+  const bool in_lanes = d.samples > 1;
+  PooledList l = {};
+  l.first = to.first, l.step = d.dy_window, l.rows = d.windows;
+  l.width = places.width, l.down = places.down, l.right = places.right;
+  l.apart = in_lanes ? static_cast<int32_t>(d.image) : 0;
+  l.entries = to.entries;
+  for (int64_t k = channels.begin; k < channels.end; k += in_lanes ? 1 : lanes) {
+    float total[kBatchLanes] = {};
+    l.dy = from.dy + k * d.dy_channel, l.index = from.index + k * d.dy_channel;
+    l.sums = total;
+    l.count = static_cast<int32_t>(in_lanes ? lanes : std::min(lanes, channels.end - k));
+    kernels().pooled->list(l);
+    PooledRun* const runs = to.runs + (k - channels.begin);
+    const int32_t begin = static_cast<int32_t>(l.entries - to.entries);
+    for (int32_t j = 0; j < l.count; ++j) db[in_lanes ? k : k + j] += total[j];
+    if (in_lanes)
+      runs[0] = {begin, static_cast<int32_t>(d.windows * lanes), static_cast<int32_t>(k * d.filter)};
+    else
+      for (int32_t j = 0; j < l.count; ++j)
+        runs[j] = {begin + j, static_cast<int32_t>(d.windows), static_cast<int32_t>((k + j) * d.filter)};
+    l.entries += d.windows * lanes;
+  }
+}
+
 void run_wgrad(const Prepared& prepared, const Operands& operands, Context& context) {
   const PooledConv2dShape& shape = prepared.op.conv2d_wgrad_pooled;
   const Conv2dShape& v = shape.conv;
   const Pooled& d = state<Pooled>(prepared);
-  const Places places(shape, d);
+  const Places places = places_in_image(shape, d);
   Member& me = *context.member;
   float* const partial = static_cast<float*>(context.workspace);
   parallel_for(me, d.chunks, [&](int64_t chunk) {
@@ -265,13 +386,16 @@ void run_wgrad(const Prepared& prepared, const Operands& operands, Context& cont
     const Range units = part_of(d.units, d.chunks, chunk);
     for (int64_t unit = units.begin; unit < units.end; ++unit) {
       take_images(v, d, input(operands, 0), scratch.images, unit);
-      for (int64_t i = 0; i < d.samples; ++i) {
-        const Gradient from = gradient_of(d, v.k, input(operands, 1),
-                                          static_cast<const uint8_t*>(operands.in[2]), unit * d.samples + i);
-        list_by_channel(d, v.k, places, from, scratch, sums + d.filter * v.k);
-        sum_up(shape, d,
-               {scratch.entries, scratch.runs, v.k, scratch.images + i * d.image, sums, 0, 0, 0, 0, 0},
-               false);
+      const Gradient from = gradient_of(d, v.k, operands, 1, unit);
+      for (int64_t k = 0; k < v.k; k += d.group) {
+        const Range channels = {k, std::min(v.k, k + d.group)};
+        (d.packs ? list_packed : list_all)(d, places, from, channels, scratch, sums + d.filter * v.k);
+        PooledSum sum = {};
+        sum.entries = d.packs ? scratch.packed : scratch.entries;
+        sum.step = d.packs || d.samples > 1 ? 1 : kernels().pooled->lanes;
+        sum.runs = scratch.runs, sum.run_count = channels.end - channels.begin;
+        sum.a = scratch.images, sum.y = sums;
+        sum_up({v.r, d.vectors, v.s * v.c, v.dilation_h * d.row, d.filter_row}, sum);
       }
     }
   });
@@ -280,49 +404,84 @@ void run_wgrad(const Prepared& prepared, const Operands& operands, Context& cont
   const auto add_up = [&](int64_t at, int64_t count, float* y) {
     kernels().tile->sum_parts(partial + at, d.chunks, sums_floats(d, v.k), count, y);
   };
-  const int64_t outputs = ceil_div(v.k, kTasks);
-  for_each_chunk(context, v.k, outputs, [&](int64_t begin, int64_t end) {
-    float* const sums = static_cast<float*>(me.scratch(prepared.scratch_bytes));
-    for (int64_t k = begin; k < end; ++k) {
-      add_up(k * d.filter, d.filter, sums);
+  // A task writes lines of dw that no other writes: by output channel they would wander between the cores.
+  const int64_t row = v.s * v.c, pieces = ceil_div(row, kTurned);
+  parallel_for(me, v.r * pieces + 1, [&](int64_t task) {
+    if (task == v.r * pieces) {
+      if (db) add_up(d.filter * v.k, v.k, db);
+      return;
+    }
+    const int64_t r = task / pieces;
+    const Range taps = part_of(row, pieces, task % pieces);
+    float sums[kTurned];
+    for (int64_t k = 0; k < v.k; ++k) {
+      add_up(k * d.filter + r * d.filter_row + taps.begin, taps.end - taps.begin, sums);
+      for (int64_t i = taps.begin; i < taps.end; ++i) dw[(r * row + i) * v.k + k] = sums[i - taps.begin];
+    }
+  });
+}
+
+// The filters as [K][R][(S, C)], or in their footprints once for each column of a window.
+void turn_filters(const PooledConv2dShape& shape, const Pooled& d, const float* w, float* turned,
+                  Context& context) {
+  const Conv2dShape& v = shape.conv;
+  const Footprint& f = d.print;
+  const int64_t lanes = kernels().pooled->lanes, copies = d.by_window ? shape.pool.s : 1;
+  const int64_t filter = d.by_window ? f.filter : d.filter,
+                row = d.by_window ? f.vectors * lanes : d.filter_row;
+  const int64_t aside = shape.pool.dilation_w * v.stride_w * v.c;
+  for_each_chunk(context, v.k, ceil_div(v.k, kTasks / 4), [&](int64_t begin, int64_t end) {
+    for (int64_t copy = 0; copy < copies; ++copy) {
+      float* const to = turned + (d.by_window ? copy * f.variant : 0);
+      const int64_t after = end == v.k && d.by_window ? f.variant : end * filter;
+      std::fill(to + begin * filter, to + after, 0.0f);
       for (int64_t r = 0; r < v.r; ++r)
         for (int64_t i = 0; i < v.s * v.c; ++i)
-          dw[(r * v.s * v.c + i) * v.k + k] = sums[r * d.filter_row + i];
+          for (int64_t k = begin; k < end; ++k)
+            to[k * filter + (r + (d.by_window ? f.above : 0)) * row + copy * aside + i] =
+                w[(r * v.s * v.c + i) * v.k + k];
     }
-    if (db) add_up(d.filter * v.k + begin, end - begin, db + begin);
   });
 }
 
 void run_dgrad(const Prepared& prepared, const Operands& operands, Context& context) {
   const PooledConv2dShape& shape = prepared.op.conv2d_dgrad_pooled;
   const Conv2dShape& v = shape.conv;
+  const Pool2dShape& s = shape.pool;
   const Pooled& d = state<Pooled>(prepared);
-  const Places places(shape, d);
+  const Footprint& f = d.print;
+  const Places places = places_in_image(shape, d);
+  const int64_t row = f.vectors * kernels().pooled->lanes;
+  const Extent extent = d.by_window ? Extent{f.rows, f.vectors, f.width, row, d.row}
+                                    : Extent{v.r, d.vectors, v.s * v.c, d.filter_row, v.dilation_h * d.row};
   Member& me = *context.member;
-  const float* const w = input(operands, 2);
-  float* const turned = static_cast<float*>(context.workspace);  // [K][R][(S, C)]
-  for_each_chunk(context, v.k, ceil_div(v.k, kTasks / 4), [&](int64_t begin, int64_t end) {
-    std::fill(turned + begin * d.filter, turned + end * d.filter, 0.0f);
-    for (int64_t r = 0; r < v.r; ++r)
-      for (int64_t i = 0; i < v.s * v.c; ++i)
-        for (int64_t k = begin; k < end; ++k)
-          turned[k * d.filter + r * d.filter_row + i] = w[(r * v.s * v.c + i) * v.k + k];
-  });
+  float* const turned = static_cast<float*>(context.workspace);
+  turn_filters(shape, d, input(operands, 2), turned, context);
   const float* const mask = prepared.op.epilogue.relu_mask ? input(operands, 3) : nullptr;
   parallel_for(me, d.units, [&](int64_t unit) {
     const Scratch scratch(shape, d, me.scratch(prepared.scratch_bytes));
     std::fill_n(scratch.images, d.samples * d.image, 0.0f);
-    for (int64_t i = 0; i < d.samples; ++i) {
-      const Gradient from = gradient_of(d, v.k, input(operands, 0),
-                                        static_cast<const uint8_t*>(operands.in[1]), unit * d.samples + i);
+    Gradient from = gradient_of(d, v.k, operands, 0, unit);
+    PooledSum sum = {};
+    sum.entries = scratch.packed, sum.step = 1, sum.runs = scratch.runs;
+    sum.a = turned, sum.y = scratch.images;
+    PooledList l = {};
+    if (d.by_window) {
+      for (int64_t k = 0; k < v.k; ++k)
+        scratch.filters[k] = static_cast<int32_t>(k * f.filter + f.above * row);
+      l.first = scratch.filters, l.entries = scratch.entries;
+      l.step = d.dy_channel, l.rows = v.k;
+      l.width = static_cast<int32_t>(s.s), l.right = static_cast<int32_t>(f.variant);
+      l.down = static_cast<int32_t>(-s.dilation_h * v.stride_h * row);
+      l.count = static_cast<int32_t>(d.samples);
+    }
+    for (int64_t i = 0; i < (d.by_window ? 1 : d.samples); ++i, ++from.dy, ++from.index, sum.y += d.image)
       for (int64_t at = 0; at < d.windows; at += d.together) {
         const Range windows = {at, std::min(d.windows, at + d.together)};
-        const int64_t runs = list_by_place(d, v.k, places, from, windows, scratch);
-        sum_up(shape, d,
-               {scratch.entries, scratch.runs, runs, turned, scratch.images + i * d.image, 0, 0, 0, 0, 0},
-               true);
+        sum.run_count = d.by_window ? list_by_window(d, v.k, l, from, windows, scratch)
+                                    : list_by_place(d, v.k, places, from, windows, scratch);
+        sum_up(extent, sum);
       }
-    }
     put_images(v, d, scratch.images, mask, output(operands, 0), unit);
   });
 }
@@ -331,7 +490,7 @@ void prepare_dgrad(Prepared* p) {
   const PooledConv2dShape& s = p->op.conv2d_dgrad_pooled;
   const Pooled d = state<Pooled>(p) = plan(s, p->op.layout);
   set_costs(p, s);
-  p->workspace_bytes = float_bytes(d.filter * s.conv.k);
+  p->workspace_bytes = float_bytes(d.by_window ? s.pool.s * d.print.variant : d.filter * s.conv.k);
   p->scratch_bytes = Scratch::bytes(d, s.conv.k);
 }
 
@@ -340,7 +499,7 @@ void prepare_wgrad(Prepared* p) {
   const Pooled d = state<Pooled>(p) = plan(s, p->op.layout);
   set_costs(p, s);
   p->workspace_bytes = float_bytes(d.chunks * sums_floats(d, s.conv.k));
-  p->scratch_bytes = std::max(Scratch::bytes(d, s.conv.k), float_bytes(d.filter));
+  p->scratch_bytes = Scratch::bytes(d, s.conv.k);
 }
 
 }  // namespace

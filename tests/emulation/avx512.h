@@ -58,6 +58,15 @@ FASTCNN_EMULATED_CALL __m128i emulated_maskz_cvtepi32_epi8(__mmask16 mask, __m51
   memcpy(&v, byte, 16);
   return v;
 }
+FASTCNN_EMULATED_CALL __m512i emulated_maskz_cvtepu8_epi32(__mmask16 mask, __m128i a) {
+  uint8_t byte[16];
+  int32_t lane[16];
+  memcpy(byte, &a, 16);
+  for (int i = 0; i < 16; ++i) lane[i] = mask >> i & 1 ? byte[i] : 0;
+  __m512i v;
+  memcpy(&v, lane, 64);
+  return v;
+}
 FASTCNN_EMULATED_CALL __m512i emulated_maskz_mul_epu32(__mmask8 mask, __m512i a, __m512i b) {
   uint64_t x[8], y[8];
   memcpy(x, &a, 64), memcpy(y, &b, 64);
@@ -85,6 +94,7 @@ FASTCNN_EMULATED void emulated_stream_ps(void* p, __m512 v) {
 #define _mm512_maskz_max_ps emulated_maskz_max_ps
 #define _mm512_maskz_min_ps emulated_maskz_min_ps
 #define _mm512_maskz_cvtepi32_epi8 emulated_maskz_cvtepi32_epi8
+#define _mm512_maskz_cvtepu8_epi32 emulated_maskz_cvtepu8_epi32
 #define _mm512_maskz_mul_epu32 emulated_maskz_mul_epu32
 #define _mm512_maskz_shuffle_epi32 emulated_maskz_shuffle_epi32
 #define _mm512_stream_ps emulated_stream_ps

@@ -13,10 +13,9 @@ namespace {
 constexpr int kVectors = kBatchLanes / kLanes;
 
 FASTCNN_INLINE IVec load_bytes(const uint8_t* p) {
-  typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
-  Bytes bytes;
-  memcpy(&bytes, p, sizeof bytes);
-  return __builtin_convertvector(bytes, IVec);
+  LaneBytes bytes = {};
+  memcpy(&bytes, p, kLanes);
+  return byte_lanes(bytes);
 }
 FASTCNN_INLINE void store_bytes(uint8_t* p, IVec v) {
   const LaneBytes bytes = lane_bytes(v);

@@ -9,6 +9,41 @@ namespace cpu {
 namespace FASTCNN_ISA_NS {
 namespace {
 
+template <bool whole>
+FASTCNN_INLINE void list_lanes(const PooledList& arguments) {
+  const PooledList l = arguments;
+  const int32_t inverse = 65536 / l.width + 1;  // exact below 64
+  const IVec lane = iota() * l.apart;
+  const auto one = [&](int64_t i, Vec total) FASTCNN_INLINED {
+    const float* const dy = l.dy + i * l.step;
+    LaneBytes bytes = {};
+    if (whole)
+      memcpy(&bytes, l.index + i * l.step, kLanes);
+    else
+      for (int j = 0; j < l.count; ++j)
+        bytes.word[j / 8] |= (uint64_t)l.index[i * l.step + j] << (8 * (j % 8));
+    const Vec g = whole ? load(dy) : load_n(dy, l.count);
+    const IVec place = byte_lanes(bytes), row = (place * inverse) >> 16;
+    const IVec at = row * l.down + (place - row * l.width) * l.right + lane + l.first[i];
+    float* const to = (float*)(l.entries + i * kLanes);
+    store(to, interleave<false>(g, bits_to_vec(at)));
+    store(to + kLanes, interleave<true>(g, bits_to_vec(at)));
+    return total + g;
+  };
+  Vec total[2] = {};  // one would wait for each addition
+  int64_t i = 0;
+  for (; i + 2 <= l.rows; i += 2) total[0] = one(i, total[0]), total[1] = one(i + 1, total[1]);
+  if (i < l.rows) total[0] = one(i, total[0]);
+  if (l.sums) store_n(l.sums, load_n(l.sums, l.count) + (total[0] + total[1]), l.count);
+}
+
+void list(const PooledList& l) {
+  if (l.count == kLanes)
+    list_lanes<true>(l);
+  else
+    list_lanes<false>(l);
+}
+
 // acc += e.g a[e.at ...].
 template <int R, int V>
 FASTCNN_INLINE void add(Vec (&acc)[R * V], const PooledEntry& e, const float* a, int64_t a_row) {
@@ -22,16 +57,17 @@ template <int R, int V>
 void sum_tile(const PooledSum& tile) {
   constexpr int kApart = R * V <= 3 ? 4 : R * V <= 6 ? 2 : 1;  // chains of additions: four hide their latency
   const PooledSum s = tile;
-  const int64_t a_row = opaque(s.a_row), y_row = opaque(s.y_row);
+  const int64_t a_row = opaque(s.a_row), y_row = opaque(s.y_row), step = s.step;
   const IVec written = iota() < s.tail;
   for (int64_t i = 0; i < s.run_count; ++i) {
     const PooledRun run = s.runs[i];
-    const PooledEntry *e = s.entries + run.begin, *const end = s.entries + run.end;
+    const PooledEntry* e = s.entries + run.begin;
+    int64_t left = run.count;
     Vec acc[kApart][R * V] = {};
     if constexpr (kApart > 1)
-      for (; end - e >= kApart; e += kApart)
-        FASTCNN_UNROLL for (int u = 0; u < kApart; ++u) add<R, V>(acc[u], e[u], s.a, a_row);
-    for (; e < end; ++e) add<R, V>(acc[0], *e, s.a, a_row);
+      for (; left >= kApart; left -= kApart)
+        FASTCNN_UNROLL for (int u = 0; u < kApart; ++u, e += step) add<R, V>(acc[u], *e, s.a, a_row);
+    for (; left > 0; --left, e += step) add<R, V>(acc[0], *e, s.a, a_row);
     FASTCNN_UNROLL for (int u = 1; u < kApart; ++u) FASTCNN_UNROLL for (int j = 0; j < R * V; ++j) acc[0][j] =
         acc[0][j] + acc[u][j];
     // y last: what it is added to may have been stored, a few floats aside, just before.
@@ -99,7 +135,7 @@ void put(const PooledImages& m) {
 }  // namespace
 
 extern const PooledKernels pooled_kernels;
-const PooledKernels pooled_kernels = {kLanes, sum, take, put};
+const PooledKernels pooled_kernels = {kLanes, list, sum, take, put};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -14,15 +14,33 @@ struct PooledEntry {
   int32_t at;
 };
 
-// Entries [begin, end) are summed at y + at.
+// `count` entries from `begin` on are summed at y + at.
 struct PooledRun {
-  int32_t begin, end, at;
+  int32_t begin, count, at;
+};
+
+// What `list` makes of some gradients that lie side by side, those of samples or of channels:
+//
+//   entries[i][lane] = {dy[i step + lane], first[i] + lane apart + place / width down + place % width right}
+//
+// with place = index[i step + lane] below 64, for i < rows; lanes from `count` on get a gradient of 0. Adds
+// the sum over i of dy to sums[lane].
+struct PooledList {
+  const float* dy;
+  const uint8_t* index;
+  const int32_t* first;
+  PooledEntry* entries;
+  float* sums;  // or null
+  int64_t step, rows;
+  int32_t width, down, right, apart, count;
 };
 
 // y[run.at + r y_row + i] += sum over the entries e of each run of e.g a[e.at + r a_row + i], for r < rows
-// and i < vectors lanes; of the last vector of a row `tail` lanes are written.
+// and i < vectors lanes; of the last vector of a row `tail` lanes are written. The entries of a run are `step`
+// apart.
 struct PooledSum {
   const PooledEntry* entries;
+  int64_t step;
   const PooledRun* runs;
   int64_t run_count;
   const float* a;
@@ -43,6 +61,7 @@ constexpr int kPooledRows = 5, kPooledSums = 12;  // of a tile: most rows, most 
 
 struct PooledKernels {
   int lanes;
+  void (*list)(const PooledList&);
   void (*sum)(const PooledSum&);
   void (*take)(const PooledImages&);  // images from lanes
   void (*put)(const PooledImages&);   // lanes from images

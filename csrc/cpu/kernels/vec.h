@@ -178,6 +178,23 @@ FASTCNN_INLINE LaneBytes lane_bytes(IVec v) {
   return bytes;
 }
 
+// The other way. The compiler's own conversion takes the bytes one by one too.
+FASTCNN_INLINE IVec byte_lanes(LaneBytes bytes) {
+#if defined(__AVX512F__)
+  return (IVec)_mm512_maskz_cvtepu8_epi32((__mmask16)~0,
+                                          _mm_set_epi64x((int64_t)bytes.word[1], (int64_t)bytes.word[0]));
+#elif defined(__AVX2__)
+  return (IVec)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)bytes.word[0]));
+#elif defined(__x86_64__)
+  const __m128i zero = _mm_setzero_si128(), low = _mm_cvtsi64_si128((int64_t)bytes.word[0]);
+  return (IVec)_mm_unpacklo_epi16(_mm_unpacklo_epi8(low, zero), zero);
+#else
+  IVec v;
+  for (int i = 0; i < kLanes; ++i) v[i] = (int32_t)(bytes.word[i / 8] >> (8 * (i % 8)) & 255);
+  return v;
+#endif
+}
+
 // a0 b0 a1 b1 ... of the lower (or upper) halves of a and b.
 template <bool Upper>
 FASTCNN_INLINE Vec interleave(Vec a, Vec b) {
