@@ -134,16 +134,16 @@ def _gpu_works() -> bool:
 
 
 class Worker:
-    """A process that holds one library."""
+    """A process that holds one library; fastcnn from the folder `site` where it is given."""
 
-    def __init__(self, library: str, threads: int, clock: str) -> None:
+    def __init__(self, library: str, threads: int, clock: str, site: str = "") -> None:
         self.library = library
         self._connection, remote = Pipe()
         name = library if library.endswith("-cuda") else library.partition("-")[0]
         command = [sys.executable, "-m", "harness.worker", name, str(threads), clock]
         self._process = subprocess.Popen(
             [*command, timing.__file__, str(remote.fileno())],
-            env=_environment(library, threads),
+            env=_environment(library, threads, site),
             pass_fds=[remote.fileno()],
         )
         remote.close()
@@ -167,13 +167,13 @@ class Worker:
         self._process.wait()
 
 
-def _environment(library: str, threads: int) -> dict[str, str]:
+def _environment(library: str, threads: int, site: str) -> dict[str, str]:
     settings = dict(os.environ)
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         settings.pop(name, None)
     settings["OMP_NUM_THREADS"] = str(threads)
     folder = str(Path(__file__).parents[1])
-    settings["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, settings.get("PYTHONPATH")]))
+    settings["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, site, settings.get("PYTHONPATH")]))
     return {**settings, **_ENVIRONMENT[library]}
 
 

@@ -23,8 +23,12 @@ inline Range part_of(int64_t total, int64_t parts, int64_t i) {
 }
 
 // Tasks worth creating for a machine of any size, and the work below which more of them or a second thread do
-// not pay: about 5 microseconds of one core.
-constexpr int64_t kTasks = 32;
+// not pay: about 5 microseconds of one core. A build with as many as it has threads shows what the same bits
+// for any number of threads cost (benchmarks/threads.py --beside).
+#ifndef FASTCNN_TASKS
+#define FASTCNN_TASKS 32
+#endif
+constexpr int64_t kTasks = FASTCNN_TASKS;
 constexpr double kTaskFlops = 1e6;
 constexpr double kParallelFlops = 2 * kTaskFlops;
 

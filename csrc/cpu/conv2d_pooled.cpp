@@ -40,7 +40,9 @@ struct Pooled {
 
 constexpr int64_t kMostImage = 256 << 10, kMostFilter = 128 << 10, kMostEntries = 128 << 10;  // L2
 constexpr int64_t kListEntries = 4 << 10;                                                     // L1
-constexpr int64_t kMostPlaces = 64, kSlack = 16, kTurned = 128;
+constexpr int64_t kMostPlaces = 64, kSlack = 16, kTurned = 32;
+// Their partial sums wander between the cores.
+constexpr int64_t kPooledTasks = std::min<int64_t>(kTasks, 8);
 // Vectors of an entry from which on leaving out a zero gains more than it takes to find it.
 constexpr int64_t kPackedVectors = 8;
 
@@ -87,7 +89,7 @@ Pooled plan(const PooledConv2dShape& shape, Layout layout) {
   const bool in_lanes = layout == Layout::kBatchInLanes;
   d.samples = in_lanes ? lanes : 1;
   d.units = v.n / d.samples;
-  d.chunks = std::min<int64_t>(d.units, 16);
+  d.chunks = std::min(d.units, kPooledTasks);
   d.dy_window = in_lanes ? kBatchLanes : v.k;
   d.dy_channel = in_lanes ? d.windows * kBatchLanes : 1;
   d.packs = v.r * d.vectors > kPackedVectors;
@@ -430,7 +432,7 @@ void turn_filters(const PooledConv2dShape& shape, const Pooled& d, const float* 
   const int64_t filter = d.by_window ? f.filter : d.filter,
                 row = d.by_window ? f.vectors * lanes : d.filter_row;
   const int64_t aside = shape.pool.dilation_w * v.stride_w * v.c;
-  for_each_chunk(context, v.k, ceil_div(v.k, kTasks / 4), [&](int64_t begin, int64_t end) {
+  for_each_chunk(context, v.k, ceil_div(v.k, kPooledTasks), [&](int64_t begin, int64_t end) {
     for (int64_t copy = 0; copy < copies; ++copy) {
       float* const to = turned + (d.by_window ? copy * f.variant : 0);
       const int64_t after = end == v.k && d.by_window ? f.variant : end * filter;

@@ -305,6 +305,7 @@ void Builder::write_outputs() {
     if (std::any_of(placed.begin(), placed.end(), is_predictions)) {
       // Another name for an output that has its place already.
       OpDescriptor copy = op(Step::k_gather);
+      copy.layout = Layout::kChannelsLast;
       copy.gather = dense_gather(n(), node(output).count, DType::kF32);
       add({copy, {predictions}, {place}, node(output).name});
     }

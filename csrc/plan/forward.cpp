@@ -82,9 +82,21 @@ void forward_fused(Builder& b, int i, NewStep step) {
 
 namespace {
 
+OpDescriptor gather_op(const Builder& b) {
+  OpDescriptor op = b.op(Step::k_gather);
+  op.layout = Layout::kChannelsLast;
+  return op;
+}
+
+bool is_read_in_rows(const Builder& b, int i) {
+  for (const int reader : b.node(i).consumers)
+    if (rule(b.node(reader).op).in_rows) return true;
+  return false;
+}
+
 void gather_input(Builder& b, int input) {
   const int i = b.graph().inputs[input];
-  OpDescriptor op = b.op(Step::k_gather);
+  OpDescriptor op = gather_op(b);
   op.gather = dense_gather(b.n(), b.node(i).count, DType::kF32);
   const int fused = fused_rescaling(b.graph(), input);
   if (fused) {
@@ -92,10 +104,24 @@ void gather_input(Builder& b, int input) {
     op.gather.offset = b.node(fused).forward.rescale.offset;
     b.done[fused] = true;
   }
-  const Ref rows = b.rows_like(i);
+  const int made = fused ? fused : i;
+  const bool in_lanes = b.in_lanes() && !is_read_in_rows(b, made);
+  if (in_lanes) {
+    const std::vector<int64_t>& shape = b.node(i).shape;
+    op.layout = Layout::kBatchInLanes;
+    op.gather.rank = 2;
+    op.gather.shape[0] = b.node(i).count / shape.back(), op.gather.shape[1] = shape.back();
+    op.gather.strides[0] = shape.back() * static_cast<int64_t>(sizeof(float));
+    op.gather.strides[1] = sizeof(float);
+  }
+  const Ref batch = in_lanes ? b.tensor_like(i) : b.rows_like(i);
   b.add_feed(Feed::kInput, input,
-             {op, {{port(Memory::kInput, input), 0}, {Memory::kIndex, 0}}, {rows}, "batch"});
-  for (const int made : {i, fused ? fused : i}) b.set_rows(made, rows);
+             {op, {{port(Memory::kInput, input), 0}, {Memory::kIndex, 0}}, {batch}, "batch"});
+  for (const int each : {i, made})
+    if (in_lanes)
+      b.value[each] = batch;
+    else
+      b.set_rows(each, batch);
 }
 
 // A cross-entropy from probabilities reads the input of the softmax or sigmoid that made them, if nothing
@@ -130,7 +156,7 @@ struct Gathered {
 
 // A tensor of what belongs to the samples of a batch: `sample` numbers of each.
 Ref gather_batch(Builder& b, const Gathered& what, size_t output, int64_t sample) {
-  OpDescriptor op = b.op(Step::k_gather);
+  OpDescriptor op = gather_op(b);
   op.gather = dense_gather(b.n(), sample, what.dtype);
   const Ref tensor = b.tensor_of_bytes(b.n() * sample, sizeof(float));
   b.add_feed(what.feed, static_cast<int>(output),
@@ -195,7 +221,7 @@ void write_predictions(Builder& b, size_t output, bool takes_logits) {
   const int i = b.graph().outputs[output], source = takes_logits ? b.node(i).inputs[0] : i;
   const Ref place{port(Memory::kOutput, output), 0};
   const Ref rows = b.in_lanes() ? b.from_lanes(source, b.value[source]) : b.value[source];
-  OpDescriptor op = b.op(Step::k_gather);
+  OpDescriptor op = gather_op(b);
   op.gather = dense_gather(b.n(), b.node(i).count, DType::kF32);
   if (takes_logits) {
     op = for_batch(b.node(i).forward, b.n());

@@ -66,7 +66,7 @@ Operands operands_of(const PlannedStep& step, const Memories& memories) {
 const Prepared& prepared_of(const Feeds& feeds, const PlannedStep& step) {
   switch (step.feed) {
     case Feed::kInput:
-      return feeds.input[step.port];
+      return (step.prepared.op.layout == Layout::kBatchInLanes ? feeds.input_in_lanes : feeds.input)[step.port];
     case Feed::kTarget:
       return feeds.target[step.port];
     case Feed::kWeight:

@@ -307,10 +307,11 @@ int64_t Session::check_weights(size_t output, const Source& weights) const {
 }
 
 Feeds Session::feeds_for(int64_t n) const {
-  const auto prepare = [this](const GatherShape& gather) {
+  const auto prepare = [this](const GatherShape& gather, Layout layout = Layout::kChannelsLast) {
     OpDescriptor op{};
     op.step = Step::k_gather;
     op.math = recipe_.math;
+    op.layout = layout;
     op.gather = gather;
     Prepared prepared;
     Status status{};
@@ -327,6 +328,7 @@ Feeds Session::feeds_for(int64_t n) const {
       x.offset = graph.nodes[rescaling].forward.rescale.offset;
     }
     feeds.input.push_back(prepare(x));
+    if (args_.mode == Mode::kTrain) feeds.input_in_lanes.push_back(prepare(x, Layout::kBatchInLanes));
   }
   feeds.target.resize(graph.outputs.size());
   for (size_t i = 0; i < args_.y.size(); ++i) {

@@ -68,6 +68,7 @@ struct PlannedStep {
 // What a session puts in place of the steps that read its arrays, by port.
 struct Feeds {
   std::vector<Prepared> input, target, weight;
+  std::vector<Prepared> input_in_lanes;  // where a list wants it so
 };
 
 const Prepared& prepared_of(const Feeds& feeds, const PlannedStep& step);

@@ -124,8 +124,9 @@ def test_an_order_gathers(rng: np.random.Generator) -> None:
     assert bits(by_index) == bits(by_hand)
 
 
-def test_views(rng: np.random.Generator) -> None:
-    """Any strides and byte positions give the bits of the dense copy."""
+@pytest.mark.parametrize("batch", [10, 20])
+def test_views(batch: int, rng: np.random.Generator) -> None:
+    """Any strides and byte positions give the bits of the dense copy, in lanes as well, in any order."""
     x, y = digits(rng, 24)
     raw = np.zeros(x.nbytes + 1, np.uint8)
     misaligned = raw[1:].view(np.uint8).reshape(x.shape)
@@ -146,11 +147,15 @@ def test_views(rng: np.random.Generator) -> None:
         y.astype(np.uint8),
         y.astype(np.float16),
     ]
+    order = rng.permutation(24)
     wanted = build(lenet())
-    train(wanted, x, y, 10)
+    assert ("gather_lanes" in wanted.describe("train", batch)) == (batch == 20)
+    train(wanted, x, y, batch)
+    train(wanted, x[order], y[order], batch)
     for view, label in zip(views, labels, strict=True):
         model = build(lenet())
-        train(model, view, label, 10)
+        train(model, view, label, batch)
+        run(model.session("train", view, label, None, batch), order)
         assert bits(model) == bits(wanted)
 
 

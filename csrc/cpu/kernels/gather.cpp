@@ -66,7 +66,7 @@ template <class From, class To, class F>
 FASTCNN_INLINE void for_each_element(const GatherBlock& b, F f) {
   To* __restrict y = (To*)b.y;
   for (int64_t row = 0; row < b.rows; ++row, y += b.cols) {
-    const char* __restrict x = b.x + row * b.row_stride;
+    const char* __restrict x = b.x + (b.index ? b.index[row] : row) * b.row_stride;
     if (b.col_stride == sizeof(From)) {
       for (int64_t col = 0; col < b.cols; ++col) y[col] = f(read<From>(x + col * sizeof(From)));
     } else {

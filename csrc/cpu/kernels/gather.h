@@ -8,7 +8,8 @@ namespace cpu {
 
 struct GatherBlock {
   const char* x;
-  void* y;  // [rows, cols], dense
+  void* y;               // [rows, cols], dense
+  const int64_t* index;  // of the rows of x; null: in their order
   int64_t rows, cols;
   int64_t row_stride, col_stride;  // of x, in bytes; any sign, any alignment
   float scale, offset;             // y = scale x + offset, in float32
