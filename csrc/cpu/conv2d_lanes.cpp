@@ -94,8 +94,8 @@ void run_windows(const Lanes& d, const float* x, const float* w, const Arguments
     run_band(local, x, w, here, {i * d.pool, (i + 1) * d.pool}, channels);
     for (int64_t k = channels.begin; k < channels.end; ++k) {
       const int64_t out = (k * (d.out_h / d.pool) + i) * out_w * kBatchLanes;
-      kernels().lanes_pool->max_fwd({&s, rows + (k - channels.begin) * plane, to.y + out, to.index + out}, 0,
-                                    1);
+      uint8_t* const index = to.index ? to.index + out : nullptr;
+      kernels().lanes_pool->max_fwd({&s, rows + (k - channels.begin) * plane, to.y + out, index}, 0, 1);
     }
   }
 }

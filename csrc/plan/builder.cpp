@@ -300,7 +300,7 @@ void Builder::write_outputs() {
   std::vector<Ref> placed;
   for (size_t i = 0; i < graph().outputs.size(); ++i) {
     const int output = graph().outputs[i];
-    const Ref predictions = value[output], place{port(Memory::kOutput, i), 0};
+    const Ref predictions = rows_of(output), place{port(Memory::kOutput, i), 0};
     const auto is_predictions = [predictions](Ref ref) { return same(ref, predictions); };
     if (std::any_of(placed.begin(), placed.end(), is_predictions)) {
       // Another name for an output that has its place already.

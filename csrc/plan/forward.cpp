@@ -267,11 +267,11 @@ void build_forward(Builder& b) {
     }
     if (b.mode() == Mode::kTrain && b.value[i].memory != Memory::kNone) keep_for_gradient(b, i);
   }
+  if (!measures) return b.write_outputs();
   for (size_t o = 0; o < graph.outputs.size(); ++o) {
     const int output = graph.outputs[o];
     b.settle(takes_logits[o] ? b.node(output).inputs[0] : output);
   }
-  if (!measures) return b.write_outputs();
   b.results.resize(graph.outputs.size());
   for (size_t o = 0; b.observed() && o < graph.outputs.size(); ++o) write_predictions(b, o, takes_logits[o]);
   for (size_t o = 0; o < graph.outputs.size(); ++o)

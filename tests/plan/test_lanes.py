@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training with the batch in lanes: exact in whole numbers, the same bits for any number of threads.
+"""The batch in lanes: exact in whole numbers, the same bits for any number of threads.
 
-Small networks of convolutions train in this layout when the batch fills a block of 16 samples; nothing but
-the names of the kernel rows shows it.
+Small networks of convolutions train and predict in this layout when the batch fills a block of 16 samples;
+nothing but the names of the kernel rows shows it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ from plan_networks import (
     chain,
     conv2d,
     dense,
+    digits,
     dropout,
+    evaluate,
+    lenet,
     op,
     pool,
+    predict,
     rescaling,
     run,
 )
@@ -107,6 +111,28 @@ def test_exact(name: str, batch: int, rng: np.random.Generator) -> None:
     graph = Graph(NETWORKS[name], [len(NETWORKS[name]) - 1], rng)
     check_training(graph, rng, batch)
     assert "conv2d_wgrad_lanes" in rows(graph.model, batch)
+
+
+@pytest.mark.parametrize("batch", [16, 33, 47])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_exact_predictions(name: str, batch: int, rng: np.random.Generator) -> None:
+    graph = Graph(NETWORKS[name], [len(NETWORKS[name]) - 1], rng)
+    graph.model.set_parameters(graph.weights)
+    x = graph.inputs(rng, batch)
+    wanted = GraphReference(graph.nodes, graph.weights, graph.outputs).forward(x)
+    assert np.any(wanted[0]), "zeros everywhere prove nothing"
+    assert_exact(graph.predict(x)[0], wanted[0], name)
+    assert "conv2d_fprop_lanes" in graph.strict.describe("predict", batch)
+
+
+def test_evaluation_counts_what_prediction_names(rng: np.random.Generator) -> None:
+    model = build(lenet())
+    x, y = digits(rng, 70)
+    assert all("fprop_lanes" in model.describe(mode, 32) for mode in ("evaluate", "predict"))
+    assert "lanes" not in model.describe("predict", 6)
+    named = predict(model, x, 32).argmax(1)
+    assert evaluate(model, x, y, 32)["correct"] == np.sum(named == y)
+    assert evaluate(model, x, named, 32)["correct"] == len(x)
 
 
 def test_winograd_is_not_strict() -> None:

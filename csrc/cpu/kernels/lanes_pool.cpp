@@ -81,7 +81,7 @@ FASTCNN_INLINE void fwd_rows(const LanesPoolFwd& a, int64_t begin, int64_t end) 
       const int64_t at = (p * s.q + q) * kBatchLanes;
       FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) {
         store(a.y + at + v * kLanes, best[v]);
-        store_bytes(a.index + at + v * kLanes, label[v]);
+        if (a.index) store_bytes(a.index + at + v * kLanes, label[v]);
       }
     }
   }

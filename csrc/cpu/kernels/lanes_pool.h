@@ -11,7 +11,7 @@ struct LanesPoolFwd {
   const Pool2dShape* shape;
   const float* x;
   float* y;
-  uint8_t* index;
+  uint8_t* index;  // or null
 };
 
 struct LanesPoolBwd {

@@ -51,6 +51,16 @@ void infer_softmax(Inference& f) {
   f.node.flops = 4.0 * static_cast<double>(f.x().count);  // subtract, exponential, sum, divide
 }
 
+// In lanes where it makes predictions; a loss that trains takes the logits.
+void forward_softmax(Builder& b, int i) {
+  if (!b.in_lanes()) return forward_step(b, i);
+  OpDescriptor op = for_batch(b.node(i).forward, b.n());
+  op.math = b.math();
+  const Ref y = b.rows_like(i);
+  b.add({op, {b.rows_of(b.node(i).inputs[0])}, {y}, b.node(i).name});
+  b.set_rows(i, y);
+}
+
 template <Step step>
 void gradient_softmax(Builder& b, int i) {
   OpDescriptor op = b.op(step);
@@ -88,8 +98,9 @@ constexpr Rule rule_of() {
   const Rule rule_##name = rule_of<Activation::k_##name, Saves::saves>();
 FASTCNN_ACTIVATIONS(FASTCNN_ACTIVATION)
 #undef FASTCNN_ACTIVATION
-const Rule rule_softmax = {"Softmax", 1, infer_softmax, forward_step, gradient_softmax<Step::k_softmax_bwd>};
-const Rule rule_log_softmax = {"Activation", 1, infer_softmax, forward_step,
+const Rule rule_softmax = {"Softmax", 1, infer_softmax, forward_softmax,
+                           gradient_softmax<Step::k_softmax_bwd>};
+const Rule rule_log_softmax = {"Activation", 1, infer_softmax, forward_softmax,
                                gradient_softmax<Step::k_log_softmax_bwd>};
 
 }  // namespace fastcnn

@@ -159,7 +159,7 @@ void forward_max(Builder& b, int i) {
     b.add({op, {b.value[u]}, {b.value[i], b.saved[i][kPlaces]}, b.node(i).name});
     return;
   }
-  if (b.mode() != Mode::kTrain || !b.needs_gradient[u]) return forward_step(b, i);
+  if (!b.in_lanes() && (b.mode() != Mode::kTrain || !b.needs_gradient[u])) return forward_step(b, i);
   OpDescriptor op = b.op(Step::k_max_pool2d_fwd_index), gradient = b.op(Step::k_max_pool2d_bwd_index);
   op.max_pool2d_fwd_index = gradient.max_pool2d_bwd_index = b.forward_op(i).max_pool2d_fwd;
   const int convolution = pooled_convolution(b, i);
