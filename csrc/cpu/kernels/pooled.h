@@ -36,8 +36,8 @@ struct PooledList {
 };
 
 // y[run.at + r y_row + i] += sum over the entries e of each run of e.g a[e.at + r a_row + i], for r < rows
-// and i < vectors lanes; of the last vector of a row `tail` lanes are written. The entries of a run are `step`
-// apart.
+// and i < vectors lanes; of the last vector of a row `tail` lanes are written. The entries of a run are
+// `step` apart.
 struct PooledSum {
   const PooledEntry* entries;
   int64_t step;
