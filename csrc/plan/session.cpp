@@ -328,7 +328,7 @@ Feeds Session::feeds_for(int64_t n) const {
       x.offset = graph.nodes[rescaling].forward.rescale.offset;
     }
     feeds.input.push_back(prepare(x));
-    feeds.input_in_lanes.push_back(prepare(x, Layout::kBatchInLanes));
+    if (!model_->place().on_gpu()) feeds.input_in_lanes.push_back(prepare(x, Layout::kBatchInLanes));
   }
   feeds.target.resize(graph.outputs.size());
   for (size_t i = 0; i < args_.y.size(); ++i) {
