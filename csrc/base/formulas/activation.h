@@ -151,12 +151,12 @@ struct Function<Activation::k_gelu> {
   template <class P>
   FASTCNN_INLINED static Vec fwd(Vec x, const P&) {
     const Vec tail = normal(x).tail;
-    return x * (x < Vec{} ? tail : 1.0f - tail);
+    return x * by_sign(x, 1.0f - tail, tail);
   }
   template <class P>
   FASTCNN_INLINED static Vec bwd(Vec dy, Vec x, const P&) {
     const Normal n = normal(x);
-    return dy * fma(x, n.density, x < Vec{} ? n.tail : 1.0f - n.tail);
+    return dy * fma(x, n.density, by_sign(x, 1.0f - n.tail, n.tail));
   }
 };
 
@@ -219,7 +219,7 @@ template <>
 struct Function<Activation::k_softplus> {
   template <class P>
   FASTCNN_INLINED static Vec fwd(Vec x, const P&) {
-    return relu(x) + softplus_tail(x);
+    return max_or_second(Vec{}, x) + softplus_tail(x);
   }
   template <class P>
   FASTCNN_INLINED static Vec bwd(Vec dy, Vec y, const P&) {

@@ -29,12 +29,16 @@ struct Output {
   }
 };
 
-// y[i] = f(x[i]) and y[i] = f(a[i], b[i]), as map() of blocks.h. y may be an input: then it is near anyway.
+// y[i] = f(x[i]) and y[i] = f(a[i], b[i]), as map() of blocks.h. y may be an input: then it is near anyway. A
+// block is computed before any of it is written, so that its vectors may be computed side by side.
 template <class F>
 FASTCNN_INLINE void map(const Output& output, const float* x, float* y, int64_t count, F f) {
   for_each_block<2>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    Vec results[block.kVectors];
     FASTCNN_UNROLL
-    for (int v = 0; v < block.kVectors; ++v, i += kLanes) output.put(block, y + i, f(block.get(x + i)));
+    for (int v = 0; v < block.kVectors; ++v) results[v] = f(block.get(x + i + v * kLanes));
+    FASTCNN_UNROLL
+    for (int v = 0; v < block.kVectors; ++v) output.put(block, y + i + v * kLanes, results[v]);
   });
   output.end();
 }
@@ -42,9 +46,12 @@ FASTCNN_INLINE void map(const Output& output, const float* x, float* y, int64_t 
 template <class F>
 FASTCNN_INLINE void map(const Output& output, const float* a, const float* b, float* y, int64_t count, F f) {
   for_each_block<2>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    Vec results[block.kVectors];
     FASTCNN_UNROLL
-    for (int v = 0; v < block.kVectors; ++v, i += kLanes)
-      output.put(block, y + i, f(block.get(a + i), block.get(b + i)));
+    for (int v = 0; v < block.kVectors; ++v)
+      results[v] = f(block.get(a + i + v * kLanes), block.get(b + i + v * kLanes));
+    FASTCNN_UNROLL
+    for (int v = 0; v < block.kVectors; ++v) output.put(block, y + i + v * kLanes, results[v]);
   });
   output.end();
 }

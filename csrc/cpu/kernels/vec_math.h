@@ -29,6 +29,17 @@ FASTCNN_INLINE Vec max_or_second(Vec a, Vec b) { return a > b ? a : b; }
 FASTCNN_INLINE Vec min_or_second(Vec a, Vec b) { return a < b ? a : b; }
 #endif
 
+// a b - product, exactly, of the rounded product.
+#if defined(__FMA__) || defined(__AVX512F__) || defined(__aarch64__)
+FASTCNN_INLINE Vec product_error(Vec a, Vec b, Vec product) { return fma(a, b, -product); }
+#else
+FASTCNN_INLINE Vec product_error(Vec a, Vec b, Vec product) {  // in halves of 12 bits (Dekker)
+  const Vec a_upper = bits_to_vec(vec_to_bits(a) & ~0xfff), a_lower = a - a_upper;
+  const Vec b_upper = bits_to_vec(vec_to_bits(b) & ~0xfff), b_lower = b - b_upper;
+  return (a_upper * b_upper - product) + a_upper * b_lower + a_lower * b_upper + a_lower * b_lower;
+}
+#endif
+
 }  // namespace
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu
