@@ -28,12 +28,14 @@ struct Cache {
   size_t workspace_bytes = 0;
 };
 
+// FNV-1a by words, as a few sums side by side: one after the other they took a twentieth of a small call.
 size_t slot_of(const OpDescriptor& op) {
-  uint64_t hash = 14695981039346656037u;  // FNV-1a, by words: byte by byte it took a tenth of a small call
-  uint64_t words[sizeof op / sizeof(uint64_t)];
-  static_assert(sizeof words == sizeof op, "a descriptor is whole words");
+  constexpr size_t kWords = sizeof op / sizeof(uint64_t), kSums = 4;
+  static_assert(kWords * sizeof(uint64_t) == sizeof op, "a descriptor is whole words");
+  uint64_t words[kWords], sums[kSums] = {14695981039346656037u, 1, 2, 3}, hash = 0;
   std::memcpy(words, &op, sizeof op);
-  for (const uint64_t word : words) hash = (hash ^ word) * 1099511628211u;
+  for (size_t i = 0; i < kWords; ++i) sums[i % kSums] = (sums[i % kSums] ^ words[i]) * 1099511628211u;
+  for (const uint64_t sum : sums) hash = (hash ^ sum) * 1099511628211u;
   return (hash >> 32) % kEntries;
 }
 

@@ -19,4 +19,6 @@ PaddingNd: TypeAlias = str | int | tuple[int, ...] | tuple[tuple[int, int], ...]
 
 def shape_of(shape: Any) -> Any:
     """Arrays and other sequences as a tuple; what is none goes on to the validator."""
+    if type(shape) in (int, tuple, str):  # asking for an abstract class takes as long as a small operator
+        return shape
     return tuple(shape) if isinstance(shape, Sequence | np.ndarray) and not isinstance(shape, str) else shape
