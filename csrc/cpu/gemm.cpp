@@ -21,10 +21,16 @@ struct Gemm {
 };
 
 // A task's blocks: of y, and of a. Longer slices write and read y less often; panels that a task packs for
-// itself are to stay in L2.
+// itself are to stay in L2. (With an L1 of 32 KB, which holds half of such a panel, slices of 512 and 256
+// took 1 to 5 percent longer from 512^3 on; so did tiles of 4 rows and 3 vectors. Copies of b below 256 KB
+// took 2 to 3 percent at 192^3 and 256^3, lines of b asked for ahead by the tile 10 at 64^3.)
 constexpr int64_t kBlockRows = 128, kBlockCols = 512, kSlice = 1024, kOwnSlice = 384;
 
-// All rows of b begin in one or two sets of L1: a column of them lives in few of its lines.
+// All rows of b begin in one or two sets of L1: a column of them lives in few of its lines. Fewer rows of a
+// than kFewRows do not pay for a copy of such a b: it is read in short slices and wide parts, so in runs of
+// memory (8x4096x1024 took 1.7 times as long by the copy, and in slices of 1024 2.7 times; 48x2048x1024 1.1
+// times).
+constexpr int64_t kFewRows = 48, kFewSlice = 256, kFewCols = 256;
 bool aliased(int64_t floats) { return floats % 512 == 0; }
 
 // How much longer the largest part is than the mean.
@@ -33,7 +39,7 @@ double unevenness(int64_t count, int64_t parts) { return 1.0 * ceil_div(count, p
 // As many tasks as are wanted at the least cost, in multiply-adds: what the largest of them does, and what
 // the floats that move would cost. Every part of the columns reads a, every part of the rows b; a partial sum
 // is written, read and added. A second phase of tasks is never free.
-void choose_parts(const GemmShape& v, int64_t tile, Gemm* d) {
+void choose_parts(const GemmShape& v, int64_t tile, int64_t most_cols, Gemm* d) {
   const double a = 1.0 * v.m * v.k, b = 1.0 * v.k * v.n, y = 1.0 * v.m * v.n;
   constexpr double kFloat = 4, kPartial = 8, kPhase = 16384;
   const int64_t tiles = ceil_div(v.m, tile), wanted = gemm_tasks(v);
@@ -43,7 +49,7 @@ void choose_parts(const GemmShape& v, int64_t tile, Gemm* d) {
   int64_t most_tasks = 0;
   double least = 0;
   for (int64_t r = least_rows; r <= std::max(least_rows, std::min(wanted, tiles)); ++r)
-    for (int64_t c = least_cols; c <= std::max(least_cols, std::min(wanted, d->panels)); ++c) {
+    for (int64_t c = least_cols; c <= std::max(least_cols, std::min(wanted, most_cols)); ++c) {
       const int64_t k = std::max<int64_t>(1, std::min(most_k, ceil_div(wanted, r * c)));
       const int64_t tasks = std::min(wanted, r * c * k);
       const bool shares_panels = r > 1 && d->packed_from < d->panels;
@@ -67,15 +73,16 @@ Gemm plan(const GemmShape& v) {
   // b is packed for many rows, or where more than one tile of rows would find its lines gone; a small one is
   // in L2 as it lies, and few rows do not pay for a copy.
   const bool large = v.k * v.n > 64 << 10;  // 256 KB
-  if (v.transpose_b || (large && v.m >= (aliased(v.n) ? tile + 1 : 80)))
+  const bool few = large && !v.transpose_b && aliased(v.n) && v.m > tile && v.m < kFewRows;
+  if (v.transpose_b || (large && v.m >= (aliased(v.n) ? kFewRows : 80)))
     d.packed_from = 0;
   else
     d.packed_from = v.n % kernel.lanes ? d.panels - 1 : d.panels;
 
-  choose_parts(v, tile, &d);
+  choose_parts(v, tile, few ? ceil_div(v.n, kFewCols) : d.panels, &d);
   d.own_panels = d.row_parts == 1 && d.packed_from < d.panels;
-  const int64_t part = ceil_div(v.k, d.k_parts),
-                most = d.row_parts == 1 && (d.own_panels || v.transpose_a) ? kOwnSlice : kSlice;
+  const bool own_slice = d.row_parts == 1 && (d.own_panels || v.transpose_a);
+  const int64_t part = ceil_div(v.k, d.k_parts), most = few ? kFewSlice : own_slice ? kOwnSlice : kSlice;
   d.slice = round_up(ceil_div(part, ceil_div(part, most)), 8);
   // A transposed a is read a few floats of each row at a time: copied where that would miss cache, once for
   // many panels. (A copy of rows as they lie cost more than it saved, even where they share sets of L2.)
