@@ -31,6 +31,8 @@ GEMM: tuple[GemmCase, ...] = (
     *_transposed((1, 300, 1100), (300, 1, 1100), (1, 21, 9000), (2, 29, 333)),
     # Rows of b that share cache sets; a long sum of few outputs.
     GemmCase(13, 512, 700),
+    GemmCase(20, 1024, 700),
+    GemmCase(50, 512, 300),
     *_transposed((20, 18, 6000)),
 )
 
@@ -51,6 +53,7 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(600, 1, 1100),
     GemmCase(9, 600, 700, transpose_b=True),
     GemmCase(20, 18, 6000),
+    GemmCase(20, 1024, 700),
 )
 
 GEMM_SUITE: tuple[GemmCase, ...] = tuple(
