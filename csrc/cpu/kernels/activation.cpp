@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // y[i] = f(x[i]) and dx[i] = dy[i] f'(x[i]) of base/formulas/activation.h. Called with pieces of flat arrays
-// by cpu/activation.cpp.
+// by cpu/activation.cpp. Blocks of 4 vectors took 5 percent less time than those of 2 and nearly twice the
+// code; lines of x asked for ahead, or polynomials whose even and odd powers are summed apart, gained nothing
+// worth their errors.
 #include "activation.h"
 
 #include "output.h"
