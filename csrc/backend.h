@@ -68,6 +68,9 @@ struct PooledConv2dShape {
   X(adjust_bwd, AdjustShape, "dy x", "dx")                                                   \
   X(erase, EraseShape, "x", "y")                                                             \
   X(mix, MixShape, "x index weight? box?", "y")                                              \
+  X(mix_bwd, MixShape, "dy index weight? box?", "dx")                                        \
+  X(mix_draw, MixShape, "", "index weight box?")                                             \
+  X(one_hot, RowsShape, "label", "y")                                                        \
   X(rescale, RescaleShape, "x", "y")                                                         \
   X(add, FlatShape, "a b", "y")                                                              \
   X(binary, BinaryShape, "a b", "y")                                                         \
@@ -141,6 +144,7 @@ enum class Step : int32_t {
   X(affine, affine_fwd, kNothing)                 \
   X(adjust, adjust_fwd, kX)                       \
   X(erase, erase, kNothing)                       \
+  X(mix, mix, kNothing)                           \
   X(rescaling, rescale, kNothing)                 \
   X(flatten, none, kNothing)                      \
   X(reshape, none, kNothing)                      \

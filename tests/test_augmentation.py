@@ -231,10 +231,98 @@ def test_mixing_in_front_of_fit(layer: Any) -> None:
     assert np.array_equal(layer(x[0]), x[0])
     assert layer(x).shape == x.shape
     assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
-    with pytest.raises(ArgumentError, match="stands in a model"):
-        Sequential([Input((8, 9, 3)), fresh(layer)])
     with pytest.raises(ShapeError, match="as utils"):
         layer({"images": x, "labels": np.arange(40)})
+
+
+MIXING = pytest.mark.parametrize("kind", [layers.MixUp, layers.CutMix])
+
+
+def mixing_classifier(kind: Any, loss: str, **options: Any) -> Sequential:
+    """A softmax of five classes behind a mixing of seed 11."""
+    utils.set_random_seed(5)
+    model = Sequential(
+        [
+            Input((8, 9, 3)),
+            kind(**({} if kind is layers.Identity else {"seed": 11})),
+            layers.Flatten(),
+            layers.Dense(5, activation="softmax"),
+        ]
+    )
+    model.compile("sgd", loss, **options)
+    return model
+
+
+@MIXING
+def test_fit_mixes_labels_as_it_mixes_images(kind: Any) -> None:
+    """What a layer in front of the model makes of each batch, to the last bit, of either kind of labels."""
+    x, labels = images(40), np.arange(40) % 5
+    rows = np.eye(5, dtype=np.float32)[labels]
+    layer, plain = kind(seed=11), mixing_classifier(layers.Identity, "categorical_crossentropy")
+    losses = []
+    for _ in range(2):
+        for at in range(0, 40, 16):
+            mixed = layer({"images": x[at : at + 16], "labels": rows[at : at + 16]})
+            losses.append(plain.train_on_batch(mixed["images"], mixed["labels"]))
+    for loss, y in (("categorical_crossentropy", rows), ("sparse_categorical_crossentropy", labels)):
+        model = mixing_classifier(kind, loss)
+        model.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0)
+        for mine, theirs in zip(model.get_weights(), plain.get_weights(), strict=True):
+            assert np.array_equal(mine, theirs)
+    assert np.ptp(losses) > 0
+
+
+@MIXING
+def test_metrics_see_mixed_labels(kind: Any) -> None:
+    """Those that are counted natively and those that read predictions say the same."""
+    x, labels = images(40), np.arange(40) % 5
+
+    def hits(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+        classes = y if y.ndim == 1 else y.argmax(axis=-1)
+        return (classes == p.argmax(axis=-1)).astype(np.float32)
+
+    histories = []
+    for loss, y in (
+        ("sparse_categorical_crossentropy", labels),
+        ("categorical_crossentropy", np.eye(5)[labels]),
+    ):
+        model = mixing_classifier(kind, loss, metrics=["accuracy", hits])
+        histories.append(model.fit(x, y, batch_size=16, verbose=0, shuffle=False).history)
+        assert histories[-1]["accuracy"] == pytest.approx(histories[-1]["hits"])
+    assert histories[0] == histories[1]
+
+
+@MIXING
+def test_nothing_is_mixed_out_of_training(kind: Any) -> None:
+    x, labels = images(40), np.arange(40) % 5
+    model = mixing_classifier(kind, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    plain = mixing_classifier(layers.Identity, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    assert np.array_equal(model.predict(x, verbose=0), plain.predict(x, verbose=0))
+    assert model.evaluate(x, labels, verbose=0) == plain.evaluate(x, labels, verbose=0)
+
+
+@pytest.mark.usefixtures("keep_threads")
+@MIXING
+def test_mixed_training_has_the_same_bits_on_any_number_of_threads(kind: Any) -> None:
+    weights = []
+    for threads in (1, 2, 3):
+        fastcnn.set_num_threads(threads)
+        utils.set_random_seed(1)
+        model = classifier(kind(), layers.RandomFlip())
+        model.fit(images(40), np.arange(40) % 3, epochs=2, batch_size=16, verbose=0)
+        weights.append([w.tobytes() for w in model.get_weights()])
+    assert weights[0] == weights[1] == weights[2]
+
+
+@MIXING
+def test_what_mixing_in_a_model_refuses(kind: Any) -> None:
+    model = mixing_classifier(kind, lambda y, p: (0.0, np.zeros_like(p)))
+    with pytest.raises(ArgumentError, match="a loss of your own reads targets that are not mixed"):
+        model.fit(images(8), np.zeros((8, 5)), verbose=0)
+    sparse = fastcnn.losses.SparseCategoricalCrossentropy(ignore_class=0)
+    model.compile("sgd", sparse)
+    with pytest.raises(ArgumentError, match="mixes labels, wanted a loss without ignore_class"):
+        model.fit(images(8), np.zeros(8), verbose=0)
 
 
 def test_center_crop_and_resizing_act_always() -> None:

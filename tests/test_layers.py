@@ -84,6 +84,8 @@ ALL_LAYERS: list[layers.Layer] = [
     layers.RandomContrast((0.5, 0.25), (0, 1)),
     layers.RandomBrightness(0.25),
     layers.RandomErasing(0.5, 0.25, (1, 2, 3)),
+    layers.MixUp(0.3, seed=2),
+    layers.CutMix((0.2, 0.8)),
     layers.Activation("gelu"),
     layers.Softmax(),
     layers.Rescaling(1 / 255, offset=-0.5),

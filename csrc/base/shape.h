@@ -257,10 +257,15 @@ struct EraseShape {
 };
 
 // y[i] = weight[i] x[i] + (1 - weight[i]) x[index[i]]; or x[index[i]] in the box [top, bottom, left, right)
-// of sample i and x[i] elsewhere.
+// of sample i and x[i] elsewhere. Drawn are a permutation `index` of the batch, and for each sample a weight
+// from the beta distribution of both parameters a, itself drawn for the batch between `low` and `high`; of
+// boxes their place, and the weight is the share of the pixels that they leave. The permutation's draw is the
+// next one.
 struct MixShape {
   int64_t n, h, w, c;
   int32_t boxed;
+  double low, high;
+  DrawSource draw;
 };
 
 // With a normal deviate z, y = x + scale z or y = x (1 + scale z).

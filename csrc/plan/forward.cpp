@@ -164,6 +164,32 @@ Ref gather_batch(Builder& b, const Gathered& what, size_t output, int64_t sample
   return tensor;
 }
 
+// Labels as rows of zeros and a one.
+Ref one_hot(Builder& b, Ref labels, const LossShape& loss) {
+  OpDescriptor op = b.op(Step::k_one_hot);
+  op.one_hot = {loss.rows, loss.cols};
+  const Ref y = b.tensor(loss.rows * loss.cols);
+  b.add({op, {labels}, {y}, "target"});
+  return y;
+}
+
+// A target [n, of_sample], mixed as the samples were; a copy is for those who observe it.
+Ref mixed(Builder& b, const std::vector<int>& mixings, Ref target, size_t output, int64_t of_sample) {
+  for (const int i : mixings) {
+    OpDescriptor op = b.op(Step::k_mix);
+    op.mix = {b.n(), 1, 1, of_sample, 0, 0, 0, {}};
+    const Ref y = b.tensor(b.n() * of_sample);
+    b.add({op, {target, b.saved[i][0], b.saved[i][1]}, {y}, "target"});
+    target = y;
+  }
+  if (b.observed()) {
+    OpDescriptor copy = b.op(Step::k_gather);
+    copy.gather = dense_gather(b.n(), of_sample, DType::kF32);
+    b.add({copy, {target}, {{port(Memory::kMixed, output), 0}}, "target"});
+  }
+  return target;
+}
+
 void add_loss(Builder& b, size_t output, bool takes_logits) {
   const Objective& objective = b.recipe().objectives[output];
   const int node = b.graph().outputs[output];
@@ -184,8 +210,11 @@ void add_loss(Builder& b, size_t output, bool takes_logits) {
   }
   OpDescriptor op = b.op(Step::k_loss);
   op.loss = loss_shape(b.node(node).label.c_str(), objective.loss, shape);
+  op.loss.accuracy = objective.accuracy;
   const int64_t rows = op.loss.rows / b.n(), cols = op.loss.cols;  // of a sample
   const bool sparse = takes_labels(objective.loss);
+  const std::vector<int> mixings =
+      b.mode() == Mode::kTrain ? mixings_before(b.graph(), node) : std::vector<int>();
   Ref target = gather_batch(b, {Feed::kTarget, Memory::kTarget, "target", sparse ? DType::kI32 : DType::kF32},
                             output, rows * (sparse ? 1 : cols));
   Ref weight, alpha;
@@ -205,10 +234,17 @@ void add_loss(Builder& b, size_t output, bool takes_logits) {
   };
   const bool moves = !axes.in_place();
   if (moves) x = moved(x, Part::kRead);
+  if (!mixings.empty()) {
+    if (sparse) {  // the mean of the losses of two labels is that of their mean as rows
+      target = one_hot(b, target, op.loss);
+      op.loss.loss = Loss::kCategoricalCrossentropy;
+      if (op.loss.accuracy == Accuracy::kSparse) op.loss.accuracy = Accuracy::kCategorical;
+    }
+    target = mixed(b, mixings, target, output, rows * cols);
+  }
   if (moves && !sparse) target = moved(target, Part::kRead);
   const Ref row_dx = moves && dx.memory != Memory::kNone ? b.tensor(op.loss.rows * cols) : dx;
   if (takes_logits) op.loss.from_logits = 1;
-  op.loss.accuracy = objective.accuracy;
   op.loss.weight = objective.weight;
   if (b.weights(output)) op.loss.rows_per_weight = rows / b.weights(output);
   b.add({op, {x, target, weight, alpha}, {row_dx, b.results[output]}, "loss"});

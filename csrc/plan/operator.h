@@ -84,6 +84,9 @@ void forward_fused(Builder& b, int node, NewStep step);
 // and with `reads_x` x; none where it leaves everything as it is.
 OpDescriptor augmentation(const Node& node, bool training);
 OpDescriptor augmentation_bwd(const Node& node, bool* reads_x);
+// The nodes on the way to this one that mix samples in training, in their order; saved[] of each holds index,
+// weight and box. What the samples of an output are compared with is mixed as they are.
+std::vector<int> mixings_before(const Graph& graph, int node);
 
 // Gradient rules that several operators share.
 

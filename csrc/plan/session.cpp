@@ -7,6 +7,8 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include "operator.h"
+
 namespace fastcnn {
 namespace {
 
@@ -149,6 +151,9 @@ struct Session::Loop {
     for (size_t i = 0; i < session.out_.size(); ++i)
       m[port(Memory::kOutput, i)] +=
           row * session.model_->graph().output(i).count * static_cast<int64_t>(sizeof(float));
+    for (size_t i = 0; i < session.mixed_.size(); ++i)
+      if (session.mixed_[i])
+        m[port(Memory::kMixed, i)] += row * session.mixed_count(i) * static_cast<int64_t>(sizeof(float));
     return m;
   }
 
@@ -216,6 +221,7 @@ Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments
            args_.y.size(), measured_.size());
     for (size_t i = 0; i < args_.y.size(); ++i) check_target(measured_[i], args_.y[i]);
   }
+  check_mixing();
   weights_of_sample_.resize(graph.outputs.size());
   if (!args_.weights.empty() && args_.weights.size() != args_.y.size())
     fail(Code::kArgument, "%s: sample_weight has %zu arrays, wanted %zu: one for each array of y", op,
@@ -233,6 +239,33 @@ Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments
   reset();
   full_ = feeds_for(args_.batch_size);
   tail_ = feeds_for(samples() - (batches() - 1) * args_.batch_size);
+}
+
+void Session::check_mixing() {
+  const Graph& graph = model_->graph();
+  mixed_shapes_.resize(graph.outputs.size());
+  if (args_.mode != Mode::kTrain) return;
+  for (size_t i = 0; i < recipe_.objectives.size(); ++i) {
+    const Objective& objective = recipe_.objectives[i];
+    const std::vector<int> mixings = mixings_before(graph, graph.outputs[i]);
+    if (mixings.empty() || !objective.present) continue;
+    const char* label = graph.nodes[mixings[0]].label.c_str();
+    if (objective.external)
+      fail(Code::kArgument,
+           "train: %s mixes samples, and a loss of your own reads targets that are not mixed; call the layer "
+           "on {'images', 'labels'} on their way to fit",
+           label);
+    if (objective.loss.ignores)
+      fail(Code::kArgument, "train: %s mixes labels, wanted a loss without ignore_class", label);
+    const Node& output = graph.output(i);
+    mixed_shapes_[i] = output.shape;
+    if (!takes_labels(objective.loss)) continue;
+    std::vector<int64_t> shape = output.shape;
+    shape.insert(shape.begin(), 1);
+    const MovedAxes axes = loss_axes(label, objective.loss, static_cast<int>(shape.size()));
+    shape = moved_shape(shape, axes);
+    mixed_shapes_[i].assign(shape.begin() + 1, shape.end());
+  }
 }
 
 void Session::reset() {
@@ -355,6 +388,10 @@ int64_t Session::run(const Run& run) {
     if (order[i] < 0 || order[i] >= samples())
       fail(Code::kArgument, "%s: order names sample %lld at index %lld, wanted 0 to %lld", op, ll(order[i]),
            ll(i), ll(samples() - 1));
+  for (size_t i = 0; args_.observed_batches > 0 && i < mixed_shapes_.size(); ++i)
+    if (mixes(i) && (mixed_.size() <= i || !mixed_[i]))
+      fail(Code::kArgument, "%s: mixed is missing, wanted a place for the mixed targets of output %zu", op,
+           i);
   for (const double rate : run.rates) check_learning_rate(rate);
   if (!run.rates.empty() && args_.mode != Mode::kTrain)
     fail(Code::kArgument, "%s: rates came, wanted them in training alone", op);
@@ -397,6 +434,8 @@ int64_t Session::run_batches(const Run& run) {
     memories[port(Memory::kWeight, measured_[i])] = const_cast<char*>(args_.weights[i].data);
   for (size_t i = 0; i < out_.size(); ++i)
     memories[port(Memory::kOutput, i)] = reinterpret_cast<char*>(out_[i]);
+  for (size_t i = 0; i < mixed_.size(); ++i)
+    memories[port(Memory::kMixed, i)] = reinterpret_cast<char*>(mixed_[i]);
   const std::chrono::duration<double> limit(run.seconds > 0 ? std::min(run.seconds, 1e6) : 0.0);
   Loop loop{*this,    full,  tail,
             memories, run,   start + std::chrono::duration_cast<Clock::duration>(limit),

@@ -42,6 +42,15 @@ class Session {
 
   // Where the predictions of each output go, dense: [N, *output], or those of observed_batches.
   void write_to(const std::vector<float*>& out) { out_ = out; }
+  // The same of the targets of each output whose samples are mixed in training; null for the others.
+  void write_mixed_to(const std::vector<float*>& mixed) { mixed_ = mixed; }
+  // Whether a layer mixes the samples of this output, and its targets so; and what a row of these holds, as
+  // the loss reads them: of labels the rows' axes and then the classes.
+  int64_t mixed_count(size_t output) const {
+    return mixes(output) ? model_->graph().output(output).count : 0;
+  }
+  bool mixes(size_t output) const { return !mixed_shapes_[output].empty(); }
+  const std::vector<int64_t>& mixed_shape(size_t output) const { return mixed_shapes_[output]; }
 
   void measure_by(ExternalLoss loss) { external_ = std::move(loss); }
 
@@ -76,6 +85,7 @@ class Session {
 
   void check_input(size_t i) const;
   void check_target(size_t output, const Source& y) const;
+  void check_mixing();
   // How many weights each sample has.
   int64_t check_weights(size_t output, const Source& weights) const;
   Batch batch_of(int64_t n) const {
@@ -100,9 +110,10 @@ class Session {
   const std::shared_ptr<Model> model_;
   SessionArguments args_;
   std::unique_ptr<DeviceData> data_;  // on a GPU
-  std::vector<float*> out_;
-  std::vector<size_t> measured_;            // outputs whose loss reads targets here
-  std::vector<int64_t> weights_of_sample_;  // for each output
+  std::vector<float*> out_, mixed_;
+  std::vector<std::vector<int64_t>> mixed_shapes_;  // of each output; empty: its targets stay
+  std::vector<size_t> measured_;                    // outputs whose loss reads targets here
+  std::vector<int64_t> weights_of_sample_;          // for each output
   Recipe recipe_;
   uint64_t compilation_ = 0;
   Feeds full_, tail_;  // of a whole batch and of the last one

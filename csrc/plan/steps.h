@@ -29,7 +29,8 @@ enum class Memory : int32_t {
   kTarget = kInput + kMaxPorts,
   kWeight = kTarget + kMaxPorts,
   kOutput = kWeight + kMaxPorts,
-  kCount = kOutput + kMaxPorts
+  kMixed = kOutput + kMaxPorts,  // targets as the loss reads them, for those who observe them
+  kCount = kMixed + kMaxPorts
 };
 
 inline Memory port(Memory first, size_t i) {

@@ -3,6 +3,7 @@
 // seed and a step give, its gradient, and samples mixed in pairs.
 #include <algorithm>
 
+#include "../cpu/cpu.h"
 #include "../plan/operator.h"
 #include "eager.h"
 #include "gpu.h"
@@ -74,6 +75,23 @@ Array augment_bwd(const py::list& nodes, py::handle dy, py::handle x, int64_t se
   return dx;
 }
 
+// What a batch of n samples draws: partners [n], weights [n], and boxes [n,4] or None.
+py::tuple mix_draw(const py::list& nodes, int64_t n, int64_t seed, int64_t step) {
+  Graph graph = build_graph(read_layers(nodes), {});
+  const Node& node = graph.nodes.back();
+  if (graph.nodes.size() != 2 || node.forward.step != Step::k_mix)
+    fail(Code::kArgument, "mix_draw: %zu nodes came, wanted an input and a mixing", graph.nodes.size());
+  const RunScalars scalars = scalars_of(seed, step);
+  if (n < 1) fail(Code::kArgument, "mix_draw: n is %lld, wanted 1 or more", static_cast<long long>(n));
+  OpDescriptor op = for_batch(node.forward, n);
+  op.step = Step::k_mix_draw;
+  py::array_t<int64_t> index(n), boxes({op.mix.boxed ? n : 0, int64_t{4}});
+  py::array_t<float> weight(n);
+  run_eager(cpu::backend(), op, {{}, {index.mutable_data(), weight.mutable_data(), boxes.mutable_data()}},
+            &scalars);
+  return py::make_tuple(index, weight, op.mix.boxed ? py::object(boxes) : py::none());
+}
+
 // A dense array of whole numbers of the host, each at least 0 and at most `most` of its column.
 ArrayView checked(const char* argument, py::handle value, std::initializer_list<int64_t> shape,
                   const std::vector<int64_t>& most) {
@@ -103,18 +121,28 @@ const int64_t* beside(const ArrayView& samples, const ArrayView& numbers, Array*
   return static_cast<const int64_t*>(keep->data());
 }
 
-// Samples and weight, or samples [N,H,W,C] and box [N,4]: top, bottom, left, right.
-Array mix(py::handle x, py::handle index, py::handle weight, py::handle box, py::handle out) {
-  const ArrayView v = any_rank_view("mix", "x", x);
+// Samples and weight, or samples [N,H,W,C] and box [N,4]: top, bottom, left, right; or their gradient, for
+// which the index names every sample once.
+Array mix_step(Step step, const ArrayView& v, py::handle index, py::handle weight, py::handle box,
+               py::handle out) {
   const int64_t n = v.shape[0];
-  OpDescriptor op = make_op(Step::k_mix);
-  op.mix = {n, 1, 1, element_count("mix", "x", v.shape, v.rank) / n, !box.is_none()};
+  OpDescriptor op = make_op(step);
+  op.mix.n = n, op.mix.h = op.mix.w = 1, op.mix.c = element_count("mix", v.argument, v.shape, v.rank) / n;
+  op.mix.boxed = !box.is_none();
   const ArrayView pairs = checked("index", index, {n}, {n - 1});
   ArrayView box_view{};
+  if (step == Step::k_mix_bwd) {
+    std::vector<bool> named(static_cast<size_t>(n));
+    const auto partners = reinterpret_cast<const int64_t*>(pairs.data);
+    for (int64_t i = 0; i < n; ++i) named[static_cast<size_t>(partners[i])] = true;
+    if (std::find(named.begin(), named.end(), false) != named.end())
+      fail(Code::kArgument, "mix_bwd: index names a sample twice, wanted every sample once");
+  }
   const int64_t* boxes = nullptr;
   Array keep, keep_w, keep_pairs, keep_boxes;
   if (op.mix.boxed) {
-    if (v.rank != 4) fail(Code::kShape, "mix: x has rank %d, wanted 4, [N,H,W,C], for a box", v.rank);
+    if (v.rank != 4)
+      fail(Code::kShape, "mix: %s has rank %d, wanted 4, [N,H,W,C], for a box", v.argument, v.rank);
     op.mix.h = v.shape[1], op.mix.w = v.shape[2], op.mix.c = v.shape[3];
     box_view = checked("box", box, {n, 4}, {op.mix.h, op.mix.h, op.mix.w, op.mix.w});
     boxes = beside(v, box_view, &keep_boxes);
@@ -131,6 +159,14 @@ Array mix(py::handle x, py::handle index, py::handle weight, py::handle box, py:
   return y;
 }
 
+Array mix(py::handle x, py::handle index, py::handle weight, py::handle box, py::handle out) {
+  return mix_step(Step::k_mix, any_rank_view("mix", "x", x), index, weight, box, out);
+}
+
+Array mix_bwd(py::handle dy, py::handle index, py::handle weight, py::handle box, py::handle out) {
+  return mix_step(Step::k_mix_bwd, any_rank_view("mix_bwd", "dy", dy), index, weight, box, out);
+}
+
 }  // namespace
 
 void bind_augment_ops(py::module_& m) {
@@ -139,6 +175,9 @@ void bind_augment_ops(py::module_& m) {
   m.def("augment_bwd", &augment_bwd, py::arg("nodes"), py::arg("dy"), py::arg("x"), py::arg("seed"),
         py::arg("step"), py::arg("out"));
   m.def("mix", &mix, py::arg("x"), py::arg("index"), py::arg("weight"), py::arg("box"), py::arg("out"));
+  m.def("mix_bwd", &mix_bwd, py::arg("dy"), py::arg("index"), py::arg("weight"), py::arg("box"),
+        py::arg("out"));
+  m.def("mix_draw", &mix_draw, py::arg("nodes"), py::arg("n"), py::arg("seed"), py::arg("step"));
 }
 
 }  // namespace fastcnn

@@ -29,6 +29,12 @@ std::vector<double> real_numbers(const char* op, const char* argument, py::handl
   return std::vector<double>(first, first + v.shape[0]);
 }
 
+py::tuple tuple_of(const std::vector<int64_t>& shape) {
+  py::list sizes;
+  for (const int64_t each : shape) sizes.append(each);
+  return py::tuple(sizes);
+}
+
 py::dict totals_dict(const Totals& totals) {
   return py::dict(py::arg("loss") = totals.loss, py::arg("correct") = totals.correct,
                   py::arg("samples") = totals.predictions);
@@ -100,6 +106,7 @@ PySession::PySession(const std::shared_ptr<Model>& model, const PySessionArgumen
   if (!external.is_none()) measure_by(external);
   if (!writes) return;
   if (args.mode == Mode::kPredict) rows = session_->samples();
+  rows_ = rows;
   std::vector<const ArrayView*> inputs;
   for (const ArrayView& each : x_views) inputs.push_back(&each);
   write_to(op.c_str(), outs, rows, inputs);
@@ -143,6 +150,37 @@ void PySession::write_to(const char* op, const py::tuple& outs, int64_t rows,
   session_->write_to(places);
 }
 
+py::list PySession::mixed_shapes() const {
+  py::list shapes;
+  for (size_t i = 0; i < model_->graph().outputs.size(); ++i) {
+    if (session_->mixes(i))
+      shapes.append(tuple_of(session_->mixed_shape(i)));
+    else
+      shapes.append(py::none());
+  }
+  return shapes;
+}
+
+void PySession::write_mixed(py::handle mixed) {
+  const py::list given = list_of(mixed, "write_mixed", "mixed");
+  const size_t outputs = model_->graph().outputs.size();
+  if (given.size() != outputs)
+    fail(Code::kArgument, "write_mixed: mixed has %zu entries, wanted %zu: one for each output", given.size(),
+         outputs);
+  std::vector<float*> places(outputs);
+  for (size_t i = 0; i < outputs; ++i) {
+    if (!session_->mixes(i)) continue;
+    std::vector<int64_t> shape = session_->mixed_shape(i);
+    shape.insert(shape.begin(), rows_);
+    if (py::reinterpret_borrow<py::object>(given[i]).is_none())
+      fail(Code::kArgument, "write_mixed: mixed[%zu] is None, wanted an array", i);
+    Array array = output("write_mixed", given[i], shape, {});
+    places[i] = static_cast<float*>(array.mutable_data());
+    keep_.append(array.object());
+  }
+  session_->write_mixed_to(places);
+}
+
 void PySession::measure_by(py::handle function) {
   keep_.append(function);
   session_->measure_by([this, function](size_t output, int64_t batch, const float* predictions,
@@ -180,6 +218,8 @@ void bind_session(py::module_& m) {
       .def("run", &PySession::run, py::arg("order"), py::arg("begin"), py::arg("seconds"),
            py::arg("rates") = py::none(), py::arg("end") = py::none())
       .def_property_readonly("batches", [](PySession& s) { return s.session().batches(); })
+      .def_property_readonly("mixed_shapes", &PySession::mixed_shapes)
+      .def("write_mixed", &PySession::write_mixed, py::arg("mixed"))
       .def("totals", [](PySession& s) { return totals_list(s.session().totals()); })
       .def("last", [](PySession& s) { return totals_list(s.session().last()); })
       .def_property_readonly("penalty", [](PySession& s) { return s.session().penalty(); })

@@ -18,6 +18,10 @@ class PySession {
   PySession(const std::shared_ptr<Model>& model, const PySessionArguments& from);
 
   int64_t run(py::handle order, py::handle begin, py::handle seconds, py::handle rates, py::handle end);
+  // The shape of a sample of each output's targets as layers mix them in training; None where none does.
+  py::list mixed_shapes() const;
+  // Where they go in a session that writes predictions too: dense float32 [as many rows as those, *shape].
+  void write_mixed(py::handle mixed);
   Session& session() { return *session_; }
 
  private:
@@ -30,6 +34,7 @@ class PySession {
   const std::shared_ptr<Model> model_;
   py::list keep_;
   std::unique_ptr<Session> session_;
+  int64_t rows_ = 0;  // that are written
 };
 
 // One value, or a tuple of them: of a model with several inputs or outputs.

@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     Generator: TypeAlias = np.random.Generator
 
-_WEIGHTS, _ORDER, _MIXING = 1, 2, 3  # in the counter's last word, so that the streams never meet
+_WEIGHTS, _ORDER = 1, 2  # in the counter's last word, so that the streams never meet
 
 _lock = threading.Lock()
 _seeds: Generator | None = None
@@ -51,11 +51,6 @@ def weights(seed: int, index: int) -> Generator:
 def order(seed: int, index: int, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Permutation ``index`` of a model's samples."""
     return _stream(_ORDER, seed, index).permutation(count).astype(np.int64, copy=False)
-
-
-def mixing(seed: int, call: int) -> Generator:
-    """The numbers by which a layer mixes batch ``call`` of those that it was called on."""
-    return _stream(_MIXING, seed, call)
 
 
 def _stream(purpose: int, seed: int, index: int) -> Generator:

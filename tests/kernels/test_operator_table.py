@@ -20,7 +20,7 @@ def test_the_table_is_what_is_proven() -> None:
 
 def test_networks_know_every_operator_but_the_random_ones() -> None:
     drawn = {"dropout", "spatial_dropout", "gaussian_noise", "gaussian_dropout", "alpha_dropout"}
-    drawn |= {"affine", "adjust", "erase"}
+    drawn |= {"affine", "adjust", "erase", "mix"}
     assert set(NODES) == set(OPERATORS) - drawn
 
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = clip(gain (x - m) + o), where nothing of that was clipped, and y = weight a + (1 - weight) b. NaN
-// stays. Called with runs of pixels by cpu/adjust.cpp, cpu/erase.cpp and cpu/mix.cpp.
+// y = clip(gain (x - m) + o), where nothing of that was clipped, and y = of_a a + of_b b. NaN stays.
+// Called with runs of pixels by cpu/adjust.cpp, cpu/erase.cpp and cpu/mix.cpp.
 #include "adjust.h"
 
 #include "blocks.h"
@@ -30,9 +30,8 @@ void unclipped(const AdjustRun& run, const float* x, const float* dy, float* dx,
   });
 }
 
-void blend(const float* a, const float* b, float* y, int64_t count, float weight) {
-  const float rest = 1 - weight;
-  map(a, b, y, count, [=](Vec v, Vec w) FASTCNN_INLINED { return fma(broadcast(weight), v, w * rest); });
+void blend(const float* a, const float* b, float* y, int64_t count, float of_a, float of_b) {
+  map(a, b, y, count, [=](Vec v, Vec w) FASTCNN_INLINED { return fma(broadcast(of_a), v, w * of_b); });
 }
 
 }  // namespace

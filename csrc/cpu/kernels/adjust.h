@@ -17,8 +17,8 @@ struct AdjustKernels {
   void (*adjust)(const AdjustRun&, const float* x, float* y, int64_t count);
   // dx = dy where nothing is clipped, else 0.
   void (*unclipped)(const AdjustRun&, const float* x, const float* dy, float* dx, int64_t count);
-  // y = weight a + (1 - weight) b
-  void (*blend)(const float* a, const float* b, float* y, int64_t count, float weight);
+  // y = of_a a + of_b b; y may be b
+  void (*blend)(const float* a, const float* b, float* y, int64_t count, float of_a, float of_b);
 };
 
 }  // namespace cpu

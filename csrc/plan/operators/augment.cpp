@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules of augmentation: images moved, adjusted, partly erased. All but a resizing act in training alone. The
-// steps are channels-last; with the batch in lanes an augmentation of the model's input is done before the
-// batch is put there.
+// Rules of augmentation: images moved, adjusted, partly erased, mixed. All but a resizing act in training
+// alone. The steps are channels-last; with the batch in lanes an augmentation of the model's input is done
+// before the batch is put there.
 #include <algorithm>
 #include <cmath>
 
@@ -11,6 +11,8 @@ namespace fastcnn {
 namespace {
 
 constexpr int64_t kMostPixels = int64_t{1} << 24;  // along an axis: points are counted in 2^-32 of one
+
+constexpr double kMostAlpha = 1e6;  // of a mixing: weights are one half then, to three digits
 
 const char* const kAxes[2] = {"height", "width"};
 
@@ -171,6 +173,17 @@ void infer_erase(Inference& f) {
     s.fill[i] = std::min(std::max(finite_float(f, keys[i]), s.minimum), s.maximum);
 }
 
+void infer_mix(Inference& f) {
+  f.need_image();
+  const std::vector<int64_t>& x = f.x().shape;
+  MixShape& s = f.node.forward.mix;
+  s.n = 1;
+  s.h = x[0], s.w = x[1], s.c = x[2];
+  s.boxed = f.attributes.choice("kind", {"up", "cut"});
+  bounds(f, "alpha", 0, kMostAlpha, &s.low, &s.high);
+  s.draw = draw_of(f, 2);
+}
+
 bool identity(const OpDescriptor& op) {
   const AffineShape& s = op.affine_fwd;
   switch (op.step) {
@@ -213,7 +226,49 @@ void gradient(Builder& b, int i) {
   b.contribute(u, b.in_lanes() ? b.to_lanes(u, dx) : dx);
 }
 
+void forward_mix(Builder& b, int i) {
+  const Node& node = b.node(i);
+  const int u = node.inputs[0];
+  if (b.mode() != Mode::kTrain) {
+    b.rows[i] = b.rows[u];
+    return forward_rename(b, i);
+  }
+  OpDescriptor op = for_batch(node.forward, b.n());
+  op.math = b.math();
+  OpDescriptor draw = op;
+  draw.step = Step::k_mix_draw;
+  const auto whole = [&](int64_t count) { return b.tensor_of_bytes(count, sizeof(int64_t)); };
+  const Ref index = whole(b.n()), weight = b.tensor(b.n()), box = op.mix.boxed ? whole(4 * b.n()) : Ref{};
+  b.add({draw, {}, {index, weight, box}, node.name});
+  b.saved[i] = {index, weight, box};
+  const Ref x = b.rows_of(u), y = b.rows_like(i);
+  b.add({op, {x, index, weight, box}, {y}, node.name});
+  b.set_rows(i, y);
+}
+
+void gradient_mix(Builder& b, int i) {
+  OpDescriptor op = for_batch(b.node(i).forward, b.n());
+  op.step = Step::k_mix_bwd;
+  op.math = b.math();
+  const int u = b.node(i).inputs[0];
+  const Ref dx = b.rows_like(u), dy = b.in_lanes() ? b.from_lanes(i, b.gradient[i]) : b.gradient[i];
+  b.add({op, {dy, b.saved[i][0], b.saved[i][1], b.saved[i][2]}, {dx}, b.node(i).name});
+  b.contribute(u, b.in_lanes() ? b.to_lanes(u, dx) : dx);
+}
+
 }  // namespace
+
+std::vector<int> mixings_before(const Graph& graph, int node) {
+  std::vector<bool> leads(graph.nodes.size());
+  leads[node] = true;
+  std::vector<int> found;
+  for (int i = node; i >= 0; --i) {
+    if (!leads[i]) continue;
+    for (const int input : graph.nodes[i].inputs) leads[input] = true;
+    if (graph.nodes[i].op == Op::k_mix) found.insert(found.begin(), i);
+  }
+  return found;
+}
 
 OpDescriptor augmentation(const Node& node, bool training) {
   OpDescriptor op = node.forward;
@@ -239,5 +294,6 @@ OpDescriptor augmentation_bwd(const Node& node, bool* reads_x) {
 const Rule rule_affine = {"Affine", 1, infer_affine, forward, gradient, nullptr, true};
 const Rule rule_adjust = {"Adjust", 1, infer_adjust, forward, gradient, nullptr, true};
 const Rule rule_erase = {"RandomErasing", 1, infer_erase, forward, gradient, nullptr, true};
+const Rule rule_mix = {"MixUp", 1, infer_mix, forward_mix, gradient_mix, nullptr, true};
 
 }  // namespace fastcnn

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from fastcnn import _random
+from fastcnn import _native, _random
 from fastcnn._arguments import Array, integer, match_rank
 from fastcnn._training.data import Data, Ports, with_class_weights
 from fastcnn._training.feeding import Feed, StreamFeed
@@ -140,7 +140,8 @@ class Runner(abc.ABC):
         watched = mode != "gradients" and any(watchers(settings, network))
         seen = self._room(network, size, data.samples) if watched else None
         session = network.native.session(mode, x, y or None, seen, size, data.weights, external)
-        return Piece(session, data, size, None, 0, session.batches, seen, order)
+        piece = Piece(session, data, size, None, 0, session.batches, seen, order)
+        return piece if seen is None else piece._replace(mixed=self._room_for_targets(session, len(seen[0])))
 
     def _check_external(self, data: Data, where: str) -> None:
         if data.weights is not None:
@@ -156,6 +157,14 @@ class Runner(abc.ABC):
         row = 4 * max(math.prod(shape) for shape in network.output_shapes)
         batches = max(1, min(_SEEN // (row * size), -(-samples // size)))
         return tuple(np.empty((batches * size, *shape), np.float32) for shape in network.output_shapes)
+
+    def _room_for_targets(self, session: _native.Session, rows: int) -> tuple[Array | None, ...]:
+        """For those of as many samples that layers mix."""
+        shapes = session.mixed_shapes
+        mixed = tuple(None if shape is None else np.empty((rows, *shape), np.float32) for shape in shapes)
+        if any(each is not None for each in mixed):
+            session.write_mixed(mixed)
+        return mixed
 
     def _run_all(self, pieces: Iterable[Piece], total: int | None, calls: CallbackList) -> None:
         """Predictions, with their own hooks and line."""

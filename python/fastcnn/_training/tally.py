@@ -18,6 +18,11 @@ from fastcnn.metrics.base import Metric
 Logs = dict[str, Any]
 
 
+def in_order(logs: Logs) -> Logs:
+    """By their names, as Keras gives the logs of an epoch and of an evaluation to callbacks and callers."""
+    return dict(sorted(logs.items()))
+
+
 class Piece(NamedTuple):
     """A session, and which of its batches are to be run."""
 
@@ -30,6 +35,7 @@ class Piece(NamedTuple):
     seen: tuple[Array, ...] | None = None  # the predictions of the batches of a run, if metrics read them
     watched: list[Array | None] | None = None  # where an external loss finds the order
     offset: int = 0  # of the session's first batch in a pass over the data
+    mixed: tuple[Array | None, ...] = ()  # the targets of these predictions where layers mix them, by output
 
     def samples(self, begin: int, end: int) -> int:
         """In these batches."""
@@ -86,9 +92,8 @@ class Tally:
                 self._observe(piece, begin, end, output, target)
 
     def _observe(self, piece: Piece, begin: int, end: int, output: int, target: int) -> None:
-        assert piece.data.y is not None
         assert piece.seen is not None
-        true = piece.rows(piece.data.y[target], begin, end)
+        true = self._targets(piece, begin, end, output, target)
         predicted = piece.seen[output][: len(true)]
         weights = piece.data.weights and piece.rows(piece.data.weights[target], begin, end)
         size = piece.batch_size
@@ -98,6 +103,15 @@ class Tally:
             for first in steps:
                 part = slice(first, first + size if metric.per_batch else None)
                 metric.update_state(true[part], predicted[part], None if given is None else given[part])
+
+    def _targets(self, piece: Piece, begin: int, end: int, output: int, target: int) -> Array:
+        assert piece.data.y is not None
+        mixed = piece.mixed[output] if piece.mixed else None
+        if mixed is None:
+            return piece.rows(piece.data.y[target], begin, end)
+        mixed = mixed[: piece.samples(begin, end)]
+        sparse = isinstance(self._settings.objectives[output].loss, losses.SparseCategoricalCrossentropy)
+        return mixed.argmax(axis=-1) if sparse else mixed  # the class that weighs most
 
     def logs(self) -> Logs:
         """Means over the batches so far."""

@@ -259,12 +259,12 @@ CLASSES: dict[str, type[Layer]] = {
         AdaptiveAveragePooling3D, AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, Add,
         AlphaDropout, Average, AveragePooling1D, AveragePooling2D, AveragePooling3D, BatchNormalization,
         CenterCrop, Concatenate, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose,
-        Cropping1D, Cropping2D, Cropping3D, Dense, DepthwiseConv1D, DepthwiseConv2D, Dropout, ELU, Flatten,
-        GaussianDropout, GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D,
+        Cropping1D, Cropping2D, Cropping3D, CutMix, Dense, DepthwiseConv1D, DepthwiseConv2D, Dropout, ELU,
+        Flatten, GaussianDropout, GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D,
         GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
         GlobalSumPooling1D, GlobalSumPooling2D, GlobalSumPooling3D, GroupNormalization, Identity,
         InstanceNormalization, LPPooling2D, LayerNormalization, LeakyReLU, MaxPooling1D, MaxPooling2D,
-        MaxPooling3D, MaxUnpooling2D, Maximum, Minimum, Multiply, PReLU, Permute, RMSNormalization,
+        MaxPooling3D, MaxUnpooling2D, Maximum, Minimum, MixUp, Multiply, PReLU, Permute, RMSNormalization,
         RandomBrightness, RandomContrast, RandomCrop, RandomErasing, RandomFlip, RandomRotation,
         RandomTranslation, RandomZoom, ReLU, RepeatVector, Rescaling, Reshape, Resizing, SeparableConv1D,
         SeparableConv2D, Softmax, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract,
@@ -292,3 +292,9 @@ def deserialize(config: object) -> Any:
     from fastcnn.models.base import from_description
 
     return from_description(config, "layers.deserialize")
+
+
+def __getattr__(name: str) -> Any:
+    from fastcnn._absent import absent
+
+    raise absent(__name__, name)

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images of a batch mixed in pairs, and their labels with them, before they reach a model."""
+"""Images of a batch mixed in pairs, and their labels with them: in a model, or before they reach one."""
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcnn import _native, _random
+from fastcnn import _native
 from fastcnn._arguments import Array, array, real
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
-from fastcnn.layers.augmentation import Augmentation, Factor
+from fastcnn.layers.augmentation import Augmentation, Factor, between
 from fastcnn.layers.base import Common, Node
 
 if TYPE_CHECKING:
@@ -20,14 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Mixing(Augmentation):
-    """What becomes of a batch as a whole; the labels are not the model's to change, so neither is this."""
-
-    def nodes(self) -> list[Node]:
-        """None: the labels would stay as they are."""
-        raise ArgumentError(
-            f"{self._where()}: stands in a model, wanted a call on {{'images', 'labels'}} before it: the "
-            "labels change too"
-        )
+    """What becomes of the samples of a batch, and of what they are compared with."""
 
     def _of_images(self, images: Any, training: bool) -> Array:
         return self._mixed(images, None, training)[0]
@@ -42,13 +34,16 @@ class _Mixing(Augmentation):
         targets = None if labels is None else self._targets(labels, len(batch))
         if single or not training:
             return self._as_given(batch, single), targets
-        random = _random.mixing(*self._moment())
-        index = random.permutation(len(batch)).astype(np.int64, copy=False)
-        mixed, weight = self._pairs(batch, index, random)
+        (node,) = (each for each in self.nodes() if each["op"] == "mix")
+        nodes: list[Node] = [
+            {"op": "input", "name": "images", "inputs": [], "shape": batch.shape[1:]},
+            {**node, "name": self.name, "layer": type(self).__name__, "inputs": [0]},
+        ]
+        index, weight, box = _native.mix_draw(nodes, len(batch), *self._moment())
         self._calls += 1
-        return self._as_given(mixed, False), None if targets is None else _native.mix(
-            targets, index, weight, None, None
-        )
+        mixed = _native.mix(batch, index, None if box is not None else weight, box, None)
+        labels = None if targets is None else _native.mix(targets, index, weight, None, None)
+        return self._as_given(mixed, False), labels
 
     def _targets(self, labels: Any, samples: int) -> Array:
         where = self._where("labels")
@@ -62,10 +57,6 @@ class _Mixing(Augmentation):
             )
         return np.ascontiguousarray(given, np.float32)
 
-    @abc.abstractmethod
-    def _pairs(self, batch: Array, index: Array, random: _random.Generator) -> tuple[Array, Array]:
-        """Images with those that the index names, and what each sample keeps of its label."""
-
 
 class MixUp(_Mixing):
     """Weighted means of images and of their labels, in random pairs.
@@ -73,8 +64,10 @@ class MixUp(_Mixing):
     H. Zhang et al., "mixup: beyond empirical risk minimization", 2017: ``w x[i] + (1 - w) x[j]`` for images
     and labels, ``w`` from a beta distribution of both parameters ``alpha``, drawn for each image.
 
-    The layer is called on batches on their way to `fit`, as its labels are what the loss reads; they are
-    one-hot or otherwise real.
+    In a model the layer is a part of the training step: what the outputs behind it are compared with is mixed
+    as the images are, class numbers as one-hot rows, and weights of samples stay. The accuracy asks for the
+    class that weighs most. In evaluation and prediction nothing is mixed. Called on a batch, it mixes labels
+    that are one-hot or otherwise real.
 
     Parameters
     ----------
@@ -114,9 +107,9 @@ class MixUp(_Mixing):
         if self.alpha == 0:
             raise ArgumentError(f"{self._where('alpha')}: 0 came, wanted a number above 0")
 
-    def _pairs(self, batch: Array, index: Array, random: _random.Generator) -> tuple[Array, Array]:
-        weight = random.beta(self.alpha, self.alpha, len(batch)).astype(np.float32)
-        return _native.mix(batch, index, weight, None, None), weight
+    def nodes(self) -> list[Node]:
+        """Pairs and weights of a batch, drawn and mixed."""
+        return self._seeded({"op": "mix", "kind": "up", **between("alpha", (self.alpha, self.alpha))})
 
 
 class CutMix(_Mixing):
@@ -126,8 +119,10 @@ class CutMix(_Mixing):
     2019. The sides of the box are ``sqrt(1 - w)`` of the image's, ``w`` from a beta distribution of both
     parameters a; a label keeps the share of the pixels that its image keeps.
 
-    The layer is called on batches on their way to `fit`, as its labels are what the loss reads; they are
-    one-hot or otherwise real.
+    In a model the layer is a part of the training step: what the outputs behind it are compared with is mixed
+    as the images are, class numbers as one-hot rows, and weights of samples stay. The accuracy asks for the
+    class that weighs most. In evaluation and prediction nothing is mixed. Called on a batch, it mixes labels
+    that are one-hot or otherwise real.
 
     Parameters
     ----------
@@ -165,16 +160,6 @@ class CutMix(_Mixing):
         super().__init__(seed, data_format, **common)
         self.factor = self._factor(factor, "factor", 0, 1)
 
-    def _pairs(self, batch: Array, index: Array, random: _random.Generator) -> tuple[Array, Array]:
-        samples, *size = batch.shape[:3]
-        alpha = random.uniform(*self.factor) + 1e-6
-        share = np.sqrt(1.0 - random.beta(alpha, alpha, samples))
-        sides = []
-        for pixels in size:
-            length = share * pixels
-            start = random.random(samples) * (pixels - length)
-            sides += [np.ceil(start), np.minimum(np.ceil(start + length), pixels)]
-        box = np.stack(sides, axis=1).astype(np.int64)
-        area = (box[:, 1] - box[:, 0]) * (box[:, 3] - box[:, 2])
-        weight = (1.0 - area / (size[0] * size[1])).astype(np.float32)
-        return _native.mix(batch, index, None, box, None), weight
+    def nodes(self) -> list[Node]:
+        """Pairs and boxes of a batch, drawn and mixed."""
+        return self._seeded({"op": "mix", "kind": "cut", **between("alpha", self.factor)})

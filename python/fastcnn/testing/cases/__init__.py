@@ -28,7 +28,7 @@ from fastcnn.testing.case_pool import (
     LpPoolCase,
     PoolNdCase,
 )
-from fastcnn.testing.cases.augment import ADJUST, AFFINE, ERASE, AugmentCase
+from fastcnn.testing.cases.augment import ADJUST, AFFINE, ERASE, MIX, AugmentCase
 from fastcnn.testing.cases.conv import (
     CHANNELS,
     CONV,
@@ -189,6 +189,7 @@ OPERATORS: Mapping[str, tuple[object, ...]] = {
     "affine": AFFINE,
     "adjust": ADJUST,
     "erase": ERASE,
+    "mix": MIX,
     "rescaling": ROWS,
     "flatten": POOL,
     "reshape": RESHAPE,

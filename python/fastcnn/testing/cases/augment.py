@@ -73,6 +73,11 @@ def erase(
     }
 
 
+def mixing(kind: str, low: float, high: float | None = None) -> dict[str, Any]:
+    """Means ("up") or boxes ("cut") of pairs."""
+    return {"op": "mix", "kind": kind, "alpha_low": low, "alpha_high": low if high is None else high}
+
+
 # Images of one pixel, row or column too; channels on both sides of a vector.
 _SHAPES = ((3, 7, 9, 1), (2, 6, 5, 3), (1, 1, 1, 2), (2, 1, 13, 8), (2, 11, 1, 17), (1, 9, 10, 40))
 
@@ -124,4 +129,10 @@ ERASE: tuple[AugmentCase, ...] = (
     AugmentCase((8, 8, 9, 3), erase(chance=(0.2, 0.8), scale=(0.02, 0.33))),
     AugmentCase((3, 8, 9, 3), erase(1.0, scale=(0.0, 0.0))),
     AugmentCase((3, 8, 9, 3), erase(1.0, scale=(1.0, 1.0))),
+)
+
+MIX: tuple[AugmentCase, ...] = tuple(
+    AugmentCase(shape, node)
+    for shape in (*_SHAPES, (16, 5, 4, 3), (33, 3, 3, 2), (300, 2, 2, 1))
+    for node in (mixing("up", 0.2), mixing("up", 3.0), mixing("cut", 0.0, 1.0), mixing("cut", 0.4))
 )

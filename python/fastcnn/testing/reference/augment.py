@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Augmentation in float64: affine maps of images, brightness and contrast, erased rectangles, mixed pairs.
+"""Augmentation in float64: affine maps, brightness and contrast, erased rectangles, mixed pairs.
 
 Operators are described as nodes of a network are, and draw as dropout does: image i takes the words of the
 block with counter ``(i, op, step low, step high)``.
@@ -283,18 +283,82 @@ def erase_bwd(dy: ArrayLike, node: Node, draw: DropoutDraw) -> Real:
     return np.where(erased(gradient.shape, node, draw)[..., None], 0.0, gradient)
 
 
-def mix(x: ArrayLike, index: ArrayLike, weight: ArrayLike) -> Real:
-    """``w x[i] + (1 - w) x[index[i]]``."""
-    values, w = np.asarray(x, np.float64), np.asarray(weight, np.float64)
-    w = w.reshape(-1, *(1,) * (values.ndim - 1))
-    y: Real = w * values + (1.0 - w) * values[np.asarray(index)]
-    return y
+class Pairs(NamedTuple):
+    """Whom the samples of a batch are mixed with, what each keeps of itself, and boxes if they are cut."""
+
+    partner: Whole
+    weight: Real
+    box: Whole | None
 
 
-def cut(x: ArrayLike, index: ArrayLike, box: ArrayLike) -> Real:
-    """x[index[i]] in the box (top, bottom, left, right) of sample i."""
+_LEAST_ALPHA = 1e-6
+
+
+def _beta(alpha: float, u: int, v: int) -> float:
+    """Of both parameters alpha, from two words (L. Devroye, 1996)."""
+    exponent = -math.log(((u >> 8) + 1) / 2.0**24) / alpha
+    t = math.sqrt(math.expm1(min(exponent, 700.0))) * _cos_sin(_unit(v))[0]
+    return 0.5 + 0.5 * t / math.sqrt(1.0 + t * t)
+
+
+def _range(share: float, place: int, size: int) -> tuple[int, int]:
+    length = math.sqrt(share) * size
+    start = _unit(place) * (size - length)
+    return math.ceil(start), min(size, math.ceil(start + length))
+
+
+def mix_draw(shape: tuple[int, ...], node: Node, draw: DropoutDraw) -> Pairs:
+    """What samples of shape [N, H, W, C] draw."""
+    n, h, w = shape[:3]
+    own = _of(node, draw)
+    pairs = [_words(DropoutDraw(own.seed, own.step, own.op + 1), block) for block in range(-(-n // 4))]
+    index = np.zeros(n, np.int64)
+    for i in range(n):  # inside out
+        j = pairs[i // 4][i % 4] * (i + 1) >> 32
+        index[i] = index[j]
+        index[j] = i
+    alpha = max(_LEAST_ALPHA, _between(node, "alpha", pairs[0][0]))
+    words = [_words(own, i) for i in range(n)]
+    weight = np.array([_beta(alpha, each[0], each[1]) for each in words])
+    if node["kind"] == "up":
+        return Pairs(index, weight, None)
+    sides = [(h, 2), (w, 3)]
+    box = np.array(
+        [
+            [edge for size, k in sides for edge in _range(1.0 - share, each[k], size)]
+            for share, each in zip(weight, words, strict=True)
+        ]
+    )
+    return Pairs(index, 1.0 - (box[:, 1] - box[:, 0]) * (box[:, 3] - box[:, 2]) / (h * w), box)
+
+
+def mix(x: ArrayLike, pairs: Pairs) -> Real:
+    """``w x[i] + (1 - w) x[index[i]]``, or x[index[i]] in the box (top, bottom, left, right) of sample i."""
     values = np.array(x, np.float64)
+    if pairs.box is None:
+        w = pairs.weight.reshape(-1, *(1,) * (values.ndim - 1)).astype(np.float64)
+        y: Real = w * values + (1.0 - w) * values[pairs.partner]
+        return y
     result = values.copy()
-    for i, (top, bottom, left, right) in enumerate(np.asarray(box)):
-        result[i, top:bottom, left:right] = values[np.asarray(index)[i], top:bottom, left:right]
+    for i, (top, bottom, left, right) in enumerate(pairs.box):
+        result[i, top:bottom, left:right] = values[pairs.partner[i], top:bottom, left:right]
     return result
+
+
+def mix_bwd(dy: ArrayLike, pairs: Pairs) -> Real:
+    """The transpose: each sample gives back what its partner gave."""
+    gradient = np.asarray(dy, np.float64)
+    dx = np.zeros(gradient.shape)
+    for i, j in enumerate(pairs.partner):
+        keep: Any = pairs.weight[i] if pairs.box is None else np.ones(gradient.shape[1:3])[..., None]
+        if pairs.box is not None:
+            top, bottom, left, right = pairs.box[i]
+            keep[top:bottom, left:right] = 0.0
+        dx[i] += keep * gradient[i]
+        dx[j] += (1.0 - keep) * gradient[i]
+    return dx
+
+
+def mix_labels(y: ArrayLike, pairs: Pairs) -> Real:
+    """Labels [N, classes] by the weights."""
+    return mix(y, pairs._replace(box=None))
