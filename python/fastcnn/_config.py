@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from fastcnn._arguments import choose
 from fastcnn.errors import ArgumentError, DTypeError
@@ -49,6 +49,8 @@ class Configurable:
 
 def serialize(value: Configurable) -> dict[str, Any]:
     """``{"class_name": ..., "config": ...}``, plain values that the module's `deserialize` reads."""
+    if getattr(value, "composed", False):  # a layer or model of the user's own is described by those in it
+        return cast("dict[str, Any]", value.described())  # type: ignore[attr-defined]
     return {"class_name": type(value).__name__, "config": value.get_config()}
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rules of normalization. Nothing is saved but x: the backward steps take the statistics from it again.
 // Batch norm in training updates its moving statistics in place; in evaluation and prediction, and in
-// training where the layer is frozen, it uses them.
+// training where the layer is frozen or called so, it uses them.
 #include <algorithm>
 
 #include "../operator.h"
@@ -46,6 +46,7 @@ void infer_batch(Inference& f) {
       batch_norm_shape(f.label(), x.data(), static_cast<int>(x.size()), f.attributes.real("epsilon"),
                        f.attributes.real("momentum"));
   f.node.flops = 6.0 * static_cast<double>(f.x().count);
+  f.node.settings = {f.attributes.has("training") && !f.attributes.flag("training")};
   const int64_t c = x.back();
   affine_parameters(f, {c});
   f.parameter({"moving_mean", {c}, c, c, false});
@@ -58,10 +59,13 @@ OpDescriptor with_moving(const Builder& b, int i, Step step) {
   return op;
 }
 
+// A frozen layer, or one whose caller wants no training of its statistics.
+bool keeps_moving(const Builder& b, int i) { return b.frozen(i) || b.node(i).settings[0]; }
+
 void forward_batch(Builder& b, int i) {
   const Ref x = input_of(b, i), gamma = b.parameter(i, "gamma"), beta = b.parameter(i, "beta");
   const Ref mean = b.parameter(i, "moving_mean"), variance = b.parameter(i, "moving_variance");
-  if (b.mode() == Mode::kTrain && !b.frozen(i))
+  if (b.mode() == Mode::kTrain && !keeps_moving(b, i))
     forward_fused(b, i, {b.forward_op(i), {x, gamma, beta}, {{}, mean, variance}, ""});
   else
     forward_fused(b, i,
@@ -100,7 +104,7 @@ bool join_batch(Builder& b, int i, int from, NewStep* step) {
 
 void gradient_batch(Builder& b, int i) {
   const Ref dy = b.gradient[i], x = input_of(b, i), gamma = b.parameter(i, "gamma");
-  if (b.frozen(i))
+  if (keeps_moving(b, i))
     return gradient_step(b, i, with_moving(b, i, Step::k_batch_norm_infer_bwd),
                          {dy, x, b.parameter(i, "moving_mean"), b.parameter(i, "moving_variance"), gamma});
   OpDescriptor op = b.op(Step::k_batch_norm_bwd);

@@ -241,8 +241,8 @@ class Network:
 
 def layers_within(layer: Layer | BaseModel) -> Iterator[Layer]:
     """The layer, or those of a model and of models in it."""
-    if isinstance(layer, Layer):
-        yield layer
+    if not layer.composed:
+        yield cast("Layer", layer)
     else:
         for each in layer.layers:
             yield from layers_within(each)

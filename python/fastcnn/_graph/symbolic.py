@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fastcnn import _native
 from fastcnn._graph.walk import Call, Part, Walk, outputs_of
-from fastcnn.errors import DTypeError
+from fastcnn.errors import ArgumentError, DTypeError
 
 if TYPE_CHECKING:
     from fastcnn.layers import Layer
@@ -34,6 +36,10 @@ class SymbolicTensor:
         Which of the call's outputs.
     call
         The same object for all outputs of a call.
+    training
+        False: the call is that of prediction, whatever the model does.
+
+    ``+``, ``-``, ``*`` and ``/`` with another tensor or a number make a layer each.
     """
 
     def __init__(
@@ -43,16 +49,19 @@ class SymbolicTensor:
         index: int = 0,
         call: object = None,
         shape: tuple[int, ...] | None = None,
+        training: bool | None = None,
     ) -> None:
         self.layer = layer
         self.inputs = inputs
         self.index = index
         self.call = object() if call is None else call
+        self.training = training
         if shape is None:
             calls, position = numbered(ordered([self]))
             walk = Walk(calls)
             walk.keep([position[self]])
             shape = _native.infer_shapes(walk.nodes)[walk.ends[position[self]]]
+        self._sample = tuple(shape)
         self.shape: tuple[int | None, ...] = (None, *shape)
         layer.made(self)
 
@@ -71,8 +80,91 @@ class SymbolicTensor:
         """How many axes it has, the batch included."""
         return len(self.shape)
 
+    def __add__(self, other: object) -> SymbolicTensor:
+        if isinstance(other, SymbolicTensor):
+            return _joined("Add", self, other)
+        return _scaled(self, 1.0, _number(other, "+"))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: object) -> SymbolicTensor:
+        if isinstance(other, SymbolicTensor):
+            return _joined("Subtract", self, other)
+        return _scaled(self, 1.0, -_number(other, "-"))
+
+    def __rsub__(self, other: object) -> SymbolicTensor:
+        return _scaled(self, -1.0, _number(other, "-"))
+
+    def __mul__(self, other: object) -> SymbolicTensor:
+        if isinstance(other, SymbolicTensor):
+            return _joined("Multiply", self, other)
+        return _scaled(self, _number(other, "*"), 0.0)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: object) -> SymbolicTensor:
+        number = _number(other, "/")
+        if number == 0:
+            raise ArgumentError(f"{self.name!r} / 0: wanted a number other than 0")
+        return _scaled(self, 1.0 / number, 0.0)
+
+    def __neg__(self) -> SymbolicTensor:
+        return _scaled(self, -1.0, 0.0)
+
+    def __bool__(self) -> bool:
+        raise DTypeError(f"{self!r} has no numbers yet, so nothing can depend on them; layers can")
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape without the batch."""
+        return self._sample
+
     def __repr__(self) -> str:
         return f"<SymbolicTensor shape={self.shape}, name={self.name}>"
+
+
+class _Phase:
+    """What ``call`` gets as ``training``: layers that it is passed to do what the model does."""
+
+    def __bool__(self) -> bool:
+        raise ArgumentError(
+            "training: call asks for its truth, but runs once for training and prediction; pass it on to "
+            "layers, which know what to do"
+        )
+
+
+PHASE = _Phase()
+
+
+def phase_of(training: object, where: str) -> bool | None:
+    """False where a call asks for prediction; None where it leaves that to the model."""
+    if training is None or training is PHASE:
+        return None
+    if training is False:
+        return False
+    raise ArgumentError(f"{where}: training: {training!r} came for a layer of a model, where fit says so")
+
+
+def _joined(kind: str, a: SymbolicTensor, b: SymbolicTensor) -> SymbolicTensor:
+    from fastcnn import layers
+
+    made: SymbolicTensor = getattr(layers, kind)()([a, b])
+    return made
+
+
+def _scaled(x: SymbolicTensor, scale: float, offset: float) -> SymbolicTensor:
+    from fastcnn import layers
+
+    return layers.Rescaling(scale, offset)(x)
+
+
+def _number(value: object, sign: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise DTypeError(
+            f"{type(value).__name__} came behind {sign} of a symbolic tensor, wanted what a layer gave, or a "
+            "number"
+        )
+    return float(value)
 
 
 def symbolic_inputs(value: object, where: str) -> tuple[SymbolicTensor, ...]:
@@ -105,19 +197,24 @@ def numbered(tensors: Iterable[SymbolicTensor]) -> tuple[list[Call], dict[Symbol
     for tensor in tensors:
         if tensor.call not in firsts:
             firsts[tensor.call] = count
-            calls.append(Call(tensor.layer, tuple(position[each] for each in tensor.inputs)))
+            reads = tuple(position[each] for each in tensor.inputs)
+            calls.append(Call(tensor.layer, reads, tensor.training))
             count += outputs_of(tensor.layer)
         position[tensor] = firsts[tensor.call] + tensor.index
     return calls, position
 
 
 def reachable(
-    outputs: Sequence[SymbolicTensor], entered: dict[Part, int] | None = None
+    outputs: Sequence[SymbolicTensor],
+    entered: dict[Part, int] | None = None,
+    stops: Sequence[SymbolicTensor] = (),
 ) -> list[SymbolicTensor]:
     """All tensors that the outputs depend on, and these, each after those it is made from.
 
-    ``entered`` is told of the layers, numbered as the search first meets them.
+    ``entered`` is told of the layers, numbered as the search first meets them; nothing is searched behind
+    ``stops``.
     """
+    ends = set(stops)
     order: dict[SymbolicTensor, None] = {}
     stack = [(tensor, False) for tensor in reversed(outputs)]
     while stack:  # not by recursion: a graph may be deeper than the interpreter's stack
@@ -130,7 +227,8 @@ def reachable(
             if entered is not None:
                 entered.setdefault(tensor.layer, len(entered))
             stack.append((tensor, True))
-            stack.extend((each, False) for each in reversed(tensor.inputs))
+            if tensor not in ends:
+                stack.extend((each, False) for each in reversed(tensor.inputs))
     return list(order)
 
 

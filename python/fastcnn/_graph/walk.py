@@ -6,8 +6,12 @@ A call of a model stands for those of its layers, whose names begin with that of
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, cast
+
+from fastcnn import _native
 
 if TYPE_CHECKING:
     from fastcnn.layers import Layer
@@ -22,6 +26,7 @@ class Call(NamedTuple):
 
     layer: Part
     inputs: tuple[int, ...]  # the tensors that it reads, numbered in the order of the calls that make them
+    training: bool | None = None  # False: as in prediction, whatever the model does
 
 
 class Span(NamedTuple):
@@ -53,7 +58,7 @@ class Walk:
         self.owners: list[Layer] = []
         self._names: dict[Layer, str] = {}
         self._times: dict[Layer, int] = {}
-        self.spans, self.ends = self._walk(calls, "")
+        self.spans, self.ends = self._walk(calls, "", None)
 
     def keep(self, tensors: Sequence[int]) -> None:
         """Drop what does not lead to these tensors: outputs of a model that nothing reads."""
@@ -89,12 +94,21 @@ class Walk:
         self.spans = [moved(span) for span in self.spans]
         self.ends = [place[each] for each in self.ends]
 
+    def shape_of(self, node: int) -> tuple[int, ...]:
+        """Of a sample of a node's output, while the walk is under way."""
+        probe = copy.copy(self)
+        probe.ends = [node]
+        probe.spans = []
+        probe.keep([0])
+        return tuple(_native.infer_shapes(probe.nodes)[probe.ends[0]])
+
     def _walk(
-        self, calls: Sequence[Call], prefix: str, ends: Sequence[int] = ()
+        self, calls: Sequence[Call], prefix: str, training: bool | None, ends: Sequence[int] = ()
     ) -> tuple[list[Span], list[int]]:
         found, spans = list(ends), []
         for call in calls:
-            span = self._call(call, [found[each] for each in call.inputs], prefix)
+            trains = call.training if training is None else training
+            span = self._call(call._replace(training=trains), [found[each] for each in call.inputs], prefix)
             spans.append(span)
             found += span.ends
         return spans, found
@@ -102,8 +116,9 @@ class Walk:
     def _call(self, call: Call, reads: list[int], prefix: str) -> Span:
         layer, begin = call.layer, len(self.nodes)
         if is_model(layer):
+            layer.prepare([partial(self.shape_of, each) for each in reads])
             calls, outputs = layer.inner_calls()
-            inner, ends = self._walk(calls, f"{prefix}{layer.name}/", reads)
+            inner, ends = self._walk(calls, f"{prefix}{layer.name}/", call.training, reads)
             nodes = range(begin, len(self.nodes))
             return Span(layer, nodes, tuple(ends[each] for each in outputs), tuple(inner))
         layer = cast("Layer", layer)
@@ -116,17 +131,46 @@ class Walk:
             if "reads" in node:  # inputs of the layer, or from -1 backwards the nodes before
                 reads = [given[each] if each >= 0 else here + each for each in node["reads"]]
             own = {key: value for key, value in node.items() if key != "reads"}
+            if call.training is False:
+                own = _inert(own)
             self.nodes.append({**common, "inputs": reads, **own})
             self.owners.append(layer)
             reads = [here]
         return Span(layer, range(begin, len(self.nodes)), (reads[0],), ())
 
 
+_DRAWING = frozenset(
+    (
+        "dropout",
+        "spatial_dropout",
+        "gaussian_noise",
+        "gaussian_dropout",
+        "alpha_dropout",
+        "adjust",
+        "erase",
+        "mix",
+    )
+)
+
+
+def _inert(node: dict[str, Any]) -> dict[str, Any]:
+    """What a node does in prediction."""
+    op = node["op"]
+    if op == "batch_norm":
+        return {**node, "training": False}
+    if op == "affine" and node["kind"] == "crop":
+        whole = {"interpolation": "bilinear", "crop_to_aspect_ratio": True, "center": False}
+        return {"op": "affine", "kind": "resize", "height": node["height"], "width": node["width"], **whole}
+    if op in _DRAWING or (op == "affine" and node["kind"] != "resize"):
+        return {"op": "identity"}
+    return node
+
+
 def outputs_of(layer: Part) -> int:
-    """How many tensors a call makes."""
-    return len(layer.inner_calls()[1]) if is_model(layer) else 1
+    """How many tensors a call makes; of a layer of the user's own that has not been called, one."""
+    return len(layer.inner_calls()[1]) if is_model(layer) and layer.traced else 1
 
 
 def is_model(layer: Part) -> TypeGuard[BaseModel]:
     """Whether its calls stand for those of other layers."""
-    return hasattr(layer, "inner_calls")
+    return layer.composed

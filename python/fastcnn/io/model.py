@@ -56,7 +56,7 @@ def save_model(model: BaseModel, filepath: Path, overwrite: bool = True) -> None
     _may_write(filepath, overwrite)
     metadata = {
         "fastcnn.model": str(MODEL_VERSION),
-        "fastcnn.architecture": json.dumps(model.get_config(), allow_nan=False),
+        "fastcnn.architecture": json.dumps(model.described()["config"], allow_nan=False),
         "fastcnn.training": json.dumps(model.get_compile_config(), allow_nan=False),
     }
     write_safetensors(filepath, model.get_state(), metadata)

@@ -43,7 +43,7 @@ class Augmentation(Layer):
         self._base: int | None = None  # of calls on arrays
         self._calls = 0
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+    def __call__(self, inputs: Any, *more: Any, training: Any = None, mask: None = None) -> Any:
         """Join the layer into a graph, or change arrays at once.
 
         Parameters
@@ -68,11 +68,7 @@ class Augmentation(Layer):
         if isinstance(inputs, SymbolicTensor) or (
             isinstance(inputs, (list, tuple)) and any(isinstance(each, SymbolicTensor) for each in inputs)
         ):
-            if training is not None:
-                raise ArgumentError(
-                    f"{self._where('training')}: {training!r} came for a layer of a model, where fit says so"
-                )
-            return super().__call__(inputs)
+            return super().__call__(inputs, *more, training=training, mask=mask)
         acts = True if training is None else flag(training, self._where("training"))
         if not isinstance(inputs, Mapping):
             return self._of_images(inputs, acts)

@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-import abc
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from fastcnn import _names, constraints, initializers, regularizers
 from fastcnn._arguments import choose, flag, integer, real, shape
 from fastcnn._config import Configurable, serialize
-from fastcnn._graph.symbolic import SymbolicTensor, symbolic_inputs
+from fastcnn._graph.symbolic import SymbolicTensor, phase_of, symbolic_inputs
 from fastcnn.constraints import Constraint
 from fastcnn.errors import ArgumentError
 from fastcnn.layers.common import Common as Common
 from fastcnn.layers.common import Idle as Idle
+from fastcnn.layers.own import Own
 from fastcnn.regularizers import Regularizer
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ ACTIVATIONS: dict[str, list[Node]] = {
 }
 
 
-class Layer(Configurable, abc.ABC):
+class Layer(Configurable, Own):
     """Base of all layers. These arguments every layer takes, by keyword.
 
     Parameters
@@ -99,6 +100,7 @@ class Layer(Configurable, abc.ABC):
                 f"{self._where('activity_regularizer')}: {common['activity_regularizer']!r} came, wanted "
                 "None: only weights can be regularized"
             )
+        self._trace = None
         self._rules: dict[str, Regularizer | Constraint | None] = {}  # by argument
         for prefix in self._prefixes.values():
             for kind, module in (("regularizer", regularizers), ("constraint", constraints)):
@@ -108,6 +110,7 @@ class Layer(Configurable, abc.ABC):
             raise TypeError(
                 f"{type(self).__name__}() got an unexpected keyword argument {next(iter(given))!r}"
             )
+        self._own = frozenset((*self.__dict__, "_own"))
 
     def _check_idle(self, argument: str, value: object) -> None:
         where = self._where(argument)
@@ -116,20 +119,36 @@ class Layer(Configurable, abc.ABC):
         elif value is not None:
             raise ArgumentError(f"{where}: {value!r} came, wanted None")
 
-    def __call__(self, inputs: SymbolicTensor | Sequence[SymbolicTensor]) -> SymbolicTensor:
+    def __call__(self, inputs: Any, *more: Any, training: Any = None, mask: None = None) -> SymbolicTensor:
         """Join the layer into a graph, for `fastcnn.Model`. Called again, it shares its weights.
 
         Parameters
         ----------
         inputs
             What `fastcnn.Input` or another layer gave; a list for a layer that reads several.
+        more
+            Of a layer of your own, what else its ``call`` takes.
+        training
+            False: batch norm takes its moving statistics, dropout and augmentation do nothing, in training
+            too. None, or what ``call`` was given: as the model does.
+        mask
+            None.
 
         Raises
         ------
         ShapeError, ArgumentError, DTypeError
             The inputs do not fit the layer; the message names it.
         """
-        return SymbolicTensor(self, symbolic_inputs(inputs, self._where("inputs")))
+        if mask is not None:
+            raise ArgumentError(f"{self._where('mask')}: {mask!r} came, wanted None")
+        given = [inputs, *more] if more else inputs
+        tensors, phase = symbolic_inputs(given, self._where("inputs")), phase_of(training, self._where())
+        if not self.composed:
+            return SymbolicTensor(self, tensors, training=phase)
+        self.prepare([partial(getattr, each, "sample_shape") for each in tensors])
+        call, count = object(), len(self.inner_calls()[1])
+        made = [SymbolicTensor(self, tensors, index, call, training=phase) for index in range(count)]
+        return made[0] if count == 1 else made  # type: ignore[return-value]  # as many as call returned
 
     @property
     def trainable(self) -> bool:
@@ -139,6 +158,9 @@ class Layer(Configurable, abc.ABC):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = flag(value, self._where("trainable"))
+        if self.composed and (not self._trainable or self.traced):
+            for each in self.layers:
+                each.trainable = self._trainable
 
     @property
     def learning_rate_multiplier(self) -> float:
@@ -170,12 +192,24 @@ class Layer(Configurable, abc.ABC):
             rule["constraint"] = constraint.native(rank, self._where(f"{prefix}_constraint"))
         return rule
 
-    @abc.abstractmethod
     def nodes(self) -> list[Node]:
         """The layer's native operators, each fed by the one before, or by what its "reads" names.
 
         Those are inputs of the layer, from 0 on, or nodes before this one, from -1 backwards.
         """
+        raise ArgumentError(f"{self._where()}: the class has no call, wanted one written with other layers")
+
+    @property
+    def built(self) -> bool:
+        """Whether the layer has its weights."""
+        return self.network is not None or any(model.built for model in self._living())
+
+    @property
+    def dtype(self) -> str:
+        """Always "float32"."""
+        return "float32"
+
+    compute_dtype = variable_dtype = dtype
 
     @property
     def weight_initializers(self) -> dict[str, initializers.Initializer]:
@@ -284,6 +318,8 @@ class Layer(Configurable, abc.ABC):
         """Enter a model, which calls this; the layer may stand in several, which share its weights."""
         self.detach(model)
         self._models.append(weakref.ref(model))
+        for layer in self.layers:
+            layer.attach(model)
 
     def detach(self, model: BaseModel) -> None:
         """Leave a model, which calls this."""
@@ -291,6 +327,8 @@ class Layer(Configurable, abc.ABC):
 
     def get_weights(self) -> list[Array]:
         """Copies of the layer's weights: kernel, then bias."""
+        if self.composed:
+            return [each for layer in self.layers for each in layer.get_weights()]
         network = self.network
         if network is None:
             return self.model.get_layer_weights(self)
@@ -312,7 +350,25 @@ class Layer(Configurable, abc.ABC):
         """Copies of the others: all of a frozen layer, and moving statistics."""
         return self._weights_that(False)
 
+    @property
+    def variables(self) -> list[Array]:
+        """What `get_weights` returns."""
+        return self.get_weights()
+
+    @property
+    def trainable_variables(self) -> list[Array]:
+        """What `trainable_weights` returns."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Array]:
+        """What `non_trainable_weights` returns."""
+        return self.non_trainable_weights
+
     def _weights_that(self, train: bool) -> list[Array]:
+        if self.composed:
+            kind = "trainable_weights" if train else "non_trainable_weights"
+            return [each for layer in self.layers for each in getattr(layer, kind)]
         weights, network = self.get_weights(), self.network
         if network is None:
             return [each for each in weights if train == self.trainable]
@@ -328,6 +384,8 @@ class Layer(Configurable, abc.ABC):
         ArgumentError, ShapeError, DTypeError
             The weights do not fit; nothing has changed.
         """
+        if self.composed:
+            return self._set_inner(weights)
         network = self.network
         if network is None:
             return self.model.set_layer_weights(self, weights)
@@ -349,6 +407,7 @@ class Layer(Configurable, abc.ABC):
             "_networks": (),
             "_latest": None,
             "version": 0,
+            "_trace": None,
         }
         return {**self.__dict__, **outside}
 

@@ -6,17 +6,19 @@ from __future__ import annotations
 import abc
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
 
 from fastcnn import _names, _random
-from fastcnn._arguments import Array, choose, integer
+from fastcnn._arguments import Array, choose, integer, listed
+from fastcnn._arguments import shape as as_shape
 from fastcnn._config import deserialize, serialize
 from fastcnn._graph.network import Carried, Network, Shape
-from fastcnn._graph.symbolic import SymbolicTensor, symbolic_inputs
+from fastcnn._graph.symbolic import SymbolicTensor, phase_of, symbolic_inputs
 from fastcnn._graph.walk import Call
 from fastcnn.errors import ArgumentError, ShapeError
-from fastcnn.layers import CLASSES, Layer
+from fastcnn.layers import CLASSES, InputLayer, Layer
 from fastcnn.models.tables import Described
 
 
@@ -34,6 +36,17 @@ class BaseModel(Described, abc.ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    _kind: ClassVar[str]  # the class that describes it
+    composed = True  # its calls stand for those of its layers
+
+    @property
+    def traced(self) -> bool:
+        """Whether the layers are known."""
+        return True
+
+    def prepare(self, shapes: Sequence[Callable[[], Shape]]) -> None:
+        """A call on inputs of these shapes comes: the first one says the layers of a model of your own."""
 
     @abc.abstractmethod
     def inner_calls(self) -> tuple[list[Call], list[int]]:
@@ -74,7 +87,7 @@ class BaseModel(Described, abc.ABC):
 
     # As a part of another model
 
-    def __call__(self, inputs: Any, training: bool = False) -> Any:
+    def __call__(self, inputs: Any, training: Any = None) -> Any:
         """Join the model into a graph, as layers are; or predict, if arrays come.
 
         The other model shares the weights: whichever of both is trained, both have changed.
@@ -84,7 +97,8 @@ class BaseModel(Described, abc.ABC):
         inputs
             What `fastcnn.Input` or another layer gave, or samples; a list for several inputs.
         training
-            False: with arrays nothing is trained, and dropout does nothing.
+            False: batch norm takes its moving statistics, dropout and augmentation do nothing, in training
+            of the other model too. None: as that model does. With arrays nothing is trained either way.
 
         Raises
         ------
@@ -104,10 +118,11 @@ class BaseModel(Described, abc.ABC):
         where = f"{self._where}: inputs"
         given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if not any(isinstance(each, SymbolicTensor) for each in given):
-            if training:
-                raise ArgumentError(f"{self._where}: training: True came with arrays, wanted False")
+            if training is not None and training is not False:
+                raise ArgumentError(f"{self._where}: training: {training!r} came with arrays, wanted False")
             return self.predict_on_batch(inputs)
-        tensors = symbolic_inputs(inputs, where)
+        tensors, phase = symbolic_inputs(inputs, where), phase_of(training, self._where)
+        self.prepare([partial(getattr, each, "sample_shape") for each in tensors])
         if len(tensors) != len(self.input_names):
             raise ArgumentError(f"{where}: {len(tensors)} came, wanted {len(self.input_names)}")
         for tensor, shape in zip(tensors, self._input_shapes(), strict=True):
@@ -115,7 +130,8 @@ class BaseModel(Described, abc.ABC):
                 raise ShapeError(f"{where}: {tensor.name!r} has {tensor.shape[1:]}, the model wants {shape}")
         call = object()
         count = len(self.inner_calls()[1])
-        return _one_or_list([SymbolicTensor(self, tensors, index, call) for index in range(count)])
+        made = [SymbolicTensor(self, tensors, index, call, training=phase) for index in range(count)]
+        return _one_or_list(made)
 
     def _input_shapes(self) -> list[Shape | None]:
         return [self._shape]
@@ -148,8 +164,12 @@ class BaseModel(Described, abc.ABC):
         """The architecture, each layer as `described` has it."""
 
     def get_config(self) -> dict[str, Any]:
-        """The architecture as plain values."""
+        """The architecture as plain values; a model of your own is described as a `Model` of its layers."""
         return self._parts(serialize)
+
+    def described(self) -> dict[str, Any]:
+        """``{"class_name": ..., "config": ...}``, of a class of the package."""
+        return {"class_name": self._kind, "config": self._parts(serialize)}
 
     @classmethod
     @abc.abstractmethod
@@ -168,7 +188,7 @@ class BaseModel(Described, abc.ABC):
         """
         import json  # only now, as it is slow
 
-        return json.dumps({"class_name": type(self).__name__, "config": self.get_config()}, **options)
+        return json.dumps(self.described(), **options)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """A layer by its name or by its index.
@@ -217,6 +237,41 @@ class BaseModel(Described, abc.ABC):
         """``(None, ...)``, where None is the batch; of several outputs a list."""
         return _one_or_list([(None, *shape) for shape in self._bind().output_shapes])
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """What the model makes of ``(None, ...)``, or of a list of them.
+
+        >>> from fastcnn import Sequential, layers
+        >>> Sequential([layers.Conv2D(8, 3), layers.Flatten()]).compute_output_shape((None, 5, 5, 1))
+        (None, 72)
+        """
+        several = isinstance(input_shape, list)
+        where = f"{self._where}: compute_output_shape: input_shape"
+        inputs = [
+            SymbolicTensor(InputLayer(as_shape(listed(each, where, "integers")[1:], where)), ())
+            for each in (input_shape if several else [input_shape])
+        ]
+        made = self(inputs if several else inputs[0])
+        return [each.shape for each in made] if isinstance(made, list) else made.shape
+
+    @property
+    def dtype(self) -> str:
+        """Always "float32"."""
+        return "float32"
+
+    compute_dtype = variable_dtype = dtype
+
+    def export(self, *arguments: Any, **named: Any) -> None:
+        """Formats of other libraries are refused: ``save`` writes a file that `fastcnn.load_model` reads.
+
+        Raises
+        ------
+        ArgumentError
+            Always.
+        """
+        raise ArgumentError(
+            f"{self._where}: export: wanted save(path) and fastcnn.load_model(path), the one format there is"
+        )
+
     def _bind(self, shape: Shape | None = None) -> Network:
         if self._measuring is not None and self._measuring == threading.get_ident():
             raise ArgumentError(
@@ -241,8 +296,11 @@ class BaseModel(Described, abc.ABC):
                 self._network, self._shape, self._carried = network, shape, {}
             return self._network
 
+    def _binding(self) -> contextlib.AbstractContextManager[None]:
+        return self._bound_or_not()
+
     @contextlib.contextmanager
-    def _binding(self) -> Iterator[None]:
+    def _bound_or_not(self) -> Iterator[None]:
         bound = self._shape is not None
         try:
             yield

@@ -71,7 +71,8 @@ def _graph(model: Model, new: dict[Any, Any], given: list[Any] | None) -> Model:
             continue
         if tensor.call not in calls:
             read = [made[each] for each in tensor.inputs]
-            calls[tensor.call] = _as_list(new[tensor.layer](read[0] if len(read) == 1 else read))
+            inputs = read[0] if len(read) == 1 else read
+            calls[tensor.call] = _as_list(new[tensor.layer](inputs, training=tensor.training))
         made[tensor] = calls[tensor.call][tensor.index]
     outputs = [made[each] for each in model.outputs]
     return Model([made[each] for each in model.inputs], outputs, name=model.name)

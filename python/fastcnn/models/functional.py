@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
-from fastcnn._arguments import integer, listed
+from fastcnn._arguments import flag, integer, listed
+from fastcnn._arguments import shape as as_shape
+from fastcnn._config import serialize
+from fastcnn._graph.composed import Trace, parts_of, trace, used
 from fastcnn._graph.network import Network, Shape
 from fastcnn._graph.symbolic import SymbolicTensor, by_depth, numbered, ordered, reachable, symbolic_inputs
-from fastcnn._graph.walk import Call, outputs_of
+from fastcnn._graph.walk import Call, Part, outputs_of
 from fastcnn.errors import ArgumentError
 from fastcnn.layers import InputLayer, Layer
 from fastcnn.models.base import BaseModel, from_description
@@ -25,17 +29,22 @@ class Model(BaseModel):
     Parameters
     ----------
     inputs
-        What `fastcnn.Input` gave; a list for several.
+        What `fastcnn.Input` gave, or what layers gave on the way to the outputs; a list for several.
     outputs
         What layers gave; a list for several.
     name
         The model's name; None means "functional", "functional_1", ...
+    trainable
+        Whether the layers train.
+
+    A class of your own takes no inputs and outputs: its ``call`` is written with the layers that its
+    ``__init__`` makes, and run once, on symbolic tensors, when the input's shape is known.
 
     Raises
     ------
     ArgumentError
         The outputs depend on an input that is not given, or not on one that is; two layers have the same
-        name; a layer stands in another model already.
+        name.
 
     Examples
     --------
@@ -46,38 +55,142 @@ class Model(BaseModel):
     >>> model = fastcnn.Model(x, layers.Dense(2)(layers.Flatten()(y)))
     >>> model.output_shape
     (None, 2)
+    >>> class Small(fastcnn.Model):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.flatten, self.dense = layers.Flatten(), layers.Dense(2)
+    ...     def call(self, x):
+    ...         return self.dense(self.flatten(x))
+    >>> small = Small()
+    >>> small.build((None, 8, 8, 3))
+    >>> small.output_shape
+    (None, 2)
     """
 
-    def __init__(self, inputs: Tensors, outputs: Tensors, name: str | None = None) -> None:
+    _kind = "Model"
+
+    def __init__(
+        self,
+        inputs: Tensors | None = None,
+        outputs: Tensors | None = None,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
         super().__init__(name)
-        self._inputs = list(symbolic_inputs(inputs, f"{self._where}: inputs"))
-        self._outputs = list(symbolic_inputs(outputs, f"{self._where}: outputs"))
-        self._check_ends()
-        self._tensors = ordered(self._outputs, self._inputs)
+        self._inputs: list[SymbolicTensor] = []
+        self._outputs: list[SymbolicTensor] = []
+        self._tensors: list[SymbolicTensor] = []
+        self._calls: list[Call] = []
+        self._position: dict[SymbolicTensor, int] = {}
+        self._layers: list[Layer | BaseModel] = []
+        self._trains = flag(trainable, f"{self._where}: trainable")
+        self._subclassed = inputs is None and outputs is None and type(self).call is not Model.call
+        self._own = frozenset((*vars(self), "_own"))  # attributes that are not the user's
+        if self._subclassed:
+            return
+        if inputs is None or outputs is None:
+            missing = "inputs" if inputs is None else "outputs"
+            raise ArgumentError(f"{self._where}: {missing}: none came, wanted at least one")
+        given = symbolic_inputs(inputs, f"{self._where}: inputs")
+        ends = symbolic_inputs(outputs, f"{self._where}: outputs")
+        self._check_ends(given, ends)
+        self._set(*_cut(given, ends))
+        self._bind()  # so that a graph that does not fit is told of here
+
+    def _set(self, inputs: list[SymbolicTensor], outputs: list[SymbolicTensor]) -> None:
+        self._inputs, self._outputs = inputs, outputs
+        self._tensors = ordered(outputs, inputs)
         self._calls, self._position = numbered(self._tensors)
-        self._layers = by_depth(self._outputs)
+        self._layers = by_depth(outputs)
+        if self._subclassed:
+            entered = {layer: None for layer in self._layers if isinstance(layer, InputLayer)}
+            self._layers = [
+                *entered,
+                *(each for each in used(self, self._own, self._calls) if each not in entered),
+            ]
         self._check_names()
         for layer in self._layers:
             layer.attach(self)
-        self._shape = self._inputs[0].shape[1:]  # type: ignore[assignment]  # only the batch is None
-        self._bind()  # so that a graph that does not fit is told of here
+        if not self._trains:
+            self.trainable = False
+        self._shape = inputs[0].shape[1:]  # type: ignore[assignment]  # only the batch is None
 
-    def _check_ends(self) -> None:
+    def call(self, inputs: Any) -> Any:
+        """What a model of your own computes, written with layers; run once, on symbolic tensors."""
+        raise ArgumentError(
+            f"{self._where}: call: the model is joined into another, or predicts, by calling it"
+        )
+
+    # Of the user's own
+
+    @property
+    def traced(self) -> bool:
+        """Whether the layers are known: of a model of your own once its input's shape is."""
+        return bool(self._outputs)
+
+    def prepare(self, shapes: Sequence[Callable[[], Shape]]) -> None:
+        """Run ``call`` if it has not been run, on inputs of these shapes."""
         if not self._outputs:
+            self._trace([each() for each in shapes])
+
+    def _trace(self, shapes: Sequence[Shape]) -> None:
+        for method in ("train_step", "test_step", "predict_step", "compute_loss"):
+            if hasattr(self, method):
+                raise ArgumentError(
+                    f"{self._where}: {method}: a step is one native call, wanted a loop of your own with "
+                    "gradients(x, y) and optimizer.apply, or a loss (value, gradient)"
+                )
+        found = trace(self, self._where, shapes)
+        self._set(found.inputs, found.outputs)
+
+    def _traced(self, what: str) -> None:
+        if not self._outputs:
+            raise ArgumentError(
+                f"{self._where}: {what}: the input's shape is not known; call build(input_shape) or fit first"
+            )
+
+    def build(self, input_shape: Any = None) -> None:
+        """Of a model of your own: run ``call`` and draw weights now.
+
+        Parameters
+        ----------
+        input_shape
+            With the batch, as in Keras: ``(None, 28, 28, 1)``; a list of them for several inputs.
+
+        Raises
+        ------
+        ShapeError, ArgumentError
+            A layer does not fit its input, or ``call`` does what cannot be made native.
+        """
+        if input_shape is None or self._outputs:
+            self._bind()
+            return
+        where = f"{self._where}: build: input_shape"
+        several = isinstance(input_shape, list) and not any(
+            each is None or isinstance(each, int) for each in input_shape
+        )
+        shapes = [
+            as_shape(listed(each, where, "integers")[1:], where)
+            for each in (input_shape if several else [input_shape])
+        ]
+        with self._lock:
+            self._trace(shapes)
+            self._bind()
+
+    def _check_ends(self, inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> None:
+        if not outputs:
             raise ArgumentError(f"{self._where}: outputs: none came, wanted at least one")
-        found = reachable(self._outputs)
-        for tensor in self._inputs:
-            where = f"{self._where}: inputs: {tensor.name!r}"
-            if not isinstance(tensor.layer, InputLayer):
-                raise ArgumentError(f"{where} is no Input; begin with Input(shape)")
+        found = reachable(outputs)
+        for tensor in inputs:
             if tensor not in found:
-                raise ArgumentError(f"{where}: no output depends on it")
+                raise ArgumentError(f"{self._where}: inputs: {tensor.name!r}: no output depends on it")
+        found = reachable(outputs, stops=inputs)
         for tensor in found:
-            if not tensor.inputs and tensor not in self._inputs:
+            if not tensor.inputs and tensor not in inputs:
                 raise ArgumentError(
                     f"{self._where}: inputs: {tensor.name!r} is missing: the outputs depend on it"
                 )
-        for kind, tensors in (("inputs", self._inputs), ("outputs", self._outputs)):
+        for kind, tensors in (("inputs", inputs), ("outputs", outputs)):
             if len(set(tensors)) != len(tensors):
                 raise ArgumentError(f"{self._where}: {kind}: a tensor came twice")
 
@@ -92,20 +205,22 @@ class Model(BaseModel):
     @property
     def inputs(self) -> list[SymbolicTensor]:
         """The symbolic inputs."""
+        self._traced("inputs")
         return list(self._inputs)
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
         """The symbolic outputs."""
+        self._traced("outputs")
         return list(self._outputs)
 
     @property
     def layers(self) -> list[Layer | BaseModel]:
         """The layers, inputs included, and models that were called, in Keras's order.
 
-        Those with the longest way to an output come first.
+        Those with the longest way to an output come first; of a model of your own those of its attributes.
         """
-        return list(self._layers)
+        return list(self._layers) if self._outputs else parts_of(self, self._own)
 
     @property
     def tensors(self) -> list[SymbolicTensor]:
@@ -114,6 +229,7 @@ class Model(BaseModel):
 
     def inner_calls(self) -> tuple[list[Call], list[int]]:
         """The calls of layers that a call of this model stands for, and which tensors are its outputs."""
+        self._traced("call")
         return self._calls[len(self._inputs) :], self._output_positions()
 
     def trace(self) -> None:
@@ -125,11 +241,13 @@ class Model(BaseModel):
     @property
     def input_names(self) -> list[str]:
         """Names of the inputs."""
-        return [tensor.name for tensor in self._inputs]
+        return ["input"] if not self._outputs else [tensor.name for tensor in self._inputs]
 
     @property
     def output_names(self) -> list[str]:
         """Names of the layers that make the outputs; a second output of a layer has a number besides."""
+        if not self._outputs:
+            return ["output"]
         names: list[str] = []
         for tensor in self._outputs:
             before = sum(name == tensor.name or name.startswith(f"{tensor.name}_") for name in names)
@@ -137,24 +255,21 @@ class Model(BaseModel):
         return names
 
     def _join(self, shape: Shape) -> Network:
+        if not self._outputs:
+            self._trace([shape])
         return Network(self._calls, self._output_positions(), self._layers)
 
     def _output_positions(self) -> list[int]:
         return [self._position[tensor] for tensor in self._outputs]
 
-    @contextlib.contextmanager
-    def _binding(self) -> Iterator[None]:
-        yield  # the shape has been known from the start
+    def _binding(self) -> contextlib.AbstractContextManager[None]:
+        known = not self._subclassed  # the shape, from the start
+        return contextlib.nullcontext() if known else super()._binding()
 
     def _parts(self, described: Callable[[Any], Any]) -> dict[str, Any]:
         """Layers, then calls as ``[layer, [calls that it reads]]``."""
-        layers = {layer: index for index, layer in enumerate(self._layers)}
-        return {
-            "name": self.name,
-            "layers": [described(layer) for layer in self._layers],
-            "calls": [[layers[call.layer], list(call.inputs)] for call in self._calls],
-            "outputs": self._output_positions(),
-        }
+        self._traced("get_config")
+        return _graph_parts(self.name, self._layers, self._calls, self._output_positions(), described)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Model:
@@ -175,15 +290,101 @@ class Model(BaseModel):
         ]
         tensors: list[SymbolicTensor] = []
         for call in listed(config["calls"], f"{where}: calls", "calls"):
-            if not isinstance(call, (list, tuple)) or len(call) != 2:
+            if not isinstance(call, (list, tuple)) or len(call) not in (2, 3):
                 raise ArgumentError(f"{where}: calls: {call!r} came, wanted a layer and a list of calls")
-            layer, read = call
+            layer, read, *training = call
+            if training not in ([], [False]):
+                raise ArgumentError(f"{where}: calls: training is {training[0]!r}, wanted False or nothing")
             called, inputs_read = _entries(layers, [layer], where)[0], _entries(tensors, read, where)
+            if called.composed:
+                called.prepare([partial(getattr, each, "sample_shape") for each in inputs_read])
             token = object()
             for index in range(outputs_of(called)):
-                tensors.append(SymbolicTensor(called, inputs_read, index, token))
+                phase = False if training else None
+                tensors.append(SymbolicTensor(called, inputs_read, index, token, training=phase))
         inputs = [tensor for tensor in tensors if not tensor.inputs]
-        return cls(inputs, _entries(tensors, config["outputs"], where), config["name"])
+        kind = (
+            cls if cls.__init__ is Model.__init__ else Model
+        )  # one of the user's own may take other arguments
+        return kind(inputs, _entries(tensors, config["outputs"], where), config["name"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and ``copy.deepcopy``; one of your own keeps its attributes."""
+        if not self._subclassed:
+            return super().__reduce__()
+        mine = {name: value for name, value in vars(self).items() if name not in self._own}
+        shapes = [each.sample_shape for each in self._inputs]
+        state = self.get_state() if self.built else None
+        return _restore, (type(self), self.name, mine, shapes, state, self._settings)
+
+
+def _restore(
+    kind: type[Model], name: str, mine: Mapping[str, Any], shapes: list[Shape], state: Any, settings: Any
+) -> Model:
+    """What `Model.__reduce__` took apart."""
+    model = kind.__new__(kind)
+    Model.__init__(model, name=name)
+    vars(model).update(mine)
+    model._settings = settings
+    if shapes:
+        model._trace(shapes)
+    if state is not None:
+        if settings is not None:
+            settings.apply(model._bind())
+        model.set_state(state)
+    return model
+
+
+def _graph_parts(
+    name: str,
+    parts: Sequence[Part],
+    calls: Sequence[Call],
+    outputs: list[int],
+    described: Callable[[Any], Any],
+) -> dict[str, Any]:
+    """What `Model.from_config` reads."""
+    layers = {layer: index for index, layer in enumerate(parts)}
+    return {
+        "name": name,
+        "layers": [described(layer) for layer in parts],
+        "calls": [
+            [layers[call.layer], list(call.inputs), *([False] if call.training is False else [])]
+            for call in calls
+        ],
+        "outputs": outputs,
+    }
+
+
+def graph_config(name: str, traced: Trace) -> dict[str, Any]:
+    """Of a layer of the user's own."""
+    entries = [Call(each.layer, ()) for each in traced.inputs]
+    calls = [*entries, *traced.calls]
+    return _graph_parts(
+        name, list(dict.fromkeys(each.layer for each in calls)), calls, traced.ends, serialize
+    )
+
+
+def _cut(
+    inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
+) -> tuple[list[SymbolicTensor], list[SymbolicTensor]]:
+    """The graph between them, with an input in place of each tensor that layers made."""
+    if all(isinstance(each.layer, InputLayer) for each in inputs):
+        return list(inputs), list(outputs)
+    made = {
+        each: each
+        if isinstance(each.layer, InputLayer)
+        else SymbolicTensor(InputLayer(each.sample_shape), ())
+        for each in inputs
+    }
+    calls: dict[object, object] = {}
+    for tensor in reachable(outputs, stops=inputs):
+        if tensor in made:
+            continue
+        read = tuple(made[each] for each in tensor.inputs)
+        call = calls.setdefault(tensor.call, object())
+        shape, training = tensor.sample_shape, tensor.training
+        made[tensor] = SymbolicTensor(tensor.layer, read, tensor.index, call, shape, training)
+    return [made[each] for each in inputs], [made[each] for each in outputs]
 
 
 def _entries(items: Sequence[T], indices: object, where: str) -> tuple[T, ...]:

@@ -51,6 +51,8 @@ class Sequential(BaseModel):
     ((None, 10), 11926)
     """
 
+    _kind = "Sequential"
+
     def __init__(
         self,
         layers: Sequence[Layer | BaseModel | SymbolicTensor] | Layer | None = None,
