@@ -67,7 +67,7 @@ def test_it_learns(data: Data) -> None:
     history = model.fit(*data, epochs=30, verbose=0)
     assert history is model.history
     assert history.epoch == list(range(30))
-    assert list(history.history) == ["loss", "accuracy"]
+    assert list(history.history) == ["accuracy", "loss"]
     loss, accuracy = model.evaluate(*data, verbose=0)
     assert accuracy > 0.95
     assert loss < history.history["loss"][0] / 3
@@ -205,7 +205,7 @@ def test_validation_split_takes_the_last_samples_before_shuffling(data: Data) ->
     x, y = data
     split = classifier()
     history = split.fit(x, y, epochs=2, validation_split=0.25, verbose=0)
-    assert list(history.history) == ["loss", "accuracy", "val_loss", "val_accuracy"]
+    assert list(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     utils.set_random_seed(1)
     given = classifier()
     given.fit(x[:150], y[:150], epochs=2, validation_data=(x[150:], y[150:]), verbose=0)

@@ -22,6 +22,7 @@ from fastcnn import (
     regularizers,
     utils,
 )
+from fastcnn._graph.symbolic import SymbolicTensor as KerasTensor
 from fastcnn._native import get_num_threads, isas, set_num_threads
 from fastcnn.errors import (
     ArgumentError,
@@ -32,11 +33,28 @@ from fastcnn.errors import (
     OutOfMemoryError,
     ShapeError,
 )
-from fastcnn.layers import Input
+from fastcnn.initializers import Initializer
+from fastcnn.layers import Input, Layer
+from fastcnn.losses import Loss
+from fastcnn.metrics import Metric
 from fastcnn.models import Model, Sequential
+from fastcnn.optimizers import Optimizer
+from fastcnn.regularizers import Regularizer
 
 if TYPE_CHECKING:
-    from fastcnn import activations, backend, datasets, io, math, models, ops, saving, visualize
+    from fastcnn import (
+        activations,
+        backend,
+        config,
+        datasets,
+        io,
+        math,
+        models,
+        ops,
+        preprocessing,
+        saving,
+        visualize,
+    )
     from fastcnn.io import load_model
 
 __version__ = "0.1.0"
@@ -47,14 +65,22 @@ __all__ = [
     "DeviceError",
     "DeviceLostError",
     "FormatError",
+    "Initializer",
     "Input",
+    "KerasTensor",
+    "Layer",
+    "Loss",
+    "Metric",
     "Model",
+    "Optimizer",
     "OutOfMemoryError",
+    "Regularizer",
     "Sequential",
     "ShapeError",
     "activations",
     "backend",
     "callbacks",
+    "config",
     "constraints",
     "datasets",
     "get_num_threads",
@@ -69,14 +95,24 @@ __all__ = [
     "models",
     "ops",
     "optimizers",
+    "preprocessing",
     "regularizers",
     "saving",
     "set_num_threads",
     "utils",
+    "version",
     "visualize",
 ]
 
-_LATE = ("activations", "backend", "datasets", "io", "math", "ops", "saving", "visualize")
+_LATE = (
+    *("activations", "backend", "config", "datasets", "io", "math", "ops", "preprocessing", "saving"),
+    "visualize",
+)
+
+
+def version() -> str:
+    """The package's version."""
+    return __version__
 
 
 def __getattr__(name: str) -> Any:
@@ -86,7 +122,9 @@ def __getattr__(name: str) -> Any:
         from fastcnn.io import load_model
 
         return load_model
-    raise AttributeError(f"module 'fastcnn' has no attribute {name!r}")
+    from fastcnn._absent import absent
+
+    raise absent(__name__, name)
 
 
 def __dir__() -> list[str]:

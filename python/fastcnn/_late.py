@@ -9,13 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
+def listing(package: str) -> Callable[[], list[str]]:
+    """The package's ``__dir__``, with the names that are imported late."""
+    module = sys.modules[package]
+    return lambda: sorted({*vars(module), *module.__all__})
+
+
 def late(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
     """The package's ``__getattr__``, for the names that its modules hold."""
     table = {name: module for module, names in modules.items() for name in names}
 
     def find(name: str) -> Any:
         if name not in table:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            from fastcnn._absent import absent
+
+            raise absent(package, name)
         found = getattr(importlib.import_module(f"{package}.{table[name]}"), name)
         setattr(sys.modules[package], name, found)
         return found

@@ -3,9 +3,18 @@
 
 from __future__ import annotations
 
+from fastcnn.errors import ArgumentError
 from fastcnn.utils import clear_session
 
-__all__ = ["backend", "clear_session", "epsilon", "floatx", "image_data_format"]
+__all__ = [
+    "backend",
+    "clear_session",
+    "epsilon",
+    "floatx",
+    "image_data_format",
+    "set_floatx",
+    "set_image_data_format",
+]
 
 
 def backend() -> str:
@@ -26,3 +35,30 @@ def floatx() -> str:
 def image_data_format() -> str:
     """Always "channels_last"."""
     return "channels_last"
+
+
+def set_floatx(value: str) -> None:
+    """Take "float32", which it is.
+
+    Raises
+    ------
+    ArgumentError
+        It is another.
+    """
+    _the_one("set_floatx", value, floatx())
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Take "channels_last", which it is; layers have an argument ``data_format``.
+
+    Raises
+    ------
+    ArgumentError
+        It is another.
+    """
+    _the_one("set_image_data_format", data_format, image_data_format())
+
+
+def _the_one(where: str, value: str, wanted: str) -> None:
+    if value != wanted:
+        raise ArgumentError(f"{where}: {value!r} came, wanted {wanted!r}, the only one")

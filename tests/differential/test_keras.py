@@ -190,13 +190,13 @@ def channels_first(k: Any) -> Any:
             k.Input(shape=(12, 12, 3)),
             k.layers.Permute((3, 1, 2)),
             k.layers.ZeroPadding2D(1, **layout),
-            k.layers.Conv2D(8, 3, strides=2, **layout),
+            k.layers.Conv2D(8, 3, strides=2, use_bias=False, **layout),
             k.layers.BatchNormalization(axis=1),
             k.layers.Activation("relu"),
             k.layers.MaxPooling2D(2, **layout),
             k.layers.SeparableConv2D(6, 3, padding="same", activation="relu", **layout),
             k.layers.UpSampling2D(2, **layout),
-            k.layers.Conv2DTranspose(4, 3, strides=2, padding="same", **layout),
+            k.layers.Conv2DTranspose(4, 3, strides=2, padding="same", use_bias=False, **layout),
             k.layers.GroupNormalization(2, axis=1),
             k.layers.AveragePooling2D(2, **layout),
             k.layers.Cropping2D(1, **layout),
@@ -210,7 +210,7 @@ def along_axes(k: Any) -> Any:
     return k.Sequential(
         [
             k.Input(shape=(12, 12, 3)),
-            k.layers.Conv2D(6, 3, strides=2),
+            k.layers.Conv2D(6, 3, strides=2, use_bias=False),
             k.layers.LayerNormalization(axis=(1, 2)),
             k.layers.Conv2D(6, 1, activation="tanh"),
             k.layers.LayerNormalization(axis=1),
@@ -224,6 +224,8 @@ def along_axes(k: Any) -> Any:
     )
 
 
+# No bias stands before a norm that takes it out again: its gradient is 0 but for roundings, of which Adam and
+# Lion would make whole steps.
 NETWORKS: list[Callable[[Any], Any]] = [
     article, lenet, residual, mobile, unet, regularized, nested, frozen, grouped, rescaled, pools, shared,
     channels_first, along_axes,
@@ -243,23 +245,26 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
 
 
 def pair(make: Callable[[Any], Any]) -> tuple[Any, Any]:
-    """Both models, with the weights of Keras's."""
+    """Both models, with the weights of Keras's, the same in each run."""
+    keras.utils.set_random_seed(11)
     theirs, ours = make(keras), make(fastcnn)
     ours.set_weights(theirs.get_weights())
     return theirs, ours
 
 
-def close(got: Any, wanted: Any, tolerance: float) -> None:
-    """Relative to the largest: what the issue asks for."""
+def close(got: Any, wanted: Any, tolerance: float) -> float:
+    """Relative to the largest: what the issue asks for. How far apart they are."""
     got, wanted = np.asarray(got, np.float64), np.asarray(wanted, np.float64)
     assert got.shape == wanted.shape
-    assert np.abs(got - wanted).max() <= tolerance * max(1.0, np.abs(wanted).max())
+    apart = float(np.abs(got - wanted).max() / max(1.0, np.abs(wanted).max()))
+    assert apart <= tolerance
+    return apart
 
 
 @pytest.mark.parametrize("make", NETWORKS, ids=lambda make: make.__name__)
-def test_outputs(make: Any) -> None:
+def test_outputs(make: Any, apart: Callable[[float], None]) -> None:
     theirs, ours = pair(make)
-    close(ours.predict(IMAGES, verbose=0), theirs.predict(IMAGES, verbose=0), 1e-5)
+    apart(close(ours.predict(IMAGES, verbose=0), theirs.predict(IMAGES, verbose=0), 1e-5))
     assert ours.count_params() == theirs.count_params()
     assert ours.output_shape == theirs.output_shape
     assert [w.shape for w in ours.get_weights()] == [tuple(w.shape) for w in theirs.get_weights()]
@@ -267,13 +272,13 @@ def test_outputs(make: Any) -> None:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("make", NETWORKS, ids=lambda make: make.__name__)
-def test_weights_after_twenty_steps(make: Any, optimizer: str) -> None:
+def test_weights_after_twenty_steps(make: Any, optimizer: str, apart: Callable[[float], None]) -> None:
     theirs, ours = pair(make)
     for k, model in ((keras, theirs), (fastcnn, ours)):
         model.compile(OPTIMIZERS[optimizer](k), "sparse_categorical_crossentropy")
         model.fit(IMAGES[:40], LABELS[:40], batch_size=8, epochs=4, shuffle=False, verbose=0)
     for got, wanted in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-        close(got, wanted, 1e-4)
+        apart(close(got, wanted, 1e-4))
 
 
 @pytest.mark.parametrize("make", NETWORKS, ids=lambda make: make.__name__)
@@ -291,7 +296,7 @@ def test_histories(make: Any) -> None:
             validation_data=(IMAGES[40:], LABELS[40:]),
         )  # fmt: skip
         histories.append(history.history)
-    assert sorted(histories[0]) == sorted(histories[1])  # ours begin with the loss, as printed lines do
+    assert list(histories[0]) == list(histories[1])
     for key, values in histories[0].items():
         close(histories[1][key], values, 1e-4)
 

@@ -14,7 +14,7 @@ from fastcnn._training.data import Data, Feed, pair_up, split, with_class_weight
 from fastcnn._training.feeding import ArrayFeed
 from fastcnn._training.runner import Place, Runner, Score, at_most, steps_of
 from fastcnn._training.streams import due, is_stream, no_arguments
-from fastcnn._training.tally import Logs
+from fastcnn._training.tally import Logs, in_order
 from fastcnn.callbacks.base import Callback, CallbackList, History
 from fastcnn.errors import ArgumentError
 
@@ -189,11 +189,11 @@ class Fitter(Runner):
                 train.resume(place)
             for epoch in epochs:
                 calls.call("on_epoch_begin", epoch)
-                logs = self._fit_epoch(train, calls, epoch, place)
+                logs = in_order(self._fit_epoch(train, calls, epoch, place))
                 place = None
                 if test is not None and due(validation_freq, epoch, "fit: validation_freq"):
                     calls.call("on_test_begin")
-                    results = self._run_epoch(test, "evaluate", calls)
+                    results = in_order(self._run_epoch(test, "evaluate", calls))
                     calls.call("on_test_end", results)
                     logs |= {f"val_{key}": value for key, value in results.items()}
                 assert self._place is not None

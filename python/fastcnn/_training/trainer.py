@@ -19,7 +19,7 @@ from fastcnn._training.fitting import Callbacks, Fitter
 from fastcnn._training.runner import Score, at_most, steps_of
 from fastcnn._training.settings import Settings, Told
 from fastcnn._training.streams import Stream, is_stream, no_arguments
-from fastcnn._training.tally import Logs, Piece
+from fastcnn._training.tally import Logs, Piece, in_order
 from fastcnn.callbacks.base import CallbackList
 from fastcnn.errors import ArgumentError
 
@@ -130,6 +130,27 @@ class Trainer(Fitter):
         """Names of what `evaluate` returns, in its order."""
         return self._compiled("metrics_names").names
 
+    def get_metrics_result(self) -> Logs:
+        """Loss and metrics of the latest batches: of the epoch so far, of an evaluation, of a batch.
+
+        Examples
+        --------
+        >>> from fastcnn import Sequential, layers
+        >>> model = Sequential([layers.Dense(1, kernel_initializer="zeros")])
+        >>> model.compile("sgd", "mse")
+        >>> model.test_on_batch([[1.0]], [[3.0]]), model.get_metrics_result()
+        (9.0, {'loss': 9.0})
+        """
+        self._compiled("get_metrics_result")
+        return {} if self._tally is None else self._tally.logs()
+
+    @property
+    def run_eagerly(self) -> bool:
+        """Always False."""
+        return False
+
+    jit_compile = run_eagerly
+
     def get_compile_config(self) -> dict[str, Any] | None:
         """What `compile` was told, as plain values; None before."""
         return None if self._settings is None else self._settings.get_config()
@@ -204,7 +225,7 @@ class Trainer(Fitter):
         calls.start(cast("BaseModel", self), {"verbose": calls.verbose, "steps": feed.total})
         with contextlib.closing(calls):
             calls.call("on_test_begin")
-            logs = self._run_epoch(feed, "evaluate", calls)
+            logs = in_order(self._run_epoch(feed, "evaluate", calls))
             calls.call("on_test_end", logs)
         return logs if return_dict else self._score(logs)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastcnn._late import late
+from fastcnn._late import late, listing
 from fastcnn.callbacks.base import Callback, History, Logs, ProgbarLogger
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = [
     "TerminateOnNaN",
 ]
 
+__dir__ = listing(__name__)
 __getattr__ = late(
     __name__,
     {

@@ -212,8 +212,12 @@ class ProgbarLogger(Callback):
             self._progress.begin(self.params["steps"])
 
     def _end(self, logs: Logs | None) -> None:
-        if self._progress is not None:
-            self._progress.end(logs or {})
+        if self._progress is None:
+            return
+        given = dict(logs or {})
+        names = self.model.metrics_names if given else []  # the line begins with the loss
+        order = [name for name in (*names, *(f"val_{each}" for each in names)) if name in given]
+        self._progress.end({name: given[name] for name in (*order, *given)})
 
 
 class CallbackList:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastcnn._arguments import choose
 from fastcnn._config import deserialize as _deserialize
 from fastcnn._config import snake_case
-from fastcnn._late import late
+from fastcnn._late import late, listing
 from fastcnn.errors import ArgumentError
 from fastcnn.metrics.accuracy import (
     Accuracy,
@@ -133,6 +133,7 @@ _SHORT = {
     "bce": "BinaryCrossentropy",
 }
 
+__dir__ = listing(__name__)
 __getattr__ = late(__name__, _MODULES)
 
 

@@ -54,4 +54,10 @@ def __getattr__(name: str) -> Any:
         from fastcnn.models.cloning import clone_model
 
         return clone_model
-    raise AttributeError(f"module 'fastcnn.models' has no attribute {name!r}")
+    from fastcnn._absent import absent
+
+    raise absent(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

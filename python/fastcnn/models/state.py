@@ -59,6 +59,11 @@ class Stateful(Trainer):
         return self.get_weights()
 
     @property
+    def variables(self) -> list[Array]:
+        """What `get_weights` returns."""
+        return self.get_weights()
+
+    @property
     def trainable_weights(self) -> list[Array]:
         """Copies of the weights that training changes, in the order of `get_weights`. May be assigned."""
         network = self._bind()

@@ -384,3 +384,9 @@ __all__ = [
     "zero_padding",
     "zero_padding_bwd",
 ]
+
+
+def __getattr__(name: str) -> object:
+    from fastcnn._absent import absent
+
+    raise absent(__name__, name)

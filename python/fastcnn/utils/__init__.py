@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastcnn._late import late
+from fastcnn._late import late, listing
 from fastcnn.utils.arrays import normalize, split_dataset, to_categorical
 from fastcnn.utils.seeds import clear_session, set_random_seed
 
@@ -31,6 +31,7 @@ __all__ = [
     "to_categorical",
 ]
 
+__dir__ = listing(__name__)
 __getattr__ = late(
     __name__,
     {

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of Keras that are not here say what to do instead; those that are here are listed by `dir`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import fastcnn
+from fastcnn import ArgumentError, Sequential, callbacks, config, layers, metrics, models, ops, utils
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "said"),
+    [
+        (fastcnn, "applications", "pretrained networks are left out: build one of layers"),
+        (fastcnn, "mixed_precision", r"say compile\(precision=...\)"),
+        (layers, "LSTM", "recurrent layers, attention and text are left out"),
+        (layers, "Lambda", "write a class of Layer whose call is written with layers"),
+        (layers, "Conv2d", "did you mean 'Conv2D'"),
+        (ops, "argmax", "ops holds the kernels; NumPy has the rest"),
+        (metrics, "Accuracies", "did you mean 'Accuracy'"),
+        (callbacks, "EarlyStop", "did you mean 'EarlyStopping'"),
+        (utils, "get_file", "files are not downloaded"),
+        (models, "load_modl", "did you mean 'load_model'"),
+        (layers, "nothing_like_it", "has no attribute 'nothing_like_it'$"),
+    ],
+)
+def test_says_what_to_do(module: Any, name: str, said: str) -> None:
+    with pytest.raises(AttributeError, match=said):
+        getattr(module, name)
+    assert not hasattr(module, name)
+
+
+@pytest.mark.parametrize("module", [fastcnn, layers, metrics, callbacks, utils, models, ops, config])
+def test_dir_lists_what_there_is(module: Any) -> None:
+    assert set(module.__all__) <= set(dir(module))
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_settings_that_are_the_only_ones() -> None:
+    config.set_floatx("float32")
+    fastcnn.backend.set_image_data_format("channels_last")
+    assert config.floatx() == config.dtype_policy() == "float32"
+    for call in (
+        lambda: config.set_floatx("float16"),
+        lambda: config.set_image_data_format("channels_first"),
+    ):
+        with pytest.raises(ArgumentError, match="the only one"):
+            call()
+    assert fastcnn.version() == fastcnn.__version__
+    assert fastcnn.preprocessing.image.load_img is utils.load_img
+
+
+def test_small_names_of_models_and_layers() -> None:
+    model = Sequential([layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)])
+    assert model.compute_output_shape((None, 4, 4, 1)) == (None, 2)
+    assert not model.built
+    model.build((None, 4, 4, 1))
+    assert len(model.variables) == 4
+    assert model.dtype == model.layers[0].dtype == "float32"
+    assert model.layers[0].built
+    assert not layers.Dense(2).built
+    assert len(model.layers[2].variables) == len(model.layers[2].trainable_variables) == 2
+    assert not model.layers[2].non_trainable_variables
+    assert not model.run_eagerly
+    with pytest.raises(ArgumentError, match=r"wanted save\(path\)"):
+        model.export("model")
+    model.compile("sgd", "mse", metrics=["mae"])
+    assert model.get_metrics_result() == {}
+    logs = model.test_on_batch([[[[1.0]] * 4] * 4], [[1.0, 2.0]], return_dict=True)
+    assert model.get_metrics_result() == logs
+
+
+def test_logs_of_an_epoch_stand_in_keras_order() -> None:
+    model = Sequential([layers.Dense(1, input_shape=(1,))])
+    model.compile("sgd", "mse", metrics=["mae"])
+    history = model.fit([[1.0], [2.0]], [[1.0], [2.0]], validation_split=0.5, verbose=0).history
+    assert list(history) == ["loss", "mae", "val_loss", "val_mae"]
+    model.compile("sgd", "mse", metrics=["accuracy"])
+    history = model.fit([[1.0], [2.0]], [[1.0], [2.0]], validation_split=0.5, verbose=0).history
+    assert list(history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert list(model.evaluate([[1.0]], [[1.0]], return_dict=True, verbose=0)) == ["accuracy", "loss"]
