@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fastcnn
@@ -82,3 +83,46 @@ def test_logs_of_an_epoch_stand_in_keras_order() -> None:
     history = model.fit([[1.0], [2.0]], [[1.0], [2.0]], validation_split=0.5, verbose=0).history
     assert list(history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert list(model.evaluate([[1.0]], [[1.0]], return_dict=True, verbose=0)) == ["accuracy", "loss"]
+
+
+def test_a_summary_says_what_layers_of_a_graph_read() -> None:
+    inputs = fastcnn.Input((8, 8, 3), name="image")
+    shared = layers.Conv2D(3, 1, name="conv")
+    total = layers.Add(name="sum")([shared(inputs), shared(layers.ReLU(name="relu")(inputs))])
+    printed: list[str] = []
+    fastcnn.Model(inputs, layers.Flatten(name="flat")(total)).summary(print_fn=printed.append)
+    lines = [line.split("│") for line in printed[0].split("\n") if line.startswith("│")]
+    assert {line[1].split()[0]: line[6].strip() for line in lines} == {
+        "image": "-",
+        "relu": "image[0][0]",
+        "conv": "image[0][0], relu[0][0]",
+        "sum": "conv[0][0], conv[1][0]",
+        "flat": "sum[0][0]",
+    }
+    assert "Connected to" in printed[0]
+    x = fastcnn.Input((4,))
+    fastcnn.Model(x, layers.Dense(2)(layers.Dense(3)(x))).summary(print_fn=printed.append)
+    assert "Connected to" not in printed[1]
+
+
+def test_metrics_as_functions_are_those_of_the_classes() -> None:
+    rng = np.random.default_rng(2)
+    p = rng.random((20, 6)).astype(np.float32)
+    labels = rng.integers(0, 6, 20)
+    rows = np.eye(6)[labels]
+    for name, target, options in (
+        ("categorical_accuracy", rows, {}),
+        ("sparse_categorical_accuracy", labels, {}),
+        ("top_k_categorical_accuracy", rows, {"k": 2}),
+        ("sparse_top_k_categorical_accuracy", labels, {"k": 3}),
+        ("binary_accuracy", rows, {"threshold": 0.3}),
+    ):
+        values = getattr(metrics, name)(target, p, **options)
+        metric = getattr(metrics, "".join(part.title() for part in name.split("_")))(**options)
+        assert values.shape == (20,)
+        assert float(values.mean()) == pytest.approx(metric(target, p))
+    assert metrics.mean_squared_error is fastcnn.losses.mean_squared_error
+    model = Sequential([layers.Dense(6, activation="softmax", input_shape=(6,))])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[metrics.sparse_categorical_accuracy])
+    assert model.metrics_names == ["loss", "sparse_categorical_accuracy"]
+    assert 0 <= model.evaluate(p, labels, verbose=0)[1] <= 1

@@ -47,6 +47,11 @@ _INSTEAD: dict[str, dict[str, str]] = {
         "SpectralNormalization": "use a kernel_constraint",
         "ActivityRegularization": "only weights can be regularized: kernel_regularizer and its like",
     },
+    "callbacks": {
+        "TensorBoard": "CSVLogger and JSONLogger write the logs into files",
+        "RemoteMonitor": "CSVLogger and JSONLogger write the logs into files",
+        "OrbaxCheckpoint": "ModelCheckpoint writes safetensors",
+    },
     "utils": {
         "get_file": "files are not downloaded; fastcnn.datasets says which file to put where",
         "register_keras_serializable": "files hold no classes: a layer of your own is saved as those in it",

@@ -110,6 +110,18 @@ def table(text: str) -> tuple[list[list[str]], list[str]]:
     return cells, totals
 
 
+def test_what_layers_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    printed = []
+    for k in (keras, fastcnn):
+        k.utils.clear_session()
+        lines: list[str] = []
+        graph(k).summary(line_length=180, print_fn=lines.append)
+        rows = [line.strip("│").split("│") for line in "\n".join(lines).split("\n") if line.startswith("│")]
+        printed.append({row[0].split()[0]: row[-1].strip() for row in rows})
+    assert printed[1] == printed[0]
+
+
 @pytest.mark.parametrize("make", [stack, graph, nested])
 def test_summaries(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")  # Keras cuts what is wider than the terminal

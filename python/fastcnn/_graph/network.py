@@ -192,12 +192,15 @@ class Network:
         self._replace(layer, given)
         self.changed()
 
-    def rows(self, nested: bool = False) -> list[Row]:
+    def rows(self, nested: bool, connections: Mapping[Any, str]) -> list[Row]:
         """One row of the summary for each layer, in their order; a layer's calls count together."""
         rows: dict[Any, Row] = {}
         spans = sorted(self._spans, key=lambda span: self._parts.get(span.layer, 0))
         self._add_rows(rows, spans, 0, nested)
-        return list(rows.values())
+        return [
+            row if depth else row._replace(connected=connections.get(layer))
+            for (layer, depth), row in rows.items()
+        ]
 
     def _add_rows(self, rows: dict[Any, Row], spans: Iterable[Span], depth: int, nested: bool) -> None:
         for span in spans:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 
@@ -19,6 +19,7 @@ class Row(NamedTuple):
     fixed: int | None = None  # parameters that are not trained
     depth: int = 0  # of models in models
     trainable: bool = True
+    connected: str | None = None  # whose outputs it reads; None: those of the row above
 
 
 _LEAST = 5  # characters of a column that is cut
@@ -29,17 +30,23 @@ def render(
     model_name: str, rows: Sequence[Row], line_length: int | None = None, show_trainable: bool = False
 ) -> str:
     """The whole text."""
-    headings = (*HEADINGS, "Trainable") if show_trainable else HEADINGS
-    cells = [headings, *(_cells(row, show_trainable) for row in rows)]
+    connects = any(row.connected is not None for row in rows)
+    headings = (
+        *HEADINGS,
+        *(("Connected to",) if connects else ()),
+        *(("Trainable",) if show_trainable else ()),
+    )
+    cells = [headings, *(_cells(row, connects, show_trainable) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(headings))]
     if line_length is not None:
         _fit(widths, line_length)
         cells = [tuple(_cut(cell, width) for cell, width in zip(line, widths, strict=True)) for line in cells]
+    left = (0, 1, len(HEADINGS)) if connects else (0, 1)  # columns of words
     table = [
         _rule("┏━┳┓", widths),
-        _line("┃", cells[0], widths),
+        _line("┃", cells[0], widths, left),
         _rule("┡━╇┩", widths),
-        f"\n{_rule('├─┼┤', widths)}\n".join(_line("│", line, widths) for line in cells[1:]),
+        f"\n{_rule('├─┼┤', widths)}\n".join(_line("│", line, widths, left) for line in cells[1:]),
         _rule("└─┴┘", widths),
     ]
     return "\n".join([f'Model: "{model_name}"', *filter(None, table), *_totals(rows)])
@@ -57,15 +64,16 @@ def _cut(cell: str, width: int) -> str:
     return cell if len(cell) <= width else cell[: width - 1] + "…"
 
 
-def _cells(row: Row, show_trainable: bool) -> tuple[str, ...]:
+def _cells(row: Row, connects: bool, show_trainable: bool) -> tuple[str, ...]:
     label = f"{'  ' * row.depth}{'└ ' if row.depth else ''}{row.name} ({row.kind})"
     trains = ("Y" if row.trainable else "N",) if show_trainable else ()
     if show_trainable and row.parameters == 0:
         trains = ("-",)
+    reads = (row.connected or "-",) if connects else ()
     if row.output_shape is None:
-        return (label, "?", "0 (unbuilt)", "?", "?", *trains)
+        return (label, "?", "0 (unbuilt)", "?", "?", *reads, *trains)
     shape = f"({', '.join(['None', *map(str, row.output_shape)])})"
-    return (label, shape, f"{row.parameters:,}", f"{row.flops:,.0f}", f"{row.bytes:,}", *trains)
+    return (label, shape, f"{row.parameters:,}", f"{row.flops:,.0f}", f"{row.bytes:,}", *reads, *trains)
 
 
 def _rule(characters: str, widths: Sequence[int]) -> str:
@@ -73,9 +81,9 @@ def _rule(characters: str, widths: Sequence[int]) -> str:
     return left + cross.join(fill * (width + 2) for width in widths) + right
 
 
-def _line(edge: str, cells: Sequence[str], widths: Sequence[int]) -> str:
+def _line(edge: str, cells: Sequence[str], widths: Sequence[int], left: Container[int]) -> str:
     aligned = [
-        cell.ljust(width) if column < 2 else cell.rjust(width)
+        cell.ljust(width) if column in left else cell.rjust(width)
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
     return f"{edge} {f' {edge} '.join(aligned)} {edge}"

@@ -56,6 +56,29 @@ if TYPE_CHECKING:
         SquaredHinge,
     )
     from fastcnn.metrics.fbeta import F1Score, FBetaScore
+    from fastcnn.metrics.functions import (
+        binary_accuracy,
+        binary_crossentropy,
+        binary_focal_crossentropy,
+        categorical_accuracy,
+        categorical_crossentropy,
+        categorical_focal_crossentropy,
+        categorical_hinge,
+        hinge,
+        huber,
+        kl_divergence,
+        log_cosh,
+        mean_absolute_error,
+        mean_absolute_percentage_error,
+        mean_squared_error,
+        mean_squared_logarithmic_error,
+        poisson,
+        sparse_categorical_accuracy,
+        sparse_categorical_crossentropy,
+        sparse_top_k_categorical_accuracy,
+        squared_hinge,
+        top_k_categorical_accuracy,
+    )
     from fastcnn.metrics.matrix import BinaryIoU, ConfusionMatrix, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 
 __all__ = [
@@ -100,9 +123,30 @@ __all__ = [
     "TopKCategoricalAccuracy",
     "TrueNegatives",
     "TruePositives",
+    "binary_accuracy",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_accuracy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
     "deserialize",
     "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
     "serialize",
+    "sparse_categorical_accuracy",
+    "sparse_categorical_crossentropy",
+    "sparse_top_k_categorical_accuracy",
+    "squared_hinge",
+    "top_k_categorical_accuracy",
 ]
 
 _MODULES = {
@@ -133,8 +177,32 @@ _SHORT = {
     "bce": "BinaryCrossentropy",
 }
 
+_FUNCTIONS = (
+    "binary_accuracy",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_accuracy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "sparse_categorical_accuracy",
+    "sparse_categorical_crossentropy",
+    "sparse_top_k_categorical_accuracy",
+    "squared_hinge",
+    "top_k_categorical_accuracy",
+)
+
 __dir__ = listing(__name__)
-__getattr__ = late(__name__, _MODULES)
+__getattr__ = late(__name__, {**_MODULES, "functions": _FUNCTIONS})
 
 
 def _classes() -> dict[str, type[Metric]]:

@@ -227,6 +227,22 @@ class Model(BaseModel):
         """All symbolic tensors, each after those it is made from, the inputs first."""
         return list(self._tensors)
 
+    def _connections(self) -> dict[Any, str]:
+        """As Keras names them; none where each layer reads the one before and no other does."""
+        chain = all(
+            call.inputs == ((number - 1,) if number else ()) for number, call in enumerate(self._calls)
+        )
+        if self._subclassed or (chain and len({call.layer for call in self._calls}) == len(self._calls)):
+            return {}
+        times: dict[Part, int] = {}
+        labels: list[str] = []  # of each tensor
+        reads: dict[Any, list[str]] = {}
+        for call in self._calls:
+            number = times[call.layer] = times.get(call.layer, -1) + 1
+            reads.setdefault(call.layer, []).extend(labels[each] for each in call.inputs)
+            labels += [f"{call.layer.name}[{number}][{index}]" for index in range(outputs_of(call.layer))]
+        return {layer: ", ".join(found) or "-" for layer, found in reads.items()}
+
     def inner_calls(self) -> tuple[list[Call], list[int]]:
         """The calls of layers that a call of this model stands for, and which tensors are its outputs."""
         self._traced("call")

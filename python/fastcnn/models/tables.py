@@ -27,6 +27,10 @@ class Described(Stateful):
     def layers(self) -> list[Layer | BaseModel]:
         """The layers in order, and models that stand among them."""
 
+    def _connections(self) -> dict[Any, str]:
+        """Whose outputs each layer reads, if that is not the one before."""
+        return {}
+
     def summary(
         self,
         line_length: int | None = None,
@@ -38,7 +42,7 @@ class Described(Stateful):
         """Print the table of layers: output shape, parameters, arithmetic and memory traffic of one sample.
 
         A multiplication and an addition count as two FLOPs; bytes are the activations that a layer reads and
-        writes, float32.
+        writes, float32. Of a graph with branches a column says what each layer reads: ``name[call][output]``.
 
         Parameters
         ----------
@@ -72,7 +76,7 @@ class Described(Stateful):
                 for layer in self.layers
             ]
         else:
-            rows = self._bind().rows(flag(expand_nested, "summary: expand_nested"))
+            rows = self._bind().rows(flag(expand_nested, "summary: expand_nested"), self._connections())
         length = None if line_length is None else integer(line_length, "summary: line_length", least=1)
         (print_fn or print)(render(self.name, rows, length, flag(show_trainable, "summary: show_trainable")))
 

@@ -45,8 +45,13 @@ def set_random_seed(seed: int) -> None:
     _random.set_seed(value)
 
 
-def clear_session() -> None:
+def clear_session(free_memory: bool = True) -> None:
     """Count automatic names anew: the next `Conv2D` is ``conv2d`` again. Models that exist stay as they are.
+
+    Parameters
+    ----------
+    free_memory
+        Without effect: models free theirs.
 
     Examples
     --------
