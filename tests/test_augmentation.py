@@ -273,6 +273,22 @@ def test_fit_mixes_labels_as_it_mixes_images(kind: Any) -> None:
 
 
 @MIXING
+def test_channels_first_in_a_model_is_channels_last_moved(kind: Any) -> None:
+    x, labels, weights = images(40), np.arange(40) % 5, []
+    fronts: list[list[Any]] = [
+        [Input((8, 9, 3)), kind(seed=11)],
+        [Input((3, 8, 9)), kind(seed=11, data_format="channels_first"), layers.Permute((2, 3, 1))],
+    ]
+    for front, batch in zip(fronts, (x, np.moveaxis(x, -1, 1)), strict=True):
+        ones = {"kernel_initializer": "ones"}
+        model = Sequential([*front, layers.Flatten(), layers.Dense(5, activation="softmax", **ones)])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.fit(batch, labels, batch_size=16, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
+
+
+@MIXING
 def test_metrics_see_mixed_labels(kind: Any) -> None:
     """Those that are counted natively and those that read predictions say the same."""
     x, labels = images(40), np.arange(40) % 5

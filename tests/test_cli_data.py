@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from cli_calls import call, fails
 
-from fastcnn import Input, Model, Sequential, layers
+from fastcnn import Input, Model, Sequential, layers, utils
 from fastcnn.cli import data, networks, predict
 
 DENSE = """
@@ -63,6 +63,24 @@ def photos(tmp_path: Path, digits: tuple[Any, Any]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         image.fromarray(pixels).save(folder / f"{number}.png")
     return root
+
+
+def test_pictures_are_turned_as_the_camera_was_held(tmp_path: Path) -> None:
+    """By the note that a camera leaves, in training and in prediction; load_img does not, as Keras."""
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    exif = image.Exif()
+    exif[0x0112] = 6  # a quarter turn to the right
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            image.fromarray(pixels).save(tmp_path / name / f"{number}.png", exif=exif)
+    turned = np.rot90(pixels, -1)
+    path = str(tmp_path / "a" / "0.png")
+    assert np.array_equal(data.look_for((16, 16, 1)).read(path)[..., 0], turned)
+    found = data._pictures(tmp_path, data.Wanted(shape=(16, 16, 1)))
+    assert all(np.array_equal(each[..., 0], turned) for each in (*found.train.x, *found.test.x))
+    assert np.array_equal(np.asarray(utils.load_img(path, "grayscale")), pixels)
 
 
 def idx_file(path: Path, array: Any) -> Path:

@@ -149,8 +149,8 @@ def test_a_layer_of_ones_own_in_a_stack_and_in_a_graph() -> None:
     block.set_weights(weights)
     assert all(np.array_equal(*pair) for pair in zip(late.get_weights()[2:], weights, strict=True))
     before = block.get_weights()
-    for wrong in (weights[:1], [*weights[:3], np.zeros(3)]):
-        with pytest.raises((ArgumentError, ShapeError), match="block"):
+    for wrong in (weights[:1], [*weights[:3], np.zeros(3)], [*weights[:3], np.full(4, "a")]):
+        with pytest.raises((ArgumentError, ShapeError, DTypeError), match="block"):
             block.set_weights(wrong)
     assert all(np.array_equal(*pair) for pair in zip(block.get_weights(), before, strict=True))
     inputs = Input((8, 8, 4))

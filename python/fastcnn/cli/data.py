@@ -172,7 +172,7 @@ def look_for(shape: Shape) -> Look:
     modes = {1: "grayscale", 3: "rgb", 4: "rgba"}
     if channels not in modes:
         raise Failure(f"the model's input {shape} is no picture; give it arrays (.npy, .npz or IDX)")
-    return Look(modes[channels], (height, width))
+    return Look(modes[channels], (height, width), upright=True)
 
 
 def _pictures(path: Path, wanted: Wanted) -> Dataset:
@@ -181,7 +181,7 @@ def _pictures(path: Path, wanted: Wanted) -> Dataset:
     split = (path / "train").is_dir() and bool(tests)
 
     def read(folder: Path, **more: Any) -> Any:
-        return image_dataset_from_directory(
+        made = image_dataset_from_directory(
             folder,
             color_mode=look.color_mode,
             image_size=look.size,
@@ -190,6 +190,9 @@ def _pictures(path: Path, wanted: Wanted) -> Dataset:
             batch_size=32,
             **more,
         )
+        for part in made if isinstance(made, (list, tuple)) else (made,):
+            part.look = part.look._replace(upright=True)
+        return made
 
     if split:
         train = read(path / "train", class_names=wanted.class_names)

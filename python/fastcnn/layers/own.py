@@ -12,7 +12,7 @@ from fastcnn._arguments import listed, shape
 from fastcnn._graph.composed import Trace, parts_of, trace, used
 from fastcnn._graph.symbolic import SymbolicTensor
 from fastcnn._graph.walk import Call
-from fastcnn.errors import ArgumentError, ShapeError
+from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
     from fastcnn.models.base import BaseModel
@@ -138,9 +138,12 @@ class Own:
         given, before = listed(weights, where, "arrays"), self.get_weights()
         if len(given) != len(before):
             raise ArgumentError(f"{where}: {len(given)} arrays came, wanted {len(before)}")
-        for new, old in zip(given, before, strict=True):
-            if np.shape(new) != old.shape:
-                raise ShapeError(f"{where}: shape {np.shape(new)} came, wanted {old.shape}")
-        left = iter(given)
+        values = [np.asarray(each) for each in given]
+        for new, old in zip(values, before, strict=True):
+            if new.shape != old.shape:
+                raise ShapeError(f"{where}: shape {new.shape} came, wanted {old.shape}")
+            if new.dtype.kind not in "fiub":
+                raise DTypeError(f"{where}: dtype {new.dtype} came, wanted real numbers")
+        left = iter(values)
         for layer in self.layers:
             layer.set_weights([next(left) for _ in layer.get_weights()])

@@ -35,6 +35,7 @@ class Look(NamedTuple):
     crop: bool = False
     pad: bool = False
     channels_first: bool = False
+    upright: bool = False  # turned as the camera was held, which Keras leaves aside
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -44,7 +45,7 @@ class Look(NamedTuple):
 
     def read(self, path: str) -> Array:
         """A picture, float32 of `shape`, values 0 to 255."""
-        pixels = read_pixels(path, self.color_mode)
+        pixels = read_pixels(path, self.color_mode, self.upright)
         if self.crop or self.pad:
             pixels = (crop if self.crop else pad)(pixels, self.size)
         scaled = resize(pixels, self.size, self.interpolation)

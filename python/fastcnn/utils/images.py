@@ -238,14 +238,25 @@ def save_img(
     picture.save(path, format=kind, **kwargs)
 
 
-def read_pixels(path: Source, color_mode: str) -> Array:
-    """The pixels of a picture, uint8 ``[H, W, C]``; of 16 bits the upper 8."""
+def read_pixels(path: Source, color_mode: str, upright: bool = False) -> Array:
+    """The pixels of a picture, uint8 ``[H, W, C]``; of 16 bits the upper 8.
+
+    ``upright``: turned as the camera was held, by what it noted in the file.
+    """
     with opened(path) as picture:
+        if upright:
+            picture = _turned(picture)
         if picture.mode.startswith("I"):
             deep = np.asarray(picture)
             picture = pillow().fromarray((np.clip(deep, 0, 65535) >> 8).astype(np.uint8))
         pixels = np.asarray(picture.convert(MODES[color_mode]))
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+
+
+def _turned(picture: Image) -> Image:
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(picture)
 
 
 @contextlib.contextmanager
