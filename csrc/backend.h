@@ -183,6 +183,9 @@ struct OpDescriptor {
   Precision precision;
   Layout layout;
   Epilogue epilogue;
+  // conv2d_fprop, conv2d_dgrad: w, bias and scale are the same in many runs; what is made of them may be
+  // kept.
+  int32_t constant_weights;
   union {
 #define FASTCNN_SHAPE(name, shape, inputs, outputs) shape name;
     FASTCNN_STEPS(FASTCNN_SHAPE)
@@ -203,6 +206,7 @@ struct Prepared {
   const char* kernel;
   size_t workspace_bytes;  // shared by the team
   size_t scratch_bytes;    // of each thread
+  size_t constant_bytes;   // that outlive a run, of what is made of constant weights
   int32_t parallel;        // 0: too little work for more than one thread
   double flops, bytes;     // of the definition, not of the algorithm
   alignas(64) unsigned char state[512];
@@ -217,6 +221,8 @@ struct Context {
   void* workspace;
   const RunScalars* scalars;
   void* stream;
+  void* constants = nullptr;
+  int32_t constants_ready = 0;  // an earlier run of the step has made them, of the same weights
 };
 
 struct KernelInfo {

@@ -50,7 +50,7 @@ Prepared prepared_for(const OpDescriptor& op) {
 }
 
 void run_inner(const Prepared& inner, const Operands& operands, float* workspace, Context& context) {
-  Context mine = {context.member, workspace, context.scalars};
+  Context mine = {context.member, workspace, context.scalars, nullptr};
   backend().run(&inner, &operands, &mine);
 }
 

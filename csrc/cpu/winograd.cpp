@@ -8,7 +8,8 @@
 //
 // Never is all of V or M in memory: a task takes so few tiles that both stay in its L2 cache. Where the
 // filters are so large that each task would stream them past its few tiles, the team shares V of many tiles
-// and splits them by output channels. Each output is the same chain of operations in any blocking.
+// and splits them by output channels. Transformed filters are kept where they are the same in many runs. Each
+// output is the same chain of operations in any blocking.
 #include "winograd.h"
 
 namespace fastcnn {
@@ -18,6 +19,7 @@ namespace {
 // The blocking, from the shape alone.
 struct Winograd : Correlation, Tiling {
   int32_t shared;                // V is the team's and U a task's own; else the other way round
+  int32_t kept;                  // U of all blocks stays from run to run
   int64_t channels;              // of a tile in V: in_c in whole vectors
   int64_t panel, panels;         // columns of a panel of U
   int64_t block_panels, blocks;  // K blocks
@@ -29,9 +31,11 @@ struct Winograd : Correlation, Tiling {
 // what the team shares, in L3.
 constexpr int64_t kPartBytes = 640 << 10, kFilterBytes = 6 << 20, kSharedBytes = 8 << 20;
 
-Winograd plan(const Conv2dShape& v, bool dgrad, Order order) {
+Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {
+  const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
   const TileKernels& kernel = *kernels().tile;
   Winograd d = {};
+  d.kept = op.constant_weights;
   static_cast<Correlation&>(d) = correlation(v, dgrad);
   static_cast<Tiling&>(d) = tiling(order, v, d.out_h, d.out_w);
   d.channels = round_up(d.in_c, kernel.lanes);
@@ -66,13 +70,14 @@ Winograd plan(const Conv2dShape& v, bool dgrad, Order order) {
 //   Winograd  points (T C [K] / 2 + 30 register tiles)     products
 //             + input T [C] + output T [K] + filter C [K]  transforms
 //
+// or, where they take longer, what reading all filters takes of a core's share of memory's bandwidth;
 // with T tiles in all and [] for vectors. The transforms of F(4) have more points than registers and
 // cost what their memory does; those of filters are done in each part where V is shared.
 struct TransformClocks {
   double input, output, filter;
 };
 constexpr TransformClocks kTransform[2] = {{40, 60, 110}, {240, 190, 160}};
-constexpr double kRegisterTile = 30;
+constexpr double kRegisterTile = 30, kVectorRead = 8;
 
 double vectors(int64_t channels) { return static_cast<double>(ceil_div(channels, kernels().tile->lanes)); }
 
@@ -80,14 +85,18 @@ double winograd_clocks(const Winograd& d) {
   const double tiles = static_cast<double>(d.tiles), in = vectors(d.in_c), out = vectors(d.out_c);
   const double register_tiles = static_cast<double>(ceil_div(d.tiles, d.strip) * d.panels);
   const TransformClocks& each = kTransform[d.order];
-  return d.points * (tiles * d.in_c * out / 2 + kRegisterTile * register_tiles) + each.input * tiles * in +
-         each.output * tiles * out + each.filter * d.in_c * out * (d.shared ? d.parts : 1);
+  const double filters = d.in_c * out;
+  const double products = d.points * (tiles * filters / 2 + kRegisterTile * register_tiles);
+  return (d.kept ? std::max(products, kVectorRead * d.points * filters)
+                 : products + each.filter * filters * (d.shared ? d.parts : 1)) +
+         each.input * tiles * in + each.output * tiles * out;
 }
 
 double direct_clocks(const Winograd& d) {
   const double rows = static_cast<double>(d.n * d.out_h);
   const double register_tiles = rows * ceil_div(d.out_w, d.strip) * d.panels;
-  return rows * d.out_w * 9 * d.in_c * vectors(d.out_c) / 2 + kRegisterTile * register_tiles;
+  const double filters = 9 * d.in_c * vectors(d.out_c);
+  return std::max(rows * d.out_w * filters / 2 + kRegisterTile * register_tiles, kVectorRead * filters);
 }
 
 int64_t u_plane(const Winograd& d) { return plane_floats(d.block_panels * d.in_c * d.panel); }
@@ -99,20 +108,23 @@ int64_t v_floats(const Winograd& d) { return d.points * v_plane(d); }
 int64_t zeros_floats(const Winograd& d) { return round_up(d.channels, 16); }
 int64_t packed_floats(const Winograd& d) { return round_up(9 * d.in_c * d.panel, 16); }
 
-// Workspace: U of all blocks, or V. Scratch: zeros, one panel of filters, then M and V, or M and U.
-size_t workspace_bytes(const Winograd& d) {
-  return float_bytes(d.shared ? v_floats(d) : d.blocks * u_floats(d));
+// Constants, or workspace: U of all blocks. Workspace: V of the team. Scratch: zeros, one panel of filters,
+// M, and a task's own V or U.
+size_t filter_bytes(const Winograd& d) {
+  return d.shared && !d.kept ? 0 : float_bytes(d.blocks * u_floats(d));
 }
 size_t scratch_bytes(const Winograd& d) {
-  return float_bytes(zeros_floats(d) + packed_floats(d) + d.points * m_plane(d) +
-                     (d.shared ? u_floats(d) : v_floats(d)));
+  const int64_t own = !d.shared ? v_floats(d) : d.kept ? 0 : u_floats(d);
+  return float_bytes(zeros_floats(d) + packed_floats(d) + d.points * m_plane(d) + own);
 }
 
-void prepare(Prepared* out, const Conv2dShape& v, bool dgrad, Order order) {
-  const Winograd d = state<Winograd>(out) = plan(v, dgrad, order);
+void prepare(Prepared* out, bool dgrad, Order order) {
+  const Conv2dShape& v = out->op.conv2d_fprop;
+  const Winograd d = state<Winograd>(out) = plan(out->op, dgrad, order);
   out->flops = conv_flops(v), out->bytes = conv_bytes(v);
   out->parallel = out->flops > kParallelFlops;
-  out->workspace_bytes = workspace_bytes(d);
+  (d.kept ? out->constant_bytes : out->workspace_bytes) = filter_bytes(d);
+  if (d.shared) out->workspace_bytes = float_bytes(v_floats(d));
   out->scratch_bytes = scratch_bytes(d);
 }
 
@@ -192,6 +204,7 @@ void transform_output(const Winograd& d, const Arguments& to, const float* m, Ra
 void run(const Winograd& d, const Arguments& to, Context& context) {
   Member& me = *context.member;
   float* const workspace = static_cast<float*>(context.workspace);
+  float* const filters = static_cast<float*>(d.kept ? context.constants : workspace);
   float* const zeros = static_cast<float*>(me.scratch(scratch_bytes(d)));
   float* const packed = zeros + zeros_floats(d);
   float* const m = packed + packed_floats(d);
@@ -206,41 +219,43 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
     transform_output(d, to, m, tiles, block);
   };
 
-  if (!d.shared) {
+  if (filter_bytes(d) && !context.constants_ready)
     parallel_for(me, d.panels, [&](int64_t i) {
-      transform_filters(d, to, i, packed, workspace + i / d.block_panels * u_floats(d));
+      transform_filters(d, to, i, packed, filters + i / d.block_panels * u_floats(d));
     });
+  if (!d.shared)
     return parallel_for(me, d.parts, [&](int64_t part) {
       const Range tiles = strips_of(d, part);
       transform_input(tiles, own);
       for (int64_t block = 0; block < d.blocks; ++block)
-        multiply_block(block, tiles, own, workspace + block * u_floats(d));
+        multiply_block(block, tiles, own, filters + block * u_floats(d));
     });
-  }
   for (int64_t part = 0; part < d.parts; ++part) {
     const Range tiles = strips_of(d, part);
     parallel_for(me, tiles.end - tiles.begin, [&](int64_t i) {
       transform_input({tiles.begin + i, tiles.begin + i + 1}, workspace + i * d.channels);
     });
     parallel_for(me, d.blocks, [&](int64_t block) {
+      const float* u = d.kept ? filters + block * u_floats(d) : own;
       const Range panels = panels_of(d, block);
-      for (int64_t i = panels.begin; i < panels.end; ++i) transform_filters(d, to, i, packed, own);
-      multiply_block(block, tiles, workspace, own);
+      for (int64_t i = panels.begin; !d.kept && i < panels.end; ++i) transform_filters(d, to, i, packed, own);
+      multiply_block(block, tiles, workspace, u);
     });
   }
 }
 
-bool chosen(const OpDescriptor& op, const Conv2dShape& v, bool dgrad, Order order) {
+bool chosen(const OpDescriptor& op, bool dgrad, Order order) {
+  const Conv2dShape& v = op.conv2d_fprop;
   if (!fits_winograd(v) || op.math == Math::kStrict || (order == kF4 && op.math != Math::kFast)) return false;
   const Epilogue& e = op.epilogue;
   if (e.pool && (order != kF2 || e.pool != 2 || e.residual || v.dilation_h > 1 || v.dilation_w > 1 ||
                  !pools_whole_windows(e, v)))
     return false;
-  const Winograd d = plan(v, dgrad, order);
+  const Winograd d = plan(op, dgrad, order);
   const double clocks = winograd_clocks(d);
   // What the model cannot see is worth 5 %.
   if (clocks > 0.95 * direct_clocks(d)) return false;
-  return order == kF2 || clocks < winograd_clocks(plan(v, dgrad, kF2));
+  return order == kF2 || clocks < winograd_clocks(plan(op, dgrad, kF2));
 }
 
 void run_fprop(const Prepared& p, const Operands& x, Context& context) {
@@ -279,28 +294,20 @@ void run_dgrad(const Prepared& p, const Operands& x, Context& context) {
 
 }  // namespace
 
-bool supports_conv2d_fprop_winograd2(const OpDescriptor& op) {
-  return chosen(op, op.conv2d_fprop, false, kF2);
-}
-void prepare_conv2d_fprop_winograd2(Prepared* p) { prepare(p, p->op.conv2d_fprop, false, kF2); }
+bool supports_conv2d_fprop_winograd2(const OpDescriptor& op) { return chosen(op, false, kF2); }
+void prepare_conv2d_fprop_winograd2(Prepared* p) { prepare(p, false, kF2); }
 void run_conv2d_fprop_winograd2(const Prepared& p, const Operands& x, Context& c) { run_fprop(p, x, c); }
 
-bool supports_conv2d_fprop_winograd4(const OpDescriptor& op) {
-  return chosen(op, op.conv2d_fprop, false, kF4);
-}
-void prepare_conv2d_fprop_winograd4(Prepared* p) { prepare(p, p->op.conv2d_fprop, false, kF4); }
+bool supports_conv2d_fprop_winograd4(const OpDescriptor& op) { return chosen(op, false, kF4); }
+void prepare_conv2d_fprop_winograd4(Prepared* p) { prepare(p, false, kF4); }
 void run_conv2d_fprop_winograd4(const Prepared& p, const Operands& x, Context& c) { run_fprop(p, x, c); }
 
-bool supports_conv2d_dgrad_winograd2(const OpDescriptor& op) {
-  return chosen(op, op.conv2d_dgrad, true, kF2);
-}
-void prepare_conv2d_dgrad_winograd2(Prepared* p) { prepare(p, p->op.conv2d_dgrad, true, kF2); }
+bool supports_conv2d_dgrad_winograd2(const OpDescriptor& op) { return chosen(op, true, kF2); }
+void prepare_conv2d_dgrad_winograd2(Prepared* p) { prepare(p, true, kF2); }
 void run_conv2d_dgrad_winograd2(const Prepared& p, const Operands& x, Context& c) { run_dgrad(p, x, c); }
 
-bool supports_conv2d_dgrad_winograd4(const OpDescriptor& op) {
-  return chosen(op, op.conv2d_dgrad, true, kF4);
-}
-void prepare_conv2d_dgrad_winograd4(Prepared* p) { prepare(p, p->op.conv2d_dgrad, true, kF4); }
+bool supports_conv2d_dgrad_winograd4(const OpDescriptor& op) { return chosen(op, true, kF4); }
+void prepare_conv2d_dgrad_winograd4(Prepared* p) { prepare(p, true, kF4); }
 void run_conv2d_dgrad_winograd4(const Prepared& p, const Operands& x, Context& c) { run_dgrad(p, x, c); }
 
 }  // namespace cpu

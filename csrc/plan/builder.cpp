@@ -48,6 +48,17 @@ Ref Builder::tensor_of_bytes(int64_t count, size_t size) {
   return {Memory::kArena, static_cast<int64_t>(tensors_.size()) - 1};
 }
 
+Ref Builder::constant(int64_t floats) {
+  const bool kept = mode() != Mode::kTrain && !request_.backend.device;
+  return kept ? constants(static_cast<size_t>(floats) * sizeof(float)) : tensor(floats);
+}
+
+Ref Builder::constants(size_t bytes) {
+  const Ref ref = {Memory::kConstants, static_cast<int64_t>(list_.constant_bytes)};
+  list_.constant_bytes += align_up(bytes);
+  return ref;
+}
+
 int64_t Builder::batch() const {
   return in_lanes() ? (n() + kBatchLanes - 1) / kBatchLanes * kBatchLanes : n();
 }
@@ -125,8 +136,15 @@ bool Builder::try_add(const NewStep& step) {
   std::copy(step.out.begin(), step.out.end(), planned.out);
   if (planned.prepared.workspace_bytes)
     planned.workspace = tensor_of_bytes(static_cast<int64_t>(planned.prepared.workspace_bytes), 1);
+  if (planned.prepared.constant_bytes) planned.constants = constants(planned.prepared.constant_bytes);
   for (const Ref& ref : planned.in) touch(ref);
-  for (const Ref& ref : planned.out) touch(ref);
+  bool arena = false, constant = false;
+  for (const Ref& ref : planned.out) {
+    touch(ref);
+    constant = constant || ref.memory == Memory::kConstants;
+    arena = arena || (ref.memory != Memory::kConstants && ref.memory != Memory::kNone);
+  }
+  planned.makes_constants = constant && !arena;
   touch(planned.workspace);
   planned.name = step.name;
   list_.steps.push_back(std::move(planned));

@@ -81,6 +81,9 @@ class Builder {
 
   Ref tensor(int64_t floats) { return tensor_of_bytes(floats, sizeof(float)); }
   Ref tensor_of_bytes(int64_t count, size_t size);
+  // That is made of the parameters alone and stays while these do; any tensor on a GPU, and in training,
+  // where they change.
+  Ref constant(int64_t floats);
   // A tensor shaped like the node's output, and one of n samples channels-last.
   Ref tensor_like(int node) { return tensor_of(node, batch()); }
   Ref rows_like(int node) { return tensor_of(node, n()); }
@@ -171,6 +174,7 @@ class Builder {
   };
 
   Ref tensor_of(int node, int64_t samples);
+  Ref constants(size_t bytes);
   void touch(Ref ref);
   void add_sum(Ref a, Ref b, Ref y, const Summand& of);
   bool is_relu(int i) const;

@@ -174,6 +174,8 @@ std::string offset_text(Ref ref) {
       return "parameters+" + std::to_string(ref.offset);
     case Memory::kGradients:
       return "gradients+" + std::to_string(ref.offset);
+    case Memory::kConstants:
+      return "constants+" + std::to_string(ref.offset);
     default:
       return ref.memory >= Memory::kOutput ? "output" : "";
   }

@@ -204,6 +204,7 @@ void Model::write(const std::vector<StateTensor>& tensors, const std::vector<Sou
     to += tensors[i].parameter->count;
   }
   std::unique_lock<Gate> held(gate_);
+  change_parameters();
   const float* from = cast.data();
   for (const StateTensor& tensor : tensors) {
     const Parameter& p = *tensor.parameter;
@@ -232,6 +233,7 @@ void Model::finalize() {
   need_compiled("finalize");
   const OptimizerRecipe& optimizer = recipe_.optimizer;
   if (!optimizer.shape.rule.use_ema || run_scalars_.step == 0) return;
+  change_parameters();
   const Lease plan(*this, Mode::kTrain);
   const auto slot = static_cast<Memory>(static_cast<int>(Memory::kSlot0) + optimizer.average());
   for (const FloatRange& range :

@@ -73,6 +73,9 @@ class Model {
   void use_rate(double value);
   const RunScalars& run_scalars() const { return run_scalars_; }
   void bind(Memories* memories) const;
+  // Of the parameters: goes up whenever they may have changed.
+  uint64_t version() const { return version_; }
+  void change_parameters() { ++version_; }
 
   // A plan of this mode that no other run uses; goes back at the end of the lease.
   class Lease {
@@ -103,6 +106,7 @@ class Model {
   double learning_rate_ = 0;  // as the user gave it; run_scalars_ holds it rounded to float32
   Recipe recipe_;
   uint64_t compilations_ = 0;
+  uint64_t version_ = 1;
   std::vector<std::unique_ptr<Plan>> idle_;
 };
 

@@ -38,6 +38,12 @@ StepList& Plan::list(const Batch& batch) {
     arena_ = Buffer(list.arena_bytes, ("the memory of a batch of " + std::to_string(batch.n)).c_str(),
                     place_.pool);
   }
+  size_t newer = 0;
+  for (StepList& other : lists_)
+    if (++newer > 2) other.constants = Buffer(), other.constants_of = 0;
+  if (list.constant_bytes > list.constants.bytes())
+    list.constants =
+        Buffer(list.constant_bytes, ("the weights of a batch of " + std::to_string(batch.n)).c_str());
   return list;
 }
 
@@ -85,8 +91,10 @@ const Prepared& prepared_of(const ListRun& run, const PlannedStep& step) {
 }
 
 void run_step(const ListRun& run, const PlannedStep& step, Member& me, const RunScalars& scalars) {
+  if (step.makes_constants && run.ready) return;
   const Operands operands = operands_of(step, run.memories);
-  Context context{&me, run.memories.at(step.workspace), &scalars, nullptr};
+  Context context{&me,     run.memories.at(step.workspace), &scalars,
+                  nullptr, run.memories.at(step.constants), run.ready};
   run.backend.run(&prepared_of(run, step), &operands, &context);
 }
 

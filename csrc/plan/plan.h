@@ -20,7 +20,8 @@ class Plan {
 
   Mode mode() const { return mode_; }
   char* arena() const { return arena_.data(); }
-  // Built on first use, with room for it in the arena, which may move; the two asked for last stay valid.
+  // Built on first use, with room for it in the arena, which may move; the two asked for last stay valid, and
+  // have room for their constants.
   StepList& list(const Batch& batch);
   // A table of the steps: row, shapes, FLOPs, bytes, place in the arena, the times of its fastest run.
   std::string describe(const Batch& batch);
@@ -47,6 +48,7 @@ struct ListRun {
   const Feeds& feeds;
   const Memories& memories;
   bool timed;         // take the time at the end of each step
+  bool ready;         // the list's constants are made of the parameters as they are
   size_t begin, end;  // of the steps
 };
 void run_list(const ListRun& run, Member& me, const RunScalars& scalars);

@@ -68,7 +68,7 @@ struct Session::Loop {
   struct Place {
     int64_t batch;
     uint32_t phase;  // before the first of the batch
-    bool stop;
+    bool stop, ready;
     double begin;
     RunScalars scalars;
   };
@@ -90,7 +90,8 @@ struct Session::Loop {
       // Not all: reading the clock between steps costs a small network a percent.
       const bool timed = at.batch < 8 || at.batch % 64 == 0;
       const Feeds& feeds = short_batch ? session.tail_ : session.full_;
-      run_list({session.model_->backend(), list, feeds, now, timed, 0, list.steps.size()}, me, at.scalars);
+      run_list({session.model_->backend(), list, feeds, now, timed, at.ready, 0, list.steps.size()}, me,
+               at.scalars);
       parallel_for(me, 1, [&](int64_t) {
         if (timed) keep_fastest(list, at.begin);
         finish(at.batch, me.phase, list, now);
@@ -105,8 +106,8 @@ struct Session::Loop {
       const bool short_batch = at.batch == session.batches() - 1;
       StepList& list = short_batch ? tail : full;
       const Memories now = memories_of(at.batch);
-      ListRun part{
-          session.model_->backend(), list, short_batch ? session.tail_ : session.full_, now, false, 0, 0};
+      const Feeds& feeds = short_batch ? session.tail_ : session.full_;
+      ListRun part{session.model_->backend(), list, feeds, now, false, at.ready, 0, 0};
       while (part.end < list.steps.size() && !refused) {
         while (part.end < list.steps.size() && list.steps[part.end].feed != Feed::kLoss) ++part.end;
         run_team(list.parallel ? threads() : 1, [&](Member& me) {
@@ -134,10 +135,15 @@ struct Session::Loop {
     return place;
   }
 
+  StepList& list_of(int64_t batch) const { return batch == session.batches() - 1 ? tail : full; }
+
+  bool ready(int64_t batch) const { return list_of(batch).constants_of == session.model_->version(); }
+
   Memories memories_of(int64_t batch) const {
     const SessionArguments& args = session.args_;
     const int64_t first = batch * args.batch_size;
     Memories m = memories;
+    m[Memory::kConstants] = list_of(batch).constants.data();
     if (run.order) {
       m[Memory::kIndex] = const_cast<char*>(reinterpret_cast<const char*>(run.order + first));
     } else {
@@ -158,11 +164,12 @@ struct Session::Loop {
   }
 
   // By one member, in the order of the batches.
-  void finish(int64_t batch, uint32_t phase, const StepList& list, const Memories& now) {
+  void finish(int64_t batch, uint32_t phase, StepList& list, const Memories& now) {
+    list.constants_of = session.model_->version();
     session.after_batch(run, batch, list, [&now](Ref ref) { return now.at(ref); });
     const bool stop = batch + 1 == session.last_batch(run) || Clock::now() >= deadline;
     const std::lock_guard<std::mutex> held(place_lock);
-    place = {batch + 1, phase, stop, seconds_now(), session.model_->run_scalars()};
+    place = {batch + 1, phase, stop, ready(batch + 1), seconds_now(), session.model_->run_scalars()};
   }
 };
 
@@ -412,6 +419,7 @@ int64_t Session::run(const Run& run) {
 
 int64_t Session::run_batches(const Run& run) {
   const auto start = Clock::now();
+  if (args_.mode == Mode::kTrain) model_->change_parameters();
   if (compilation_ != model_->compilations())
     fail(Code::kArgument, "%s: the model was compiled again after the session began; begin another",
          name_of(args_.mode));
@@ -439,8 +447,9 @@ int64_t Session::run_batches(const Run& run) {
   const std::chrono::duration<double> limit(run.seconds > 0 ? std::min(run.seconds, 1e6) : 0.0);
   Loop loop{*this,    full,  tail,
             memories, run,   start + std::chrono::duration_cast<Clock::duration>(limit),
-            0,        false, {run.begin, 0, false, seconds_now(), model_->run_scalars()},
+            0,        false, {run.begin, 0, false, false, seconds_now(), model_->run_scalars()},
             {}};
+  loop.place.ready = loop.ready(run.begin);
   loop.scratch_bytes = std::max(full.scratch_bytes, tail.scratch_bytes);
   for (const std::vector<Prepared>* feeds :
        {&full_.input, &full_.target, &full_.weight, &tail_.input, &tail_.target, &tail_.weight})

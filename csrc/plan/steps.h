@@ -7,13 +7,15 @@
 #include <vector>
 
 #include "../backend.h"
+#include "buffer.h"
 #include "graph.h"
 
 namespace fastcnn {
 
 enum class Mode : int32_t { kTrain, kEvaluate, kPredict };
 
-// The memories that operands lie in; from kIndex on they change from batch to batch.
+// The memories that operands lie in; from kConstants, which are of a list, on they change from batch to
+// batch.
 enum class Memory : int32_t {
   kNone,
   kArena,
@@ -23,8 +25,9 @@ enum class Memory : int32_t {
   kSlot1,
   kSlot2,
   kSlot3,
-  kClassAlpha,  // of the loss of the first output
-  kIndex = kClassAlpha + kMaxPorts,
+  kClassAlpha,                           // of the loss of the first output
+  kConstants = kClassAlpha + kMaxPorts,  // made of the parameters alone
+  kIndex,
   kInput,  // of the first input; the others follow
   kTarget = kInput + kMaxPorts,
   kWeight = kTarget + kMaxPorts,
@@ -59,7 +62,8 @@ enum class Feed : int32_t { kNone, kInput, kTarget, kWeight, kLoss };
 struct PlannedStep {
   Prepared prepared;
   Ref in[kMaxInputs], out[kMaxOutputs];
-  Ref workspace;
+  Ref workspace, constants;
+  bool makes_constants = false;  // and nothing else
   Feed feed = Feed::kNone;
   int port = 0;                 // of the feed
   std::string name;             // of the layer, or of what belongs to none
@@ -98,6 +102,9 @@ struct StepList {
   std::vector<PlannedStep> steps;
   size_t arena_bytes = 0;
   size_t scratch_bytes = 0;         // of each thread
+  size_t constant_bytes = 0;        // of what is made of the parameters and kept until they change
+  Buffer constants;                 // of this list alone: what is made depends on the number of samples
+  uint64_t constants_of = 0;        // the version of the parameters that they were made of; 0: none
   bool parallel = false;            // worth a team
   std::vector<Ref> results;         // LossResult of each objective; none in predict
   std::vector<Ref> penalties;       // a double of each regularized parameter

@@ -118,6 +118,7 @@ OpDescriptor step_of(Builder& b, int i, Step images, Step volumes) {
 void forward(Builder& b, int i) {
   const Node& node = b.node(i);
   NewStep step = {b.forward_op(i), {b.value[node.inputs[0]], b.parameter(i, role_of(node))}, {}, ""};
+  step.op.constant_weights = b.mode() != Mode::kTrain;
   if (form_of(node.op).transposed) {
     step.in.push_back(Ref{});  // dgrad: the mask stands before the bias
   } else {

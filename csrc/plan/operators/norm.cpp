@@ -72,9 +72,9 @@ void forward_batch(Builder& b, int i) {
                   {with_moving(b, i, Step::k_batch_norm_infer), {x, mean, variance, gamma, beta}, {}, ""});
 }
 
-// By its moving statistics it is a map of each channel, which goes into the weights before it: at each run
-// anew, for they may have changed. A convolution that packs its weights multiplies them on the way; elsewhere
-// they are written again, but not where they outnumber the values that it saves a pass over.
+// By its moving statistics it is a map of each channel, which goes into the weights before it. A convolution
+// that packs its weights multiplies them on the way; elsewhere they are written again, but not where they
+// outnumber the values that it saves a pass over.
 bool join_batch(Builder& b, int i, int from, NewStep* step) {
   Epilogue& e = step->op.epilogue;
   if (b.mode() == Mode::kTrain || step->kernel < 0 || e.residual || e.activation != Activation::kNone)
@@ -90,7 +90,7 @@ bool join_batch(Builder& b, int i, int from, NewStep* step) {
   fold.batch_norm_fold = {floats / s.c, s.c, s.epsilon, s.momentum};
   const size_t bias = step->kernel + 1;  // follows the weights in every linear step
   step->in.resize(std::max<size_t>({step->in.size(), bias + 1, static_cast<size_t>(operand) + 1}));
-  const Ref w = b.tensor(floats), shift = b.tensor(s.c);
+  const Ref w = b.constant(floats), shift = b.constant(s.c);
   b.add({fold,
          {step->in[operand], b.parameter(i, "moving_mean"), b.parameter(i, "moving_variance"),
           b.parameter(i, "gamma"), b.parameter(i, "beta"), step->in[bias]},
