@@ -44,6 +44,11 @@ inline void sum_parts(Context& context, const float* x, int64_t parts, int64_t c
                  });
 }
 
+// As tiles and rows of depthwise kernels name it: 1 for ReLU, 6 for ReLU6, 0 for anything else.
+inline int32_t relu_of(Activation activation) {
+  return activation == Activation::kRelu ? 1 : activation == Activation::k_relu6 ? 6 : 0;
+}
+
 // What a tile's epilogue has not; null if it has it.
 inline ActivationForward other_activation(Activation activation) {
   if (activation == Activation::kNone || activation == Activation::kRelu) return nullptr;

@@ -23,7 +23,8 @@ namespace {
 enum class Input : int32_t { kBorrowed, kPaddedWhole, kPaddedBand };
 
 // The blocking, from the shape alone. A task is a band of rows of one image, or some whole images, times a
-// part of all panels; with private panels it is a few of them, which it packs itself, and all pixels.
+// part of all panels; with private panels it is a few of them and all pixels, and packs them itself unless
+// packed ones are kept.
 struct Direct : Correlation {
   int64_t pad_left, columns;            // columns of the input with its zeros
   int64_t panel, panels, panel_floats;  // columns of a panel, panels of a group
@@ -32,7 +33,7 @@ struct Direct : Correlation {
   int64_t pool;          // rows of a window of the max pooling that follows; 1: none
   int32_t joined;        // pointwise: rows follow each other in inputs and outputs, a strip spans them
   int32_t merged;        // the taps of a filter row and the channels are one contiguous run
-  int32_t private_panels;
+  int32_t private_panels, kept_panels;
   int32_t most_rows;
   Input input;
 };
@@ -46,10 +47,47 @@ constexpr int64_t kBandBytes = 256 << 10;
 // task, whose weights lie side by side in memory, so that they are read by more than a line at a time.
 constexpr int64_t kPartBytes = 20 << 10, kPrivatePanels = 8;
 
-Direct plan(const Conv2dShape& v, bool dgrad, int32_t pool) {
+// Clocks of a step of a register tile on a core with two multiply-adds and two loads in each, which wait four
+// for their result.
+double step_clocks(int64_t rows, int vectors) {
+  return std::max({0.5 * double(rows) * vectors, 0.5 * double(rows + vectors), 4.0});
+}
+
+// Of all output channels of a strip of `pixels`, with panels of so many vectors.
+double strip_clocks(const Direct& d, int64_t pixels, int64_t steps, int vectors) {
+  constexpr double kTileClocks = 30;
+  const TileKernels& kernel = *kernels().tile;
+  const int64_t all = ceil_div(d.out_g, kernel.lanes);
+  const auto panel_clocks = [&](int width) {
+    const int64_t tiles = ceil_div(pixels, kernel.max_rows[width]), least = pixels / tiles;
+    const int64_t more = pixels - tiles * least;  // of one row more
+    return double(tiles) * kTileClocks + double(steps) * (double(more) * step_clocks(least + 1, width) +
+                                                          double(tiles - more) * step_clocks(least, width));
+  };
+  const int rest = int(all % vectors);
+  return double(all / vectors) * panel_clocks(vectors) + (rest ? panel_clocks(rest) : 0);
+}
+
+// Vectors of a panel: those of the fastest tile, unless short strips (of 7 pixels, 4 and 3 rows of 2 vectors
+// wait for their sums) or a few channels (24 of 8 lanes) fit another better.
+int panel_vectors(const Direct& d, int64_t pixels, int64_t steps) {
+  const TileKernels& kernel = *kernels().tile;
+  int best = kernel.vectors;
+  double least = 0.95 * strip_clocks(d, pixels, steps, best);
+  for (int vectors = 1; vectors <= kMaxVectors; ++vectors) {
+    if (!kernel.max_rows[vectors]) continue;
+    const double clocks = strip_clocks(d, pixels, steps, vectors);
+    if (clocks < least) best = vectors, least = clocks;
+  }
+  return best;
+}
+
+Direct plan(const OpDescriptor& op, bool dgrad) {
+  const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
   const TileKernels& kernel = *kernels().tile;
   Direct d = {};
-  d.pool = pool ? pool : 1;
+  d.pool = op.epilogue.pool ? op.epilogue.pool : 1;
+  d.kept_panels = op.constant_weights;
   static_cast<Correlation&>(d) = correlation(v, dgrad);
   const Axis first_w = axis_w(d, 0);
   d.pad_left = std::max<int64_t>(0, -d.low_w);
@@ -59,7 +97,7 @@ Direct plan(const Conv2dShape& v, bool dgrad, int32_t pool) {
       v.r * v.s * v.stride_h * v.stride_w == 1 && v.p == v.h && v.q == v.w && !v.pad_top && !v.pad_left;
 
   d.most_rows = kernel.max_rows[1];
-  int vectors = kernel.vectors;
+  int vectors = panel_vectors(d, d.joined ? d.rows * d.cols : d.cols, v.r * v.s * d.in_g);
   const int64_t row_bytes = first_w.step * d.in_c * 4;
   if (row_bytes % 4096 == 0 && kernel.max_rows[4] >= 6)
     vectors = 4;  // rows of a tile that alias: fewer of them
@@ -100,7 +138,7 @@ Direct plan(const Conv2dShape& v, bool dgrad, int32_t pool) {
 }
 
 size_t weight_bytes(const Direct& d) {
-  return d.private_panels ? 0 : float_bytes(d.groups * d.panels * d.panel_floats);
+  return d.private_panels && !d.kept_panels ? 0 : float_bytes(d.groups * d.panels * d.panel_floats);
 }
 size_t padded_bytes(const Direct& d) {
   return d.input == Input::kPaddedWhole ? float_bytes(d.n * d.in_h * d.columns * d.in_c) : 0;
@@ -113,7 +151,7 @@ int64_t part_steps(const Direct& d) {
 // That part of a private panel, and of all those of a task.
 int64_t part_floats(const Direct& d) { return part_steps(d) * d.panel; }
 size_t panel_bytes(const Direct& d) {
-  return d.private_panels ? float_bytes(ceil_div(d.groups * d.panels, d.parts) * part_floats(d)) : 0;
+  return weight_bytes(d) ? 0 : float_bytes(ceil_div(d.groups * d.panels, d.parts) * part_floats(d));
 }
 size_t band_bytes(const Direct& d) {
   return d.input == Input::kPaddedBand ? float_bytes(d.images * d.band_rows_in * d.columns * d.in_c) : 0;
@@ -125,11 +163,13 @@ size_t unpooled_bytes(const Direct& d) {
 }
 size_t scratch_bytes(const Direct& d) { return panel_bytes(d) + band_bytes(d) + unpooled_bytes(d); }
 
-void prepare(Prepared* out, const Conv2dShape& v, bool dgrad) {
-  const Direct d = state<Direct>(out) = plan(v, dgrad, out->op.epilogue.pool);
+void prepare(Prepared* out, bool dgrad) {
+  const Conv2dShape& v = out->op.conv2d_fprop;
+  const Direct d = state<Direct>(out) = plan(out->op, dgrad);
   out->flops = conv_flops(v), out->bytes = conv_bytes(v);
   out->parallel = out->flops > kParallelFlops;
-  out->workspace_bytes = weight_bytes(d) + padded_bytes(d);
+  (d.kept_panels ? out->constant_bytes : out->workspace_bytes) = weight_bytes(d);
+  out->workspace_bytes += padded_bytes(d);
   out->scratch_bytes = scratch_bytes(d);
 }
 
@@ -288,11 +328,12 @@ void run_packed(const Direct& d, const float* packed, const Task& task, Range pa
 
 void run(const Direct& d, const float* x, const Weights& w, const Arguments& to, Context& context) {
   Member& me = *context.member;
-  float* const packed = static_cast<float*>(context.workspace);
-  float* const padded = packed + weight_bytes(d) / sizeof(float);
+  float* const packed = static_cast<float*>(d.kept_panels ? context.constants : context.workspace);
+  float* const padded =
+      static_cast<float*>(context.workspace) + (d.kept_panels ? 0 : weight_bytes(d) / sizeof(float));
   const int64_t row = d.columns * d.in_c;
   const int64_t all_panels = d.groups * d.panels;
-  const int64_t pack_tasks = d.private_panels ? 0 : all_panels;
+  const int64_t pack_tasks = weight_bytes(d) && !context.constants_ready ? all_panels : 0;
   const int64_t pad_tasks = d.input == Input::kPaddedWhole ? d.n * d.in_h : 0;
   if (pack_tasks + pad_tasks)
     parallel_for(me, pack_tasks + pad_tasks, [&](int64_t i) {
@@ -327,7 +368,7 @@ void run(const Direct& d, const float* x, const Weights& w, const Arguments& to,
     if (d.pool > 1) here.y = unpooled - (n * d.out_h + rows.begin) * d.out_w * d.out_c;
     const Pixels pixels = {n, images, rows};
     const Task all = {view, here, pixels};
-    if (d.private_panels)
+    if (!weight_bytes(d))
       run_private(d, w, all, mine, scratch);
     else
       run_packed(d, packed, all, mine);
@@ -348,14 +389,14 @@ bool supports_conv2d_fprop_direct(const OpDescriptor& op) {
   if (!op.epilogue.pool) return true;
   // A task has all channels of its windows, and these few rows stay in the cache.
   if (op.epilogue.residual || !pools_whole_windows(op.epilogue, v)) return false;
-  const Direct d = plan(v, false, op.epilogue.pool);
+  const Direct d = plan(op, false);
   return d.parts == 1 && unpooled_bytes(d) <= 2 * kBandBytes;
 }
-void prepare_conv2d_fprop_direct(Prepared* p) { prepare(p, p->op.conv2d_fprop, false); }
+void prepare_conv2d_fprop_direct(Prepared* p) { prepare(p, false); }
 void run_conv2d_fprop_direct(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;
   const Conv2dShape& v = p.op.conv2d_fprop;
-  const int32_t relu = e.activation == Activation::kRelu ? 1 : e.activation == Activation::k_relu6 ? 6 : 0;
+  const int32_t relu = relu_of(e.activation);
   const Activation other = relu ? Activation::kNone : e.activation;
   // While it is in the cache, if a task has all channels of its rows.
   const bool whole = state<Direct>(p).parts == 1;
@@ -371,7 +412,7 @@ void run_conv2d_fprop_direct(const Prepared& p, const Operands& x, Context& cont
 }
 
 bool supports_conv2d_dgrad_direct(const OpDescriptor&) { return true; }
-void prepare_conv2d_dgrad_direct(Prepared* p) { prepare(p, p->op.conv2d_dgrad, true); }
+void prepare_conv2d_dgrad_direct(Prepared* p) { prepare(p, true); }
 void run_conv2d_dgrad_direct(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;
   const Conv2dShape& v = p.op.conv2d_dgrad;

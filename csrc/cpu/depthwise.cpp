@@ -7,10 +7,12 @@
 //
 // Memory is the roof of depthwise layers, so nothing is padded or packed: border taps are left out, and a row
 // of a volume is summed up frame by frame while it is in L1. Maps beyond the L2 cache are fetched a row
-// ahead; those beyond the last cache are written past it, from a row in L1. With a multiplier M > 1 rows of x
-// are first repeated M times per channel, and dgrad sums runs of M at the end; in between all is the M = 1
-// case of K channels (images alone). dgrad of groups takes weights whose blocks are transposed. Where few
-// channels fill no vector, several neighbouring pixels share one, under weights that are repeated as often.
+// ahead; those beyond the last cache are written past it, from a row in L1. (All rows of a band for the
+// channels whose rows stay in L1, then the next channels, took 5 to 15 % longer.) With a multiplier M > 1
+// rows of x are first repeated M times per channel, and dgrad sums runs of M at the end; in between all is
+// the M = 1 case of K channels (images alone). dgrad of groups takes weights whose blocks are transposed.
+// Where few channels fill no vector, several neighbouring pixels share one, under weights that are repeated
+// as often.
 #include "depthwise.h"
 
 namespace fastcnn {
@@ -299,7 +301,7 @@ void run_fprop(const Prepared& p, const Conv3dShape& v, const Operands& x, Conte
   const Epilogue& e = p.op.epilogue;
   run_fprop(v, state<Depthwise>(p),
             {input(x, 0), input(x, 1), e.bias ? input(x, 2) : nullptr, nullptr, output(x, 0),
-             e.activation == Activation::kRelu, other_activation(e.activation)},
+             relu_of(e.activation), relu_of(e.activation) ? nullptr : other_activation(e.activation)},
             context);
 }
 

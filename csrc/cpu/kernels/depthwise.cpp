@@ -142,7 +142,12 @@ void row_tail(const DepthwiseRow& d, int64_t c) {
 void finish(const DepthwiseRow& d) {
   for (int64_t i = 0; i < d.columns.outputs; ++i) {
     float* const y = d.y + i * d.y_q;
-    if (d.relu) map(y, y, d.channels, [](Vec v) FASTCNN_INLINED { return relu(v); });
+    const Vec most = broadcast(d.relu == 6 ? 6.0f : __builtin_inff());
+    if (d.relu)
+      map(y, y, d.channels, [most](Vec v) FASTCNN_INLINED {
+        const Vec positive = relu(v);
+        return positive > most ? most : positive;
+      });
     if (d.mask)
       map(y, d.mask + i * d.y_q, y, d.channels,
           [](Vec v, Vec mask) FASTCNN_INLINED { return mask <= Vec{} ? Vec{} : v; });

@@ -36,7 +36,8 @@ struct DepthwiseRow {
   int64_t taps_h, channels;
   DepthwiseColumns columns;
   DepthwiseGroup group;
-  int32_t relu, accumulate;
+  int32_t relu;  // 1: ReLU; 6: ReLU6
+  int32_t accumulate;
 };
 
 // y[i][c] = epilogue(sum over m < times of x[i][c times + m]), i < pixels, c < channels.
