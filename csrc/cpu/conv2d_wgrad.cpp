@@ -8,7 +8,9 @@
 // channels of x meet them. x is read in place and its borders clipped from the sums: a tile needs one or two
 // lines of it per step, which L2 delivers in time (copying strips of x as well cost a fifth of the time of a
 // 64-channel layer). With few channels x is copied with its zeros, and the rows of a tile are the taps s and
-// channels c of a filter row. Pixels are split by shape alone into partial sums, added in order at the end.
+// channels c of a filter row. (Copies of all taps of each pixel, so that a 5x5 filter of one channel fills
+// tiles of 13 and 12 rows instead of 5, took 1.7 times as long.) Pixels are split by shape alone into partial
+// sums, added in order at the end.
 #include "blocking.h"
 
 namespace fastcnn {

@@ -212,8 +212,20 @@ void prepare(Prepared* p, const GemmShape& v) {
   p->scratch_bytes = own_bytes(d) + (d.copy_a ? float_bytes(d.slice * copy_width(v, d)) : 0);
 }
 
-// dw[c,k] = sum over pixels of x[pixel,c] dy[pixel,k].
-GemmShape pointwise_wgrad(const Conv2dShape& v) { return {v.c, v.k, v.n * v.h * v.w, 1, 0}; }
+// dw[c,k] = sum over pixels of x[pixel,c] dy[pixel,k], of the pixels of x that a stride leaves.
+GemmShape pointwise_wgrad(const Conv2dShape& v) { return {v.c, v.k, v.n * v.p * v.q, 1, 0}; }
+bool strided(const Conv2dShape& v) { return v.stride_h * v.stride_w > 1; }
+size_t pixel_bytes(const Conv2dShape& v) { return strided(v) ? float_bytes(v.n * v.p * v.q * v.c) : 0; }
+
+// Those pixels side by side. (By the direct kernel, which reads them where they lie, the weight gradients of
+// ResNet's shortcuts took 8 to 15 % longer.)
+void copy_pixels(Context& context, const Conv2dShape& v, const float* x, float* out) {
+  parallel_for(*context.member, v.n * v.p, [&](int64_t row) {
+    const float* from = x + (row / v.p * v.h + row % v.p * v.stride_h) * v.w * v.c;
+    for (int64_t q = 0; q < v.q; ++q)
+      std::copy_n(from + q * v.stride_w * v.c, v.c, out + (row * v.q + q) * v.c);
+  });
+}
 
 }  // namespace
 
@@ -238,15 +250,24 @@ void run_gemm_tiled(const Prepared& p, const Operands& x, Context& context) {
 // A 1x1 convolution's weight gradient is a product whose long sum both operands are read for once.
 bool supports_conv2d_wgrad_gemm(const OpDescriptor& op) {
   const Conv2dShape& v = op.conv2d_wgrad;
-  return v.groups == 1 && v.r * v.s * v.stride_h * v.stride_w == 1 && v.p == v.h && v.q == v.w &&
-         !v.pad_top && !v.pad_left && v.c >= 32 && v.k >= 32;
+  return v.groups == 1 && v.r * v.s == 1 && !v.pad_top && !v.pad_left && (v.p - 1) * v.stride_h < v.h &&
+         (v.q - 1) * v.stride_w < v.w && (strided(v) || (v.p == v.h && v.q == v.w)) && v.c >= 32 && v.k >= 32;
 }
-void prepare_conv2d_wgrad_gemm(Prepared* p) { prepare(p, pointwise_wgrad(p->op.conv2d_wgrad)); }
+void prepare_conv2d_wgrad_gemm(Prepared* p) {
+  const Conv2dShape& v = p->op.conv2d_wgrad;
+  prepare(p, pointwise_wgrad(v));
+  p->workspace_bytes += pixel_bytes(v);
+}
 void run_conv2d_wgrad_gemm(const Prepared& p, const Operands& x, Context& context) {
-  const GemmShape v = pointwise_wgrad(p.op.conv2d_wgrad);
-  const Run run = {v,       state<Gemm>(p), input(x, 0),  input(x, 1),
-                   nullptr, nullptr,        output(x, 0), static_cast<float*>(context.workspace),
-                   false};
+  const Conv2dShape& conv = p.op.conv2d_wgrad;
+  const GemmShape v = pointwise_wgrad(conv);
+  const float* pixels = input(x, 0);
+  float* workspace = static_cast<float*>(context.workspace);
+  if (strided(conv)) {
+    copy_pixels(context, conv, pixels, workspace);
+    pixels = workspace, workspace += pixel_bytes(conv) / sizeof(float);
+  }
+  const Run run = {v, state<Gemm>(p), pixels, input(x, 1), nullptr, nullptr, output(x, 0), workspace, false};
   run.run(context, p.scratch_bytes);
 }
 
