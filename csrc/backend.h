@@ -184,8 +184,8 @@ struct OpDescriptor {
   Layout layout;
   Epilogue epilogue;
   // conv2d_fprop, conv2d_dgrad: w, bias and scale are the same in many runs; what is made of them may be
-  // kept.
-  int32_t constant_weights;
+  // kept. So wide that nothing is padded: descriptors are compared word by word.
+  int64_t constant_weights;
   union {
 #define FASTCNN_SHAPE(name, shape, inputs, outputs) shape name;
     FASTCNN_STEPS(FASTCNN_SHAPE)
@@ -304,6 +304,6 @@ struct Backend {
   const Device* device;  // null on the CPU
 };
 
-constexpr uint32_t kBackendVersion = 4;
+constexpr uint32_t kBackendVersion = 5;
 
 }  // namespace fastcnn

@@ -35,7 +35,7 @@ Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {
   const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
   const TileKernels& kernel = *kernels().tile;
   Winograd d = {};
-  d.kept = op.constant_weights;
+  d.kept = op.constant_weights != 0;
   static_cast<Correlation&>(d) = correlation(v, dgrad);
   static_cast<Tiling&>(d) = tiling(order, v, d.out_h, d.out_w);
   d.channels = round_up(d.in_c, kernel.lanes);
