@@ -183,7 +183,7 @@ Ref mixed(Builder& b, const std::vector<int>& mixings, Ref target, size_t output
     target = y;
   }
   if (b.observed()) {
-    OpDescriptor copy = b.op(Step::k_gather);
+    OpDescriptor copy = gather_op(b);
     copy.gather = dense_gather(b.n(), of_sample, DType::kF32);
     b.add({copy, {target}, {{port(Memory::kMixed, output), 0}}, "target"});
   }

@@ -72,7 +72,8 @@ Operands operands_of(const PlannedStep& step, const Memories& memories) {
 const Prepared& prepared_of(const Feeds& feeds, const PlannedStep& step) {
   switch (step.feed) {
     case Feed::kInput:
-      return (step.prepared.op.layout == Layout::kBatchInLanes ? feeds.input_in_lanes : feeds.input)[step.port];
+      return (step.prepared.op.layout == Layout::kBatchInLanes ? feeds.input_in_lanes
+                                                               : feeds.input)[step.port];
     case Feed::kTarget:
       return feeds.target[step.port];
     case Feed::kWeight:
@@ -93,8 +94,8 @@ const Prepared& prepared_of(const ListRun& run, const PlannedStep& step) {
 void run_step(const ListRun& run, const PlannedStep& step, Member& me, const RunScalars& scalars) {
   if (step.makes_constants && run.ready) return;
   const Operands operands = operands_of(step, run.memories);
-  Context context{&me,     run.memories.at(step.workspace), &scalars,
-                  nullptr, run.memories.at(step.constants), run.ready};
+  void* const constants = run.memories.at(step.constants);
+  Context context{&me, run.memories.at(step.workspace), &scalars, nullptr, constants, constants && run.ready};
   run.backend.run(&prepared_of(run, step), &operands, &context);
 }
 

@@ -96,3 +96,15 @@ def test_any_number_of_threads() -> None:
             wanted.append(model.predict(images(40), batch_size=16, verbose=0))
     for each in wanted:
         assert_same_bits(each, wanted[0], "threads or runs")
+
+
+def test_training_makes_them_in_every_step() -> None:
+    """Several batches of one native call end at the bits of a call for each."""
+    at_once, one_by_one = network(), network()
+    for model in (at_once, one_by_one):
+        model.compile(optimizers.SGD(0.01), "mse")
+    at_once.fit(images(12), targets(12), 4, shuffle=False, verbose=0)
+    for begin in range(0, 12, 4):
+        one_by_one.train_on_batch(images(12)[begin : begin + 4], targets(12)[begin : begin + 4])
+    for a, b in zip(at_once.get_weights(), one_by_one.get_weights(), strict=True):
+        assert_same_bits(a, b, "weights")
