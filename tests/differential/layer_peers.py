@@ -63,4 +63,5 @@ WITHOUT: dict[str, str] = {
     **dict.fromkeys(("dropout", "spatial_dropout", "gaussian_noise"), _DRAWN),
     **dict.fromkeys(("gaussian_dropout", "alpha_dropout"), _DRAWN),
     "erase": "where it paints follows from fastcnn's own counters",
+    "mix": "which samples it mixes follows from fastcnn's own counters",
 }
