@@ -22,7 +22,6 @@ struct Objective {
   float weight = 1;                // of this loss in the sum over the outputs
 };
 
-// What a training or evaluation measures and how it updates; fixed by compile().
 // What holds for one parameter.
 struct ParameterRule {
   double l1 = 0, l2 = 0;  // l1 sum |w| + l2 sum w^2 is added to the loss
@@ -31,6 +30,7 @@ struct ParameterRule {
   double rate = 1;  // times the learning rate
 };
 
+// What a training or evaluation measures and how it updates; fixed by compile().
 struct Recipe {
   Math math = Math::kDefault;
   Precision precision = Precision::kFloat32;
