@@ -21,7 +21,7 @@ rng = np.random.default_rng(8)
 images, labels = rng.random((32, 20, 20, 3), dtype="float32"), rng.integers(0, 4, 32)
 model.fit(images, labels, epochs=1, verbose=0)
 
-grad_model = keras.Model(model.inputs, [model.get_layer("last_conv").output, model.output])
+grad_model = keras.Model(model.inputs, [model.get_layer("last_conv").output, *model.outputs])
 maps, predictions = grad_model.predict(images[:3], verbose=0)
 kernel, bias = model.get_layer("predictions").get_weights()
 heatmaps = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transfer learning in two phases: a frozen base first, then all of it, batch norm kept in inference mode."""
+"""Transfer learning in two phases: a frozen base first, then all of it, as the guides write it."""
 
 import numpy as np
 
@@ -51,9 +51,3 @@ base.trainable = True
 compiled(1e-5)
 tuned_history = model.fit(images, labels, epochs=1, batch_size=16, verbose=0)
 kernel_moved = not np.array_equal(start[0], base.get_weights()[0])
-norms = [layer for layer in base.layers if isinstance(layer, layers.BatchNormalization)]
-statistics = [norm.get_weights()[2:] for norm in norms]
-statistics_kept = bool(
-    all(np.array_equal(mean, np.zeros(8)) and np.array_equal(var, np.ones(8)) for mean, var in statistics)
-)
-del norms

@@ -130,7 +130,7 @@ class Layer(Configurable, Own):
             Of a layer of your own, what else its ``call`` takes.
         training
             False: batch norm takes its moving statistics, dropout and augmentation do nothing, in training
-            too. None, or what ``call`` was given: as the model does.
+            too (where Keras 3.15 forgets it). None, or what ``call`` was given: as the model does.
         mask
             None.
 
