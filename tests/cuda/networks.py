@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from device import cupy
 
 import fastcnn
 from fastcnn import layers
-
-if os.environ.get("FASTCNN_TEST_DEVICE") != "cuda":
-    pytest.skip("FASTCNN_TEST_DEVICE is not cuda", allow_module_level=True)
-cupy = pytest.importorskip("cupy")
 
 SIDE, CLASSES = 8, 4
 BATCH_BYTES = 20_000  # room for a few batches of lenet, not for 400 samples

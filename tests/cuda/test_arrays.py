@@ -6,19 +6,15 @@ Needs a GPU, or the emulated one.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 import pytest
+from device import cupy
 
 import fastcnn
 from fastcnn import _native, ops
 from fastcnn.testing.compare import assert_same_bits
-
-if os.environ.get("FASTCNN_TEST_DEVICE") != "cuda":
-    pytest.skip("FASTCNN_TEST_DEVICE is not cuda", allow_module_level=True)
-cupy = pytest.importorskip("cupy")
 
 
 def on_gpu(name: str) -> Any:

@@ -7,11 +7,11 @@ these kernels to be chosen, which their rounding shows.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from device import capability, cupy
 
 from fastcnn import _native, ops
 from fastcnn.testing import cases
@@ -19,17 +19,6 @@ from fastcnn.testing.calls import Call, conv_calls, gemm_call
 from fastcnn.testing.check import check_exact
 from fastcnn.testing.compare import UNIT, assert_same_bits, assert_within, gamma
 from fastcnn.testing.fill import integers, poisoned, reals
-
-if os.environ.get("FASTCNN_TEST_DEVICE") != "cuda":
-    pytest.skip("FASTCNN_TEST_DEVICE is not cuda", allow_module_level=True)
-cupy = pytest.importorskip("cupy")
-
-
-def capability() -> int:
-    if _native.gpu_variant() == "emulated":
-        return int(os.environ.get("FASTCNN_EMULATED_SM") or 75)
-    return int(cupy.cuda.Device().compute_capability)
-
 
 if capability() != 90:
     pytest.skip("the GPU has other tensor cores", allow_module_level=True)
