@@ -177,28 +177,8 @@ _SHORT = {
     "bce": "BinaryCrossentropy",
 }
 
-_FUNCTIONS = (
-    "binary_accuracy",
-    "binary_crossentropy",
-    "binary_focal_crossentropy",
-    "categorical_accuracy",
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "categorical_hinge",
-    "hinge",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "poisson",
-    "sparse_categorical_accuracy",
-    "sparse_categorical_crossentropy",
-    "sparse_top_k_categorical_accuracy",
-    "squared_hinge",
-    "top_k_categorical_accuracy",
+_FUNCTIONS = tuple(
+    name for name in __all__ if name.islower() and name not in ("deserialize", "get", "serialize")
 )
 
 __dir__ = listing(__name__)
