@@ -55,7 +55,8 @@ test-cuda: $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/emulated/cuda --target _cuda
 	ln -sf "$$($(BIN)/python -c 'from fastcnn import _native; print(_native.__file__)')" build/emulated/cuda/site/fastcnn
 	FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
-	    $(BIN)/python -m pytest -p no:cacheprovider tests/kernels tests/cuda tests/plan/test_gpu_plans.py \
+	    $(BIN)/python -m pytest -p no:cacheprovider tests/kernels tests/cuda \
+	    tests/plan/test_gpu_plans.py tests/plan/test_mixed.py \
 	    --ignore=tests/kernels/test_winograd.py -k "$(EMULATED)" $(ARGS)
 	FASTCNN_EMULATED_SM=80 FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
 	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_tensor.py $(ARGS)
@@ -63,7 +64,8 @@ test-cuda: $(VENV)/.test
 	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_maps.py $(ARGS)
 
 test-gpu: $(VENV)/.test
-	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda -k "$(ON_GPU)" $(ARGS)
+	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda tests/plan/test_mixed.py \
+	    -k "$(ON_GPU)" $(ARGS)
 
 bench: $(PEERS)/.installed
 	@set -e; for name in $(BENCHMARKS); do $(PEERS)/bin/python benchmarks/$$name.py $(ARGS); done

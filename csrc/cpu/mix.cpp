@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pairs of samples: weighted means, or a box of one in the other; the pairs, weights and boxes of a batch,
-// drawn; and labels as rows that can be mixed. A beta variate of both parameters a, from uniform u and v (L.
-// Devroye, 1996): (1 + t / sqrt(1 + t^2)) / 2 with t = sqrt(u^(-1 / a) - 1) cos(2 pi v).
+// drawn (base/mix_draw.h); and labels as rows that can be mixed.
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
-#include "../base/erase_box.h"
-#include "../base/warp.h"
+#include "../base/mix_draw.h"
 #include "chunks.h"
 #include "kernels.h"
 #include "kernels/adjust.h"
@@ -17,60 +14,10 @@ namespace cpu {
 
 namespace {
 
-constexpr double kLog2 = 0.6931471805599453;
-
-// log(m / 2^24), m from 1 to 2^24; a series of products and sums alone, as in warp.h, to 1e-17.
-double log_of(uint32_t m) {
-  int exponent;
-  double f = std::frexp(double(m) * 0x1p-24, &exponent), sum = 0;
-  if (f < 0.7071067811865476) f *= 2, --exponent;
-  const double z = (f - 1) / (f + 1), square = z * z;
-  for (int k = 21; k > 0; k -= 2) sum = sum * square + 1.0 / k;
-  return exponent * kLog2 + 2 * z * sum;
-}
-
-// exp(x), x >= 0, to 1e-13; beyond 700 no more than exp(700), whose root is as good as infinity here.
-double exp_of(double x) {
-  x = std::min(x, 700.0);
-  const double whole = std::floor(x / kLog2 + 0.5), r = x - whole * kLog2;
-  double sum = 1;
-  for (int k = 16; k > 0; --k) sum = 1 + sum * r / k;
-  return std::ldexp(sum, int(whole));
-}
-
-double beta_variate(double a, uint32_t u, uint32_t v) {
-  double cosine, sine;
-  cos_sin(unit(v), &cosine, &sine);
-  const double t = std::sqrt(std::max(0.0, exp_of(-log_of((u >> 8) + 1) / a) - 1)) * cosine;
-  return 0.5 + 0.5 * t / std::sqrt(1 + t * t);
-}
-
-constexpr double kLeastParameter = 1e-6;
-
-struct Drawn {
-  int64_t *index, *boxes;  // [n], [n, 4]
-  float* weights;          // [n]
-};
-
-DrawSource source_of_pairs(const MixShape& s) { return {s.draw.seed, s.draw.op + 1, s.draw.seeded}; }
-
-void draw_sample(const MixShape& s, const RunScalars& scalars, double a, int64_t i, const Drawn& to) {
-  const Words words = draw_words(s.draw, scalars, i);
-  const double weight = beta_variate(a, words.word[0], words.word[1]);
-  to.weights[i] = float(weight);
-  if (!s.boxed) return;
-  int64_t* const box = to.boxes + 4 * i;
-  side(1 - weight, unit(words.word[2]), s.h, &box[0], &box[1]);
-  side(1 - weight, unit(words.word[3]), s.w, &box[2], &box[3]);
-  const double area = double(box[1] - box[0]) * double(box[3] - box[2]);
-  to.weights[i] = float(1 - area / (double(s.h) * double(s.w)));
-}
-
-// Inside out (R. Durstenfeld, 1964): sample i takes the place of one up to it.
+// Sample i takes the place of one up to it.
 void draw_pairs(const MixShape& s, const RunScalars& scalars, int64_t* index) {
   for (int64_t i = 0; i < s.n; ++i) {
-    const uint64_t word = draw_words(source_of_pairs(s), scalars, i / 4).word[i % 4];
-    const int64_t j = int64_t(word * uint64_t(i + 1) >> 32);
+    const int64_t j = place_taken(s, scalars, i);
     index[i] = index[j];
     index[j] = i;
   }
@@ -146,16 +93,19 @@ void prepare_mix_draw_philox(Prepared* p) { set_cost(p, 0, 44 * double(p->op.mix
 void run_mix_draw_philox(const Prepared& p, const Operands& operands, Context& context) {
   const MixShape& s = p.op.mix_draw;
   const RunScalars& scalars = *context.scalars;
-  const Drawn to = {static_cast<int64_t*>(operands.out[0]), static_cast<int64_t*>(operands.out[2]),
-                    output(operands, 1)};
-  const uint32_t word = draw_words(source_of_pairs(s), scalars, 0).word[0];  // the pairs need no number for 0
-  const double a = std::max(kLeastParameter, between(s.low, s.high, word));
+  auto* const index = static_cast<int64_t*>(operands.out[0]);  // [n]
+  auto* const boxes = static_cast<int64_t*>(operands.out[2]);  // [n, 4]
+  const double a = parameter_of(s, scalars);
   constexpr int64_t kSamples = 256;  // of a task
   const int64_t chunks = ceil_div(s.n, kSamples);
   parallel_for(*context.member, chunks + 1, [&](int64_t task) {
-    if (task == chunks) return draw_pairs(s, scalars, to.index);
+    if (task == chunks) return draw_pairs(s, scalars, index);
     const int64_t end = std::min(s.n, (task + 1) * kSamples);
-    for (int64_t i = task * kSamples; i < end; ++i) draw_sample(s, scalars, a, i, to);
+    for (int64_t i = task * kSamples; i < end; ++i) {
+      const MixedSample sample = mixed_sample(s, scalars, a, i);
+      output(operands, 1)[i] = sample.weight;
+      if (s.boxed) std::copy(sample.box, sample.box + 4, boxes + 4 * i);
+    }
   });
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Brightness and contrast, y = clip(gain (x - m) + o) by a gain or a shift drawn for each image and the means
-// of its channels; a rectangle of each image painted over; samples mixed in pairs.
+// of its channels; a rectangle of each image painted over.
 #include "../base/draw.h"
 #include "../base/erase_box.h"
 #include "random.h"
@@ -112,32 +112,6 @@ void run_erase_elements(const Prepared& p, const Operands& o, Context& context) 
     } else {
       y[i] = s.fill[s.fills > 1 ? i - pixel * s.c : 0];
     }
-  });
-}
-
-bool supports_mix_elements(const OpDescriptor&) { return true; }
-void prepare_mix_elements(Prepared* p) {
-  const MixShape& s = p->op.mix;
-  const double count = double(s.n) * double(s.h) * double(s.w) * double(s.c);
-  set_cost(p, s.boxed ? 0 : 2 * count, (s.boxed ? 8 : 12) * count);
-}
-void run_mix_elements(const Prepared& p, const Operands& o, Context& context) {
-  const MixShape s = p.op.mix;
-  const int64_t size = s.h * s.w * s.c;
-  const float *x = input(o, 0), *weight = input(o, 2);
-  const auto* index = static_cast<const int64_t*>(o.in[1]);  // [n]
-  const auto* boxes = static_cast<const int64_t*>(o.in[3]);  // [n, 4]
-  float* y = output(o, 0);
-  for_each(context, s.n * size, [=] __device__(int64_t i) {
-    const int64_t sample = i / size, at = i - sample * size;
-    const float a = x[i], b = x[index[sample] * size + at];
-    if (!s.boxed) {
-      y[i] = fma(weight[sample], a, b * (1.0f - weight[sample]));
-      return;
-    }
-    const int64_t* box = boxes + 4 * sample;
-    const int64_t row = at / (s.w * s.c), col = at / s.c - row * s.w;
-    y[i] = row >= box[0] && row < box[1] && col >= box[2] && col < box[3] ? b : a;
   });
 }
 

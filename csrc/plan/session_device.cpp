@@ -35,15 +35,28 @@ struct Session::DeviceLoop {
   char* kept;             // what is kept of each batch of a group: a row of results and penalties
   size_t row_bytes = 0;   // of a batch
   std::vector<char> row;  // of a group, on the host
-  std::vector<char*> predictions;
+  // What comes back of every batch besides: predictions, and targets that were mixed.
+  struct Watched {
+    Memory memory;
+    int64_t floats;  // of a sample
+    float* host;
+    char* kept;
+  };
+  std::vector<Watched> watched;
 
   DeviceLoop(Session& s, const OnDevice& at)
       : session(s), full(at.full), tail(at.tail), run(at.run), means(at.plan.means()), memories(at.memories) {
     const SessionArguments& args = session.args_;
     session.data_->settle(session.recipe_.objectives, args.batch_size);
     session.data_->bind(&memories);
+    for (size_t i = 0; i < session.out_.size(); ++i)
+      watched.push_back(
+          {port(Memory::kOutput, i), session.model_->graph().output(i).count, session.out_[i], nullptr});
+    for (size_t i = 0; i < session.mixed_.size(); ++i)
+      if (session.mixed_[i])
+        watched.push_back({port(Memory::kMixed, i), session.mixed_count(i), session.mixed_[i], nullptr});
     int64_t predicted = 0;  // bytes of a batch
-    for (size_t i = 0; i < session.out_.size(); ++i) predicted += room_for_batch(i);
+    for (const Watched& each : watched) predicted += room_for_batch(each);
     most = std::clamp(kPredictionBytes / std::max<int64_t>(1, predicted), int64_t{1}, kMostBatches);
     if (!session.data_->resident()) most = std::min(most, session.data_->batches());
     most = std::min(most, session.batches());
@@ -56,19 +69,18 @@ struct Session::DeviceLoop {
     row.resize(rows);
     kept = means.kept(rows + static_cast<size_t>((most + 1) * predicted));
     char* place = kept + rows;
-    for (size_t i = 0; i < session.out_.size(); ++i) {
-      memories[port(Memory::kOutput, i)] = place;
-      predictions.push_back(place + room_for_batch(i));
-      place += (most + 1) * room_for_batch(i);
+    for (Watched& each : watched) {
+      memories[each.memory] = place;
+      each.kept = place + room_for_batch(each);
+      place += (most + 1) * room_for_batch(each);
     }
   }
 
-  int64_t prediction_bytes(size_t output, int64_t n) const {
-    return n * session.model_->graph().output(output).count * static_cast<int64_t>(sizeof(float));
+  static int64_t bytes_of(const Watched& each, int64_t samples) {
+    return samples * each.floats * static_cast<int64_t>(sizeof(float));
   }
-  int64_t room_for_batch(size_t output) const {
-    return static_cast<int64_t>(
-        align_up(static_cast<size_t>(prediction_bytes(output, session.args_.batch_size))));
+  int64_t room_for_batch(const Watched& each) const {
+    return static_cast<int64_t>(align_up(static_cast<size_t>(bytes_of(each, session.args_.batch_size))));
   }
 
   DeviceBatch batch_of(StepList& list, const Feeds& feeds) const {
@@ -84,10 +96,9 @@ struct Session::DeviceLoop {
     };
     for (const Ref& result : list.results) keep(result, sizeof(LossResult));
     for (const Ref& penalty : list.penalties) keep(penalty, sizeof(double));
-    for (size_t i = 0; i < predictions.size(); ++i)  // of whole batches one after the other
-      batch.notes.push_back({memories.base[static_cast<int>(port(Memory::kOutput, i))], predictions[i],
-                             prediction_bytes(i, list.batch.n),
-                             prediction_bytes(i, session.args_.batch_size)});
+    for (const Watched& each : watched)  // of whole batches one after the other
+      batch.notes.push_back({memories.base[static_cast<int>(each.memory)], each.kept,
+                             bytes_of(each, list.batch.n), bytes_of(each, session.args_.batch_size)});
     return batch;
   }
 
@@ -152,11 +163,9 @@ struct Session::DeviceLoop {
     place.copy(row.data(), kept, static_cast<size_t>(count) * row_bytes);
     const int64_t size = session.args_.batch_size;
     const int64_t begin = session.args_.mode == Mode::kPredict ? first * size : (first - run.begin) * size;
-    for (size_t i = 0; i < predictions.size(); ++i) {
-      const int64_t floats = session.model_->graph().output(i).count;
-      place.copy(session.out_[i] + begin * floats, predictions[i],
-                 static_cast<size_t>(((count - 1) * size + n) * floats) * sizeof(float));
-    }
+    for (const Watched& each : watched)
+      place.copy(each.host + begin * each.floats, each.kept,
+                 static_cast<size_t>(bytes_of(each, (count - 1) * size + n)));
   }
 
   // One batch, with a stop at each loss that is a function of the caller's.

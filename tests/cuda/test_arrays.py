@@ -25,7 +25,6 @@ def on_gpu(name: str) -> Any:
 def test_every_step_has_a_row() -> None:
     without = {
         *("conv2d_dgrad_pooled", "conv2d_wgrad_pooled"),  # a plan takes the steps that they join
-        *("mix_bwd", "mix_draw", "one_hot"),  # of layers that mix the samples of a plan
         *("to_lanes", "from_lanes"),  # the layout of small networks on a CPU
     }
     steps = {row["step"] for row in _native.kernels()}
