@@ -30,17 +30,16 @@ BUDGETS = (
     ("", 64, 0),
 )
 
-# What every kernel of a kind must hold, and on which architectures.
-INSTRUCTIONS = {
-    "product_sm80": (
-        re.compile(r"sm_(?!75)"),
-        ("HMMA.1688.F32.TF32", "LDGSTS.E.BYPASS.LTC128B.128", "LDGSTS.E "),
-    ),
-    "product_sm90": (
-        re.compile("sm_90a"),
-        ("HGMMA.64x", "x8.F32.TF32", "UTMALDG.4D.IM2COL", "UTMALDG.3D", "USETMAXREG"),
-    ),
-}
+# What every kernel of a kind must hold: on which architectures, and with which precision (csrc/base/shape.h)
+# among the arguments of its template.
+INSTRUCTIONS = (
+    ("product_sm80", r"sm_(?!75)", "PrecisionE[01]E", ("HMMA.1688.F32.TF32",)),
+    ("product_sm80", r"sm_(?!75)", "PrecisionE2E", ("HMMA.16816.F32.BF16",)),
+    ("product_sm80", r"sm_(?!75)", "", ("LDGSTS.E.BYPASS.LTC128B.128", "LDGSTS.E ")),
+    ("product_sm90", "sm_90a", "PrecisionE1E", ("HGMMA.64x", "x8.F32.TF32")),
+    ("product_sm90", "sm_90a", "PrecisionE2E", ("HGMMA.64x", "x16.F32.BF16")),
+    ("product_sm90", "sm_90a", "", ("UTMALDG.4D.IM2COL", "UTMALDG.3D", "USETMAXREG")),
+)
 
 ARCHITECTURE = re.compile(r"^arch = (sm_\w+)")
 FUNCTION = re.compile(r"^\s*Function ?:? (\S+?):?$")
@@ -104,9 +103,11 @@ def lacking(tool: str, path: str) -> list[str]:
     done = subprocess.run([tool, "-sass", path], capture_output=True, text=True, check=True, env=environment)
     lines = []
     for (architecture, kernel), code in instructions(done.stdout).items():
-        where, wanted = INSTRUCTIONS.get(kind_of(kernel)[0], (None, ()))
-        if where and where.match(architecture):
-            lines += [f"{architecture} {kernel}: no {each.strip()}" for each in wanted if each not in code]
+        for kind, where, which, wanted in INSTRUCTIONS:
+            if kind == kind_of(kernel)[0] and re.match(where, architecture) and re.search(which, kernel):
+                lines += [
+                    f"{architecture} {kernel}: no {each.strip()}" for each in wanted if each not in code
+                ]
     return lines
 
 

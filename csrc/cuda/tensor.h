@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The matrix product on the tensor cores of compute capability 8.0 and later, of the operands of tile.h. They
-// round their operands to 10 bits (tf32) and multiply these exactly. With Precision::kFloat32 an operand is
-// the sum of two such numbers, x = big + small, and a product is big big + big small + small big: what is
-// left out, and what of x the two do not hold, is 2^-21 of it at most (3xTF32). Infinities, NaN and numbers
-// that round to infinity have no such halves: where a sum is not finite it is taken again, one term after the
-// other.
+// round their operands to 10 bits (tf32) or to 7 (bfloat16) and multiply these exactly. With
+// Precision::kFloat32 an operand is the sum of two such numbers, x = big + small, and a product is big big +
+// big small + small big: what is left out, and what of x the two do not hold, is 2^-21 of it at most
+// (3xTF32). Infinities, NaN and numbers that round to infinity have no such halves: where a sum is not finite
+// it is taken again, one term after the other.
 //
 // A block of 8 warps makes a tile of y from strips of kStripK along k, which come to shared memory by copies
 // that go on while kStages - 1 others are multiplied.
@@ -103,13 +103,42 @@ struct OfB {
   FASTCNN_INLINED static int k_of(int r) { return r * 4; }
 };
 
-// The operands of kCount of a warp's instructions, side by side, for 8 numbers along k.
-template <class Of, int kCount, bool kExact>
+// The operands of kCount of a warp's instructions, side by side, for kDepth numbers along k.
+template <class Of, int kCount, Precision kPrecision>
 struct Fragments {
+  static constexpr bool kExact = kPrecision == Precision::kFloat32,
+                        kPacked = kPrecision == Precision::kBfloat16;
+  static constexpr int kDepth = kPacked ? 16 : 8;
   uint32_t big[kCount][Of::kRegisters], small[kExact ? kCount : 1][Of::kRegisters];
 
   template <bool kInnerFast, int kOuter>
   FASTCNN_INLINED void load(const float* strip, int outer, int k) {
+    float x[kCount][Of::kRegisters], next[kPacked ? kCount : 1][Of::kRegisters];
+    read<kInnerFast, kOuter>(x, strip, outer, k);
+    if constexpr (kPacked) read<kInnerFast, kOuter>(next, strip, outer, k + 8);
+    FASTCNN_UNROLL
+    for (int i = 0; i < kCount; ++i) FASTCNN_UNROLL
+    for (int r = 0; r < Of::kRegisters; ++r) {
+      if constexpr (kPacked) {
+        // Pairs of numbers that lie four apart: the sum does not ask for the order of k, which is that of the
+        // other operand.
+        constexpr int kHalf = Of::kRegisters / 2;
+        const float (&of)[Of::kRegisters] = r < kHalf ? x[i] : next[i];
+        big[i][r] = ptx::to_bfloat16(of[r % kHalf], of[r % kHalf + kHalf]);
+      } else {
+        big[i][r] = ptx::to_tf32(x[i][r]);
+      }
+      // Tensor cores cut the rest off behind its tenth bit, and few have more: rounding it would gain
+      // nothing.
+      if constexpr (kExact)
+        small[i][r] = uint32_t(__float_as_int(x[i][r] - __int_as_float(int32_t(big[i][r]))));
+    }
+  }
+
+ private:
+  // 8 numbers along k.
+  template <bool kInnerFast, int kOuter>
+  FASTCNN_INLINED static void read(float (&x)[kCount][Of::kRegisters], const float* strip, int outer, int k) {
     const int lane = int(threadIdx.x) % kWarp;
     if constexpr (kInnerFast) {
       constexpr int kEach = 4 / Of::kRegisters;  // of those that one load brings
@@ -120,23 +149,16 @@ struct Fragments {
         ptx::load_matrices(value,
                            ptx::shared_address(strip + strip_place<true, kOuter>(row, k + Of::column(lane))));
         FASTCNN_UNROLL
-        for (int r = 0; r < 4; ++r) set(i + r / Of::kRegisters, r % Of::kRegisters, value[r]);
+        for (int r = 0; r < 4; ++r)
+          x[i + r / Of::kRegisters][r % Of::kRegisters] = __int_as_float(int32_t(value[r]));
       }
     } else {
       FASTCNN_UNROLL
       for (int i = 0; i < kCount; ++i) FASTCNN_UNROLL
-      for (int r = 0; r < Of::kRegisters; ++r) {
-        const int at = strip_place<false, kOuter>(outer + i * Of::kOuter + lane / 4 + Of::outer_of(r),
-                                                  k + lane % 4 + Of::k_of(r));
-        set(i, r, uint32_t(__float_as_int(strip[at])));
-      }
+      for (int r = 0; r < Of::kRegisters; ++r)
+        x[i][r] = strip[strip_place<false, kOuter>(outer + i * Of::kOuter + lane / 4 + Of::outer_of(r),
+                                                   k + lane % 4 + Of::k_of(r))];
     }
-  }
-  FASTCNN_INLINED void set(int i, int r, uint32_t bits) {
-    const float x = __int_as_float(int32_t(bits));
-    big[i][r] = ptx::to_tf32(x);
-    // Tensor cores cut the rest off behind its tenth bit, and few have more: rounding it would gain nothing.
-    if constexpr (kExact) small[i][r] = uint32_t(__float_as_int(x - __int_as_float(int32_t(big[i][r]))));
   }
 };
 
@@ -154,14 +176,24 @@ FASTCNN_INLINE float sum_in_order(const A& a, const B& b, Term of) {
   return sum;
 }
 
+template <Precision kPrecision>
+FASTCNN_INLINE void multiply_fragments(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  if constexpr (kPrecision == Precision::kBfloat16)
+    ptx::multiply_bfloat16(sum, a, b);
+  else
+    ptx::multiply_tf32(sum, a, b);
+}
+
 struct TensorOptions {
   int32_t a_in_fours, b_in_fours, y_in_fours;
 };
 
-template <class T, bool kExact, class A, class B, class Store>
+template <class T, Precision kPrecision, class A, class B, class Store>
 __global__ void __launch_bounds__(kThreads, T::kBlocks)
     product_sm80(Problem p, TensorOptions options, A every_a, B every_b, Store store) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+  using X = Fragments<OfA, 1, kPrecision>;
+  constexpr bool kExact = X::kExact;
   __shared__ __align__(128) float memory[T::kFloats];  // strips of a, strips of b; then part of the tile
   float* const a_strips = memory;
   float* const b_strips = memory + T::kStages * T::kM * kStripK;
@@ -199,12 +231,12 @@ __global__ void __launch_bounds__(kThreads, T::kBlocks)
     const float* const a_strip = a_strips + slot * T::kM * kStripK;
     const float* const b_strip = b_strips + slot * T::kN * kStripK;
     FASTCNN_UNROLL
-    for (int step = 0; step < kStripK; step += 8) {
-      Fragments<OfB, T::kCols, kExact> y;
+    for (int step = 0; step < kStripK; step += X::kDepth) {
+      Fragments<OfB, T::kCols, kPrecision> y;
       y.template load<B::kInnerFast, T::kN>(b_strip, n_warp, step);
       FASTCNN_UNROLL
       for (int r = 0; r < T::kRows; ++r) {
-        Fragments<OfA, 1, kExact> x;
+        X x;
         x.template load<A::kInnerFast, T::kM>(a_strip, m_warp + r * OfA::kOuter, step);
         // Tensor cores cut sums off where float32 rounds them, which adds up in one direction: they take the
         // sum of these products alone, a small part of the whole.
@@ -212,12 +244,12 @@ __global__ void __launch_bounds__(kThreads, T::kBlocks)
         auto& to = kExact ? part : sum[r];
         if constexpr (kExact) {
           FASTCNN_UNROLL
-          for (int c = 0; c < T::kCols; ++c) ptx::multiply_tf32(to[c], x.small[0], y.big[c]);
+          for (int c = 0; c < T::kCols; ++c) multiply_fragments<kPrecision>(to[c], x.small[0], y.big[c]);
           FASTCNN_UNROLL
-          for (int c = 0; c < T::kCols; ++c) ptx::multiply_tf32(to[c], x.big[0], y.small[c]);
+          for (int c = 0; c < T::kCols; ++c) multiply_fragments<kPrecision>(to[c], x.big[0], y.small[c]);
         }
         FASTCNN_UNROLL
-        for (int c = 0; c < T::kCols; ++c) ptx::multiply_tf32(to[c], x.big[0], y.big[c]);
+        for (int c = 0; c < T::kCols; ++c) multiply_fragments<kPrecision>(to[c], x.big[0], y.big[c]);
         if constexpr (kExact) {
           FASTCNN_UNROLL
           for (int c = 0; c < T::kCols; ++c) FASTCNN_UNROLL
@@ -284,21 +316,27 @@ struct Tensor {
     return op.math != Math::kStrict && depth >= kStripK;
   }
 
-  template <class T, bool kExact, class A, class B, class Store>
+  template <class T, Precision kPrecision, class A, class B, class Store>
   static void start(Context& context, const Problem& p, const A& a, const B& b, const Store& store) {
     const TensorOptions options = {a.in_fours(), b.in_fours(), store.in_fours()};
-    FASTCNN_LAUNCH((product_sm80<T, kExact, A, B, Store>), grid_of<T>(p), kThreads, stream_of(context))
+    FASTCNN_LAUNCH((product_sm80<T, kPrecision, A, B, Store>), grid_of<T>(p), kThreads, stream_of(context))
     (p, options, a, b, store);
+  }
+  template <class Large, Precision kPrecision, class A, class B, class Store>
+  static void multiply(Context& context, const Problem& p, const A& a, const B& b, const Store& store) {
+    if (takes_large_tiles(p))
+      start<Large, kPrecision>(context, p, a, b, store);
+    else
+      start<SmallTensorTile, kPrecision>(context, p, a, b, store);
   }
   template <class A, class B, class Store>
   static void multiply(Context& context, const Problem& p, const A& a, const B& b, const Store& store) {
-    const bool exact = p.precision == Precision::kFloat32;
-    if (takes_large_tiles(p))
-      exact ? start<LargeExactTile, true>(context, p, a, b, store)
-            : start<LargeTensorTile, false>(context, p, a, b, store);
+    if (p.precision == Precision::kTf32)
+      multiply<LargeTensorTile, Precision::kTf32>(context, p, a, b, store);
+    else if (p.precision == Precision::kBfloat16)
+      multiply<LargeTensorTile, Precision::kBfloat16>(context, p, a, b, store);
     else
-      exact ? start<SmallTensorTile, true>(context, p, a, b, store)
-            : start<SmallTensorTile, false>(context, p, a, b, store);
+      multiply<LargeExactTile, Precision::kFloat32>(context, p, a, b, store);
   }
 };
 

@@ -128,7 +128,7 @@ Place gpu_place() {
 
 void set_gpu_precision(py::handle precision) {
   eager_precision =
-      static_cast<Precision>(choice("set_gpu_precision", "precision", precision, {"float32", "tf32"}));
+      static_cast<Precision>(choice("set_gpu_precision", "precision", precision, {"float32", "tf32", "bfloat16"}));
 }
 
 void run_on_gpu(OpDescriptor op, const Operands& operands, const RunScalars* scalars) {

@@ -249,9 +249,11 @@ void compile(Model& model, const CompileArguments& from) {
   const bool on_gpu = options.place.on_gpu();
   if (on_gpu && precision == "tf32")
     options.recipe.precision = Precision::kTf32;
+  else if (on_gpu && precision == "bfloat16")
+    options.recipe.precision = Precision::kBfloat16;
   else if (precision != "float32")
     fail(Code::kArgument, "compile: precision is '%.40s', wanted 'float32'%s", precision.c_str(),
-         on_gpu ? " or 'tf32'" : ", the only one on this device");
+         on_gpu ? ", 'tf32' or 'bfloat16'" : ", the only one on this device");
   options.recipe.math =
       static_cast<Math>(choice("compile", "math", from.math, {"default", "strict", "fast"}));
   py::gil_scoped_release release;

@@ -23,15 +23,30 @@ from fastcnn.testing.fill import integers, poisoned, reals
 if capability() < 80:
     pytest.skip("the GPU has no tensor cores that take float32", allow_module_level=True)
 
-TF32 = 2.0**-11  # its unit roundoff
+UNITS = {"tf32": 2.0**-11, "bfloat16": 2.0**-8}
+"""Unit roundoffs of what the operands are rounded to."""
+
+
+def with_precision(name: str) -> Iterator[float]:
+    _native.set_gpu_precision(name)
+    yield UNITS[name]
+    _native.set_gpu_precision("float32")
+
+
+@pytest.fixture(params=UNITS)
+def unit(request: pytest.FixtureRequest) -> Iterator[float]:
+    """Products of rounded numbers."""
+    yield from with_precision(request.param)
 
 
 @pytest.fixture
-def tf32() -> Iterator[None]:
-    """Products of numbers of 10 bits."""
-    _native.set_gpu_precision("tf32")
-    yield
-    _native.set_gpu_precision("float32")
+def tf32() -> Iterator[float]:
+    yield from with_precision("tf32")
+
+
+@pytest.fixture
+def bfloat16() -> Iterator[float]:
+    yield from with_precision("bfloat16")
 
 
 # Tiles that are full and that are not, rows that can be read by sixteen bytes and that cannot, every
@@ -69,8 +84,8 @@ def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
-@pytest.mark.usefixtures("tf32")
-def test_tf32_is_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
+@pytest.mark.usefixtures("unit")
+def test_rounded_operands_are_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
     check_exact(call, rng)
 
 
@@ -90,13 +105,12 @@ def test_long_sums_of_one_sign_have_the_error_of_float32(rng: np.random.Generato
     assert (y < wanted).any()
 
 
-@pytest.mark.usefixtures("tf32")
-def test_tf32_within_its_bound(rng: np.random.Generator) -> None:
-    """Each factor is off by u' = 2^-11 at most, and sums are cut off: 2 u for each of their terms."""
+def test_rounded_operands_within_their_bound(unit: float, rng: np.random.Generator) -> None:
+    """Each factor is off by `unit` at most, and sums are cut off: 2 u for each of their terms."""
     k = 200
     a, b = reals(rng, (40, k)), reals(rng, (k, 70))
     wanted, magnitude = a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b)
-    products = 2.0 * TF32 + TF32 * TF32
+    products = 2.0 * unit + unit * unit
     bound = (products + (1.0 + products) * gamma(2.0 * k)) * magnitude + UNIT * np.abs(wanted)
     y = ops.gemm(a, b, out=poisoned(wanted.shape))
     assert_within(y, wanted, bound, "gemm")
@@ -113,8 +127,19 @@ def test_tf32_rounds_to_nearest() -> None:
     assert_same_bits(y, np.full((16, 4), [1, 1 + 2.0**-10, -1, -1 - 2.0**-10], np.float32), "gemm")
 
 
-@pytest.mark.usefixtures("tf32")
-def test_strict_math_rounds_nothing_to_tf32(rng: np.random.Generator) -> None:
+@pytest.mark.usefixtures("bfloat16")
+def test_bfloat16_rounds_to_nearest_ties_to_even() -> None:
+    a = np.eye(16, dtype=np.float32)
+    tie, odd = np.float32(1 + 2.0**-8), np.float32(1 + 3 * 2.0**-8)
+    b = np.full((16, 6), [tie, np.nextafter(tie, np.float32(2)), -tie, odd, np.inf, 2.0**-130], np.float32)
+    y = ops.gemm(a, b)
+    assert_same_bits(y[0, :4], np.float32([1, 1 + 2.0**-7, -1, 1 + 2.0**-6]), "gemm")
+    assert np.isnan(y[0, 4])  # 0 times infinity, elsewhere in the sum
+    assert y[0, 5] == np.float32(2.0**-130)
+
+
+@pytest.mark.usefixtures("unit")
+def test_strict_math_rounds_nothing(rng: np.random.Generator) -> None:
     for call in conv_calls(CONV[0]):
         strict = dict(call.options, math="strict")
         arrays = call.reals(rng)

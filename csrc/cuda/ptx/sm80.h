@@ -51,6 +51,13 @@ __device__ __forceinline__ uint32_t to_tf32(float x) {
   return bits;
 }
 
+// Two numbers with 7 bits after the point each, to the nearest, ties to even; `low` in the lower half.
+__device__ __forceinline__ uint32_t to_bfloat16(float low, float high) {
+  uint32_t bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
+
 // sum[16,8] += a[16,8] b[8,8]. With g = lane / 4 and t = lane % 4 a lane holds a at (g, t), (g + 8, t),
 // (g, t + 4), (g + 8, t + 4), b at (t, g), (t + 4, g), and sum at (g, 2 t), (g, 2 t + 1), (g + 8, 2 t),
 // (g + 8, 2 t + 1). Bits of a and b after the tenth do not count.
@@ -58,6 +65,17 @@ __device__ __forceinline__ void multiply_tf32(float (&sum)[4], const uint32_t (&
                                               const uint32_t (&b)[2]) {
   asm volatile(
       "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// sum[16,8] += a[16,16] b[16,8] of pairs of bfloat16, the lower k in the lower half: a lane holds a at rows
+// g, g + 8, g, g + 8 and k = 2 t, 2 t, 2 t + 8, 2 t + 8, b at k = 2 t, 2 t + 8 of column g.
+__device__ __forceinline__ void multiply_bfloat16(float (&sum)[4], const uint32_t (&a)[4],
+                                                  const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));

@@ -72,7 +72,8 @@ class Trainer(Fitter):
         device
             "cpu"; "cuda": the GPU, which the weights move to; "auto": the GPU if there is one that works.
         precision
-            "float32"; or on a GPU "tf32": tensor cores round what they multiply to 10 bits.
+            "float32"; or on a GPU "tf32" or "bfloat16": tensor cores round what they multiply to 10 bits or
+            to 7. Sums, and whatever is kept, are float32 all the same.
         math
             How 3x3 convolutions may be computed; `fastcnn.ops.conv2d` says what that costs in accuracy.
             "default": by Winograd's F(2,3), and in `predict` and `evaluate` by F(4,3). "strict": directly.

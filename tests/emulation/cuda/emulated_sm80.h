@@ -126,6 +126,33 @@ inline void multiply_tf32(float (&sum)[4], const uint32_t (&a)[4], const uint32_
   }
 }
 
+inline uint32_t bfloat16_bits(float x) {
+  const uint32_t bits = uint32_t(__float_as_int(x));
+  if (x != x) return 0x7fff;
+  return (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+}
+inline uint32_t to_bfloat16(float low, float high) { return bfloat16_bits(high) << 16 | bfloat16_bits(low); }
+
+inline void multiply_bfloat16(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  struct Operands {
+    uint32_t a[4], b[2];
+  };
+  const Operands mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+  const auto& all = emulated::show(mine);
+  const unsigned lane = threadIdx.x % 32;
+  const auto number = [](uint32_t pair, unsigned k) {
+    return double(__int_as_float(int32_t(k % 2 ? pair & 0xffff0000u : pair << 16)));
+  };
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned row = lane / 4 % 8, half = i / 2, col = 2 * (lane % 4) + i % 2;
+    double total = double(sum[i]);
+    for (unsigned k = 0; k < 16; ++k)
+      total += number(all[4 * row + k % 8 / 2].a[half + k / 8 * 2], k) *
+               number(all[4 * col + k % 8 / 2].b[k / 8], k);
+    sum[i] = emulated::toward_zero(total);
+  }
+}
+
 }  // namespace ptx
 }  // namespace cuda
 }  // namespace fastcnn
