@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products, forward passes and data gradients in tf32 on compute capability 9.0. Their operands must
-// lie along the sum, which weights [taps, c, k] of a forward pass and b [k, n] do not: these are transposed
-// first. Where arrays lie as no map can say, or there is no driver to make one, the kernels of 8.0 do the
-// same.
+// Matrix products, forward passes and data gradients in tf32 and bfloat16 on compute capability 9.0. Their
+// operands must lie along the sum, which weights [taps, c, k] of a forward pass and b [k, n] do not: these
+// are transposed first. Nor do maps make bfloat16 of floats: both operands are rounded first, b as it is
+// transposed. Where arrays lie as no map can say, or there is no driver to make one, the kernels of 8.0 do
+// the same.
 #include "conv.h"
+#include "ptx/sm80.h"
 #include "tensor_sm90.h"
 
 namespace fastcnn {
@@ -20,10 +22,25 @@ constexpr TileSize kTiles[] = {{128, 256}, {256, 128}, {128, 128}, {128, 64}};
 constexpr int kTileCount = sizeof kTiles / sizeof *kTiles;
 constexpr int kFewTiles = 32;  // of the last: below, the kernels of 8.0 cut sums
 
+// Rounding moves 6 bytes for each number of a, 2e-12 s at 3 TB/s. The kernels of 8.0 need no such copies, and
+// at half the rate of these, some 3.6e-15 s more for a product, are as fast with this many products of each.
+constexpr double kLeastProducts = 576;
+
+struct ToFloat {
+  using Number = float;
+  FASTCNN_INLINED Number operator()(float x) const { return x; }
+};
+struct ToBfloat16 {
+  using Number = uint16_t;
+  FASTCNN_INLINED Number operator()(float x) const { return Number(ptx::to_bfloat16(x, 0.0f)); }
+};
+
 constexpr int kSquare = 32;
 
 // to[slice, column, row] = from[slice, row, column]
-__global__ void __launch_bounds__(kThreads) transpose(const float* from, float* to, int rows, int columns) {
+template <class To>
+__global__ void __launch_bounds__(kThreads)
+    transpose(const float* from, typename To::Number* to, int rows, int columns) {
   __shared__ float square[kSquare][kSquare + 1];
   const int across = (columns + kSquare - 1) / kSquare;
   const int row0 = int(blockIdx.x) / across * kSquare, column0 = int(blockIdx.x) % across * kSquare;
@@ -36,16 +53,18 @@ __global__ void __launch_bounds__(kThreads) transpose(const float* from, float* 
   __syncthreads();
   for (int y = first; y < kSquare; y += kStep)
     if (column0 + y < columns && row0 + x < rows)
-      to[slice + int64_t(column0 + y) * rows + row0 + x] = square[x][y];
+      to[slice + int64_t(column0 + y) * rows + row0 + x] = To{}(square[x][y]);
 }
 
 struct Pass {
   ConvWalk walk;
   bool gradient;  // of the data
+  Precision precision;
 
+  int bytes() const { return precision == Precision::kBfloat16 ? 2 : 4; }  // of a number of the operands
   PixelProduct product(int tile) const {
-    const TileSize size = kTiles[tile];
-    return gradient ? dgrad_product(walk, size.m, size.n) : fprop_product(walk, size.m, size.n);
+    const PixelTile size = {kTiles[tile].m, kTiles[tile].n, ptx::MapData{nullptr, bytes()}.numbers()};
+    return gradient ? dgrad_product(walk, size) : fprop_product(walk, size);
   }
   int tile() const {
     int tile = 0;
@@ -55,13 +74,18 @@ struct Pass {
     }
     return tile;
   }
-  ptx::Pixels pixels(const float* data, int count) const {
+  ptx::Pixels pixels(const void* data, int count) const {
     const ConvWalk& w = walk;
     ptx::Pixels p = {};
-    p.data = data, p.n = w.n, p.count = count;
+    p.of = {data, bytes()}, p.n = w.n, p.count = count;
     p.h = gradient ? w.h.out : w.h.in, p.w = gradient ? w.w.out : w.w.in, p.c = gradient ? w.k : w.c;
     return p;
   }
+  int64_t numbers() const {  // of a
+    const ptx::Pixels p = pixels(nullptr, 0);
+    return p.n * p.h * p.w * p.c;
+  }
+  double products() const { return double(walk.outputs()) * walk.taps() * walk.c * walk.k; }
 };
 
 bool flat(const ConvAxis& a) { return a.in == 1 && a.out == 1 && a.taps == 1; }
@@ -69,97 +93,135 @@ bool flat(const ConvAxis& a) { return a.in == 1 && a.out == 1 && a.taps == 1; }
 bool supports(const OpDescriptor& op, const Pass& pass) {
   const ConvWalk& w = pass.walk;
   const int32_t stride = w.h.stride, dilation = w.h.dilation;
-  if (op.precision != Precision::kTf32 || op.math == Math::kStrict || w.groups > 1 || !flat(w.d))
+  const bool rounds = op.precision == Precision::kBfloat16;
+  if ((op.precision != Precision::kTf32 && !rounds) || op.math == Math::kStrict || w.groups > 1 || !flat(w.d))
     return false;
   if (w.c % 4 || w.k % 4 || w.w.stride != stride || w.w.dilation != dilation) return false;
   if (pass.gradient && (stride * stride > kMostClasses || (stride > 1 && dilation > 1))) return false;
+  if (rounds && pass.products() < kLeastProducts * double(pass.numbers())) return false;
   const PixelProduct p = pass.product(kTileCount - 1);
   return p.tiles >= kFewTiles && fits_maps(p, pass.pixels(nullptr, kTiles[0].m));
 }
 
-// y from a by b [taps, columns, along the sum]; false: not with these arrays.
+// The operands as maps read them, those that are made in the workspace: b, then a.
 struct Arrays {
-  const float *a, *b;
-  float* y;
+  const void *a, *b;
 };
-bool multiply(Context& context, const Pass& pass, const Arrays& arrays, const AfterSum& after) {
+size_t bytes_of_b(const Pass& pass) {
+  const size_t bytes =
+      size_t(pass.bytes()) * size_t(pass.walk.taps()) * size_t(pass.walk.c) * size_t(pass.walk.k);
+  return (bytes + 255) / 256 * 256;
+}
+size_t workspace_of(const Pass& pass, bool transposes) {
+  if (pass.precision != Precision::kBfloat16) return transposes ? bytes_of_b(pass) : 0;
+  return bytes_of_b(pass) + 2 * size_t(pass.numbers());
+}
+
+template <class To>
+const void* transposed(Context& context, const ConvWalk& w, const float* from) {
+  auto* const to = static_cast<typename To::Number*>(context.workspace);
+  const dim3 grid(unsigned(ceil_div(w.c, kSquare) * ceil_div(w.k, kSquare)), 1, unsigned(w.taps()));
+  FASTCNN_LAUNCH(transpose<To>, grid, kThreads, stream_of(context))(from, to, w.c, w.k);
+  return to;
+}
+// `count` is a multiple of 4, as channels are.
+const void* rounded(Context& context, const float* from, int64_t count, void* workspace) {
+  auto* const to = static_cast<uint2*>(workspace);
+  for_each(context, count / 4, [=] __device__(int64_t i) {
+    const float4 x = reinterpret_cast<const float4*>(from)[i];
+    to[i] = make_uint2(ptx::to_bfloat16(x.x, x.y), ptx::to_bfloat16(x.z, x.w));
+  });
+  return to;
+}
+Arrays arrays_of(Context& context, const Pass& pass, const Operands& o, bool transposes) {
+  const ConvWalk& w = pass.walk;
+  const float *a = input(o, 0), *b = input(o, 1);
+  if (pass.precision != Precision::kBfloat16) return {a, transposes ? transposed<ToFloat>(context, w, b) : b};
+  const int64_t of_b = int64_t(w.taps()) * w.c * w.k;
+  const void* const new_b =
+      transposes ? transposed<ToBfloat16>(context, w, b) : rounded(context, b, of_b, context.workspace);
+  char* const behind = static_cast<char*>(context.workspace) + bytes_of_b(pass);
+  return {rounded(context, a, pass.numbers(), behind), new_b};
+}
+
+template <Precision kPrecision>
+void start(Context& context, const MapOperands& p, int tile) {
+  constexpr void (*kStart[])(Context&, const MapOperands&) = {
+      start_maps<MapTile<kTiles[0].m, kTiles[0].n>, kPrecision>,
+      start_maps<MapTile<kTiles[1].m, kTiles[1].n>, kPrecision>,
+      start_maps<MapTile<kTiles[2].m, kTiles[2].n>, kPrecision>,
+      start_maps<MapTile<kTiles[3].m, kTiles[3].n>, kPrecision>};
+  kStart[tile](context, p);
+}
+
+// y from a by b [taps, columns, along the sum], which may have to be transposed; false: not with these
+// arrays.
+bool multiply(Context& context, const Pass& pass, const Operands& o, bool transposes, const AfterSum& after) {
   const int tile = pass.tile();
   MapOperands p = {};
   p.of = pass.product(tile);
-  p.after = after, p.y = arrays.y;
-  if (!aligned_to(arrays.y, 8)) return false;
+  p.after = after, p.y = output(o, 0);
+  if (!aligned_to(o.in[0], 16) || !aligned_to(o.in[1], 16) || !aligned_to(p.y, 8)) return false;
+  const Arrays arrays = arrays_of(context, pass, o, transposes);
   const ptx::Pixels pixels = pass.pixels(arrays.a, kTiles[tile].m);
   for (int i = 0; i < p.of.classes; ++i)
     if (p.of.of[i].steps && !ptx::make_map(&p.a[i], pixels_of(p.of, p.of.of[i], pixels))) return false;
-  const ptx::Matrices b = {arrays.b, pixels.c, p.of.columns, pass.walk.taps(), kTiles[tile].n};
+  const ptx::Matrices b = {
+      {arrays.b, pass.bytes()}, pixels.c, p.of.columns, pass.walk.taps(), kTiles[tile].n};
   if (!ptx::make_map(&p.b, b)) return false;
-  constexpr void (*kStart[])(Context&, const MapOperands&) = {
-      start_maps<MapTile<kTiles[0].m, kTiles[0].n>>, start_maps<MapTile<kTiles[1].m, kTiles[1].n>>,
-      start_maps<MapTile<kTiles[2].m, kTiles[2].n>>, start_maps<MapTile<kTiles[3].m, kTiles[3].n>>};
-  kStart[tile](context, p);
+  pass.precision == Precision::kBfloat16 ? start<Precision::kBfloat16>(context, p, tile)
+                                         : start<Precision::kTf32>(context, p, tile);
   return true;
 }
 
-const float* transposed(Context& context, const ConvWalk& w, const float* weights) {
-  float* const to = static_cast<float*>(context.workspace);
-  const dim3 grid(unsigned(ceil_div(w.c, kSquare) * ceil_div(w.k, kSquare)), 1, unsigned(w.taps()));
-  FASTCNN_LAUNCH(transpose, grid, kThreads, stream_of(context))(weights, to, w.c, w.k);
-  return to;
-}
-size_t transposed_bytes(const ConvWalk& w) {
-  return sizeof(float) * size_t(w.taps()) * size_t(w.c) * size_t(w.k);
-}
-
 // m images of one pixel.
-Pass pass_of(const GemmShape& s) {
+Pass pass_of(const OpDescriptor& op) {
+  const GemmShape& s = op.gemm;
   Conv2dShape c = {};
   c.n = s.m, c.c = s.k, c.k = s.n, c.groups = 1;
   c.h = c.w = c.r = c.s = c.p = c.q = c.stride_h = c.stride_w = c.dilation_h = c.dilation_w = 1;
-  return {walk_of(c), false};
+  return {walk_of(c), false, op.precision};
 }
 
 }  // namespace
 
 bool supports_gemm_map(const OpDescriptor& op) {
-  return supports_gemm_tensor(op) && !op.gemm.transpose_a && supports(op, pass_of(op.gemm));
+  return supports_gemm_tensor(op) && !op.gemm.transpose_a && supports(op, pass_of(op));
 }
 void prepare_gemm_map(Prepared* p) {
   prepare_gemm_tensor(p);
-  const size_t bytes = p->op.gemm.transpose_b ? 0 : transposed_bytes(pass_of(p->op.gemm).walk);
+  const size_t bytes = workspace_of(pass_of(p->op), !p->op.gemm.transpose_b);
   if (p->workspace_bytes < bytes) p->workspace_bytes = bytes;
 }
 void run_gemm_map(const Prepared& p, const Operands& o, Context& context) {
-  const Pass pass = pass_of(p.op.gemm);
-  const float* const b = p.op.gemm.transpose_b ? input(o, 1) : transposed(context, pass.walk, input(o, 1));
-  if (!multiply(context, pass, {input(o, 0), b, output(o, 0)},
-                after_of(p, input(o, 2), nullptr, input(o, 3))))
-    run_gemm_tensor(p, o, context);
+  const AfterSum after = after_of(p, input(o, 2), nullptr, input(o, 3));
+  if (!multiply(context, pass_of(p.op), o, !p.op.gemm.transpose_b, after)) run_gemm_tensor(p, o, context);
 }
 
 bool supports_conv2d_fprop_map(const OpDescriptor& op) {
-  return supports_conv2d_fprop_tensor(op) && supports(op, {walk_of(op.conv2d_fprop), false});
+  return supports_conv2d_fprop_tensor(op) && supports(op, {walk_of(op.conv2d_fprop), false, op.precision});
 }
 void prepare_conv2d_fprop_map(Prepared* p) {
   prepare_conv2d_fprop_tensor(p);
-  p->workspace_bytes = transposed_bytes(state<ConvWalk>(*p));
+  p->workspace_bytes = workspace_of({state<ConvWalk>(*p), false, p->op.precision}, true);
 }
 void run_conv2d_fprop_map(const Prepared& p, const Operands& o, Context& context) {
-  const Pass pass = {state<ConvWalk>(p), false};
-  const float* const weights = transposed(context, pass.walk, input(o, 1));
-  if (!multiply(context, pass, {input(o, 0), weights, output(o, 0)},
-                after_of(p, input(o, 2), input(o, 3), nullptr)))
-    run_conv2d_fprop_tensor(p, o, context);
+  const Pass pass = {state<ConvWalk>(p), false, p.op.precision};
+  const AfterSum after = after_of(p, input(o, 2), input(o, 3), nullptr);
+  if (!multiply(context, pass, o, true, after)) run_conv2d_fprop_tensor(p, o, context);
 }
 
 bool supports_conv2d_dgrad_map(const OpDescriptor& op) {
-  return supports_conv2d_dgrad_tensor(op) && supports(op, {walk_of(op.conv2d_dgrad), true});
+  return supports_conv2d_dgrad_tensor(op) && supports(op, {walk_of(op.conv2d_dgrad), true, op.precision});
 }
-void prepare_conv2d_dgrad_map(Prepared* p) { prepare_conv2d_dgrad_tensor(p); }
+void prepare_conv2d_dgrad_map(Prepared* p) {
+  prepare_conv2d_dgrad_tensor(p);
+  p->workspace_bytes = workspace_of({state<ConvWalk>(*p), true, p->op.precision}, false);
+}
 void run_conv2d_dgrad_map(const Prepared& p, const Operands& o, Context& context) {
-  const Pass pass = {state<ConvWalk>(p), true};
-  if (!multiply(context, pass, {input(o, 0), input(o, 1), output(o, 0)},
-                after_of(p, input(o, 3), nullptr, input(o, 2))))
-    run_conv2d_dgrad_tensor(p, o, context);
+  const Pass pass = {state<ConvWalk>(p), true, p.op.precision};
+  const AfterSum after = after_of(p, input(o, 3), nullptr, input(o, 2));
+  if (!multiply(context, pass, o, false, after)) run_conv2d_dgrad_tensor(p, o, context);
 }
 
 }  // namespace cuda

@@ -20,7 +20,7 @@ struct PixelAxis {
 
 struct PixelClassOfMap {
   PixelAxis h, w;
-  int32_t first_tile, steps;  // of the sum: taps times kMapFloats channels
+  int32_t first_tile, steps;  // of the sum: taps times chunks
   int32_t first_row;          // of b's slices
   int64_t place;              // in y, of its first pixel
 };
@@ -28,7 +28,7 @@ struct PixelClassOfMap {
 struct PixelProduct {
   PixelClassOfMap of[kMostClasses];
   int32_t classes, tiles, tiles_n, images;
-  int32_t chunks;  // of kMapFloats channels
+  int32_t chunks, numbers;  // of the channels; channels of a chunk, a row of a map
   int32_t base_step, tap_step;
   int32_t slice_step_h, slice_step_w;  // from one tap's weights to the next
   int32_t columns;
@@ -63,8 +63,8 @@ struct PixelSteps {
   FASTCNN_WALK PixelSteps(const PixelProduct& p, const PixelClassOfMap& c, int32_t m)
       : a(p.first_pixel(c, m)), slice(c.first_row), tap_h(0), tap_w(0) {}
   FASTCNN_WALK void next(const PixelProduct& p, const PixelClassOfMap& c) {
-    a.channel += ptx::kMapFloats;
-    if (a.channel < p.chunks * ptx::kMapFloats) return;
+    a.channel += p.numbers;
+    if (a.channel < p.chunks * p.numbers) return;
     a.channel = 0;
     if (++tap_w < c.w.taps) {
       a.tap_w += p.tap_step, slice += p.slice_step_w;
@@ -76,29 +76,33 @@ struct PixelSteps {
   }
 };
 
+struct PixelTile {
+  int32_t m, n;
+  int32_t numbers;  // of a row of a map
+};
 inline int32_t tiles_of(int64_t rows, int32_t tile) { return int32_t((rows + tile - 1) / tile); }
 
 // y [n, out, out, k] from x [n, in, in, c], b [taps, k, c].
-inline PixelProduct fprop_product(const ConvWalk& w, int32_t tile_m, int32_t tile_n) {
+inline PixelProduct fprop_product(const ConvWalk& w, const PixelTile& tile) {
   PixelProduct p = {};
-  p.classes = 1, p.images = w.n, p.columns = w.k, p.tiles_n = tiles_of(w.k, tile_n);
-  p.chunks = tiles_of(w.c, ptx::kMapFloats);
+  p.classes = 1, p.images = w.n, p.columns = w.k, p.tiles_n = tiles_of(w.k, tile.n);
+  p.chunks = tiles_of(w.c, tile.numbers), p.numbers = tile.numbers;
   p.base_step = w.h.stride, p.tap_step = w.h.dilation;
   p.slice_step_h = w.w.taps, p.slice_step_w = 1;
   p.image = w.gradient, p.row = int64_t(w.w.out) * w.k, p.pixel = w.k;
   p.of[0] = {{w.h.out, -w.h.pad, w.h.taps, 0}, {w.w.out, -w.w.pad, w.w.taps, 0}, 0, 0, 0, 0};
   p.of[0].steps = p.chunks * w.taps();
-  p.tiles = p.tiles_n * tiles_of(int64_t(w.n) * w.h.out * w.w.out, tile_m);
+  p.tiles = p.tiles_n * tiles_of(int64_t(w.n) * w.h.out * w.w.out, tile.m);
   return p;
 }
 
 // dx [n, in, in, c] from dy [n, out, out, k], b [taps, c, k]. Of one dilation and one stride, not both
 // above 1.
-inline PixelProduct dgrad_product(const ConvWalk& w, int32_t tile_m, int32_t tile_n) {
+inline PixelProduct dgrad_product(const ConvWalk& w, const PixelTile& tile) {
   PixelProduct p = {};
   const int32_t stride = w.h.stride, dilation = w.h.dilation;
-  p.images = w.n, p.columns = w.c, p.tiles_n = tiles_of(w.c, tile_n);
-  p.chunks = tiles_of(w.k, ptx::kMapFloats);
+  p.images = w.n, p.columns = w.c, p.tiles_n = tiles_of(w.c, tile.n);
+  p.chunks = tiles_of(w.k, tile.numbers), p.numbers = tile.numbers;
   p.base_step = 1, p.tap_step = -dilation;
   p.slice_step_h = stride * w.w.taps, p.slice_step_w = stride;
   p.image = w.image, p.row = int64_t(stride) * w.w.in * w.c, p.pixel = int64_t(stride) * w.c;
@@ -120,7 +124,7 @@ inline PixelProduct dgrad_product(const ConvWalk& w, int32_t tile_m, int32_t til
   }
   for (int32_t i = 0; i < p.classes; ++i) {
     p.of[i].first_tile = p.tiles;
-    p.tiles += p.tiles_n * tiles_of(int64_t(w.n) * p.of[i].h.out * p.of[i].w.out, tile_m);
+    p.tiles += p.tiles_n * tiles_of(int64_t(w.n) * p.of[i].h.out * p.of[i].w.out, tile.m);
   }
   return p;
 }

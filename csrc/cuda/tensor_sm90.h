@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products in tf32 on compute capability 9.0, of what maps bring to shared memory (pixels.h): a group of four
-// warps of each block, one thread of it, loads steps of 32 numbers along the sum into a ring of kStages
-// places; two groups multiply them, each half the rows of a tile, and write its sums while the next tile is
-// loaded. Blocks take one tile after the other.
+// Products in tf32 or bfloat16 on compute capability 9.0, of what maps bring to shared memory (pixels.h): a
+// group of four warps of each block, one thread of it, loads steps of 128 bytes along the sum into a ring of
+// kStages places; two groups multiply them, each half the rows of a tile, and write its sums while the next
+// tile is loaded. Blocks take one tile after the other.
 #pragma once
 #include "pixels.h"
 #include "ptx/sm90.h"
@@ -16,7 +16,7 @@ template <int kTileM, int kTileN>
 struct MapTile {
   static constexpr int kM = kTileM, kN = kTileN;
   static constexpr int kBlocks = kM / (64 * kConsumers);  // of 64 rows, of each group
-  static constexpr int kRowBytes = 4 * ptx::kMapFloats;
+  static constexpr int kRowBytes = ptx::kMapBytes;
   static constexpr int kBytesA = kM * kRowBytes, kStageBytes = (kM + kN) * kRowBytes;
   static constexpr int kStages = 196608 / kStageBytes;
   static constexpr int kRing = kStages * kStageBytes, kSharedBytes = kRing + kStages * 16;
@@ -77,7 +77,15 @@ FASTCNN_INLINE void store_tile(const MapOperands& p, PixelProduct::Tile tile, co
   }
 }
 
-template <class T>
+template <Precision kPrecision, int kCount>
+FASTCNN_INLINE void multiply_rows(float (&sum)[kCount], uint64_t a, uint64_t b, bool add) {
+  if constexpr (kPrecision == Precision::kBfloat16)
+    ptx::multiply_bfloat16(sum, a, b, add);
+  else
+    ptx::multiply_tf32(sum, a, b, add);
+}
+
+template <class T, Precision kPrecision>
 FASTCNN_INLINE void multiply_tiles(const MapOperands& p, uint32_t ring, uint32_t full, uint32_t empty) {
   // The same in all lanes, and known to be.
   const int group = __shfl_sync(kAllLanes, int(threadIdx.x) / kGroup, 0);
@@ -108,10 +116,11 @@ FASTCNN_INLINE void multiply_tiles(const MapOperands& p, uint32_t ring, uint32_t
       keep_in_place();
       ptx::begin_products();
       FASTCNN_UNROLL
-      for (int k = 0; k < ptx::kMapFloats / 8; ++k) FASTCNN_UNROLL
+      for (int k = 0; k < T::kRowBytes / ptx::kProductBytes; ++k) FASTCNN_UNROLL
       for (int r = 0; r < T::kBlocks; ++r)
-        ptx::multiply_tf32(sum[r], a + uint64_t(r * (kBlockBytes >> 4) + k * int(ptx::kNextEight)),
-                           b + uint64_t(k) * ptx::kNextEight, i > 0 || k > 0);
+        multiply_rows<kPrecision>(sum[r],
+                                  a + uint64_t(r * (kBlockBytes >> 4) + k * (ptx::kProductBytes >> 4)),
+                                  b + uint64_t(k * (ptx::kProductBytes >> 4)), i > 0 || k > 0);
       ptx::commit_products();
       keep_in_place();
       ptx::wait_products<1>();  // those of the step before have been done
@@ -127,7 +136,7 @@ FASTCNN_INLINE void multiply_tiles(const MapOperands& p, uint32_t ring, uint32_t
   }
 }
 
-template <class T>
+template <class T, Precision kPrecision>
 __global__ void __launch_bounds__((kConsumers + 1) * kGroup, 1)
     product_sm90(const __grid_constant__ MapOperands p) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -147,7 +156,7 @@ __global__ void __launch_bounds__((kConsumers + 1) * kGroup, 1)
     if (threadIdx.x == kConsumers * kGroup) load_tiles<T>(p, ring, full, empty);
   } else {
     ptx::take_registers<232>();
-    multiply_tiles<T>(p, ring, full, empty);
+    multiply_tiles<T, kPrecision>(p, ring, full, empty);
   }
 #endif
 }
@@ -155,10 +164,11 @@ __global__ void __launch_bounds__((kConsumers + 1) * kGroup, 1)
 // As many blocks as the largest of these GPUs takes at a time: a tile has the same bits wherever it is made.
 constexpr int kBlocks90 = 132;
 
-template <class T>
+template <class T, Precision kPrecision>
 void start_maps(Context& context, const MapOperands& p) {
   const unsigned blocks = unsigned(p.of.tiles < kBlocks90 ? p.of.tiles : kBlocks90);
-  ptx::start(product_sm90<T>, blocks, (kConsumers + 1) * kGroup, T::kSharedBytes, stream_of(context), p);
+  ptx::start(product_sm90<T, kPrecision>, blocks, (kConsumers + 1) * kGroup, T::kSharedBytes,
+             stream_of(context), p);
 }
 
 FASTCNN_FORMULAS_END

@@ -127,8 +127,8 @@ Place gpu_place() {
 }
 
 void set_gpu_precision(py::handle precision) {
-  eager_precision =
-      static_cast<Precision>(choice("set_gpu_precision", "precision", precision, {"float32", "tf32", "bfloat16"}));
+  eager_precision = static_cast<Precision>(
+      choice("set_gpu_precision", "precision", precision, {"float32", "tf32", "bfloat16"}));
 }
 
 void run_on_gpu(OpDescriptor op, const Operands& operands, const RunScalars* scalars) {

@@ -35,11 +35,14 @@ Meetings by_definition(const ConvWalk& w) {
 }
 
 constexpr int kTileM = 16, kTileN = 8;
+constexpr int32_t kBytes = 4;  // of a number
 
 // What the tiles of the first columns meet; false: a load begins outside, an output is missing or made twice.
 bool walk(const ConvWalk& w, bool gradient, Meetings* met) {
-  const PixelProduct p = gradient ? dgrad_product(w, kTileM, kTileN) : fprop_product(w, kTileM, kTileN);
   ptx::Pixels from = {};
+  from.of.bytes = kBytes;
+  const PixelTile size = {kTileM, kTileN, from.of.numbers()};
+  const PixelProduct p = gradient ? dgrad_product(w, size) : fprop_product(w, size);
   from.n = w.n, from.count = kTileM;
   from.h = gradient ? w.h.out : w.h.in, from.w = gradient ? w.w.out : w.w.in, from.c = gradient ? w.k : w.c;
   std::map<int64_t, int> outputs;

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products in tf32 on compute capability 9.0, whose operands come by tensor maps.
+"""Products in tf32 and bfloat16 on compute capability 9.0, whose operands come by tensor maps.
 
 Needs such a GPU, or an emulated one that claims to be: FASTCNN_EMULATED_SM=90. Shapes are large enough for
-these kernels to be chosen, which their rounding shows.
+these kernels to be chosen, which their rounding shows, or in bfloat16 the plan of a network.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from device import capability, cupy
 
-from fastcnn import _native, ops
+import fastcnn
+from fastcnn import _native, layers, ops
 from fastcnn.testing import cases
 from fastcnn.testing.calls import Call, conv_calls, gemm_call
 from fastcnn.testing.check import check_exact
@@ -23,7 +24,7 @@ from fastcnn.testing.fill import integers, poisoned, reals
 if capability() != 90:
     pytest.skip("the GPU has other tensor cores", allow_module_level=True)
 
-TF32 = 2.0**-11  # its unit roundoff
+TF32, BFLOAT16 = 2.0**-11, 2.0**-8  # their unit roundoffs
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,12 @@ def tf32() -> Iterator[None]:
     _native.set_gpu_precision("tf32")
     yield
     _native.set_gpu_precision("float32")
+
+
+@pytest.fixture
+def bfloat16(tf32: None) -> None:
+    """Of 7 bits."""
+    _native.set_gpu_precision("bfloat16")
 
 
 GEMM = (
@@ -60,12 +67,53 @@ def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
     check_exact(call, rng)
 
 
+# Worth rounding their operands first; the largest tile, channels that fill no row, classes of pixels.
+BFLOAT16_CALLS = [
+    gemm_call(cases.GemmCase(1000, 580, 72)),
+    gemm_call(cases.GemmCase(516, 1028, 40, transpose_b=True)),
+    gemm_call(cases.GemmCase(5600, 580, 16)),
+    *list(conv_calls(cases.ConvCase(1, 33, 31, 72, 68, padding="same"), "relu"))[:1],
+    *list(conv_calls(cases.ConvCase(1, 33, 32, 64, 72, padding="same"), "relu"))[:2],
+    *list(conv_calls(cases.ConvCase(2, 33, 31, 68, 16, r=3, s=3, strides=(2, 2), padding=1), "relu"))[1:2],
+]
+
+
+@pytest.mark.parametrize("call", BFLOAT16_CALLS, ids=str)
+@pytest.mark.usefixtures("bfloat16")
+def test_bfloat16_is_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
+    check_exact(call, rng)
+
+
+@pytest.mark.usefixtures("bfloat16")
+def test_bfloat16_within_its_bound(rng: np.random.Generator) -> None:
+    check_rounded_products(BFLOAT16, (300, 1028, 200), rng)
+
+
+def test_bfloat16_takes_maps_in_networks() -> None:
+    model = fastcnn.Sequential(
+        [
+            fastcnn.Input((12, 12, 8)),
+            layers.Conv2D(72, 3, padding="same"),
+            layers.Conv2D(72, 3, padding="same"),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+    model.compile("sgd", "mse", device="cuda", precision="bfloat16")
+    plan = model._bind().native.describe("train", 32)
+    assert "conv2d_fprop_map" in plan
+    assert "conv2d_dgrad_map" in plan
+
+
 def test_reals_within_the_bound_of_tf32(rng: np.random.Generator) -> None:
-    """Each factor is off by u' = 2^-11 at most, and sums are cut off: 2 u for each of their terms."""
-    m, n, k = 1000, 260, 200
+    check_rounded_products(TF32, (1000, 260, 200), rng)
+
+
+def check_rounded_products(unit: float, shape: tuple[int, int, int], rng: np.random.Generator) -> None:
+    """Each factor is off by `unit` at most, and sums are cut off: 2 u for each of their terms."""
+    m, n, k = shape
     a, b = reals(rng, (m, k)), reals(rng, (k, n))
     wanted, magnitude = a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b)
-    products = 2.0 * TF32 + TF32 * TF32
+    products = 2.0 * unit + unit * unit
     bound = (products + (1.0 + products) * gamma(2.0 * k)) * magnitude + UNIT * np.abs(wanted)
     assert_within(ops.gemm(a, b, out=poisoned(wanted.shape)), wanted, bound, "gemm")
 

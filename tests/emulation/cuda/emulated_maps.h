@@ -16,11 +16,11 @@ struct Map {
 
 inline bool make_map(Map* map, const Matrices& m) {
   *map = {false, m, {}};
-  return uintptr_t(m.data) % 16 == 0 && m.inner % 4 == 0 && m.box_rows <= 256;
+  return uintptr_t(m.of.data) % 16 == 0 && m.inner * m.of.bytes % 16 == 0 && m.box_rows <= 256;
 }
 inline bool make_map(Map* map, const Pixels& p) {
   *map = {true, {}, p};
-  return uintptr_t(p.data) % 16 == 0 && fits_map(p) && p.count <= 1024;
+  return uintptr_t(p.of.data) % 16 == 0 && fits_map(p) && p.count <= 1024;
 }
 
 }  // namespace ptx

@@ -54,25 +54,30 @@ inline float nearest_tf32(float x) {
 
 inline uint32_t swizzled(uint32_t address) { return address ^ ((address >> 7 & 7) << 4); }
 
-// Row `row`, number k of an operand of rows of 128 bytes.
-inline double operand_at(uint64_t operand, uint32_t row, uint32_t k) {
+// Row `row`, number k of an operand of rows of 128 bytes; numbers of 4 bytes, or 2.
+template <int kBytes>
+double operand_at(uint64_t operand, uint32_t row, uint32_t k) {
   require(operand >> 62 == 1 && (operand >> 49 & 7) == 0, "an operand of swizzled rows");
   const uint32_t start = uint32_t(operand & 0x3fff) << 4, eight_rows = uint32_t(operand >> 32 & 0x3fff) << 4;
-  const float x = in_window<float>(swizzled(start + row / 8 * eight_rows + row % 8 * 128 + 4 * k));
-  return double(__int_as_float(int32_t(uint32_t(__float_as_int(x)) & 0xffffe000u)));
+  const uint32_t at = swizzled(start + row / 8 * eight_rows + row % 8 * 128 + kBytes * k);
+  const uint32_t bits =
+      kBytes == 2 ? uint32_t(in_window<uint16_t>(at)) << 16 : in_window<uint32_t>(at) & 0xffffe000u;
+  return double(__int_as_float(int32_t(bits)));
 }
 
-template <int kCount>
+template <int kCount, int kBytes>
 void add_products(float* d, uint64_t a, uint64_t b, bool add, unsigned thread) {
   const unsigned lane = thread % 32, top = thread / 32 % 4 * 16 + lane / 4;
   for (unsigned half = 0; half < 2; ++half) {
-    double row[8];
-    for (unsigned k = 0; k < 8; ++k) row[k] = operand_at(a, top + 8 * half, k);
+    constexpr unsigned kDepth = 32 / kBytes;
+    double row[kDepth];
+    for (unsigned k = 0; k < kDepth; ++k) row[k] = operand_at<kBytes>(a, top + 8 * half, k);
     for (unsigned j = 0; j < kCount / 4; ++j)
       for (unsigned i = 0; i < 2; ++i) {
         float& sum = d[4 * j + 2 * half + i];
         double total = add ? double(sum) : 0.0;
-        for (unsigned k = 0; k < 8; ++k) total += row[k] * operand_at(b, 8 * j + 2 * (lane % 4) + i, k);
+        for (unsigned k = 0; k < kDepth; ++k)
+          total += row[k] * operand_at<kBytes>(b, 8 * j + 2 * (lane % 4) + i, k);
         sum = toward_zero(total);
       }
   }
@@ -120,10 +125,16 @@ inline void wait_for(uint32_t barrier, uint32_t parity) {
   }
 }
 
-inline void put_row(uint32_t to, int row, const float* from, int64_t count) {
-  for (int i = 0; i < kMapFloats; ++i)
-    emulated::in_window<float>(emulated::swizzled(to + uint32_t(128 * row + 4 * i))) =
-        i < count ? emulated::nearest_tf32(from[i]) : 0.0f;
+// From number `first` of the data on, as many as there are.
+inline void put_row(uint32_t to, int row, const MapData& from, int64_t first, int64_t count) {
+  for (int i = 0; i < from.numbers(); ++i) {
+    const uint32_t at = emulated::swizzled(to + uint32_t(128 * row + from.bytes * i));
+    if (from.bytes == 2)
+      emulated::in_window<uint16_t>(at) = i < count ? static_cast<const uint16_t*>(from.data)[first + i] : 0;
+    else
+      emulated::in_window<float>(at) =
+          i < count ? emulated::nearest_tf32(static_cast<const float*>(from.data)[first + i]) : 0.0f;
+  }
 }
 inline void loaded(uint32_t barrier, int rows) {
   auto& of = emulated::in_window<emulated::Barrier>(barrier);
@@ -138,8 +149,7 @@ inline void load_box(uint32_t to, const Map* map, uint32_t barrier, BoxPlace at)
     for (int i = 0; i < m.box_rows; ++i) {
       const int64_t row = at.row + i;
       const bool there = at.slice < m.slices && row < m.rows && at.inner < m.inner;
-      put_row(to, i, there ? m.data + (at.slice * m.rows + row) * m.inner + at.inner : nullptr,
-              there ? m.inner - at.inner : 0);
+      put_row(to, i, m.of, (at.slice * m.rows + row) * m.inner + at.inner, there ? m.inner - at.inner : 0);
     }
     loaded(barrier, m.box_rows);
   });
@@ -156,8 +166,7 @@ inline void load_pixels(uint32_t to, const Map* map, uint32_t barrier, const Pix
     for (int i = 0; i < p.count; ++i) {
       const int64_t y = h + at.tap_h, x = w + at.tap_w;
       const bool there = n < p.n && y >= 0 && y < p.h && x >= 0 && x < p.w && at.channel < p.c;
-      put_row(to, i, there ? p.data + ((n * p.h + y) * p.w + x) * p.c + at.channel : nullptr,
-              there ? p.c - at.channel : 0);
+      put_row(to, i, p.of, ((n * p.h + y) * p.w + x) * p.c + at.channel, there ? p.c - at.channel : 0);
       w += p.step_w;
       if (w > last_w) w = p.lower_w, h += p.step_h;
       if (h > last_h) h = p.lower_h, n += 1;
@@ -169,7 +178,7 @@ inline void load_pixels(uint32_t to, const Map* map, uint32_t barrier, const Pix
 inline uint64_t operand(uint32_t address) {
   return uint64_t((address & 0x3ffff) >> 4) | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
 }
-constexpr uint32_t kNextEight = 32 >> 4;
+constexpr int kProductBytes = 32;
 inline void begin_products() {}
 inline void commit_products() { emulated::products().groups.emplace_back(); }
 template <int kPending>
@@ -186,7 +195,14 @@ void multiply_tf32(float (&d)[kCount], uint64_t a, uint64_t b, bool add) {
   const unsigned thread = threadIdx.x;
   float* const sums = d;
   emulated::products().groups.back().push_back(
-      [=] { emulated::add_products<kCount>(sums, a, b, add, thread); });
+      [=] { emulated::add_products<kCount, 4>(sums, a, b, add, thread); });
+}
+template <int kCount>
+void multiply_bfloat16(float (&d)[kCount], uint64_t a, uint64_t b, bool add) {
+  const unsigned thread = threadIdx.x;
+  float* const sums = d;
+  emulated::products().groups.back().push_back(
+      [=] { emulated::add_products<kCount, 2>(sums, a, b, add, thread); });
 }
 
 template <class Parameters>
