@@ -37,7 +37,7 @@ BAD_SETTINGS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: losses.MeanSquaredError().from_config({"a": 1}), ArgumentError, r"MeanSquaredError"),
     (lambda: losses.SparseCategoricalCrossentropy(from_logits=1), DTypeError, r"from_logits"),
-    (lambda: metrics.get(["accurate"]), ArgumentError, r"metrics: .*did you mean 'accuracy'"),
+    (lambda: metrics.get("accurate"), ArgumentError, r"metrics: .*did you mean 'accuracy'"),
 ]
 
 
@@ -80,7 +80,7 @@ def test_losses_by_name(name: str) -> None:
     ],
 )
 def test_metrics(given: Any, name: str, native: str) -> None:
-    (metric,) = metrics.get(given)
+    (metric,) = metrics.listed(given)
     assert (metric.name, metric.native) == (name, native)
 
 

@@ -8,13 +8,14 @@ closed tables, so a file can name nothing that is not in the package.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar, cast
 
 from fastcnn._arguments import choose
 from fastcnn.errors import ArgumentError, DTypeError
 
 C = TypeVar("C", bound="Configurable")
+T = TypeVar("T")
 
 
 class Configurable:
@@ -52,6 +53,16 @@ def serialize(value: Configurable) -> dict[str, Any]:
     if getattr(value, "composed", False):  # a layer or model of the user's own is described by those in it
         return cast("dict[str, Any]", value.described())  # type: ignore[attr-defined]
     return {"class_name": type(value).__name__, "config": value.get_config()}
+
+
+def reading(get: Callable[[Any], T]) -> Callable[..., T]:
+    """A module's ``deserialize``, of its ``get``."""
+
+    def deserialize(config: Any, custom_objects: object = None) -> T:
+        """What `serialize` described; ``custom_objects`` has no effect: it is of a class of the package."""
+        return get(config)
+
+    return deserialize
 
 
 def deserialize(description: object, classes: Mapping[str, type[C]], where: str) -> C:

@@ -182,8 +182,8 @@ class Told(NamedTuple):
             Objective(
                 output,
                 None if one_loss is None else losses.get(one_loss, self.functions),
-                metrics.get(one_metrics, self.functions),
-                metrics.get(one_weighted, self.functions),
+                metrics.listed(one_metrics, self.functions),
+                metrics.listed(one_weighted, self.functions),
                 1.0 if weight is None else real(weight, "compile: loss_weights"),
             )
             if one_loss is not None

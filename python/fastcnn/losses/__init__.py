@@ -146,7 +146,8 @@ def get(identifier: object, functions: Mapping[str, Any] | None = None) -> Loss:
     Parameters
     ----------
     identifier
-        A function of this module stands for the loss of its name, one of your own for `Custom`.
+        A function of this module stands for the loss of its name; one of your own for `Custom`, and so does
+        a `Loss` with a ``call`` of your own.
     functions
         What descriptions of functions may name.
 
@@ -163,13 +164,22 @@ def get(identifier: object, functions: Mapping[str, Any] | None = None) -> Loss:
                 f"{where}: the function {name!r} is not known here; pass custom_objects={{{name!r}: ...}}"
             )
         identifier = (functions or {})[name]
+    if isinstance(identifier, Loss) and type(identifier).call is not Loss.call:
+        return Custom(identifier.call, identifier.name)
     if callable(identifier) and not isinstance(identifier, (Loss, type)):
         name = getattr(identifier, "__name__", "")
         return _CLASSES[name]() if globals().get(name) is identifier else Custom(identifier)
     return resolve(identifier, Loss, _CLASSES, where)
 
 
-deserialize = get
+def deserialize(name: object, custom_objects: Mapping[str, Any] | None = None) -> Loss:
+    """The loss that `serialize` described.
+
+    >>> from fastcnn import losses
+    >>> losses.deserialize(losses.serialize(losses.Huber(2.0)))
+    Huber(delta=2.0)
+    """
+    return get(name, custom_objects)
 
 
 def describe(loss: Loss) -> dict[str, Any]:

@@ -22,7 +22,7 @@ DEFAULT = "sum_over_batch_size"
 
 
 class Loss(Configurable):
-    """Base of all losses.
+    """Base of all losses. One of your own has a ``call`` that returns what a function for `Custom` does.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Loss(Configurable):
     _fields: ClassVar[tuple[str, ...]] = ("reduction", "name")
 
     def __init__(
-        self, reduction: str | None = DEFAULT, name: str | None = None, dtype: str | None = None
+        self, name: str | None = None, reduction: str | None = DEFAULT, dtype: str | None = None
     ) -> None:
         where = type(self).__name__
         if reduction is not None:
@@ -114,9 +114,22 @@ class Loss(Configurable):
         weights = None if weight is None else np.asarray(weight)
         return _native.loss(self.native(), np.asarray(y_true), np.asarray(y_pred), weights, wanted, out)
 
+    def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> Any:
+        """The losses of the rows; of a loss of your own the batch's value and gradient."""
+        return self._run(y_true, y_pred, None, "rows", None)
+
     def native(self) -> dict[str, Any]:
         """The description that the native module reads."""
         return {"from_logits": False, **self.get_config(), "name": snake_case(type(self).__name__)}
+
+
+class Measure(Loss):
+    """Base of the package's losses."""
+
+    def __init__(
+        self, reduction: str | None = DEFAULT, name: str | None = None, dtype: str | None = None
+    ) -> None:
+        super().__init__(name, reduction, dtype)
 
 
 def one_axis(axis: object, loss: Loss) -> int:

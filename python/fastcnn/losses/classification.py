@@ -9,10 +9,10 @@ import numpy as np
 
 from fastcnn._arguments import flag, integer
 from fastcnn.errors import ArgumentError
-from fastcnn.losses.base import DEFAULT, Loss, any_axes, from_logits_flag, one_axis, parameter, smoothing
+from fastcnn.losses.base import DEFAULT, Measure, any_axes, from_logits_flag, one_axis, parameter, smoothing
 
 
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(Measure):
     """``-log p[label]``, for labels 0 to classes - 1, of any dtype that holds whole numbers.
 
     Parameters
@@ -35,7 +35,7 @@ class SparseCategoricalCrossentropy(Loss):
     0.693147
     """
 
-    _fields = ("from_logits", "ignore_class", "axis", *Loss._fields)
+    _fields = ("from_logits", "ignore_class", "axis", *Measure._fields)
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class SparseCategoricalCrossentropy(Loss):
         self.ignore_class = None if ignore_class is None else integer(ignore_class, f"{where}: ignore_class")
 
 
-class CategoricalCrossentropy(Loss):
+class CategoricalCrossentropy(Measure):
     """``-sum_k target[k] * log p[k]``, for targets of the predictions' shape (`utils.to_categorical`).
 
     Parameters
@@ -74,7 +74,7 @@ class CategoricalCrossentropy(Loss):
     0.051293
     """
 
-    _fields = ("from_logits", "label_smoothing", "axis", *Loss._fields)
+    _fields = ("from_logits", "label_smoothing", "axis", *Measure._fields)
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class CategoricalCrossentropy(Loss):
         self.label_smoothing = smoothing(label_smoothing, self)
 
 
-class CategoricalFocalCrossentropy(Loss):
+class CategoricalFocalCrossentropy(Measure):
     """``-sum_k alpha (1 - p[k])^gamma target[k] log p[k]``: cross-entropy that easy classes add little to.
 
     Parameters
@@ -115,7 +115,7 @@ class CategoricalFocalCrossentropy(Loss):
     [0.000263, 0.675912]
     """
 
-    _fields = ("alpha", "gamma", "from_logits", "label_smoothing", "axis", *Loss._fields)
+    _fields = ("alpha", "gamma", "from_logits", "label_smoothing", "axis", *Measure._fields)
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class CategoricalFocalCrossentropy(Loss):
         self.label_smoothing = smoothing(label_smoothing, self)
 
 
-class BinaryCrossentropy(Loss):
+class BinaryCrossentropy(Measure):
     """Mean over the last axis of ``-target log p - (1 - target) log(1 - p)``.
 
     Parameters
@@ -160,7 +160,7 @@ class BinaryCrossentropy(Loss):
     0.814924
     """
 
-    _fields = ("from_logits", "label_smoothing", "axis", *Loss._fields)
+    _fields = ("from_logits", "label_smoothing", "axis", *Measure._fields)
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class BinaryCrossentropy(Loss):
         self.label_smoothing = smoothing(label_smoothing, self)
 
 
-class BinaryFocalCrossentropy(Loss):
+class BinaryFocalCrossentropy(Measure):
     """Mean over the last axis of ``f^gamma L``, L the binary cross-entropy.
 
     ``f = target (1 - p) + (1 - target) p`` is the share of the other class.
@@ -206,7 +206,7 @@ class BinaryFocalCrossentropy(Loss):
     """
 
     _fields = (
-        "apply_class_balancing", "alpha", "gamma", "from_logits", "label_smoothing", "axis", *Loss._fields
+        "apply_class_balancing", "alpha", "gamma", "from_logits", "label_smoothing", "axis", *Measure._fields
     )  # fmt: skip
 
     def __init__(
@@ -233,7 +233,7 @@ class BinaryFocalCrossentropy(Loss):
         self.label_smoothing = smoothing(label_smoothing, self)
 
 
-class Hinge(Loss):
+class Hinge(Measure):
     """Mean over the last axis of ``max(1 - target prediction, 0)``, for targets -1 and 1.
 
     Targets 0 and 1 are taken as -1 and 1, if the batch has no others.
@@ -246,7 +246,7 @@ class Hinge(Loss):
     """
 
 
-class SquaredHinge(Loss):
+class SquaredHinge(Measure):
     """Mean over the last axis of ``max(1 - target prediction, 0)^2``; targets as in `Hinge`.
 
     Examples
@@ -257,7 +257,7 @@ class SquaredHinge(Loss):
     """
 
 
-class CategoricalHinge(Loss):
+class CategoricalHinge(Measure):
     """``max(max_k (1 - target[k]) prediction[k] - sum_k target[k] prediction[k] + 1, 0)``.
 
     Examples
@@ -268,7 +268,7 @@ class CategoricalHinge(Loss):
     """
 
 
-class Dice(Loss):
+class Dice(Measure):
     """``1 - 2 sum(target p) / (sum(target) + sum(p) + 1e-7)``, the sums over the whole batch or some axes.
 
     A batch has one such loss, so there is no mean to take; weights multiply it by their mean (by their sum
@@ -289,7 +289,7 @@ class Dice(Loss):
     0.2
     """
 
-    _fields = ("axis", *Loss._fields)
+    _fields = ("axis", *Measure._fields)
 
     def __init__(
         self,
@@ -302,7 +302,7 @@ class Dice(Loss):
         self.axis = any_axes(axis, self)
 
 
-class Tversky(Loss):
+class Tversky(Measure):
     """``1 - I / (I + alpha sum(target (1 - p)) + beta sum((1 - target) p) + 1e-7)``, ``I = sum(target p)``.
 
     The sums are over the whole batch, or the axes named; weights act as in `Dice`, which this is when alpha
@@ -322,7 +322,7 @@ class Tversky(Loss):
     0.333333
     """
 
-    _fields = ("alpha", "beta", "axis", *Loss._fields)
+    _fields = ("alpha", "beta", "axis", *Measure._fields)
 
     def __init__(
         self,

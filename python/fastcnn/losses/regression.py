@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from fastcnn.losses.base import DEFAULT, Loss, one_axis, parameter
+from fastcnn.losses.base import DEFAULT, Measure, one_axis, parameter
 
 
-class MeanSquaredError(Loss):
+class MeanSquaredError(Measure):
     """Mean of ``(prediction - target)^2`` over all outputs of a sample.
 
     Examples
@@ -19,7 +19,7 @@ class MeanSquaredError(Loss):
     """
 
 
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(Measure):
     """Mean of ``|prediction - target|``; at 0 the gradient is 0.
 
     Examples
@@ -30,7 +30,7 @@ class MeanAbsoluteError(Loss):
     """
 
 
-class MeanAbsolutePercentageError(Loss):
+class MeanAbsolutePercentageError(Measure):
     """Mean of ``100 |prediction - target| / max(|target|, 1e-7)``.
 
     Examples
@@ -41,7 +41,7 @@ class MeanAbsolutePercentageError(Loss):
     """
 
 
-class MeanSquaredLogarithmicError(Loss):
+class MeanSquaredLogarithmicError(Measure):
     """Mean of ``(log(1 + prediction) - log(1 + target))^2``, both taken as 1e-7 at least.
 
     Examples
@@ -52,7 +52,7 @@ class MeanSquaredLogarithmicError(Loss):
     """
 
 
-class LogCosh(Loss):
+class LogCosh(Measure):
     """Mean of ``log cosh(prediction - target)``, ``d^2 / 2`` near 0 and ``|d| - log 2`` far from it.
 
     Examples
@@ -63,7 +63,7 @@ class LogCosh(Loss):
     """
 
 
-class Poisson(Loss):
+class Poisson(Measure):
     """Mean of ``prediction - target log(prediction + 1e-7)``.
 
     Examples
@@ -74,7 +74,7 @@ class Poisson(Loss):
     """
 
 
-class KLDivergence(Loss):
+class KLDivergence(Measure):
     """Sum of ``target log(target / prediction)``, both clipped to [1e-7, 1].
 
     Examples
@@ -85,7 +85,7 @@ class KLDivergence(Loss):
     """
 
 
-class Huber(Loss):
+class Huber(Measure):
     """Mean of ``d^2 / 2`` where ``|d| <= delta`` and of ``delta |d| - delta^2 / 2`` elsewhere.
 
     ``d = prediction - target``.
@@ -104,7 +104,7 @@ class Huber(Loss):
     4.25
     """
 
-    _fields = ("delta", *Loss._fields)
+    _fields = ("delta", *Measure._fields)
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Huber(Loss):
         self.delta = parameter(delta, self, "delta")
 
 
-class CosineSimilarity(Loss):
+class CosineSimilarity(Measure):
     """``-sum(target prediction) / (|target| |prediction|)``: -1 where both point the same way.
 
     Lengths are taken as 1e-7 at least.
@@ -129,7 +129,7 @@ class CosineSimilarity(Loss):
     -0.5
     """
 
-    _fields = ("axis", *Loss._fields)
+    _fields = ("axis", *Measure._fields)
 
     def __init__(
         self,

@@ -8,13 +8,14 @@ of.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastcnn._arguments import choose
 from fastcnn._config import deserialize as _deserialize
 from fastcnn._config import snake_case
-from fastcnn._late import late, listing
+from fastcnn._late import listing
 from fastcnn.errors import ArgumentError
 from fastcnn.metrics.accuracy import (
     Accuracy,
@@ -28,6 +29,24 @@ from fastcnn.metrics.accuracy import (
 from fastcnn.metrics.base import Mean, MeanMetricWrapper, Metric, Sum
 
 if TYPE_CHECKING:
+    from fastcnn.losses import (
+        binary_crossentropy,
+        binary_focal_crossentropy,
+        categorical_crossentropy,
+        categorical_focal_crossentropy,
+        categorical_hinge,
+        hinge,
+        huber,
+        kl_divergence,
+        log_cosh,
+        mean_absolute_error,
+        mean_absolute_percentage_error,
+        mean_squared_error,
+        mean_squared_logarithmic_error,
+        poisson,
+        sparse_categorical_crossentropy,
+        squared_hinge,
+    )
     from fastcnn.metrics.auc import AUC
     from fastcnn.metrics.confusion import (
         FalseNegatives,
@@ -58,25 +77,9 @@ if TYPE_CHECKING:
     from fastcnn.metrics.fbeta import F1Score, FBetaScore
     from fastcnn.metrics.functions import (
         binary_accuracy,
-        binary_crossentropy,
-        binary_focal_crossentropy,
         categorical_accuracy,
-        categorical_crossentropy,
-        categorical_focal_crossentropy,
-        categorical_hinge,
-        hinge,
-        huber,
-        kl_divergence,
-        log_cosh,
-        mean_absolute_error,
-        mean_absolute_percentage_error,
-        mean_squared_error,
-        mean_squared_logarithmic_error,
-        poisson,
         sparse_categorical_accuracy,
-        sparse_categorical_crossentropy,
         sparse_top_k_categorical_accuracy,
-        squared_hinge,
         top_k_categorical_accuracy,
     )
     from fastcnn.metrics.matrix import BinaryIoU, ConfusionMatrix, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
@@ -149,24 +152,9 @@ __all__ = [
     "top_k_categorical_accuracy",
 ]
 
-_MODULES = {
-    "accuracy": (
-        "Accuracy", "AccuracyByShape", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy",
-        "SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy",
-    ),
-    "auc": ("AUC",),
-    "confusion": (
-        "FalseNegatives", "FalsePositives", "Precision", "Recall", "TrueNegatives", "TruePositives",
-    ),
-    "fbeta": ("F1Score", "FBetaScore"),
-    "errors": (
-        "BinaryCrossentropy", "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity", "Hinge",
-        "KLDivergence", "LogCoshError", "MeanAbsoluteError", "MeanAbsolutePercentageError",
-        "MeanSquaredError", "MeanSquaredLogarithmicError", "Poisson", "R2Score", "RootMeanSquaredError",
-        "SparseCategoricalCrossentropy", "SquaredHinge",
-    ),
-    "matrix": ("BinaryIoU", "ConfusionMatrix", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"),
-}  # fmt: skip
+_WHERE = ("fbeta", "confusion", "auc", "matrix", "errors", "functions")
+"""The modules that are imported when a name that is not here yet is asked for, one after the other."""
+
 _NAMELESS = ("Accuracy", "AccuracyByShape", "ConfusionMatrix", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU")
 _SHORT = {
     "mse": "MeanSquaredError",
@@ -177,18 +165,27 @@ _SHORT = {
     "bce": "BinaryCrossentropy",
 }
 
-_FUNCTIONS = tuple(
-    name for name in __all__ if name.islower() and name not in ("deserialize", "get", "serialize")
-)
-
 __dir__ = listing(__name__)
-__getattr__ = late(__name__, {**_MODULES, "functions": _FUNCTIONS})
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in (*(f"{__name__}.{each}" for each in _WHERE), "fastcnn.losses"):
+            found = getattr(importlib.import_module(module), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+    from fastcnn._absent import absent
+
+    raise absent(__name__, name)
 
 
 def _classes() -> dict[str, type[Metric]]:
     """All that a description may name."""
-    names = [name for names in _MODULES.values() for name in names]
-    return {name: globals().get(name) or __getattr__(name) for name in names}
+    others = ("Mean", "MeanMetricWrapper", "Metric", "Sum")
+    names = [name for name in __all__ if name[0].isupper() and name not in others]
+    known = {name: globals().get(name) or __getattr__(name) for name in names}
+    return {"AccuracyByShape": AccuracyByShape, **known}
 
 
 def _names() -> dict[str, type[Metric]]:
@@ -214,27 +211,32 @@ _QUICK: dict[str, type[Metric]] = {
 }  # for which no other module is needed
 
 
-def get(identifiers: object, functions: Mapping[str, Any] | None = None) -> tuple[Metric, ...]:
-    """The metrics of a list of names ("accuracy"), descriptions, functions or objects.
+def get(identifier: object, functions: Mapping[str, Any] | None = None) -> Metric | None:
+    """A metric from its name ("accuracy"), its description, a function or itself.
 
     Parameters
     ----------
-    identifiers
-        One or several; None is none.
+    identifier
+        None is none.
     functions
         What descriptions of functions may name.
 
     Raises
     ------
     ArgumentError
-        A name is unknown.
+        The name is unknown.
 
     Examples
     --------
     >>> from fastcnn import metrics
-    >>> [each.name for each in metrics.get(["accuracy", "mse", metrics.AUC(name="area")])]
-    ['accuracy', 'mse', 'area']
+    >>> metrics.get("mse").name, metrics.get(metrics.AUC(name="area")).name
+    ('mse', 'area')
     """
+    return None if identifier is None else _get_one(identifier, functions or {})
+
+
+def listed(identifiers: object, functions: Mapping[str, Any] | None = None) -> tuple[Metric, ...]:
+    """What `get` makes of each of a list; None is none, and one may come without a list."""
     if identifiers is None:
         return ()
     single = isinstance(identifiers, (str, Metric, Mapping)) or callable(identifiers)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastcnn._arguments import integer, real
+from fastcnn._arguments import flag, integer, real
 from fastcnn.errors import ShapeError
 from fastcnn.metrics.base import Array, MeanOfRows
 
@@ -122,6 +122,13 @@ class TopKCategoricalAccuracy(MeanOfRows):
 class SparseTopKCategoricalAccuracy(MeanOfRows):
     """Share of samples whose ``k`` largest predictions hold the label.
 
+    Parameters
+    ----------
+    k
+        How many.
+    from_sorted_ids
+        True: predictions are classes, the likeliest first.
+
     Examples
     --------
     >>> from fastcnn import metrics
@@ -129,16 +136,26 @@ class SparseTopKCategoricalAccuracy(MeanOfRows):
     0.5
     """
 
-    _fields = ("name", "k")
+    _fields = ("name", "k", "from_sorted_ids")
     direction = "up"
 
-    def __init__(self, k: int = 5, name: str | None = None, dtype: str | None = None) -> None:
+    def __init__(
+        self,
+        k: int = 5,
+        name: str | None = None,
+        dtype: str | None = None,
+        from_sorted_ids: bool = False,
+    ) -> None:
         super().__init__(name, dtype)
         self.k = integer(k, self._where("k"), least=1)
+        self.from_sorted_ids = flag(from_sorted_ids, self._where("from_sorted_ids"))
 
     def _rows(self, y_true: ArrayLike, y_pred: ArrayLike) -> Any:
         predicted = np.asarray(y_pred)
-        return in_top_k(labels_for(y_true, predicted, self._where("y_true")), predicted, self.k)
+        labels = labels_for(y_true, predicted, self._where("y_true"))
+        if self.from_sorted_ids:
+            return (predicted[..., : self.k] == labels[..., np.newaxis]).any(axis=-1)
+        return in_top_k(labels, predicted, self.k)
 
 
 class AccuracyByShape(MeanOfRows):

@@ -63,7 +63,7 @@ class AUC(Metric):
         label_weights: Sequence[float] | None = None,
         from_logits: bool = False,
     ) -> None:
-        super().__init__(name, dtype)
+        super().__init__(dtype, name)
         self.curve = choose(curve, {"ROC": "ROC", "PR": "PR"}, self._where("curve"))
         methods = {each: each for each in ("interpolation", "minoring", "majoring")}
         self.summation_method = choose(summation_method, methods, self._where("summation_method"))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -15,6 +15,8 @@ from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+    from fastcnn.metrics.variables import Variable
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -27,10 +29,10 @@ class Metric(Configurable, abc.ABC):
 
     Parameters
     ----------
-    name
-        Key in ``history`` and in logs; None means the class's own.
     dtype
         None or "float32", for Keras's sake: sums are float64.
+    name
+        Key in ``history`` and in logs; None means the class's own.
 
     Examples
     --------
@@ -48,7 +50,7 @@ class Metric(Configurable, abc.ABC):
     direction: ClassVar[str | None] = None  # "up" if more is better, "down" if less
     _automatic: ClassVar[bool] = False  # without a name it is numbered, as Keras does for some
 
-    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
+    def __init__(self, dtype: str | None = None, name: str | None = None) -> None:
         kind = type(self).__name__
         if name is not None and not isinstance(name, str):
             raise DTypeError(f"{kind}: name: {name!r} came, wanted a string")
@@ -58,6 +60,12 @@ class Metric(Configurable, abc.ABC):
             name = _names.name_for(self, None) if self._automatic else snake_case(kind)
         self.name = name
         self._sums: dict[str, Array] = {}
+        self.variables: list[Variable] = []  # that `add_variable` made
+
+    @property
+    def dtype(self) -> str:
+        """Always "float32"."""
+        return "float32"
 
     @abc.abstractmethod
     def update_state(
@@ -80,6 +88,65 @@ class Metric(Configurable, abc.ABC):
     def reset_state(self) -> None:
         """Begin anew."""
         self._sums = {}
+
+    def add_variable(
+        self,
+        shape: Sequence[int] = (),
+        initializer: Any = "zeros",
+        dtype: str | None = None,
+        aggregation: str | None = "sum",
+        name: str | None = None,
+    ) -> Variable:
+        """Of a metric of your own: what it counts in, with ``assign``, ``assign_add`` and ``assign_sub``.
+
+        Parameters
+        ----------
+        shape
+            Sizes; () is a number.
+        initializer
+            What it starts from, and is again after `reset_state`: a name or an object of
+            `fastcnn.initializers`.
+        dtype, aggregation
+            Without effect: sums are float64, and there is one device.
+        name
+            None means "variable", numbered.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastcnn import metrics
+        >>> class Right(metrics.Metric):
+        ...     def __init__(self, name="right", **common):
+        ...         super().__init__(name=name, **common)
+        ...         self.count = self.add_variable(name="count")
+        ...     def update_state(self, y_true, y_pred, sample_weight=None):
+        ...         self.count.assign_add(np.sum(np.argmax(y_pred, axis=-1) == np.ravel(y_true)))
+        ...     def result(self):
+        ...         return self.count
+        >>> float(Right()([1, 0], [[0.2, 0.8], [0.4, 0.6]]))
+        1.0
+        """
+        from fastcnn import initializers
+        from fastcnn.metrics.variables import Variable
+
+        where = self._where("initializer")
+        start = initializers.get("zeros" if initializer is None else initializer, where)(tuple(shape))
+        label = name or f"variable_{len(self.variables)}"
+        if any(each.name == label for each in self.variables):
+            label = f"{label}_{len(self.variables)}"
+        made = Variable(self, label, np.asarray(start, np.float64))
+        self.variables.append(made)
+        return made
+
+    def add_weight(
+        self,
+        shape: Sequence[int] = (),
+        initializer: Any = None,
+        dtype: str | None = None,
+        name: str | None = None,
+    ) -> Variable:
+        """`add_variable`, under Keras's older name."""
+        return self.add_variable(shape, initializer, dtype, name=name)
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """`update_state`, then `result`."""
@@ -125,6 +192,9 @@ class Metric(Configurable, abc.ABC):
 
 class Averaged(Metric):
     """Base of the means, weighted if weights came."""
+
+    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
+        super().__init__(dtype, name)
 
     def result(self) -> Any:
         """The mean; 0 of nothing."""
@@ -172,6 +242,9 @@ class Sum(Metric):
     >>> metrics.Sum()([1, 2, 3])
     6.0
     """
+
+    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
+        super().__init__(dtype, name)
 
     def update_state(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> None:  # type: ignore[override]
         """Take in values."""

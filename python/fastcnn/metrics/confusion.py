@@ -74,7 +74,7 @@ class _Counted(_Counts):
     def __init__(
         self, thresholds: Thresholds = None, name: str | None = None, dtype: str | None = None
     ) -> None:
-        super().__init__(name, dtype)
+        super().__init__(dtype, name)
         self._set_thresholds(thresholds)
 
 
@@ -127,7 +127,7 @@ class _Share(_Counts):
         name: str | None = None,
         dtype: str | None = None,
     ) -> None:
-        super().__init__(name, dtype)
+        super().__init__(dtype, name)
         self.top_k = None if top_k is None else integer(top_k, self._where("top_k"), least=1)
         self.class_id = None if class_id is None else integer(class_id, self._where("class_id"), least=0)
         self._set_thresholds(thresholds, 0.5 if top_k is None else _LOWEST)

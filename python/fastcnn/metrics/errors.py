@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -89,7 +89,7 @@ class LogCoshError(MeanOfRows):
 
 
 class CosineSimilarity(MeanOfRows):
-    """The mean of the cosine between target and prediction, along the last axis: 1 if they agree.
+    """The mean of the cosine between target and prediction, along ``axis``: 1 if they agree.
 
     Examples
     --------
@@ -98,10 +98,15 @@ class CosineSimilarity(MeanOfRows):
     0.5
     """
 
+    _fields = ("name", "axis")
     direction = "up"
 
+    def __init__(self, name: str | None = None, dtype: str | None = None, axis: int = -1) -> None:
+        super().__init__(name, dtype)
+        self.axis = integer(axis, self._where("axis"))
+
     def _rows(self, y_true: ArrayLike, y_pred: ArrayLike) -> Any:
-        return -np.asarray(losses.cosine_similarity(*self._pair(y_true, y_pred)))
+        return -np.asarray(losses.cosine_similarity(*self._pair(y_true, y_pred), axis=self.axis))
 
 
 class KLDivergence(_OfLoss):
@@ -125,7 +130,7 @@ class CategoricalHinge(_OfLoss):
 
 
 class _Crossentropy(_OfLoss):
-    _fields = ("name", "from_logits", "label_smoothing")
+    _fields: ClassVar[tuple[str, ...]] = ("name", "from_logits", "label_smoothing")
 
     def __init__(
         self,
@@ -144,17 +149,41 @@ class BinaryCrossentropy(_Crossentropy):
 
 
 class CategoricalCrossentropy(_Crossentropy):
-    """The mean cross-entropy of one-hot targets."""
+    """The mean cross-entropy of one-hot targets, the classes along ``axis``."""
+
+    _fields = (*_Crossentropy._fields, "axis")
+
+    def __init__(
+        self,
+        name: str | None = None,
+        dtype: str | None = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(name, dtype, from_logits, label_smoothing)
+        self.axis = integer(axis, self._where("axis"))
 
 
 class SparseCategoricalCrossentropy(_OfLoss):
-    """The mean cross-entropy of labels."""
+    """The mean cross-entropy of labels, the classes along ``axis``; 0 of those that are ``ignore_class``."""
 
-    _fields = ("name", "from_logits")
+    _fields = ("name", "from_logits", "ignore_class", "axis")
 
-    def __init__(self, name: str | None = None, dtype: str | None = None, from_logits: bool = False) -> None:
+    def __init__(
+        self,
+        name: str | None = None,
+        dtype: str | None = None,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        axis: int = -1,
+    ) -> None:
         super().__init__(name, dtype)
         self.from_logits = flag(from_logits, self._where("from_logits"))
+        self.ignore_class = (
+            None if ignore_class is None else integer(ignore_class, self._where("ignore_class"))
+        )
+        self.axis = integer(axis, self._where("axis"))
 
     def _rows(self, y_true: ArrayLike, y_pred: ArrayLike) -> Any:
         return self._loss()(y_true, y_pred)
@@ -187,7 +216,7 @@ class R2Score(Metric):
         name: str | None = None,
         dtype: str | None = None,
     ) -> None:
-        super().__init__(name or "r2_score", dtype)
+        super().__init__(dtype, name or "r2_score")
         if class_aggregation is not None:
             known = {each: each for each in ("uniform_average", "variance_weighted_average")}
             class_aggregation = choose(class_aggregation, known, self._where("class_aggregation"))

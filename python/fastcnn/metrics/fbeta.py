@@ -47,7 +47,7 @@ class FBetaScore(Metric):
         name: str | None = "fbeta_score",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(name, dtype)
+        super().__init__(dtype, name)
         if average is not None:
             known = {each: each for each in ("micro", "macro", "weighted")}
             average = choose(average, known, self._where("average"))

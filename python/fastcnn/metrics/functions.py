@@ -1,55 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics as functions: one number for each row of the predictions, as in Keras; losses are among them."""
+"""Accuracies as functions: one number for each row of the predictions, as in Keras."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastcnn.losses import (
-    binary_crossentropy,
-    binary_focal_crossentropy,
-    categorical_crossentropy,
-    categorical_focal_crossentropy,
-    categorical_hinge,
-    hinge,
-    huber,
-    kl_divergence,
-    log_cosh,
-    mean_absolute_error,
-    mean_absolute_percentage_error,
-    mean_squared_error,
-    mean_squared_logarithmic_error,
-    poisson,
-    sparse_categorical_crossentropy,
-    squared_hinge,
-)
 from fastcnn.metrics import accuracy
 from fastcnn.metrics.base import Array, MeanOfRows
-
-__all__ = [
-    "binary_accuracy",
-    "binary_crossentropy",
-    "binary_focal_crossentropy",
-    "categorical_accuracy",
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "categorical_hinge",
-    "hinge",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "poisson",
-    "sparse_categorical_accuracy",
-    "sparse_categorical_crossentropy",
-    "sparse_top_k_categorical_accuracy",
-    "squared_hinge",
-    "top_k_categorical_accuracy",
-]
 
 
 def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> Array:
@@ -93,14 +51,16 @@ def top_k_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike, k: int = 5)
     return _rows(accuracy.TopKCategoricalAccuracy(k=k), y_true, y_pred)
 
 
-def sparse_top_k_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike, k: int = 5) -> Array:
+def sparse_top_k_categorical_accuracy(
+    y_true: ArrayLike, y_pred: ArrayLike, k: int = 5, from_sorted_ids: bool = False
+) -> Array:
     """1 where the label is one of the k largest predictions, else 0.
 
     >>> from fastcnn import metrics
     >>> metrics.sparse_top_k_categorical_accuracy([2, 0], [[0, 0.9, 0.8], [0.1, 0.95, 0.2]], 2).tolist()
     [1.0, 0.0]
     """
-    return _rows(accuracy.SparseTopKCategoricalAccuracy(k=k), y_true, y_pred)
+    return _rows(accuracy.SparseTopKCategoricalAccuracy(k, from_sorted_ids=from_sorted_ids), y_true, y_pred)
 
 
 def _rows(metric: MeanOfRows, y_true: ArrayLike, y_pred: ArrayLike) -> Array:

@@ -44,7 +44,7 @@ class ConfusionMatrix(Metric):
         sparse_y_true: bool | None = None,
         sparse_y_pred: bool | None = None,
     ) -> None:
-        super().__init__(name, dtype)
+        super().__init__(dtype, name)
         self.num_classes = integer(num_classes, self._where("num_classes"), least=1)
         self.sparse_y_true, self.sparse_y_pred = sparse_y_true, sparse_y_pred
 
