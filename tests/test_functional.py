@@ -184,7 +184,7 @@ a, b = Input((4,)), Input((4,))
         (lambda: Model([a, a], layers.Dense(2)(a)), ArgumentError, "a tensor came twice"),
         (lambda: Model(layers.ReLU()(a), layers.Dense(2)(a)), ArgumentError, "no output depends on it"),
         (lambda: Model(np.zeros(3), a), DTypeError, "ndarray came, wanted what fastcnn.Input"),
-        (lambda: layers.Dense(2)(np.zeros((1, 4))), DTypeError, "'dense.*inputs: ndarray came"),
+        (lambda: layers.Dense(2)([[0.0] * 4]), DTypeError, "'dense.*inputs: float came"),
         (lambda: layers.Conv2D(2, 3, name="c")(a), ShapeError, r"'c' \(Conv2D\).*wanted \[height, width"),
         (lambda: layers.Dense(2)([a, b]), ArgumentError, "inputs has 2 entries, wanted 1"),
         (

@@ -299,8 +299,8 @@ def test_copies_of_layers_and_of_models_without_a_shape() -> None:
 def test_models_predict_when_called_with_arrays() -> None:
     model = nested()
     np.testing.assert_array_equal(model(X), model.predict_on_batch(X))
-    with pytest.raises(ArgumentError, match="training"):
-        model(X, training=True)
+    with pytest.raises(ArgumentError, match="training: 'yes' came with arrays"):
+        model(X, training="yes")
 
 
 SUMMARY = """\

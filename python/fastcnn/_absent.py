@@ -41,7 +41,6 @@ _INSTEAD: dict[str, dict[str, str]] = {
             ),
             _SEQUENCES,
         ),
-        "Lambda": "write a class of Layer whose call is written with layers, or use + - * / on their outputs",
         "Normalization": "use Rescaling(1 / deviation, -mean / deviation), or BatchNormalization",
         "Wrapper": "write a class of Layer whose call is written with layers",
         "SpectralNormalization": "use a kernel_constraint",
@@ -67,8 +66,26 @@ def absent(package: str, name: str) -> AttributeError:
     said = f"module {package!r} has no attribute {name!r}"
     instead = _INSTEAD.get(package.removeprefix("fastcnn").removeprefix("."), {}).get(name)
     if instead is None and package == "fastcnn.ops":
-        instead = "ops holds the kernels; NumPy has the rest"
+        instead = "ops holds the kernels and some of NumPy; use numpy for the rest"
     if instead is None:
         near = difflib.get_close_matches(name, dir(sys.modules[package]), 1)
         instead = f"did you mean {near[0]!r}?" if near and not name.startswith("_") else None
     return AttributeError(said if instead is None else f"{said}: {instead}")
+
+
+_MEMBERS = {
+    "add_loss": "only weights can be regularized, by kernel_regularizer and its like",
+    "add_metric": "wanted compile(metrics=...)",
+    "add_weight": "make layers that have weights in __init__, and use them in call",
+    "add_variable": "make layers that have weights in __init__, and use them in call",
+    "dtype_policy": "say compile(precision=...)",
+    "losses": "evaluate and fit report the loss, regularizers included",
+    "make_train_function": "wanted gradients(x, y) and optimizer.apply: a step is one native call",
+    "stateless_call": "wanted get_weights, set_weights and predict_on_batch",
+}
+
+
+def without(kind: str, name: str) -> AttributeError:
+    """The error for a name that a layer or a model has not."""
+    said = f"{kind!r} object has no attribute {name!r}"
+    return AttributeError(f"{said}: {_MEMBERS[name]}" if name in _MEMBERS else said)

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activation functions on arrays, with Keras's names and defaults.
+"""Activation functions on arrays, with Keras's names and defaults; on what layers give they make a layer.
 
 Each may be given to a layer in place of its name; the layer then uses the default parameters.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from fastcnn import ops
 from fastcnn._arguments import choose
+from fastcnn._config import reading
+from fastcnn._graph.symbolic import SymbolicTensor
+from fastcnn.errors import ArgumentError
 from fastcnn.layers.base import activation_name
 from fastcnn.ops import (
     celu,
@@ -154,4 +159,40 @@ def serialize(activation: Callable[..., Any]) -> str:
     return activation_name(activation, "activations.serialize")
 
 
-deserialize = get
+deserialize = reading(get)
+
+
+def _on_either(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function on arrays; of what layers give, a layer."""
+
+    @functools.wraps(function)
+    def call(x: Any, *parameters: Any, **named: Any) -> Any:
+        if not isinstance(x, SymbolicTensor):
+            return function(x, *parameters, **named)
+        bound = inspect.signature(function).bind(x, *parameters, **named)
+        bound.arguments.pop("x")
+        return _layer(function, bound.arguments)(x)
+
+    return call
+
+
+def _layer(function: Callable[..., Any], given: dict[str, Any]) -> Any:
+    from fastcnn import layers
+
+    name = function.__name__
+    kinds: dict[str, Any] = {"relu": layers.ReLU, "leaky_relu": layers.LeakyReLU, "elu": layers.ELU}
+    kinds["softmax"] = layers.Softmax
+    if name in kinds:
+        defaults = {"negative_slope": 0.2} if name == "leaky_relu" else {}
+        return kinds[name](**{**defaults, **given})
+    defaults = {key: each.default for key, each in inspect.signature(function).parameters.items()}
+    for key, value in given.items():
+        if value != defaults[key]:
+            raise ArgumentError(f"activations.{name}: {key}: {value!r} came, a layer takes the default alone")
+    return layers.Activation(name)
+
+
+_WRAPPED: dict[Any, Any] = {}  # two names of a function stay one
+for _name in {*__all__} - {"get", "serialize", "deserialize"}:
+    _function = globals()[_name]
+    globals()[_name] = _WRAPPED.setdefault(_function, _on_either(_function))

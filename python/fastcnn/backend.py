@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from fastcnn.errors import ArgumentError
 from fastcnn.utils import clear_session
+from fastcnn.utils.scripts import is_keras_tensor
 
 __all__ = [
     "backend",
@@ -12,6 +13,7 @@ __all__ = [
     "epsilon",
     "floatx",
     "image_data_format",
+    "is_keras_tensor",
     "set_floatx",
     "set_image_data_format",
 ]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastcnn._arguments import integer, listed, real
-from fastcnn._config import Configurable, named, resolve, serialize
+from fastcnn._config import Configurable, named, reading, resolve, serialize
 from fastcnn.errors import ArgumentError, ShapeError
 
 __all__ = [
@@ -194,4 +194,4 @@ def get(identifier: object, where: str = "constraints.get") -> Constraint | None
     return resolve(identifier, Constraint, _CLASSES, where)  # type: ignore[type-abstract]
 
 
-deserialize = get
+deserialize = reading(get)

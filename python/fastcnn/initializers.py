@@ -17,7 +17,7 @@ import numpy as np
 
 from fastcnn import _arguments, _random
 from fastcnn._arguments import choose, integer, real
-from fastcnn._config import Configurable, named, resolve, serialize
+from fastcnn._config import Configurable, named, reading, resolve, serialize
 from fastcnn.errors import ShapeError
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
@@ -331,4 +331,4 @@ def get(identifier: object, where: str = "initializers.get") -> Initializer:
     return resolve(identifier, Initializer, _CLASSES, where)  # type: ignore[type-abstract]
 
 
-deserialize = get
+deserialize = reading(get)

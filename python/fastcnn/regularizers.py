@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastcnn._arguments import real
-from fastcnn._config import Configurable, named, resolve, serialize
+from fastcnn._config import Configurable, named, reading, resolve, serialize
 
 __all__ = [
     "L1",
@@ -106,4 +106,4 @@ def get(identifier: object, where: str = "regularizers.get") -> Regularizer | No
     return resolve(identifier, Regularizer, _CLASSES, where)
 
 
-deserialize = get
+deserialize = reading(get)

@@ -8,7 +8,7 @@ whatever can be reached from its outputs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class SymbolicTensor:
     training
         False: the call is that of prediction, whatever the model does.
 
-    ``+``, ``-``, ``*`` and ``/`` with another tensor or a number make a layer each.
+    ``+``, ``-``, ``*`` and ``/`` with another tensor or a number make a layer each, and so does ``** 2``.
     """
 
     def __init__(
@@ -108,8 +108,20 @@ class SymbolicTensor:
             raise ArgumentError(f"{self.name!r} / 0: wanted a number other than 0")
         return _scaled(self, 1.0 / number, 0.0)
 
+    def __pow__(self, other: object) -> SymbolicTensor:
+        if other != 2:
+            raise ArgumentError(f"{self.name!r} ** {other!r}: wanted 2, the only power")
+        return _joined("Multiply", self, self)
+
     def __neg__(self) -> SymbolicTensor:
         return _scaled(self, -1.0, 0.0)
+
+    __array_ufunc__ = None  # so that NumPy's numbers leave + - * / to the tensor
+
+    def __array__(self, *arguments: object, **named: object) -> Any:
+        raise DTypeError(
+            f"{self!r} has no numbers yet, which NumPy wants; use layers, fastcnn.activations or + - * /"
+        )
 
     def __bool__(self) -> bool:
         raise DTypeError(f"{self!r} has no numbers yet, so nothing can depend on them; layers can")
@@ -169,7 +181,9 @@ def _number(value: object, sign: str) -> float:
 
 def symbolic_inputs(value: object, where: str) -> tuple[SymbolicTensor, ...]:
     """One or several tensors as a tuple."""
-    given = value if isinstance(value, (list, tuple)) else [value]
+    given: list[Any] = []
+    for each in value if isinstance(value, (list, tuple)) else [value]:
+        given += each if isinstance(each, list) else [each]  # scripts write Model([model.inputs], ...)
     for each in given:
         if not isinstance(each, SymbolicTensor):
             raise DTypeError(

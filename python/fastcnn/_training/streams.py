@@ -53,6 +53,8 @@ class Stream:
         """Start an epoch."""
         if not self._endless:
             self._iterator = None
+        if self.indexed and hasattr(self._source, "on_epoch_begin"):
+            self._source.on_epoch_begin()
 
     def next(self, number: int, order: Array | None) -> Data | None:
         """Batch ``number`` of the epoch, of those in this order; None if there is none."""

@@ -157,6 +157,11 @@ class EarlyStopping(Callback):
 class TerminateOnNaN(Callback):
     """End `fit` when the loss is no finite number.
 
+    Parameters
+    ----------
+    raise_error
+        True: by a RuntimeError.
+
     Examples
     --------
     >>> from fastcnn import Sequential, callbacks, layers
@@ -169,10 +174,16 @@ class TerminateOnNaN(Callback):
     [0]
     """
 
+    def __init__(self, raise_error: bool = False) -> None:
+        super().__init__()
+        self.raise_error = flag(raise_error, "TerminateOnNaN: raise_error")
+
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Look at the loss."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
+            if self.raise_error:
+                raise RuntimeError(f"NaN or Inf loss encountered at batch {batch}. Terminating training.")
             print(f"Batch {batch}: Invalid loss, terminating training")
             self.model.stop_training = True
 

@@ -19,8 +19,13 @@ _FOLDER = pathlib.Path(__file__).parent / "data" / "mnist"
 Pair: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
 
-def load_data() -> tuple[Pair, Pair]:
+def load_data(path: str = "mnist.npz") -> tuple[Pair, Pair]:
     """Load MNIST.
+
+    Parameters
+    ----------
+    path
+        Where Keras keeps its download; without effect.
 
     Returns
     -------

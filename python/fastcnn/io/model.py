@@ -133,18 +133,19 @@ def _compile(model: BaseModel, training: Mapping[str, Any], custom_objects: Mapp
         model.compile_from_config({**training, "device": "cpu"}, custom_objects)
 
 
-def save_weights(model: BaseModel, path: Path, overwrite: bool = True) -> None:
+def save_weights(model: BaseModel, filepath: Path, overwrite: bool = True) -> None:
     """Write the weights of a model, and nothing else, into one file. See ``model.save_weights``."""
-    _may_write(path, overwrite)
+    _may_write(filepath, overwrite)
     tensors = {
         f"{each.number:04d}/{each.layer.name}/{each.role}": value
         for each, value in zip(model._bind().parameters, model.get_weights(), strict=True)
     }
-    write_safetensors(path, tensors, {"fastcnn.weights": str(MODEL_VERSION)})
+    write_safetensors(filepath, tensors, {"fastcnn.weights": str(MODEL_VERSION)})
 
 
-def load_weights(model: BaseModel, path: Path, skip_mismatch: bool = False) -> None:
+def load_weights(model: BaseModel, filepath: Path, skip_mismatch: bool = False) -> None:
     """Take over what ``save_weights`` wrote, or the weights of a file that ``save_model`` wrote."""
+    path = filepath
     tensors, metadata = read_safetensors(path)
     parameters = model._bind().parameters
     if "fastcnn.weights" in metadata:  # in the order of the calls, which that of the layers need not be

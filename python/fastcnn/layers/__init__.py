@@ -18,6 +18,7 @@ from fastcnn.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv
 from fastcnn.layers.convolution import Conv1D, Conv2D, Conv3D
 from fastcnn.layers.core import Dense, Dropout, Flatten, Input, InputLayer, Rescaling
 from fastcnn.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
+from fastcnn.layers.function import Lambda
 from fastcnn.layers.geometric import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
 from fastcnn.layers.global_pooling import (
     AdaptiveAveragePooling1D,
@@ -189,6 +190,7 @@ __all__ = [
     "InputLayer",
     "InstanceNormalization",
     "LPPooling2D",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -275,8 +277,8 @@ CLASSES: dict[str, type[Layer]] = {
 """All that a configuration may name."""
 
 
-def deserialize(config: object) -> Any:
-    """The layer that `serialize` described, or the model.
+def deserialize(config: object, custom_objects: object = None) -> Any:
+    """The layer that `serialize` described, or the model; ``custom_objects`` has no effect.
 
     Raises
     ------

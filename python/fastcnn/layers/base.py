@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
+import numpy as np
+
 from fastcnn import _names, constraints, initializers, regularizers
+from fastcnn._absent import without
 from fastcnn._arguments import choose, flag, integer, real, shape
 from fastcnn._config import Configurable, serialize
-from fastcnn._graph.symbolic import SymbolicTensor, phase_of, symbolic_inputs
+from fastcnn._graph.symbolic import PHASE, SymbolicTensor, phase_of, symbolic_inputs
 from fastcnn.constraints import Constraint
 from fastcnn.errors import ArgumentError
 from fastcnn.layers.common import Common as Common
@@ -22,9 +25,6 @@ from fastcnn.regularizers import Regularizer
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from fastcnn._arguments import Array
-    from fastcnn._graph.network import Network
-    from fastcnn.models.base import BaseModel
 
 L = TypeVar("L", bound="Layer")
 
@@ -65,6 +65,8 @@ class Layer(Configurable, Own):
         Whether `fit` changes the weights.
     dtype
         None or "float32".
+    autocast
+        True or False, without effect.
     learning_rate_multiplier
         Above 0: the layer learns at so many times the optimizer's rate.
     kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint
@@ -76,22 +78,21 @@ class Layer(Configurable, Own):
     """
 
     _prefixes: ClassVar[dict[str, str]] = {}  # of regularizers and constraints, by the role of weights
+    _statistics: ClassVar[tuple[str, ...]] = ()  # roles of weights that are not learnt
     _idle: ClassVar[tuple[str, ...]] = ()  # arguments that change nothing
 
     def __init__(self, **common: Unpack[Idle]) -> None:
+        super().__init__()
         given: dict[str, Any] = dict(common)
         self.name = _names.name_for(self, given.pop("name", None))
         declared = given.pop("input_shape", None)
         self.declared_shape = None if declared is None else shape(declared, self._where("input_shape"))
-        self._models: list[weakref.ref[BaseModel]] = []
         self._tensors: list[weakref.ref[SymbolicTensor]] = []  # that calls made
-        self._networks: weakref.WeakSet[Network] = weakref.WeakSet()  # that have a copy of the weights
-        self._latest: Network | None = None  # that changed them last, if there were several
-        self.version = 0  # of the weights, counted where there are several copies
         self._trainable = flag(given.pop("trainable", True), self._where("trainable"))
         if given.pop("dtype", None) not in (None, "float32"):
             where = self._where("dtype")
             raise ArgumentError(f"{where}: {common['dtype']!r} came, wanted 'float32', the only one")
+        flag(given.pop("autocast", True), self._where("autocast"))
         self.learning_rate_multiplier = given.pop("learning_rate_multiplier", 1.0)
         for argument in self._idle:
             self._check_idle(argument, given.pop(argument, None))
@@ -125,12 +126,14 @@ class Layer(Configurable, Own):
         Parameters
         ----------
         inputs
-            What `fastcnn.Input` or another layer gave; a list for a layer that reads several.
+            What `fastcnn.Input` or another layer gave; a list for a layer that reads several. Or arrays, of
+            which the layer makes arrays at once.
         more
             Of a layer of your own, what else its ``call`` takes.
         training
             False: batch norm takes its moving statistics, dropout and augmentation do nothing, in training
-            too (where Keras 3.15 forgets it). None, or what ``call`` was given: as the model does.
+            too (where Keras 3.15 forgets it). None, or what ``call`` was given: as the model does. Of arrays
+            False, which None means, or True.
         mask
             None.
 
@@ -142,6 +145,12 @@ class Layer(Configurable, Own):
         if mask is not None:
             raise ArgumentError(f"{self._where('mask')}: {mask!r} came, wanted None")
         given = [inputs, *more] if more else inputs
+        first = given[0] if isinstance(given, (list, tuple)) and given else given
+        if isinstance(first, np.ndarray):
+            from fastcnn.models.at_once import called
+
+            phase = None if training is PHASE else training
+            return called(self, given, phase, self._where())  # type: ignore[no-any-return]  # arrays
         tensors, phase = symbolic_inputs(given, self._where("inputs")), phase_of(training, self._where())
         if not self.composed:
             return SymbolicTensor(self, tensors, training=phase)
@@ -178,7 +187,9 @@ class Layer(Configurable, Own):
         rules = self.__dict__.get("_rules", {})
         if name in rules:
             return rules[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if name in self._prefixes or name in self._statistics:
+            return self.weight(name)
+        raise without(type(self).__name__, name)
 
     def rule(self, role: str, rank: int) -> dict[str, Any]:
         """What holds for weights of a role in training, as the native module reads it."""
@@ -201,8 +212,12 @@ class Layer(Configurable, Own):
 
     @property
     def built(self) -> bool:
-        """Whether the layer has its weights."""
+        """Whether the layer has its weights; an assignment, as Keras's layers make it, says nothing."""
         return self.network is not None or any(model.built for model in self._living())
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        pass
 
     @property
     def dtype(self) -> str:
@@ -279,126 +294,6 @@ class Layer(Configurable, Own):
     def _first_tensor(self) -> SymbolicTensor | None:
         return next((each for each in (ref() for ref in self._tensors) if each is not None), None)
 
-    # Weights are the models'; a layer in several of them knows which changed them last.
-
-    @property
-    def network(self) -> Network | None:
-        """The network that holds the layer's weights; None as long as there is none."""
-        return self._latest if self._latest is not None else next(iter(self._networks), None)
-
-    def join(self, network: Network) -> int:
-        """A network has taken over the layer's weights; their version."""
-        others = list(self._networks)
-        self._networks.add(network)
-        for each in others:
-            each.shares = network.shares = True
-        return self.version
-
-    def changed_in(self, network: Network) -> int:
-        """A network has changed the weights; their new version."""
-        self.version += 1
-        self._latest = network
-        return self.version
-
-    @property
-    def model(self) -> BaseModel:
-        """The model that the layer stands in; of several the first.
-
-        Raises
-        ------
-        ArgumentError
-            There is none.
-        """
-        model = next(self._living(), None)
-        if model is None:
-            raise ArgumentError(f"{self._where()}: the layer stands in no model and has no weights yet")
-        return model
-
-    def attach(self, model: BaseModel) -> None:
-        """Enter a model, which calls this; the layer may stand in several, which share its weights."""
-        self.detach(model)
-        self._models.append(weakref.ref(model))
-        for layer in self.layers:
-            layer.attach(model)
-
-    def detach(self, model: BaseModel) -> None:
-        """Leave a model, which calls this."""
-        self._models = [each for each in self._models if each() not in (None, model)]
-
-    def get_weights(self) -> list[Array]:
-        """Copies of the layer's weights: kernel, then bias."""
-        if self.composed:
-            return [each for layer in self.layers for each in layer.get_weights()]
-        network = self.network
-        if network is None:
-            return self.model.get_layer_weights(self)
-        network.pull()
-        return network.get_weights(self)
-
-    @property
-    def weights(self) -> list[Array]:
-        """What `get_weights` returns."""
-        return self.get_weights()
-
-    @property
-    def trainable_weights(self) -> list[Array]:
-        """Copies of the weights that training changes."""
-        return self._weights_that(True)
-
-    @property
-    def non_trainable_weights(self) -> list[Array]:
-        """Copies of the others: all of a frozen layer, and moving statistics."""
-        return self._weights_that(False)
-
-    @property
-    def variables(self) -> list[Array]:
-        """What `get_weights` returns."""
-        return self.get_weights()
-
-    @property
-    def trainable_variables(self) -> list[Array]:
-        """What `trainable_weights` returns."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_variables(self) -> list[Array]:
-        """What `non_trainable_weights` returns."""
-        return self.non_trainable_weights
-
-    def _weights_that(self, train: bool) -> list[Array]:
-        if self.composed:
-            kind = "trainable_weights" if train else "non_trainable_weights"
-            return [each for layer in self.layers for each in getattr(layer, kind)]
-        weights, network = self.get_weights(), self.network
-        if network is None:
-            return [each for each in weights if train == self.trainable]
-        owned = [network.parameters[index] for index in network.of(self)]
-        pairs = zip(weights, owned, strict=True)
-        return [value for value, each in pairs if (each.trainable and self.trainable) == train]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace the layer's weights, in the order and shapes of `get_weights`.
-
-        Raises
-        ------
-        ArgumentError, ShapeError, DTypeError
-            The weights do not fit; nothing has changed.
-        """
-        if self.composed:
-            return self._set_inner(weights)
-        network = self.network
-        if network is None:
-            return self.model.set_layer_weights(self, weights)
-        network.pull()
-        return network.set_weights(weights, self)
-
-    def count_params(self) -> int:
-        """How many numbers the layer learns."""
-        return sum(each.size for each in self.get_weights())
-
-    def _living(self) -> Iterator[BaseModel]:
-        return (model for model in (each() for each in self._models) if model is not None)
-
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: without the models that the layer stands in, and so without weights."""
         outside: dict[str, Any] = {
@@ -408,6 +303,7 @@ class Layer(Configurable, Own):
             "_latest": None,
             "version": 0,
             "_trace": None,
+            "at_once": {},
         }
         return {**self.__dict__, **outside}
 
@@ -455,10 +351,10 @@ def activation_name(activation: Any, where: str) -> str:
     if activation is None:
         return "linear"
     if callable(activation):
-        from fastcnn import activations
+        from fastcnn import activations, ops
 
         name = getattr(activation, "__name__", "")
-        if getattr(activations, name, None) is activation:
+        if activation in (getattr(activations, name, None), getattr(ops, name, None)):
             return str(name)
     choose(activation, ACTIVATIONS, where)
     return str(activation)

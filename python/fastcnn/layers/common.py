@@ -14,6 +14,7 @@ class Common(TypedDict, total=False):
     input_shape: Sequence[int] | None
     trainable: bool
     dtype: str | None
+    autocast: bool
     learning_rate_multiplier: float
     activity_regularizer: None
     kernel_regularizer: Any

@@ -30,6 +30,8 @@ class InputLayer(Layer):
         None or a number, without effect: any number of samples may come.
     dtype
         None or the name of a real type, without effect: samples of any are cast as they are read.
+    sparse, ragged, optional, input_tensor
+        False or None: arrays are dense, and all inputs of a model come.
     batch_shape
         In place of ``shape``, with the batch: ``(None, 28, 28, 1)``.
     """
@@ -41,11 +43,22 @@ class InputLayer(Layer):
         shape: Sequence[int] | None = None,
         batch_size: int | None = None,
         dtype: str | None = None,
-        *,
+        sparse: bool | None = None,
+        ragged: bool | None = None,
         batch_shape: Sequence[int | None] | None = None,
+        input_tensor: None = None,
+        optional: bool = False,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
+        for argument, value in (("sparse", sparse), ("ragged", ragged), ("optional", optional)):
+            if value:
+                raise ArgumentError(f"{self._where(argument)}: {value!r} came, wanted False")
+        if input_tensor is not None:
+            raise ArgumentError(
+                f"{self._where('tensor')}: {type(input_tensor).__name__} came, wanted None: a model may "
+                "begin with what any layer gave"
+            )
         if (shape is None) == (batch_shape is None):
             raise ArgumentError(f"{self._where('shape')}: wanted either shape or batch_shape")
         if batch_size is not None:
@@ -71,9 +84,12 @@ def Input(
     shape: Sequence[int] | None = None,
     batch_size: int | None = None,
     dtype: str | None = None,
-    *,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
     batch_shape: Sequence[int | None] | None = None,
     name: str | None = None,
+    tensor: None = None,
+    optional: bool = False,
 ) -> SymbolicTensor:
     """Open a model with the shape of one sample: first in a `Sequential`, or what layers are called on.
 
@@ -81,6 +97,8 @@ def Input(
     ----------
     shape, batch_size, dtype, batch_shape
         Of one sample, all sizes known; see `layers.InputLayer`.
+    sparse, ragged, tensor, optional
+        False or None; see there.
     name
         The input's name.
 
@@ -97,7 +115,8 @@ def Input(
     >>> Sequential([Input(shape=(28, 28, 1)), layers.Flatten()]).output_shape
     (None, 784)
     """
-    return SymbolicTensor(InputLayer(shape, batch_size, dtype, batch_shape=batch_shape, name=name), ())
+    made = InputLayer(shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name)
+    return SymbolicTensor(made, ())
 
 
 class Dense(WeightedLayer):

@@ -98,6 +98,7 @@ class BatchNormalization(_Normalization):
         "moving_mean_initializer",
         "moving_variance_initializer",
     )
+    _statistics = ("moving_mean", "moving_variance")
 
     def __init__(
         self,
@@ -110,6 +111,7 @@ class BatchNormalization(_Normalization):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
+        *,
         synchronized: bool = False,
         **common: Unpack[Common],
     ) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,12 +13,13 @@ from fastcnn._graph.composed import Trace, parts_of, trace, used
 from fastcnn._graph.symbolic import SymbolicTensor
 from fastcnn._graph.walk import Call
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
+from fastcnn.layers.held import Held
 
 if TYPE_CHECKING:
-    from fastcnn.models.base import BaseModel
+    pass
 
 
-class Own:
+class Own(Held):
     """What stands for a layer by calls of others; of the package's own layers it says that nothing does."""
 
     name: str
@@ -27,9 +28,6 @@ class Own:
     if TYPE_CHECKING:  # the other half
 
         def __call__(self, inputs: Any, *more: Any, training: Any = None, mask: None = None) -> Any: ...
-        def get_weights(self) -> list[Any]: ...
-        def attach(self, model: BaseModel) -> None: ...
-        def _living(self) -> Iterator[BaseModel]: ...
         def _where(self, argument: str | None = None) -> str: ...
 
     composed: ClassVar[bool] = False  # a class with a `call` of its own

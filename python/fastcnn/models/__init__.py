@@ -24,8 +24,8 @@ def from_config(config: Mapping[str, Any]) -> BaseModel:
     return Model.from_config(config) if graph else Sequential.from_config(config)
 
 
-def model_from_json(json_string: str) -> BaseModel:
-    """The model whose ``to_json`` this is, with new weights.
+def model_from_json(json_string: str, custom_objects: object = None) -> BaseModel:
+    """The model whose ``to_json`` this is, with new weights; ``custom_objects`` has no effect.
 
     Raises
     ------

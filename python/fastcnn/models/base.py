@@ -8,17 +8,19 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastcnn import _names, _random
+from fastcnn._absent import without
 from fastcnn._arguments import Array, choose, integer, listed
 from fastcnn._arguments import shape as as_shape
 from fastcnn._config import deserialize, serialize
-from fastcnn._graph.network import Carried, Network, Shape
+from fastcnn._graph.network import Carried, Network, Shape, layers_within
 from fastcnn._graph.symbolic import SymbolicTensor, phase_of, symbolic_inputs
 from fastcnn._graph.walk import Call
 from fastcnn.errors import ArgumentError, ShapeError
 from fastcnn.layers import CLASSES, InputLayer, Layer
+from fastcnn.layers.augmentation import Augmentation
 from fastcnn.models.tables import Described
 
 
@@ -33,9 +35,15 @@ class BaseModel(Described, abc.ABC):
         self._carried: Carried = {}  # weights that outlive a change of the layers
         self._seed = _random.next_seed()
         self._lock = threading.RLock()
+        self.at_once: dict[Any, Any] = {}  # models of calls on arrays
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    if not TYPE_CHECKING:  # for which there are no other attributes
+
+        def __getattr__(self, name: str) -> Any:
+            raise without(type(self).__name__, name)
 
     _kind: ClassVar[str]  # the class that describes it
     composed = True  # its calls stand for those of its layers
@@ -98,7 +106,9 @@ class BaseModel(Described, abc.ABC):
             What `fastcnn.Input` or another layer gave, or samples; a list for several inputs.
         training
             False: batch norm takes its moving statistics, dropout and augmentation do nothing, in training
-            of the other model too. None: as that model does. With arrays nothing is trained either way.
+            of the other model too. None: as that model does. With arrays nothing is trained; True computes
+            what training does: dropout and augmentation draw, batch norm follows the batch. None means
+            False, but a model that does nothing but augment draws, as in Keras.
 
         Raises
         ------
@@ -118,9 +128,7 @@ class BaseModel(Described, abc.ABC):
         where = f"{self._where}: inputs"
         given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if not any(isinstance(each, SymbolicTensor) for each in given):
-            if training is not None and training is not False:
-                raise ArgumentError(f"{self._where}: training: {training!r} came with arrays, wanted False")
-            return self.predict_on_batch(inputs)
+            return self._of_arrays(inputs, training)
         tensors, phase = symbolic_inputs(inputs, where), phase_of(training, self._where)
         self.prepare([partial(getattr, each, "sample_shape") for each in tensors])
         if len(tensors) != len(self.input_names):
@@ -132,6 +140,21 @@ class BaseModel(Described, abc.ABC):
         count = len(self.inner_calls()[1])
         made = [SymbolicTensor(self, tensors, index, call, training=phase) for index in range(count)]
         return _one_or_list(made)
+
+    def _of_arrays(self, inputs: Any, training: Any) -> Any:
+        if training is None and self._augments():
+            training = True
+        if training is None or training is False:
+            return self.predict_on_batch(inputs)
+        from fastcnn.models.at_once import called
+
+        return called(self, inputs, training, self._where)
+
+    def _augments(self) -> bool:
+        """Whether all that the model does is to change images."""
+        layers = list(layers_within(self)) if self.traced else []
+        learns = any(each.weight_initializers for each in layers)
+        return not learns and any(isinstance(each, Augmentation) for each in layers)
 
     def _input_shapes(self) -> list[Shape | None]:
         return [self._shape]
@@ -224,8 +247,12 @@ class BaseModel(Described, abc.ABC):
 
     @property
     def built(self) -> bool:
-        """Whether shapes are bound and weights exist."""
+        """Whether shapes are bound and weights exist. An assignment, as in Keras's models, says nothing."""
         return self._network is not None
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        pass
 
     @property
     def input_shape(self) -> Any:

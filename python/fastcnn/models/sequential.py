@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from fastcnn._arguments import listed
+from fastcnn._arguments import flag, listed
 from fastcnn._arguments import shape as as_shape
 from fastcnn._graph.network import Network, Shape, layers_within
 from fastcnn._graph.symbolic import SymbolicTensor
@@ -28,6 +28,8 @@ class Sequential(BaseModel):
     ----------
     layers
         The layers in order; an `Input` may stand first. More can be added.
+    trainable
+        Whether the layers given train.
     name
         The model's name; None means "sequential", "sequential_1", ...
 
@@ -56,6 +58,7 @@ class Sequential(BaseModel):
     def __init__(
         self,
         layers: Sequence[Layer | BaseModel | SymbolicTensor] | Layer | None = None,
+        trainable: bool = True,
         name: str | None = None,
     ) -> None:
         super().__init__(name)
@@ -64,6 +67,8 @@ class Sequential(BaseModel):
         stack = [layers] if isinstance(layers, (Layer, BaseModel)) else layers
         for layer in listed(stack, self._where, "layers") if stack is not None else []:
             self.add(layer)
+        if not flag(trainable, f"{self._where}: trainable"):
+            self.trainable = False
         if self._shape is not None and self.layers:
             self._bind()  # so that a layer that does not fit is told of here
 
@@ -227,7 +232,7 @@ class Sequential(BaseModel):
             raise ArgumentError("Sequential.from_config: wanted a dict of name, layers and build_input_shape")
         where = f"Sequential {config['name']!r}: layers"
         stack = [from_description(layer, where) for layer in listed(config["layers"], where, "layers")]
-        model = cls(stack, config["name"])
+        model = cls(stack, name=config["name"])
         if config["build_input_shape"] is not None:
             model.build(config["build_input_shape"])
         return model

@@ -18,9 +18,14 @@ cannot be, `fastcnn.DeviceError` says what is missing.
 ``padding`` is ``"valid"`` (none), ``"same"`` (the output has ``ceil(size / stride)`` pixels; the odd one
 goes to the bottom and right), ``p``, ``(h, w)``, or ``((top, bottom), (left, right))``.
 ``data_format="channels_first"`` accepts and returns ``[N, C, H, W]``, converted at the edge.
+
+Much of what Keras's ``ops`` shares with NumPy (``mean``, ``argmax``, ``cast``, ...) is here too, for metrics
+of your own: NumPy computes it (`fastcnn.ops.plain`).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from fastcnn.ops.activation import (
     celu,
@@ -386,7 +391,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
+    from fastcnn.ops.plain import FUNCTIONS
+
+    if name in FUNCTIONS:
+        return FUNCTIONS[name]
     from fastcnn._absent import absent
 
     raise absent(__name__, name)

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from fastcnn._config import named, resolve, serialize
+from fastcnn._config import named, reading, resolve, serialize
 from fastcnn.optimizers import schedules
 from fastcnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from fastcnn.optimizers.adaptive import Adadelta, Adagrad, Ftrl, RMSprop
@@ -50,4 +50,4 @@ def get(identifier: object) -> Optimizer:
     return resolve(identifier, Optimizer, _CLASSES, "compile: optimizer")
 
 
-deserialize = get
+deserialize = reading(get)

@@ -14,21 +14,33 @@ if TYPE_CHECKING:
     from fastcnn.utils.folders import image_dataset_from_directory
     from fastcnn.utils.images import array_to_img, img_to_array, load_img, save_img
     from fastcnn.utils.plotting import plot_model
+    from fastcnn.utils.scripts import (
+        Progbar,
+        get_source_inputs,
+        is_keras_tensor,
+        pack_x_y_sample_weight,
+        unpack_x_y_sample_weight,
+    )
 
 __all__ = [
+    "Progbar",
     "PyDataset",
     "Sequence",
     "array_to_img",
     "clear_session",
+    "get_source_inputs",
     "image_dataset_from_directory",
     "img_to_array",
+    "is_keras_tensor",
     "load_img",
     "normalize",
+    "pack_x_y_sample_weight",
     "plot_model",
     "save_img",
     "set_random_seed",
     "split_dataset",
     "to_categorical",
+    "unpack_x_y_sample_weight",
 ]
 
 __dir__ = listing(__name__)
@@ -39,5 +51,9 @@ __getattr__ = late(
         "folders": ("image_dataset_from_directory",),
         "images": ("array_to_img", "img_to_array", "load_img", "save_img"),
         "plotting": ("plot_model",),
+        "scripts": (
+            "Progbar", "get_source_inputs", "is_keras_tensor", "pack_x_y_sample_weight",
+            "unpack_x_y_sample_weight",
+        ),
     },
-)
+)  # fmt: skip

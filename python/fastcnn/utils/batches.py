@@ -47,6 +47,9 @@ class PyDataset:
         """All batches."""
         return (self[index] for index in range(len(self)))
 
+    def on_epoch_begin(self) -> None:
+        """An epoch begins."""
+
     def on_epoch_end(self) -> None:
         """An epoch is over."""
 

@@ -34,8 +34,11 @@ def plot_model(
     show_dtype: bool = False,
     show_layer_names: bool = False,
     rankdir: str = "TB",
+    expand_nested: bool = False,
+    dpi: int = 200,
     show_layer_activations: bool = False,
     show_trainable: bool = False,
+    splines: str = "ortho",
 ) -> None:
     """Draw the layers of a model and what they read, into an SVG file.
 
@@ -49,6 +52,8 @@ def plot_model(
         What boxes hold beside the kind of the layer.
     rankdir
         "TB": from top to bottom; "LR": from left to right.
+    expand_nested, dpi, splines
+        Without effect: a model within the model is one box, and SVG has no pixels.
 
     Raises
     ------

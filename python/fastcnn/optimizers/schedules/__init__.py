@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastcnn._config import deserialize as _deserialize
-from fastcnn._config import named, serialize
+from fastcnn._config import named, reading, serialize
 from fastcnn.errors import DTypeError
 from fastcnn.optimizers.schedules.base import LearningRateSchedule
 from fastcnn.optimizers.schedules.cosine import CosineDecay, CosineDecayRestarts, OneCycle
@@ -56,4 +56,4 @@ def get(schedule: object) -> LearningRateSchedule:
     raise DTypeError(f"learning_rate: {schedule!r} came, wanted a number or a schedule")
 
 
-deserialize = get
+deserialize = reading(get)
