@@ -208,7 +208,10 @@ struct Prepared {
   size_t scratch_bytes;    // of each thread
   size_t constant_bytes;   // that outlive a run, of what is made of constant weights
   int32_t parallel;        // 0: too little work for more than one thread
-  double flops, bytes;     // of the definition, not of the algorithm
+  // Parts of the batch, in whose order the tasks of every phase come, as many for each: a part's tasks read
+  // and write nothing of another's. 0: a step that is not cut so.
+  int64_t blocks;
+  double flops, bytes;  // of the definition, not of the algorithm
   alignas(64) unsigned char state[512];
 };
 

@@ -20,6 +20,8 @@ struct Member {
   int index;
   int count;
   uint32_t phase = 0;  // the latest that it has been through
+  // Of a member that does this part of the tasks of every phase, of so many, and meets nobody.
+  int64_t part = 0, parts = 0;
 
   // Waits for all members: spins briefly, then yields, so a busy neighbour on the core costs little.
   void barrier();
@@ -59,7 +61,9 @@ struct Team {
 template <class F>
 inline void parallel_for(Member& me, int64_t tasks, F f) {
   if (me.count == 1) {
-    for (int64_t i = 0; i < tasks; ++i) f(i);
+    const int64_t begin = me.parts ? tasks * me.part / me.parts : 0;
+    const int64_t end = me.parts ? tasks * (me.part + 1) / me.parts : tasks;
+    for (int64_t i = begin; i < end; ++i) f(i);
     return;
   }
   if (tasks <= 0) return;

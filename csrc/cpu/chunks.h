@@ -19,11 +19,17 @@ inline int64_t rows_per_chunk(int64_t row_elements) {
   return row_elements < kChunk ? kChunk / row_elements : 1;
 }
 
-// f(begin, end) for each chunk of [0, count) on the whole team.
+// f(begin, end) for each chunk of [0, count) on the whole team; of its own part of [0, count) by a member
+// that has one.
 template <class F>
 void for_each_chunk(Context& context, int64_t count, int64_t chunk, F f) {
-  parallel_for(*context.member, ceil_div(count, chunk), [&](int64_t i) {
-    const int64_t begin = i * chunk, end = begin + chunk < count ? begin + chunk : count;
+  Member& me = *context.member;
+  const int64_t first = me.parts ? count * me.part / me.parts : 0;
+  const int64_t last = me.parts ? count * (me.part + 1) / me.parts : count;
+  Team nobody;
+  Member alone{&nobody, 0, 1};
+  parallel_for(me.parts ? alone : me, ceil_div(last - first, chunk), [&](int64_t i) {
+    const int64_t begin = first + i * chunk, end = begin + chunk < last ? begin + chunk : last;
     f(begin, end);
   });
 }

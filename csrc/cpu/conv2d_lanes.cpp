@@ -34,6 +34,7 @@ void prepare(Prepared* out, const Conv2dShape& v, bool dgrad) {
   if (pool) out->scratch_bytes = float_bytes(ceil_div(d.out_c, d.parts) * pool * d.out_w * kBatchLanes);
   out->flops = conv_flops(v), out->bytes = conv_bytes(v);
   out->parallel = out->flops > kLanesTaskFlops;
+  out->blocks = d.blocks;
 }
 
 struct Arguments {

@@ -140,6 +140,7 @@ void prepare_gather_lanes(Prepared* p) {
   const GatherShape& s = p->op.gather;
   prepare_gather_strided(p);
   p->scratch_bytes = float_bytes(kBatchLanes * (elements(s) / s.n));
+  p->blocks = lane_blocks(s.n);
 }
 void run_gather_lanes(const Prepared& p, const Operands& operands, Context& context) {
   const GatherShape& s = p.op.gather;

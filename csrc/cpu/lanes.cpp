@@ -22,6 +22,7 @@ void for_each_lane_block(Context& context, int64_t n, F f) {
 void prepare_move(Prepared* p, const LanesShape& s) {
   const double count = 1.0 * s.n * s.pixels * s.c;
   set_cost(p, 0, 8 * count);
+  p->blocks = lane_blocks(s.n);
 }
 
 }  // namespace
@@ -55,6 +56,7 @@ void prepare_dropout_lanes(Prepared* p) {
   const double count = double(s.count);
   set_cost(p, count, 8 * count);
   p->scratch_bytes = float_bytes(kBatchLanes * s.pixels * s.channels);
+  p->blocks = s.count / (kBatchLanes * s.pixels * s.channels);
 }
 void run_dropout_lanes(const Prepared& p, const Operands& operands, Context& context) {
   const DropoutShape& s = p.op.dropout;

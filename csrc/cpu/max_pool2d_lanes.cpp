@@ -34,6 +34,7 @@ bool supports_max_pool2d_fwd_index_lanes(const OpDescriptor& op) { return suppor
 void prepare_max_pool2d_fwd_index_lanes(Prepared* p) {
   const Pool2dShape& s = p->op.max_pool2d_fwd_index;
   set_cost(p, pool2d_outputs(s) * s.r * s.s, 4 * pool2d_inputs(s) + 5 * pool2d_outputs(s));
+  p->blocks = s.n / kBatchLanes;
 }
 void run_max_pool2d_fwd_index_lanes(const Prepared& p, const Operands& operands, Context& context) {
   const Pool2dShape& s = p.op.max_pool2d_fwd_index;
@@ -50,6 +51,7 @@ void prepare_max_pool2d_bwd_index_lanes(Prepared* p) {
   const Pool2dShape& s = p->op.max_pool2d_bwd_index;
   const int bytes = 5 + 4 * p->op.epilogue.relu_mask;
   set_cost(p, pool2d_outputs(s), 4 * pool2d_inputs(s) + bytes * pool2d_outputs(s));
+  p->blocks = s.n / kBatchLanes;
 }
 void run_max_pool2d_bwd_index_lanes(const Prepared& p, const Operands& operands, Context& context) {
   const Pool2dShape& s = p.op.max_pool2d_bwd_index;

@@ -13,6 +13,12 @@ namespace {
 // a small network stays on one thread; results have the same bits either way.
 constexpr double kFlopsPerSecond = 100e9, kBytesPerSecond = 40e9, kMeeting = 3e-6;
 
+// Steps whose elements know nothing of each other, in whatever order a value lies.
+bool is_elementwise(Step step) {
+  return step == Step::k_activation_fwd || step == Step::k_activation_bwd || step == Step::k_rescale ||
+         step == Step::k_add;
+}
+
 }  // namespace
 
 bool same(Ref a, Ref b) { return a.memory == b.memory && a.offset == b.offset; }
@@ -132,6 +138,8 @@ bool Builder::try_add(const NewStep& step) {
   PlannedStep planned;
   Status status{};
   if (request_.backend.prepare(&step.op, &planned.prepared, &status) != Code::kOk) return false;
+  if (in_lanes() && is_elementwise(step.op.step) && step.out[0].memory == Memory::kArena)
+    planned.prepared.blocks = batch() / kBatchLanes;
   std::copy(step.in.begin(), step.in.end(), planned.in);
   std::copy(step.out.begin(), step.out.end(), planned.out);
   if (planned.prepared.workspace_bytes)
@@ -344,10 +352,30 @@ void Builder::write_outputs() {
   }
 }
 
+// Of steps that follow each other block by block one block may be ahead of another: what one of them reads or
+// writes keeps its place until all are done. In training, where most of it is kept anyway.
+void Builder::find_chains() {
+  std::vector<PlannedStep>& steps = list_.steps;
+  for (size_t begin = 0, end; begin < steps.size(); begin = end) {
+    const int64_t blocks = steps[begin].prepared.blocks;
+    end = begin + 1;
+    if (blocks == 0) continue;
+    while (end < steps.size() && steps[end].prepared.blocks == blocks) ++end;
+    if (end == begin + 1) continue;
+    steps[begin].chain_end = end;
+    const int first = static_cast<int>(begin), last = static_cast<int>(end) - 1;
+    for (Lifetime& life : tensors_) {
+      if (life.first > first && life.first <= last) life.first = first;
+      if (life.last >= first && life.last < last) life.last = last;
+    }
+  }
+}
+
 StepList Builder::finish() {
   for (const std::vector<Ref>* kept : {&results, &penalties})
     for (const Ref& each : *kept)
       if (each.memory == Memory::kArena) tensors_[each.offset].last = static_cast<int>(list_.steps.size());
+  if (in_lanes() && mode() == Mode::kTrain) find_chains();
   const MemoryPlan memory = plan_memory(tensors_);
   const auto place = [&memory](Ref& ref) {
     if (ref.memory == Memory::kArena) ref.offset = static_cast<int64_t>(memory.offsets[ref.offset]);

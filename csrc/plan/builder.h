@@ -2,6 +2,7 @@
 // A step list under construction: tensors with their lifetimes, the value and the gradient of each node, and
 // the steps in order. The rules of operators add steps; finish() gives every tensor its place.
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "graph.h"
@@ -159,6 +160,7 @@ class Builder {
   std::vector<Ref> results;                   // of each objective; kNone for an output without a loss
   std::vector<Ref> penalties;                 // of each regularized parameter
   std::vector<std::vector<int64_t>> lies_as;  // shape of each node's value before it was flattened
+  std::vector<std::function<void()>> put_off;  // what adds the weight gradients, after all others
 
   // The node that made the values of u: past nodes that only rename.
   int origin(int u) const;
@@ -173,6 +175,7 @@ class Builder {
     int64_t count;
   };
 
+  void find_chains();
   Ref tensor_of(int node, int64_t samples);
   Ref constants(size_t bytes);
   void touch(Ref ref);

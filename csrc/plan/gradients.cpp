@@ -23,7 +23,9 @@ void bias_gradient(Builder& b, int i) {
   b.add_parameter_gradient(i, "bias", {op, {b.gradient[i]}, {}, node.name});
 }
 
-void weight_gradient(Builder& b, int i, const char* role, NewStep step) {
+namespace {
+
+void add_weight_gradient(Builder& b, int i, const char* role, NewStep step) {
   const bool sums_bias = b.in_lanes() || step.op.step == Step::k_conv2d_wgrad_pooled;
   if (!sums_bias || !b.trains(i, role) || !b.trains(i, "bias")) {
     b.add_parameter_gradient(i, role, step);
@@ -36,11 +38,20 @@ void weight_gradient(Builder& b, int i, const char* role, NewStep step) {
   b.end_parameter_gradient(i, "bias", step.out[1]);
 }
 
+}  // namespace
+
+// In lanes after the data gradients, which then can follow each other block by block.
+void weight_gradient(Builder& b, int i, const char* role, NewStep step) {
+  if (!b.in_lanes()) return add_weight_gradient(b, i, role, std::move(step));
+  b.put_off.push_back([&b, i, role, step = std::move(step)] { add_weight_gradient(b, i, role, step); });
+}
+
 void build_gradients(Builder& b) {
   for (int i = static_cast<int>(b.graph().nodes.size()) - 1; i >= 0; --i) {
     if (b.node(i).op == Op::k_input) continue;
     if (b.needs_gradient[i] && b.gradient[i].memory != Memory::kNone) rule(b.node(i).op).gradient(b, i);
   }
+  for (const auto& add : b.put_off) add();
 }
 
 }  // namespace fastcnn

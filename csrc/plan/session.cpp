@@ -68,7 +68,7 @@ struct Session::Loop {
   struct Place {
     int64_t batch;
     uint32_t phase;  // before the first of the batch
-    bool stop, ready;
+    bool stop, ready, timed;
     double begin;
     RunScalars scalars;
   };
@@ -87,13 +87,11 @@ struct Session::Loop {
       const bool short_batch = at.batch == session.batches() - 1;
       StepList& list = short_batch ? tail : full;
       const Memories now = memories_of(at.batch);
-      // Not all: reading the clock between steps costs a small network a percent.
-      const bool timed = at.batch < 8 || at.batch % 64 == 0;
       const Feeds& feeds = short_batch ? session.tail_ : session.full_;
-      run_list({session.model_->backend(), list, feeds, now, timed, at.ready, 0, list.steps.size()}, me,
+      run_list({session.model_->backend(), list, feeds, now, at.timed, at.ready, 0, list.steps.size()}, me,
                at.scalars);
       parallel_for(me, 1, [&](int64_t) {
-        if (timed) keep_fastest(list, at.begin);
+        if (at.timed) keep_fastest(list, at.begin);
         finish(at.batch, me.phase, list, now);
       });
     }
@@ -137,6 +135,9 @@ struct Session::Loop {
 
   StepList& list_of(int64_t batch) const { return batch == session.batches() - 1 ? tail : full; }
 
+  // Not all: reading the clock between steps costs a small network a percent.
+  bool is_timed(int64_t batch) const { return list_of(batch).timed_runs < 8 || batch % 64 == 63; }
+
   bool ready(int64_t batch) const { return list_of(batch).constants_of == session.model_->version(); }
 
   Memories memories_of(int64_t batch) const {
@@ -169,7 +170,13 @@ struct Session::Loop {
     session.after_batch(run, batch, list, [&now](Ref ref) { return now.at(ref); });
     const bool stop = batch + 1 == session.last_batch(run) || Clock::now() >= deadline;
     const std::lock_guard<std::mutex> held(place_lock);
-    place = {batch + 1, phase, stop, ready(batch + 1), seconds_now(), session.model_->run_scalars()};
+    place = {batch + 1,
+             phase,
+             stop,
+             ready(batch + 1),
+             is_timed(batch + 1),
+             seconds_now(),
+             session.model_->run_scalars()};
   }
 };
 
@@ -447,9 +454,10 @@ int64_t Session::run_batches(const Run& run) {
   const std::chrono::duration<double> limit(run.seconds > 0 ? std::min(run.seconds, 1e6) : 0.0);
   Loop loop{*this,    full,  tail,
             memories, run,   start + std::chrono::duration_cast<Clock::duration>(limit),
-            0,        false, {run.begin, 0, false, false, seconds_now(), model_->run_scalars()},
+            0,        false, {run.begin, 0, false, false, false, seconds_now(), model_->run_scalars()},
             {}};
   loop.place.ready = loop.ready(run.begin);
+  loop.place.timed = loop.is_timed(run.begin);
   loop.scratch_bytes = std::max(full.scratch_bytes, tail.scratch_bytes);
   for (const std::vector<Prepared>* feeds :
        {&full_.input, &full_.target, &full_.weight, &tail_.input, &tail_.target, &tail_.weight})

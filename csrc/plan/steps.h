@@ -66,6 +66,7 @@ struct PlannedStep {
   bool makes_constants = false;  // and nothing else
   Feed feed = Feed::kNone;
   int port = 0;                 // of the feed
+  size_t chain_end = 0;         // of the first of some steps that may follow each other block by block
   std::string name;             // of the layer, or of what belongs to none
   double end = 0, seconds = 0;  // when it ended in the latest timed run, how long it took in the fastest
 };
@@ -110,7 +111,8 @@ struct StepList {
   std::vector<Ref> penalties;       // a double of each regularized parameter
   std::vector<FloatRange> trained;  // what the optimizer updates, in order
   double flops = 0;
-  double seconds = 0;                  // the fastest timed run; 0 before
+  double seconds = 0;  // the fastest timed run; 0 before
+  int64_t timed_runs = 0;
   double batch_seconds = 0;            // on a GPU, of the latest batches as the host sees them; 0 before
   std::shared_ptr<Captures> captures;  // on a GPU
 };
