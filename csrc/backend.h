@@ -186,6 +186,7 @@ struct OpDescriptor {
   // conv2d_fprop, conv2d_dgrad: w, bias and scale are the same in many runs; what is made of them may be
   // kept. So wide that nothing is padded: descriptors are compared word by word.
   int64_t constant_weights;
+  int64_t samples;  // of a batch in lanes; its shapes count those too that fill up the last block
   union {
 #define FASTCNN_SHAPE(name, shape, inputs, outputs) shape name;
     FASTCNN_STEPS(FASTCNN_SHAPE)

@@ -24,14 +24,17 @@ Lanes plan(const Conv2dShape& v, bool dgrad, int32_t pool) {
   const int64_t wanted = ceil_div(lanes_tasks(conv_flops(v)), d.blocks);
   // Rows first: a part of the channels reads all of x again.
   d.bands = std::min(d.rows / d.pool, wanted);
-  d.parts = std::min(ceil_div(d.out_c, 6), ceil_div(wanted, d.bands));
+  d.parts = std::min(d.groups > 1 ? d.groups : ceil_div(d.out_c, 6), ceil_div(wanted, d.bands));
   return d;
 }
+
+// Output channels of one go.
+int64_t most_channels(const Lanes& d) { return d.groups > 1 ? d.out_g : ceil_div(d.out_c, d.parts); }
 
 void prepare(Prepared* out, const Conv2dShape& v, bool dgrad) {
   const int32_t pool = out->op.epilogue.pool;
   const Lanes d = state<Lanes>(out) = plan(v, dgrad, pool);
-  if (pool) out->scratch_bytes = float_bytes(ceil_div(d.out_c, d.parts) * pool * d.out_w * kBatchLanes);
+  if (pool) out->scratch_bytes = float_bytes(most_channels(d) * pool * d.out_w * kBatchLanes);
   out->flops = conv_flops(v), out->bytes = conv_bytes(v);
   out->parallel = out->flops > kLanesTaskFlops;
   out->blocks = d.blocks;
@@ -44,18 +47,20 @@ struct Arguments {
   int32_t relu;
 };
 
-// Rows [rows.begin, rows.end) of every phase, of channels [channels.begin, channels.end).
+// Rows [rows.begin, rows.end) of every phase, of channels [channels.begin, channels.end) of one group.
 void run_band(const Lanes& d, const float* x, const float* w, const Arguments& to, Range rows,
               Range channels) {
   LanesRow t = {};
   t.w_out = d.weight_out;
-  t.in = {d.in_c, d.in_h * d.in_w * kBatchLanes, d.weight_in};
+  t.in = {d.in_g, d.in_h * d.in_w * kBatchLanes, d.weight_in};
   t.y_channel = d.out_h * d.out_w * kBatchLanes;
   t.width = d.in_w;
   t.channels = channels.end - channels.begin;
   t.relu = to.relu;
   t.bias = to.bias ? to.bias + channels.begin : nullptr;
-  w += channels.begin * d.weight_out;
+  const int64_t group = channels.begin / d.out_g, of_group = channels.begin - group * d.out_g;
+  x += group * d.in_g * t.in.x;
+  w += of_group * d.weight_out + group * (d.dgrad ? d.in_g * d.weight_in : d.out_g * d.weight_out);
   for (int64_t i = 0; i < d.phases_h; ++i)
     for (int64_t j = 0; j < d.phases_w; ++j) {
       const Axis h = axis_h(d, i), s = axis_w(d, j);
@@ -107,19 +112,29 @@ void run(const Lanes& d, const float* x, const float* w, const Arguments& to, Co
   parallel_for(*context.member, d.blocks * d.bands * d.parts, [&](int64_t task) {
     const int64_t block = task / (d.bands * d.parts);
     const Range rows = part_of(d.rows / d.pool, d.bands, task / d.parts % d.bands);
-    const Range channels = part_of(d.out_c, d.parts, task % d.parts);
+    const int64_t part = task % d.parts;
+    Range channels = part_of(d.out_c, d.parts, part);
+    if (d.groups > 1) {
+      const Range groups = part_of(d.groups, d.parts, part);
+      channels = {groups.begin * d.out_g, groups.end * d.out_g};
+    }
     Arguments here = to;
     here.y += block * out_block;
     if (here.mask) here.mask += block * out_block;
     if (here.index) here.index += block * out_block;
-    if (d.pool == 1) return run_band(d, x + block * in_block, w, here, rows, channels);
-    const size_t bytes = float_bytes(ceil_div(d.out_c, d.parts) * d.pool * d.out_w * kBatchLanes);
-    float* const scratch = static_cast<float*>(context.member->scratch(bytes));
-    run_windows(d, x + block * in_block, w, here, rows, channels, scratch);
+    const size_t bytes = d.pool > 1 ? float_bytes(most_channels(d) * d.pool * d.out_w * kBatchLanes) : 0;
+    float* const scratch = bytes ? static_cast<float*>(context.member->scratch(bytes)) : nullptr;
+    for (int64_t c = channels.begin; c < channels.end; c += d.out_g) {
+      const Range of_group = {c, std::min(channels.end, c + d.out_g)};
+      if (d.pool > 1)
+        run_windows(d, x + block * in_block, w, here, rows, of_group, scratch);
+      else
+        run_band(d, x + block * in_block, w, here, rows, of_group);
+    }
   });
 }
 
-bool in_whole_blocks(const Conv2dShape& v) { return v.n % kBatchLanes == 0 && v.groups == 1; }
+bool in_whole_blocks(const Conv2dShape& v) { return v.n % kBatchLanes == 0; }
 
 }  // namespace
 

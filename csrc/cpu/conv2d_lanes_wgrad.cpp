@@ -5,9 +5,9 @@
 //
 // With many input channels it is a matrix product: dy of a band of rows is turned to [pixels][16][K], and the
 // register tile (kernels/tile.h) broadcasts scalars of x, the samples of a pixel being its innermost sum.
-// With few (lanes_narrow) dy stays as it is, the sums are vectors over samples, and their lanes are added at
-// the end. Taps beyond a border are left out. Pixels are split by shape alone into partial sums, added in
-// order.
+// With few of a group (lanes_narrow) dy stays as it is, the sums are vectors over samples, and their lanes
+// are added at the end. Taps beyond a border are left out. Pixels are split by shape alone into partial sums,
+// added in order.
 #include "lanes.h"
 
 namespace fastcnn {
@@ -31,7 +31,7 @@ Range cols_of_tap(const Conv2dShape& v, int64_t s) {
   return outputs_inside(v.q, v.stride_w, s * v.dilation_w - v.pad_left, v.w);
 }
 
-int64_t dw_floats(const Conv2dShape& v) { return v.r * v.s * v.c * v.k; }
+int64_t dw_floats(const Conv2dShape& v) { return v.r * v.s * (v.c / v.groups) * v.k; }
 int64_t x_plane(const Conv2dShape& v) { return v.h * v.w * kBatchLanes; }
 int64_t dy_plane(const Conv2dShape& v) { return v.p * v.q * kBatchLanes; }
 
@@ -227,7 +227,7 @@ Narrow plan_narrow(const Conv2dShape& v) {
   d.blocks = v.n / kBatchLanes;
   d.taps = ceil_div(v.s, ceil_div(v.s, kMostLanesTaps));
   const int64_t most = kernels().lanes->most_channels[d.taps];
-  d.tile = ceil_div(v.k, ceil_div(v.k, most));
+  d.tile = ceil_div(v.k / v.groups, ceil_div(v.k / v.groups, most));
   const int64_t needed = (v.q - 1) * v.stride_w + (v.s - 1) * v.dilation_w + 1;
   if (v.pad_left || needed > v.w) d.columns = std::max(needed, v.pad_left + 1);
   d.bands = std::min(v.p, ceil_div(v.p * v.q * kBatchLanes * d.tile, kNarrowBandFloats));
@@ -255,13 +255,15 @@ void run_block(const Conv2dShape& v, const Narrow& d, const float* x, const floa
   t.x_row = v.stride_h * columns * kBatchLanes, t.x_pixel = v.stride_w * kBatchLanes;
   t.x_tap = v.dilation_w * kBatchLanes;
   t.dy_row = v.q * kBatchLanes, t.dy_channel = dy_plane(v);
-  t.k_step = v.c * v.k;
+  const int64_t in_g = v.c / v.groups, out_g = v.k / v.groups;
+  t.k_step = in_g * v.k;
   t.pixels = v.q;
   for (int64_t band = 0; band < d.bands; ++band) {
     const Range rows = part_of(v.p, d.bands, band);
-    for (int64_t k = 0; k < v.k; k += d.tile) {
-      t.channels = static_cast<int32_t>(std::min(d.tile, v.k - k));
-      for (int64_t c = 0; c < v.c; ++c)
+    for (int64_t k = 0; k < v.k; k += t.channels) {
+      const int64_t group = k / out_g;
+      t.channels = static_cast<int32_t>(std::min(d.tile, (group + 1) * out_g - k));
+      for (int64_t c = 0; c < in_g; ++c)
         for (int64_t r = 0; r < v.r; ++r) {
           const Range p = both(rows, rows_of_tap(v, r));
           if (p.begin == p.end) continue;
@@ -270,7 +272,7 @@ void run_block(const Conv2dShape& v, const Narrow& d, const float* x, const floa
           const int64_t h = p.begin * v.stride_h + r * v.dilation_h - v.pad_top;
           for (int64_t s = 0; s < v.s; s += d.taps) {
             t.taps = static_cast<int32_t>(std::min(d.taps, v.s - s));
-            t.x = x + ((c * v.h + h) * columns + s * v.dilation_w) * kBatchLanes;
+            t.x = x + (((group * in_g + c) * v.h + h) * columns + s * v.dilation_w) * kBatchLanes;
             t.sums = sums + ((r * v.s + s) * t.k_step + c * v.k + k) * lanes;
             kernels().lanes->wgrad(t);
           }
@@ -302,7 +304,7 @@ void run_narrow(const Prepared& prepared, const Operands& operands, Context& con
   to.add_up(v, operands, context);
 }
 
-bool in_whole_blocks(const Conv2dShape& v) { return v.n % kBatchLanes == 0 && v.groups == 1; }
+bool in_whole_blocks(const Conv2dShape& v) { return v.n % kBatchLanes == 0; }
 
 void set_costs(Prepared* p, const Conv2dShape& v, int64_t chunks) {
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
@@ -312,7 +314,9 @@ void set_costs(Prepared* p, const Conv2dShape& v, int64_t chunks) {
 
 }  // namespace
 
-bool supports_conv2d_wgrad_lanes(const OpDescriptor& op) { return in_whole_blocks(op.conv2d_wgrad); }
+bool supports_conv2d_wgrad_lanes(const OpDescriptor& op) {
+  return in_whole_blocks(op.conv2d_wgrad) && op.conv2d_wgrad.groups == 1;
+}
 void prepare_conv2d_wgrad_lanes(Prepared* p) {
   const Conv2dShape& v = p->op.conv2d_wgrad;
   const Wide d = state<Wide>(p) = plan(v);
@@ -328,7 +332,7 @@ void run_conv2d_wgrad_lanes(const Prepared& p, const Operands& x, Context& conte
 
 bool supports_conv2d_wgrad_lanes_narrow(const OpDescriptor& op) {
   const Conv2dShape& v = op.conv2d_wgrad;
-  return in_whole_blocks(v) && v.c <= kNarrow && dw_floats(v) <= kNarrowSums;
+  return in_whole_blocks(v) && v.c / v.groups <= kNarrow && dw_floats(v) <= kNarrowSums;
 }
 void prepare_conv2d_wgrad_lanes_narrow(Prepared* p) {
   const Conv2dShape& v = p->op.conv2d_wgrad;

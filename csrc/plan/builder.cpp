@@ -109,6 +109,7 @@ OpDescriptor Builder::op(Step step) const {
   OpDescriptor op = make_op(step, math());
   op.precision = recipe().precision;
   op.layout = request_.layout;
+  op.samples = in_lanes() ? n() : 0;
   return op;
 }
 
@@ -117,6 +118,7 @@ OpDescriptor Builder::forward_op(int i) const {
   op.math = math();
   op.precision = recipe().precision;
   op.layout = request_.layout;
+  op.samples = in_lanes() ? n() : 0;
   return op;
 }
 

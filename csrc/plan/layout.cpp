@@ -9,9 +9,11 @@ bool suits_lanes(const Request& request) {
   // An activation of a block stays in the caches of a core and its share of the last one. On AVX2 the step of
   // LeNet-5 took 0.6 of the time in lanes; with direct kernels alone one of 3, 16 and 32 channels was even,
   // and one of 64 and 128 took 1.06. Winograd's kernels are there in both layouts, but for the weight
-  // gradient: 8, 10 and 12 channels took 0.97 to 0.9 in lanes, 16 was even, 16 and 32 took 1.08, 1, 32 and
-  // 64 1.06.
-  constexpr int64_t kMostBlockFloats = 1 << 20, kMostChannels = 32, kMostBesideWinograd = 12;
+  // gradient: 8, 10 and 12 channels took 0.97 to 0.9 in lanes, 16 was even, 8 and 16 with batch norms 0.79,
+  // 16 and 32 took 1.08, 1, 32 and 64 1.06. Kernels of groups fill their vectors with channels too: 16 and 32
+  // between pointwise ones took 1.08.
+  constexpr int64_t kMostBlockFloats = 1 << 20, kMostChannels = 32, kMostBesideWinograd = 16,
+                    kMostGrouped = 8;
   if (request.batch.n < kBatchLanes) return false;
   bool convolves = false;
   for (const Node& node : request.graph.nodes) {
@@ -20,7 +22,7 @@ bool suits_lanes(const Request& request) {
     const Conv2dShape& v = node.forward.conv2d_fprop;
     const bool winograd = request.recipe.math != Math::kStrict && v.r == 3 && v.s == 3 && v.stride_h == 1 &&
                           v.stride_w == 1 && v.groups == 1;
-    if (v.c > (winograd ? kMostBesideWinograd : kMostChannels)) return false;
+    if (v.c > (winograd ? kMostBesideWinograd : v.groups > 1 ? kMostGrouped : kMostChannels)) return false;
     convolves = true;
   }
   return convolves;

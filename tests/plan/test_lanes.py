@@ -42,6 +42,11 @@ from fastcnn.testing.network import Chain
 CONV = conv2d(2, 3)
 TAIL = (op("flatten"), dense(3))
 
+
+def upsampling(interpolation: str, *size: int) -> Node:
+    return {"op": "upsampling", "size": size, "interpolation": interpolation}
+
+
 # Each takes what is special about a row: sizes of its tiles, borders, phases, what is fused.
 NETWORKS: dict[str, list[Node]] = {
     "one channel, borders": chain((6, 7, 1), conv2d(6, 5, padding="same"), op("relu"), *TAIL),
@@ -79,6 +84,66 @@ NETWORKS: dict[str, list[Node]] = {
         (6, 11, 8), conv2d(8, 3, padding="same", use_bias=False), conv2d(8, 3), *TAIL
     ),
     "output is an image": chain((5, 5, 2), CONV, op("relu"), conv2d(3, 2)),
+    "average pool": chain((9, 8, 2), conv2d(5, 2), op("relu"), pool("average"), *TAIL),
+    "average pool, windows overlap": chain(
+        (6, 6, 2), conv2d(3, 3), pool("average", 2, strides=(1, 1)), op("relu"), *TAIL
+    ),
+    "sum pool": chain((7, 7, 1), conv2d(3, 2), pool("sum", 3, strides=(2, 2), padding="same"), *TAIL),
+    "global average pool": chain(
+        (5, 5, 2),
+        conv2d(7, 2),
+        op("relu"),
+        {"op": "average_pool2d", "axes": 2, "global": True, "keepdims": False},
+        dense(3),
+    ),
+    "a sum of branches": chain(
+        (5, 5, 2),
+        conv2d(3, 3, padding="same"),
+        op("relu"),
+        conv2d(3, 3, padding="same"),
+        {"op": "add", "inputs": [3, 2]},
+        op("relu"),
+        *TAIL,
+    ),
+    "other merges": chain(
+        (4, 4, 1),
+        conv2d(2, 2),
+        conv2d(2, 1),
+        {"op": "subtract", "inputs": [2, 1]},
+        {"op": "multiply", "inputs": [3, 1]},
+        {"op": "maximum", "inputs": [4, 2]},
+        {"op": "average", "inputs": [5, 1]},
+        *TAIL,
+    ),
+    "a sum of what was flattened": chain(
+        (3, 3, 2), CONV, op("flatten"), {"op": "add", "inputs": [2, 2]}, dense(3)
+    ),
+    "groups": chain((6, 5, 4), conv2d(6, 3, groups=2, padding="same"), op("relu"), conv2d(4, 2), *TAIL),
+    "depthwise, strides": chain(
+        (7, 8, 2), conv2d(5, 1), conv2d(5, 3, groups=5, strides=(2, 1), padding="same"), op("relu"), *TAIL
+    ),
+    "depthwise, two of each, pooled": chain(
+        (8, 8, 3), conv2d(6, 3, groups=3, padding="same"), op("relu"), pool("max"), *TAIL
+    ),
+    "channels after each other": chain(
+        (5, 4, 2),
+        conv2d(3, 2),
+        {**conv2d(2, 2), "inputs": [0]},
+        {"op": "concatenate", "inputs": [1, 2, 1], "axis": -1},
+        op("relu"),
+        *TAIL,
+    ),
+    "padding and cropping": chain(
+        (5, 4, 2),
+        {"op": "zero_padding", "padding": (1, 0, 2, 1)},
+        conv2d(3, 3),
+        {"op": "cropping", "cropping": (1, 0, 0, 1)},
+        *TAIL,
+    ),
+    "upsampling": chain((3, 4, 2), conv2d(3, 2), upsampling("nearest", 2, 3), conv2d(2, 2), *TAIL),
+    "upsampling, bilinear": chain((3, 3, 2), conv2d(3, 2), upsampling("bilinear", 2, 2), *TAIL),
+    "a slope for each channel": chain((5, 4, 2), conv2d(3, 2), {"op": "prelu", "shared_axes": (1, 2)}, *TAIL),
+    "a slope for all": chain((5, 4, 2), conv2d(3, 2), {"op": "prelu", "shared_axes": (1, 2, 3)}, *TAIL),
 }
 
 
@@ -151,8 +216,21 @@ def test_a_part_of_a_block_stays_channels_last(batch: int, rng: np.random.Genera
 
 
 UNSUPPORTED: dict[str, list[Node]] = {
-    "groups": chain((5, 5, 2), conv2d(2, 3, groups=2), *TAIL),
-    "average pool": chain((6, 6, 2), conv2d(2, 3), pool("average"), *TAIL),
+    "groups of many channels": chain((5, 5, 8), conv2d(4, 3, groups=2), *TAIL),
+    "rows after each other": chain(
+        (4, 4, 2), conv2d(2, 3), {"op": "concatenate", "inputs": [1, 1], "axis": 1}, *TAIL
+    ),
+    "a slope for each number": chain((4, 4, 2), CONV, {"op": "prelu", "shared_axes": ()}, *TAIL),
+    "broadcasting": chain(
+        (4, 4, 2),
+        conv2d(2, 3),
+        {**conv2d(1, 3), "inputs": [0]},
+        {"op": "multiply", "inputs": [1, 2]},
+        *TAIL,
+    ),
+    "a sum of images as they are and flattened": chain(
+        (4, 4, 2), conv2d(3, 3), op("flatten"), dense(12), {"op": "add", "inputs": [2, 3]}, dense(2)
+    ),
     "a reshape to an image": chain(
         (4, 4, 2), CONV, {"op": "reshape", "target_shape": (4, 1, 2)}, conv2d(2, 1), *TAIL
     ),
@@ -204,6 +282,9 @@ def test_threads(batch: int) -> None:
         conv2d(14, 5, padding="same"),
         op("relu"),
         pool("max"),
+        {"op": "batch_norm", "epsilon": 1e-3, "momentum": 0.9, "scale": True, "center": True},
+        op("silu"),
+        pool("average", 2, strides=(1, 1)),
         conv2d(24, 3, strides=(1, 2)),
         op("relu"),
         pool("max", 3, strides=(2, 2)),

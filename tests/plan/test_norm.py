@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from graph_checks import half_squares
 from plan_networks import SGD, SQUARED
 
 import fastcnn
@@ -19,7 +20,7 @@ from fastcnn.testing import reference as ref
 from fastcnn.testing.calls import Call, channel_norm_calls, row_norm_calls
 from fastcnn.testing.case import NormCase
 from fastcnn.testing.fill import F32
-from fastcnn.testing.network import Chain, dense
+from fastcnn.testing.network import Chain, conv2d, dense
 
 SHAPE = (4, 4, 8, 4)
 EPSILON, MOMENTUM = 11.0, 0.5
@@ -88,6 +89,40 @@ def test_training_step(name: str, with_relu: bool, rng: np.random.Generator) -> 
         wanted += list(ref.batch_norm_train(x, None, None, *before[3:], MOMENTUM)[1:])
     for got, value in zip(chain.weights, wanted, strict=True):
         assert np.array_equal(got, value)
+
+
+@pytest.mark.parametrize("with_relu", [False, True])
+@pytest.mark.parametrize("copies", [2, 3])
+def test_batch_norm_in_lanes(copies: int, with_relu: bool, rng: np.random.Generator) -> None:
+    """Copies of a batch have its means, as exact; three of them leave half of a block empty."""
+    shape = (8, 4, 4, 3)
+    call = next(c for c in channel_norm_calls(NormCase(shape)) if c.op == "batch_norm_bwd")
+    a = call.integers(rng)
+    x, dy = (np.tile(a[each], (copies, 1, 1, 1)) for each in ("x", "dy"))
+    chain = Chain(shape[1:], conv2d(3, 1), NODES["batch_norm"], *([{"op": "relu"}] if with_relu else []))
+    chain.compile(loss=half_squares(3))
+    before = chain.weights
+    before[0][0, 0], before[1][:] = np.eye(3), 0.0
+    before[2][:], before[3][:], before[4][:], before[5][:] = a["gamma"], 3.0, 2.0, 5.0
+    chain.weights = before
+    y = ref.batch_norm(x, *before[2:4], **call.options)
+    chain.train(x, ((np.maximum(y, 0.0) if with_relu else y) - dy).astype(np.float32))
+    seen = np.where(y > 0.0, dy, 0.0) if with_relu else dy
+    dx, *own = ref.batch_norm_bwd(seen, x, before[2], **call.options)
+    moving = ref.batch_norm_train(x, None, None, *before[4:], MOMENTUM)[1:]
+    dw = x.reshape(-1, 3).T.astype(np.float64) @ dx.reshape(-1, 3)
+    gradients = (dw.reshape(before[0].shape), dx.sum((0, 1, 2)), *own)
+    wanted = [*(w - g for w, g in zip(before, gradients, strict=False)), *moving]
+    for got, value in zip(chain.weights, wanted, strict=True):
+        assert np.array_equal(got, value)
+    text = chain.model.describe("train", len(x))
+    assert "batch_norm_fwd_lanes" in text
+    assert "batch_norm_bwd_lanes" in text
+
+
+def test_batch_norm_of_flattened_images_stays_channels_last() -> None:
+    chain = Chain((4, 4, 2), conv2d(3, 3), {"op": "flatten"}, NODES["batch_norm"], dense(2))
+    assert "lanes" not in chain.model.describe("train", 16)
 
 
 @pytest.mark.parametrize("name", NODES)

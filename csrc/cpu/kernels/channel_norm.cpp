@@ -83,18 +83,19 @@ struct Sums {
   const float *pivot, *first, *second, *dy, *product;
 };
 
-// f(n, sums of n elements each) for all that belongs to the channels from c on.
+// f(n, sums of n elements each, channels) for all that belongs to `channels` channels from c on.
 template <class F>
-FASTCNN_INLINE void for_each_sum(const ChannelStatistics& a, int64_t c, F f) {
+FASTCNN_INLINE void for_each_sum(const ChannelStatistics& a, int64_t c, int channels, F f) {
   const int64_t arrays = a.backward ? kBackwardSums : kForwardSums;
   for (int64_t b = 0; b < a.blocks; ++b) {
     const int64_t left = a.rows - b * a.height, rows = left < a.height ? left : a.height;
+    const int held = channels - (b + 1 == a.blocks ? (int)a.missing : 0);
     for (int64_t v = c; v < a.width; v += a.c) {
       const float* at = a.sums + b * arrays * a.width + v;
       const float* backward = a.backward ? at + 3 * a.width : kZeros;
       const bool tail = b + 1 == a.blocks && v < a.tail;
       f((double)(rows + tail),
-        Sums{at, at + a.width, at + 2 * a.width, backward, a.backward ? backward + a.width : kZeros});
+        Sums{at, at + a.width, at + 2 * a.width, backward, a.backward ? backward + a.width : kZeros}, held);
     }
   }
 }
@@ -130,8 +131,8 @@ struct Totals {
 FASTCNN_INLINE void sum_means(const ChannelStatistics& a, Totals* groups) {
   for_each_line(a, [&](const Line& line) FASTCNN_INLINED {
     double sum[kChannelStrip] = {};
-    for_each_sum(a, line.c, [&](double rows, const auto& s) FASTCNN_INLINED {
-      for (int i = 0; i < line.n; ++i) sum[i] += rows * (double)s.pivot[i] + (double)s.first[i];
+    for_each_sum(a, line.c, line.n, [&](double rows, const auto& s, int n) FASTCNN_INLINED {
+      for (int i = 0; i < n; ++i) sum[i] += rows * (double)s.pivot[i] + (double)s.first[i];
     });
     for (int i = 0; i < line.n; ++i) groups->mean[line.group[i]] += sum[i];
   });
@@ -142,8 +143,8 @@ FASTCNN_INLINE void sum_about_means(const ChannelStatistics& a, Totals* groups) 
   for_each_line(a, [&](const Line& line) FASTCNN_INLINED {
     Totals t = {};
     for (int i = 0; i < line.n; ++i) t.mean[i] = groups->mean[line.group[i]];
-    for_each_sum(a, line.c, [&](double rows, const auto& s) FASTCNN_INLINED {
-      for (int i = 0; i < line.n; ++i) {
+    for_each_sum(a, line.c, line.n, [&](double rows, const auto& s, int n) FASTCNN_INLINED {
+      for (int i = 0; i < n; ++i) {
         const double e = (double)s.pivot[i] - t.mean[i];
         t.square[i] += squares_about(e, rows, (double)s.first[i], (double)s.second[i]);
         if (!a.backward) continue;
@@ -188,7 +189,8 @@ FASTCNN_INLINE void put_factors(const ChannelStatistics& a, const Totals& groups
 
 void statistics(const ChannelStatistics& a) {
   Totals groups = {};
-  const double share = 1 / (double)((a.rows * (a.width / a.c) + a.tail / a.c) * a.group);
+  const int64_t rows = a.rows * (a.width / a.c) + a.tail / a.c;
+  const double share = 1 / (double)(rows * a.group - a.missing * a.height);
   const int64_t count = (a.end - a.begin) / a.group;
   if (!a.mean) sum_means(a, &groups);
   for (int64_t g = 0; g < count; ++g)

@@ -36,6 +36,7 @@ struct ChannelStatistics {
   int64_t blocks, height, rows;  // rows of a block, of all of them
   int64_t width, c, group;       // group: channels that share their statistics
   int64_t tail;                  // columns of one more row
+  int64_t missing;               // last channels of the only group that the last block has not
   int64_t begin, end;
   const float *gamma, *beta;     // [c] or null
   const float *mean, *variance;  // [c]: given, or null

@@ -135,10 +135,42 @@ void max_bwd(const LanesPoolBwd& a) {
     bwd_plane<0, true>(a);
 }
 
+void whole_fwd(const LanesWholePool& a) {
+  constexpr int kApart = 4;  // one sum would wait for each addition
+  Vec sum[kApart][kVectors] = {};
+  const auto add = [&](int u, const float* x) FASTCNN_INLINED {
+    FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) sum[u][v] += load(x + v * kLanes);
+  };
+  const float* x = a.in;
+  int64_t left = a.pixels;
+  for (; left >= kApart; left -= kApart, x += kApart * kBatchLanes)
+    FASTCNN_UNROLL for (int u = 0; u < kApart; ++u) add(u, x + u * kBatchLanes);
+  for (; left > 0; --left, x += kBatchLanes) add(0, x);
+  FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v)
+      store(a.out + v * kLanes, (sum[0][v] + sum[1][v] + (sum[2][v] + sum[3][v])) / a.divisor);
+}
+
+template <bool masked>
+FASTCNN_INLINE void spread_plane(const LanesWholePool& a) {
+  Vec dy[kVectors];
+  FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) dy[v] = load(a.in + v * kLanes) / a.divisor;
+  for (int64_t i = 0; i < a.pixels; ++i) FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) {
+      const int64_t at = i * kBatchLanes + v * kLanes;
+      store(a.out + at, masked ? (load(a.mask + at) <= Vec{} ? Vec{} : dy[v]) : dy[v]);
+    }
+}
+void whole_bwd(const LanesWholePool& args) {
+  const LanesWholePool a = args;
+  if (a.mask)
+    spread_plane<true>(a);
+  else
+    spread_plane<false>(a);
+}
+
 }  // namespace
 
 extern const LanesPoolKernels lanes_pool_kernels;
-const LanesPoolKernels lanes_pool_kernels = {max_fwd, max_bwd};
+const LanesPoolKernels lanes_pool_kernels = {max_fwd, max_bwd, whole_fwd, whole_bwd};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

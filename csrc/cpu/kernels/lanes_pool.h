@@ -22,11 +22,22 @@ struct LanesPoolBwd {
   float* dx;
 };
 
+// One window over a plane of so many pixels: y [16] = sum of x / divisor; dx = dy / divisor, 0 where mask,
+// which may be null, is at most 0.
+struct LanesWholePool {
+  const float *in, *mask;
+  float* out;
+  int64_t pixels;
+  float divisor;
+};
+
 struct LanesPoolKernels {
   // Rows [begin, end) of windows of a plane.
   void (*max_fwd)(const LanesPoolFwd&, int64_t begin, int64_t end);
   // A whole plane.
   void (*max_bwd)(const LanesPoolBwd&);
+  void (*whole_fwd)(const LanesWholePool&);
+  void (*whole_bwd)(const LanesWholePool&);
 };
 
 }  // namespace cpu

@@ -36,12 +36,21 @@ Chain chain_of(const Builder& b, int i) {
   return chain_of(b.node(i).label.c_str(), shapes);
 }
 
-// Step k of the chain, forward or backward, for all samples of the batch.
+// Step k of the chain, forward or backward, for all samples of the batch. In lanes all values must lie alike:
+// they are then taken as they lie, element by element.
 OpDescriptor link(const Builder& b, const Chain& chain, size_t k, Step step, Binary kind) {
   OpDescriptor op = b.op(step);
+  op.layout = Layout::kChannelsLast;
   TensorShape y;
   op.binary = binary_shape("plan", kInputs, chain.results[k - 1], chain.inputs[k], kind, &y);
-  return for_batch(op, b.n());
+  return for_batch(op, b.batch());
+}
+
+void need_alike_in_lanes(const Builder& b, int i) {
+  const std::vector<int>& inputs = b.node(i).inputs;
+  for (const int u : inputs)
+    if (b.in_lanes() && (b.lies_as[u] != b.lies_as[inputs[0]] || b.node(u).shape != b.node(i).shape))
+      throw NoRow(Code::kArgument, "broadcasting in lanes");
 }
 
 template <Binary kind>
@@ -63,7 +72,9 @@ void infer(Inference& f) {
 // The result is written over one of the first two inputs where that has its shape and nothing else reads it;
 // a later one would be lost before its turn.
 void forward_chain(Builder& b, int i, Binary kind, float scale, bool may_overwrite) {
+  need_alike_in_lanes(b, i);
   const std::vector<int>& inputs = b.node(i).inputs;
+  b.lies_as[i] = b.in_lanes() ? b.lies_as[inputs[0]] : b.lies_as[i];
   const Chain chain = chain_of(b, i);
   const int64_t count = b.node(i).count;
   int over = -1;
@@ -78,7 +89,7 @@ void forward_chain(Builder& b, int i, Binary kind, float scale, bool may_overwri
       return forward_fused(b, i, {op, {sum, b.value[inputs[k]]}, {b.value[i]}, ""});
     }
     const bool in_y = may_overwrite && chain.results[k].count() == count;
-    const Ref y = in_y ? b.value[i] : b.tensor(b.n() * chain.results[k].count());
+    const Ref y = in_y ? b.value[i] : b.tensor(b.batch() * chain.results[k].count());
     b.add({op, {sum, b.value[inputs[k]]}, {y}, b.node(i).name});
     b.saved[i].push_back(y);
     sum = y;
@@ -95,7 +106,8 @@ void gradient_linear(Builder& b, int i, size_t k, float scale) {
   TensorShape y;
   op.binary_bwd = binary_shape("plan", kInputs, chain.inputs[k], chain.results.back(), Binary::kAdd, &y);
   op.binary_bwd.scale = scale;
-  b.add_input_gradient(u, {for_batch(op, b.n()), {b.gradient[i]}, {}, b.node(i).name});
+  op.layout = Layout::kChannelsLast;
+  b.add_input_gradient(u, {for_batch(op, b.batch()), {b.gradient[i]}, {}, b.node(i).name});
 }
 
 void forward_add(Builder& b, int i) { forward_chain(b, i, Binary::kAdd, 1, true); }
@@ -130,7 +142,7 @@ void gradient_subtract(Builder& b, int i) {
 void gradient_average(Builder& b, int i) {
   const size_t inputs = b.node(i).inputs.size();
   OpDescriptor op = b.op(Step::k_rescale);
-  op.rescale = {b.n() * b.node(i).count, 1.0f / static_cast<float>(inputs), 0};
+  op.rescale = {b.batch() * b.node(i).count, 1.0f / static_cast<float>(inputs), 0};
   const Ref scaled = b.over_gradient(i);
   b.add({op, {b.gradient[i]}, {scaled}, b.node(i).name});
   b.gradient[i] = scaled;
@@ -160,7 +172,7 @@ void gradient_read_again(Builder& b, int i) {
     if (!needed[k - 1]) return;
     op.binary_bwd.which = 0;
     if (k == 1) return b.add_input_gradient(inputs[0], {op, in, {}, b.node(i).name});
-    dy = b.tensor(b.n() * chain.results[k - 1].count());
+    dy = b.tensor(b.batch() * chain.results[k - 1].count());
     b.add({op, in, {dy}, b.node(i).name});
   }
 }
@@ -175,17 +187,23 @@ void infer_concatenate(Inference& f) {
   f.node.settings = {axis};
 }
 
-// f(u, op) for each input: its part of the output.
+// f(u, op) for each input: its part of the output. In lanes channels are the first axis of a block.
 template <class F>
 void for_each_part(Builder& b, int i, Part way, F f) {
-  const int axis = static_cast<int>(b.node(i).settings[0]);
-  const TensorShape whole = one_sample(b.node(i).shape);
+  const Node& node = b.node(i);
+  const size_t axis = static_cast<size_t>(node.settings[0]);
+  const int64_t channels = node.shape.back();
+  const TensorShape whole =
+      b.in_lanes() ? one_sample({channels, node.count / channels * kBatchLanes}) : one_sample(node.shape);
   int64_t begin = 0;
-  for (const int u : b.node(i).inputs) {
-    const int64_t length = b.node(u).shape[static_cast<size_t>(axis) - 1];
+  for (const int u : node.inputs) {
+    if (b.in_lanes() && (axis != node.shape.size() || b.lies_as[u] != b.node(u).shape))
+      throw NoRow(Code::kArgument, "concatenation in lanes of other axes than channels");
+    const int64_t length = b.node(u).shape[axis - 1];
     OpDescriptor op = b.op(Step::k_copy);
-    op.copy = part_shape(whole, axis, begin, length, way);
-    f(u, for_batch(op, b.n()));
+    op.layout = Layout::kChannelsLast;
+    op.copy = part_shape(whole, b.in_lanes() ? 1 : static_cast<int>(axis), begin, length, way);
+    f(u, for_batch(op, b.in_lanes() ? b.batch() / kBatchLanes : b.n()));
     begin += length;
   }
 }

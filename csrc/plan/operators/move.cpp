@@ -10,11 +10,34 @@ namespace {
 
 TensorShape input_of(const Builder& b, int i) { return one_sample(b.node(b.node(i).inputs[0]).shape); }
 
+// What is moved along spatial axes alone: in lanes [N / 16 C][spatial axes][16], as many images of 16
+// channels.
+TensorShape image_of(const Builder& b, int u) {
+  std::vector<int64_t> shape = b.node(u).shape;
+  if (b.in_lanes()) shape.back() = kBatchLanes;
+  return one_sample(shape);
+}
+OpDescriptor for_images(Builder& b, int u, OpDescriptor op) {
+  if (!b.in_lanes()) return for_batch(op, b.n());
+  op.layout = Layout::kChannelsLast;
+  return for_batch(op, b.batch() / kBatchLanes * b.node(u).shape.back());
+}
+void forward_images(Builder& b, int i, const OpDescriptor& op) {
+  const int u = b.node(i).inputs[0];
+  b.value[i] = b.tensor_like(i);
+  b.add({for_images(b, u, op), {b.value[u]}, {b.value[i]}, b.node(i).name});
+}
+void forward_images(Builder& b, int i, const CopyShape& shape) {
+  OpDescriptor op = b.op(Step::k_copy);
+  op.copy = shape;
+  forward_images(b, i, op);
+}
+
 void set_shape(Inference& f, const TensorShape& y) { f.node.shape.assign(y.size + 1, y.size + y.rank); }
 
 // The gradient of the only input, by a descriptor for one sample.
 void add_gradient(Builder& b, int i, const OpDescriptor& op) {
-  b.add_input_gradient(b.node(i).inputs[0], {for_batch(op, b.n()), {b.gradient[i]}, {}, b.node(i).name});
+  b.add_input_gradient(b.node(i).inputs[0], {for_images(b, i, op), {b.gradient[i]}, {}, b.node(i).name});
 }
 
 void gradient_copy(Builder& b, int i, const CopyShape& shape) {
@@ -110,12 +133,19 @@ void infer_zero_padding(Inference& f) {
   set_shape(f, y);
 }
 
-void gradient_zero_padding(Builder& b, int i) {
-  TensorShape x;
-  const std::vector<Sides> sides = sides_of(b.node(i).settings);
-  gradient_copy(b, i,
-                cropping_shape("plan", one_sample(b.node(i).shape), spatial_axes(b, i), sides.data(), &x));
+CopyShape padded(Builder& b, int i, const TensorShape& x) {
+  TensorShape y;
+  return zero_padding_shape("plan", x, spatial_axes(b, i), sides_of(b.node(i).settings).data(), &y);
 }
+CopyShape cropped(Builder& b, int i, const TensorShape& x) {
+  TensorShape y;
+  return cropping_shape("plan", x, spatial_axes(b, i), sides_of(b.node(i).settings).data(), &y);
+}
+
+void forward_zero_padding(Builder& b, int i) {
+  forward_images(b, i, padded(b, i, image_of(b, b.node(i).inputs[0])));
+}
+void gradient_zero_padding(Builder& b, int i) { gradient_copy(b, i, cropped(b, i, image_of(b, i))); }
 
 void infer_cropping(Inference& f) {
   f.node.settings = f.attributes.list("cropping");
@@ -126,12 +156,10 @@ void infer_cropping(Inference& f) {
   set_shape(f, y);
 }
 
-void gradient_cropping(Builder& b, int i) {
-  TensorShape x;
-  const std::vector<Sides> sides = sides_of(b.node(i).settings);
-  gradient_copy(
-      b, i, zero_padding_shape("plan", one_sample(b.node(i).shape), spatial_axes(b, i), sides.data(), &x));
+void forward_cropping(Builder& b, int i) {
+  forward_images(b, i, cropped(b, i, image_of(b, b.node(i).inputs[0])));
 }
+void gradient_cropping(Builder& b, int i) { gradient_copy(b, i, padded(b, i, image_of(b, i))); }
 
 void infer_upsampling(Inference& f) {
   const std::vector<int64_t> factors = f.attributes.list("size");
@@ -155,8 +183,20 @@ void infer_upsampling(Inference& f) {
                         static_cast<double>(f.x().count) * static_cast<double>(factors[0]));
 }
 
+void forward_upsampling(Builder& b, int i) {
+  const TensorShape x = image_of(b, b.node(i).inputs[0]);
+  const std::vector<int64_t>& factors = b.node(i).settings;
+  OpDescriptor op = b.op(b.node(i).forward.step);
+  TensorShape y;
+  if (op.step == Step::k_resize_fwd)
+    op.resize_fwd = bilinear_shape(x, spatial_axes(b, i), factors.data());
+  else
+    op.copy = upsampling_shape("plan", x, spatial_axes(b, i), factors.data(), &y);
+  forward_images(b, i, op);
+}
+
 void gradient_upsampling(Builder& b, int i) {
-  const TensorShape x = input_of(b, i);
+  const TensorShape x = image_of(b, b.node(i).inputs[0]);
   const std::vector<int64_t>& factors = b.node(i).settings;
   const bool bilinear = b.node(i).forward.step == Step::k_resize_fwd;
   OpDescriptor op = b.op(bilinear ? Step::k_resize_bwd : Step::k_binary_bwd);
@@ -189,9 +229,10 @@ void gradient_repeat_vector(Builder& b, int i) {
 const Rule rule_identity = {"Identity", 1, infer_identity, forward_rename, gradient_rename};
 const Rule rule_reshape = {"Reshape", 1, infer_reshape, forward_reshape, gradient_rename};
 const Rule rule_permute = {"Permute", 1, infer_permute, forward_step, gradient_permute};
-const Rule rule_zero_padding = {"ZeroPadding2D", 1, infer_zero_padding, forward_step, gradient_zero_padding};
-const Rule rule_cropping = {"Cropping2D", 1, infer_cropping, forward_step, gradient_cropping};
-const Rule rule_upsampling = {"UpSampling2D", 1, infer_upsampling, forward_step, gradient_upsampling};
+const Rule rule_zero_padding = {"ZeroPadding2D", 1, infer_zero_padding, forward_zero_padding,
+                                gradient_zero_padding};
+const Rule rule_cropping = {"Cropping2D", 1, infer_cropping, forward_cropping, gradient_cropping};
+const Rule rule_upsampling = {"UpSampling2D", 1, infer_upsampling, forward_upsampling, gradient_upsampling};
 const Rule rule_repeat_vector = {"RepeatVector", 1, infer_repeat_vector, forward_step,
                                  gradient_repeat_vector};
 

@@ -53,6 +53,15 @@ void infer_batch(Inference& f) {
   f.parameter({"moving_variance", {c}, c, c, false});
 }
 
+// In lanes its channels must be those of the lanes, which flattened ones are not.
+OpDescriptor batch_step(const Builder& b, int i, Step step) {
+  OpDescriptor op = b.op(step);
+  op.batch_norm_fwd = b.forward_op(i).batch_norm_fwd;
+  if (b.in_lanes() && b.lies_as[b.node(i).inputs[0]].back() != op.batch_norm_fwd.c)
+    throw NoRow(Code::kArgument, "batch norm of flattened images in lanes");
+  return op;
+}
+
 OpDescriptor with_moving(const Builder& b, int i, Step step) {
   OpDescriptor op = b.op(step);
   op.batch_norm_infer = b.forward_op(i).batch_norm_fwd;
@@ -66,7 +75,8 @@ void forward_batch(Builder& b, int i) {
   const Ref x = input_of(b, i), gamma = b.parameter(i, "gamma"), beta = b.parameter(i, "beta");
   const Ref mean = b.parameter(i, "moving_mean"), variance = b.parameter(i, "moving_variance");
   if (b.mode() == Mode::kTrain && !keeps_moving(b, i))
-    forward_fused(b, i, {b.forward_op(i), {x, gamma, beta}, {{}, mean, variance}, ""});
+    forward_fused(b, i,
+                  {batch_step(b, i, Step::k_batch_norm_fwd), {x, gamma, beta}, {{}, mean, variance}, ""});
   else
     forward_fused(b, i,
                   {with_moving(b, i, Step::k_batch_norm_infer), {x, mean, variance, gamma, beta}, {}, ""});
@@ -107,9 +117,7 @@ void gradient_batch(Builder& b, int i) {
   if (keeps_moving(b, i))
     return gradient_step(b, i, with_moving(b, i, Step::k_batch_norm_infer_bwd),
                          {dy, x, b.parameter(i, "moving_mean"), b.parameter(i, "moving_variance"), gamma});
-  OpDescriptor op = b.op(Step::k_batch_norm_bwd);
-  op.batch_norm_bwd = b.forward_op(i).batch_norm_fwd;
-  gradient_step(b, i, op, {dy, x, gamma});
+  gradient_step(b, i, batch_step(b, i, Step::k_batch_norm_bwd), {dy, x, gamma});
 }
 
 // Group and instance norm.

@@ -26,23 +26,36 @@ void infer(Inference& f) {
   f.parameter({"alpha", alpha, shape.alphas, shape.alphas});
 }
 
+// With the batch in lanes [N / 16][C][pixels][16]: an alpha for each channel is one for each row of pixels.
+OpDescriptor step_of(const Builder& b, int i, Step step) {
+  OpDescriptor op = b.op(step);
+  op.prelu_fwd = b.forward_op(i).prelu_fwd;  // the passes share this struct
+  if (!b.in_lanes()) return op;
+  const int u = b.node(i).inputs[0];
+  const int64_t alphas = op.prelu_fwd.alphas, channels = b.lies_as[u].back();
+  const bool of_channels = alphas == channels && b.node(i).shape.back() == channels;
+  if (alphas != 1 && !of_channels) throw NoRow(Code::kArgument, "an alpha for each element in lanes");
+  const int64_t x[3] = {b.batch() / kBatchLanes, channels, b.node(i).count / channels * kBatchLanes};
+  const int64_t alpha[2] = {alphas, 1};
+  op.prelu_fwd = prelu_shape("plan", x, 3, alpha);
+  op.layout = Layout::kChannelsLast;
+  return op;
+}
+
 void forward(Builder& b, int i) {
   const Ref x = b.value[b.node(i).inputs[0]];
   b.value[i] = b.tensor_like(i);
-  b.add({b.forward_op(i), {x, b.parameter(i, "alpha")}, {b.value[i]}, b.node(i).name});
+  b.lies_as[i] = b.lies_as[b.node(i).inputs[0]];
+  b.add({step_of(b, i, Step::k_prelu_fwd), {x, b.parameter(i, "alpha")}, {b.value[i]}, b.node(i).name});
 }
 
 void gradient(Builder& b, int i) {
   const Node& node = b.node(i);
   const int u = node.inputs[0];
-  const PreluShape shape = b.forward_op(i).prelu_fwd;
-  OpDescriptor own = b.op(Step::k_prelu_alpha_bwd);
-  own.prelu_alpha_bwd = shape;
-  b.add_parameter_gradient(i, "alpha", {own, {b.gradient[i], b.value[u]}, {}, node.name});
+  b.add_parameter_gradient(
+      i, "alpha", {step_of(b, i, Step::k_prelu_alpha_bwd), {b.gradient[i], b.value[u]}, {}, node.name});
   if (!b.needs_gradient[u]) return;
-  OpDescriptor op = b.op(Step::k_prelu_bwd);
-  op.prelu_bwd = shape;
-  gradient_flat(b, i, op, {b.value[u], b.parameter(i, "alpha")});
+  gradient_flat(b, i, step_of(b, i, Step::k_prelu_bwd), {b.value[u], b.parameter(i, "alpha")});
 }
 
 }  // namespace
