@@ -201,7 +201,9 @@ std::string table(const std::vector<Row>& rows) {
 }  // namespace
 
 std::string Plan::describe(const Batch& batch) {
-  const StepList& steps = this->steps(batch);
+  Batch part = batch;
+  part.n = at_once(batch.n);
+  const StepList& steps = this->steps(part);
   static const char* const modes[] = {"train", "evaluate", "predict"};
   std::vector<Row> rows = {{"step", "layer", "kernel", "shapes", "MFLOP", "kB", "output at", "us"}};
   const auto us = [&steps](double seconds) {
@@ -217,8 +219,9 @@ std::string Plan::describe(const Batch& batch) {
   }
   rows.push_back({"", "", "", "", print("%.3f", steps.flops * 1e-6), print("%.1f", bytes * 1e-3), "",
                   us(steps.seconds)});
-  return print("%s, batch of %lld: %zu steps, arena of %zu bytes, %s\n", modes[static_cast<int>(mode_)],
-               ll(batch.n), steps.steps.size(), steps.arena_bytes,
+  const std::string parts = part.n < batch.n ? print(" in parts of %lld", ll(part.n)) : "";
+  return print("%s, batch of %lld%s: %zu steps, arena of %zu bytes, %s\n", modes[static_cast<int>(mode_)],
+               ll(batch.n), parts.c_str(), steps.steps.size(), steps.arena_bytes,
                place_.on_gpu()  ? "on the GPU"
                : steps.parallel ? "on all threads"
                                 : "on one thread") +

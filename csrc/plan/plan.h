@@ -23,6 +23,9 @@ class Plan {
   // Built on first use, with room for it in the arena, which may move; the two asked for last stay valid, and
   // have room for their constants.
   StepList& list(const Batch& batch);
+  // How many samples of a batch of n predictions to run at a time, a divisor of n: so few that their
+  // activations stay in the last cache, where reading the weights more often costs less than that saves.
+  int64_t at_once(int64_t n);
   // A table of the steps: row, shapes, FLOPs, bytes, place in the arena, the times of its fastest run.
   std::string describe(const Batch& batch);
   // Of a plan on a GPU.
@@ -38,6 +41,11 @@ class Plan {
   std::list<StepList> lists_;  // used last first
   Buffer arena_;
   std::unique_ptr<DeviceMeans> means_;
+  // Of the prediction of one sample, once it is known: bytes of the arena, what its steps move in there, what
+  // a list moves however few samples it has; and its operations.
+  struct Costs {
+    double arena = 0, moved = 0, fixed = 0, flops = 0;
+  } sample_;
 };
 
 // One batch, by one member of a team. Steps with too little work for two are run by one of them while the

@@ -72,8 +72,8 @@ struct Session::Loop {
     double begin;
     RunScalars scalars;
   };
-  Place place;
-  std::mutex place_lock;
+  Place place = {};
+  std::mutex place_lock = {};
 
   void operator()(Member& me) {
     if (!me.reserve(scratch_bytes)) {
@@ -84,10 +84,9 @@ struct Session::Loop {
       const Place at = current();
       if (at.stop) return;
       me.phase = at.phase;
-      const bool short_batch = at.batch == session.batches() - 1;
-      StepList& list = short_batch ? tail : full;
+      StepList& list = list_of(at.batch);
       const Memories now = memories_of(at.batch);
-      const Feeds& feeds = short_batch ? session.tail_ : session.full_;
+      const Feeds& feeds = feeds_of(at.batch);
       run_list({session.model_->backend(), list, feeds, now, at.timed, at.ready, 0, list.steps.size()}, me,
                at.scalars);
       parallel_for(me, 1, [&](int64_t) {
@@ -101,10 +100,9 @@ struct Session::Loop {
   void run_around_losses() {
     while (!place.stop && !refused) {
       const Place at = place;
-      const bool short_batch = at.batch == session.batches() - 1;
-      StepList& list = short_batch ? tail : full;
+      StepList& list = list_of(at.batch);
       const Memories now = memories_of(at.batch);
-      const Feeds& feeds = short_batch ? session.tail_ : session.full_;
+      const Feeds& feeds = feeds_of(at.batch);
       ListRun part{session.model_->backend(), list, feeds, now, false, at.ready, 0, 0};
       while (part.end < list.steps.size() && !refused) {
         while (part.end < list.steps.size() && list.steps[part.end].feed != Feed::kLoss) ++part.end;
@@ -133,12 +131,22 @@ struct Session::Loop {
     return place;
   }
 
-  StepList& list_of(int64_t batch) const { return batch == session.batches() - 1 ? tail : full; }
+  bool is_last(int64_t batch) const { return batch == session.lists() - 1; }
+  StepList& list_of(int64_t batch) const { return is_last(batch) ? tail : full; }
+  const Feeds& feeds_of(int64_t batch) const { return is_last(batch) ? session.tail_ : session.full_; }
 
-  // Not all: reading the clock between steps costs a small network a percent.
-  bool is_timed(int64_t batch) const { return list_of(batch).timed_runs < 8 || batch % 64 == 63; }
-
-  bool ready(int64_t batch) const { return list_of(batch).constants_of == session.model_->version(); }
+  // What holds before batch `batch`.
+  Place before(int64_t batch, uint32_t phase, bool stop) const {
+    const StepList& list = list_of(batch);
+    // Not all: reading the clock between steps costs a small network a percent.
+    return {batch,
+            phase,
+            stop,
+            list.constants_of == session.model_->version(),
+            list.runs < 8 || list.runs % 64 == 0,
+            seconds_now(),
+            session.model_->run_scalars()};
+  }
 
   Memories memories_of(int64_t batch) const {
     const SessionArguments& args = session.args_;
@@ -167,21 +175,17 @@ struct Session::Loop {
   // By one member, in the order of the batches.
   void finish(int64_t batch, uint32_t phase, StepList& list, const Memories& now) {
     list.constants_of = session.model_->version();
+    ++list.runs;
     session.after_batch(run, batch, list, [&now](Ref ref) { return now.at(ref); });
-    const bool stop = batch + 1 == session.last_batch(run) || Clock::now() >= deadline;
+    const bool whole = (batch + 1) % session.parts_ == 0;
+    const bool stop = batch + 1 == session.last_batch(run) || (whole && Clock::now() >= deadline);
     const std::lock_guard<std::mutex> held(place_lock);
-    place = {batch + 1,
-             phase,
-             stop,
-             ready(batch + 1),
-             is_timed(batch + 1),
-             seconds_now(),
-             session.model_->run_scalars()};
+    place = before(batch + 1, phase, stop);
   }
 };
 
 int64_t Session::last_batch(const Run& run) const {
-  int64_t last = std::min(batches(), run.end);
+  int64_t last = std::min(lists(), run.end);
   if (!run.rates.empty()) last = std::min(last, run.begin + static_cast<int64_t>(run.rates.size()));
   if (args_.observed_batches > 0) last = std::min(last, run.begin + args_.observed_batches);
   return last;
@@ -251,8 +255,14 @@ Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments
       args_.weights[i] = data_->add(args_.weights[i], port(Memory::kWeight, measured_[i]));
   }
   reset();
+  if (args_.mode == Mode::kPredict) {
+    std::shared_lock<Gate> held(model_->gate());
+    const int64_t at_once = Model::Lease(*model_, args_.mode)->at_once(args_.batch_size);
+    parts_ = args_.batch_size / at_once;
+    args_.batch_size = at_once;
+  }
   full_ = feeds_for(args_.batch_size);
-  tail_ = feeds_for(samples() - (batches() - 1) * args_.batch_size);
+  tail_ = feeds_for(samples_of(lists() - 1));
 }
 
 void Session::check_mixing() {
@@ -398,7 +408,7 @@ int64_t Session::run(const Run& run) {
   for (const Objective& objective : recipe_.objectives)
     if (args_.mode != Mode::kPredict && objective.external && !external_)
       fail(Code::kArgument, "%s: external is missing, wanted the function of the external loss", op);
-  for (int64_t i = begin * args_.batch_size; order && i < samples(); ++i)
+  for (int64_t i = begin * parts_ * args_.batch_size; order && i < samples(); ++i)
     if (order[i] < 0 || order[i] >= samples())
       fail(Code::kArgument, "%s: order names sample %lld at index %lld, wanted 0 to %lld", op, ll(order[i]),
            ll(i), ll(samples() - 1));
@@ -420,8 +430,11 @@ int64_t Session::run(const Run& run) {
     std::unique_lock<Gate> held(model_->gate());
     return run_batches(run);
   }
+  Run parts = run;
+  parts.begin *= parts_;
+  parts.end = std::min(run.end, batches()) * parts_;
   std::shared_lock<Gate> held(model_->gate());
-  return run_batches(run);
+  return (run_batches(parts) + parts_ - 1) / parts_;
 }
 
 int64_t Session::run_batches(const Run& run) {
@@ -432,7 +445,7 @@ int64_t Session::run_batches(const Run& run) {
          name_of(args_.mode));
   const Model::Lease plan(*model_, args_.mode);
   StepList& full = plan->list(batch_of(args_.batch_size));
-  StepList& tail = plan->list(batch_of(samples() - (batches() - 1) * args_.batch_size));
+  StepList& tail = plan->list(batch_of(samples_of(lists() - 1)));
   Memories memories;
   model_->bind(&memories);
   memories[Memory::kArena] = plan->arena();
@@ -452,17 +465,14 @@ int64_t Session::run_batches(const Run& run) {
   for (size_t i = 0; i < mixed_.size(); ++i)
     memories[port(Memory::kMixed, i)] = reinterpret_cast<char*>(mixed_[i]);
   const std::chrono::duration<double> limit(run.seconds > 0 ? std::min(run.seconds, 1e6) : 0.0);
-  Loop loop{*this,    full,  tail,
-            memories, run,   start + std::chrono::duration_cast<Clock::duration>(limit),
-            0,        false, {run.begin, 0, false, false, false, seconds_now(), model_->run_scalars()},
-            {}};
-  loop.place.ready = loop.ready(run.begin);
-  loop.place.timed = loop.is_timed(run.begin);
+  Loop loop{*this, full, tail, memories, run, start + std::chrono::duration_cast<Clock::duration>(limit),
+            0,     false};
+  loop.place = loop.before(run.begin, 0, false);
   loop.scratch_bytes = std::max(full.scratch_bytes, tail.scratch_bytes);
   for (const std::vector<Prepared>* feeds :
        {&full_.input, &full_.target, &full_.weight, &tail_.input, &tail_.target, &tail_.weight})
     for (const Prepared& feed : *feeds) loop.scratch_bytes = std::max(loop.scratch_bytes, feed.scratch_bytes);
-  const bool parallel = (run.begin < batches() - 1 ? full : tail).parallel;
+  const bool parallel = loop.list_of(run.begin).parallel;
   if (external_)
     loop.run_around_losses();
   else

@@ -55,10 +55,11 @@ class Session {
   void measure_by(ExternalLoss loss) { external_ = std::move(loss); }
 
   int64_t samples() const { return args_.x[0].shape[0]; }
+  // Of a batch that is not run in parts.
   int64_t samples_of(int64_t batch) const {
     return std::min(args_.batch_size, samples() - batch * args_.batch_size);
   }
-  int64_t batches() const { return (samples() + args_.batch_size - 1) / args_.batch_size; }
+  int64_t batches() const { return (lists() + parts_ - 1) / parts_; }
 
   struct Run {
     const int64_t* order;  // batch i is made of the samples order[i B .. (i + 1) B); null: of those numbers
@@ -102,13 +103,15 @@ class Session {
     const Run& run;
   };
   int64_t run_on_device(const OnDevice& at);
+  int64_t lists() const { return (samples() + args_.batch_size - 1) / args_.batch_size; }
   int64_t last_batch(const Run& run) const;
   // In the order of the batches; `at` finds what the batch measured.
   void after_batch(const Run& run, int64_t batch, const StepList& list,
                    const std::function<const void*(Ref)>& at);
 
   const std::shared_ptr<Model> model_;
-  SessionArguments args_;
+  SessionArguments args_;             // batch_size: of a part
+  int64_t parts_ = 1;                 // of a batch of predictions, each a batch to all of the below
   std::unique_ptr<DeviceData> data_;  // on a GPU
   std::vector<float*> out_, mixed_;
   std::vector<std::vector<int64_t>> mixed_shapes_;  // of each output; empty: its targets stay

@@ -111,8 +111,8 @@ struct StepList {
   std::vector<Ref> penalties;       // a double of each regularized parameter
   std::vector<FloatRange> trained;  // what the optimizer updates, in order
   double flops = 0;
-  double seconds = 0;  // the fastest timed run; 0 before
-  int64_t timed_runs = 0;
+  uint64_t runs = 0;                   // on the CPU
+  double seconds = 0;                  // the fastest timed run; 0 before
   double batch_seconds = 0;            // on a GPU, of the latest batches as the host sees them; 0 before
   std::shared_ptr<Captures> captures;  // on a GPU
 };
