@@ -100,6 +100,17 @@ FASTCNN_INLINE void add_any(Vec (&acc)[kOutputs], const DepthwiseRow& d, const f
   }
 }
 
+// What ReLU and ReLU6 leave.
+FASTCNN_INLINE float most_of(const DepthwiseRow& d) { return d.relu == 6 ? 6.0f : __builtin_inff(); }
+FASTCNN_INLINE Vec bounded(Vec v, Vec most) {
+  const Vec positive = relu(v);
+  return positive > most ? most : positive;
+}
+
+// The tiles that do so themselves: those of most depthwise layers. Of all of them it was twice as much code.
+template <int Group, class Slide>
+constexpr bool kBounds = Group == 1 && Slide::kTaps == 3;
+
 template <int Group, class Slide, bool Inside, bool Whole>
 FASTCNN_INLINE void row_tile(const DepthwiseRow& d, int64_t c, int n) {
   const Lanes<Group, Whole> lanes = {n};
@@ -117,6 +128,10 @@ FASTCNN_INLINE void row_tile(const DepthwiseRow& d, int64_t c, int n) {
       add_sliding<Slide, Inside>(acc, d, x, w, lanes);
     else
       add_any<Inside>(acc, d, x, w, lanes);
+  }
+  if (kBounds<Group, Slide> && d.relu) {
+    const Vec most = broadcast(most_of(d));
+    FASTCNN_UNROLL for (int i = 0; i < kOutputs; ++i) acc[i] = bounded(acc[i], most);
   }
   FASTCNN_UNROLL for (int i = 0; i < kOutputs; ++i, y += d.y_q) if (i < outputs) lanes.write(y, acc[i]);
 }
@@ -138,16 +153,12 @@ void row_tail(const DepthwiseRow& d, int64_t c) {
   row_tile<Group, Any, false, false>(d, c, static_cast<int>(d.channels - c));
 }
 
-// What is left to do for a tile's outputs, still in L1. Part of every tile it was twice as much code.
-void finish(const DepthwiseRow& d) {
+// What is left to do for a tile's outputs, still in L1.
+void finish(const DepthwiseRow& d, bool bounds) {
   for (int64_t i = 0; i < d.columns.outputs; ++i) {
     float* const y = d.y + i * d.y_q;
-    const Vec most = broadcast(d.relu == 6 ? 6.0f : __builtin_inff());
-    if (d.relu)
-      map(y, y, d.channels, [most](Vec v) FASTCNN_INLINED {
-        const Vec positive = relu(v);
-        return positive > most ? most : positive;
-      });
+    const Vec most = broadcast(most_of(d));
+    if (bounds) map(y, y, d.channels, [most](Vec v) FASTCNN_INLINED { return bounded(v, most); });
     if (d.mask)
       map(y, d.mask + i * d.y_q, y, d.channels,
           [](Vec v, Vec mask) FASTCNN_INLINED { return mask <= Vec{} ? Vec{} : v; });
@@ -165,8 +176,10 @@ void row_of(DepthwiseRow d) {
     const bool inside = at.outputs == kOutputs && at.begin <= 0 &&
                         at.end > (kOutputs - 1) * at.step + (at.taps - 1) * at.spread;
     (inside ? row_outputs<Group, Slide, true> : row_outputs<Group, Slide, false>)(d, lines);
-    if (!whole || (d.accumulate && whole * kLanes < d.channels)) row_tail<Group>(d, whole * kLanes);
-    if (d.relu || d.mask) finish(d);
+    const bool tail = !whole || (d.accumulate && whole * kLanes < d.channels);
+    if (tail) row_tail<Group>(d, whole * kLanes);
+    const bool bounds = d.relu && (tail || !kBounds<Group, Slide>);
+    if (bounds || d.mask) finish(d, bounds);
     d.x += kOutputs * d.x_q;
     d.y += kOutputs * d.y_q;
     if (d.mask) d.mask += kOutputs * d.y_q;
