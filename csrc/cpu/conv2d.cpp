@@ -241,8 +241,13 @@ struct Task {
   const Pixels& at;
 };
 
+// Of some steps of a panel; and those that are next, to be fetched meanwhile, or null.
+struct Packed {
+  const float *weights, *next;
+};
+
 // Steps of the sums of one panel, with their weights; parts of them where pixels are joined.
-void run_panel(const Direct& d, const Task& task, const PanelOf& of, Range steps, const float* weights) {
+void run_panel(const Direct& d, const Task& task, const PanelOf& of, Range steps, const Packed& packed) {
   const View& x = task.x;
   const Arguments& to = task.to;
   const Pixels& at = task.at;
@@ -253,7 +258,9 @@ void run_panel(const Direct& d, const Task& task, const PanelOf& of, Range steps
   t.a_step = 1, t.b_step = d.panel;
   t.accumulate = !begins, t.relu = ends ? to.relu : 0;
   t.bias = to.bias && begins ? to.bias + first : nullptr;
-  const float* b = weights;
+  const float* b = packed.weights;
+  const int64_t strips = at.images * d.phases_h * d.phases_w * (d.joined ? 1 : at.rows.end - at.rows.begin);
+  t.ahead = packed.next, t.ahead_floats = ceil_div((steps.end - steps.begin) * d.panel, strips);
   for (int64_t i = 0; i < d.phases_h; ++i) {
     const Axis h = axis_h(d, i);
     for (int64_t j = 0; j < d.phases_w; ++j) {
@@ -281,6 +288,7 @@ void run_panel(const Direct& d, const Task& task, const PanelOf& of, Range steps
             t.b += taps.begin * t.b_h;
           }
           kernels().tile->strip(t, joined * w.outputs, cols, d.most_rows);
+          if (t.ahead) t.ahead += t.ahead_floats;
         }
       b += h.taps * t.b_h;
     }
@@ -313,17 +321,22 @@ void run_private(const Direct& d, const Weights& w, const Task& task, Range pane
     for (int64_t k = part.begin; k < part.end; k += run)
       for (int64_t i = panels.begin; i < panels.end; ++i)
         pack_steps(d, w, panel_of(i), {k, std::min(k + run, part.end)}, at(i) + (k - begin) * d.panel);
-    for (int64_t i = panels.begin; i < panels.end; ++i) run_panel(d, task, panel_of(i), part, at(i));
+    for (int64_t i = panels.begin; i < panels.end; ++i)
+      run_panel(d, task, panel_of(i), part, {at(i), nullptr});
   }
 }
 
 // Panels that were packed before.
 void run_packed(const Direct& d, const float* packed, const Task& task, Range panels) {
   const int64_t all = d.panel_floats / d.panel, each = part_steps(d);
+  const float* const last = packed + (d.groups * d.panels - 1) * d.panel_floats;
   for (int64_t i = panels.begin; i < panels.end; ++i)
-    for (int64_t begin = 0; begin < all; begin += each)
+    for (int64_t begin = 0; begin < all; begin += each) {
+      const float* const weights = packed + i * d.panel_floats + begin * d.panel;
+      const float* const next = weights + each * d.panel;
       run_panel(d, task, {i / d.panels, i % d.panels}, {begin, std::min(begin + each, all)},
-                packed + i * d.panel_floats + begin * d.panel);
+                {weights, next <= last ? next : nullptr});
+    }
 }
 
 void run(const Direct& d, const float* x, const Weights& w, const Arguments& to, Context& context) {

@@ -168,10 +168,12 @@ void multiply(const Winograd& d, const float* v, const float* u, Range panels, i
   t.taps_h = t.taps_w = 1, t.depth = d.in_c;
   t.a_step = 1, t.a_row = d.channels, t.a_group = 3 * t.a_row;
   t.b_step = d.panel, t.y_row = m_row(d);
+  t.ahead_floats = d.in_c * d.panel;
   for (int64_t point = 0; point < d.points; ++point)
     for (int64_t i = panels.begin; i < panels.end; ++i) {
       t.a = v + point * v_plane(d);
       t.b = u + point * u_plane(d) + (i - panels.begin) * d.in_c * d.panel;
+      t.ahead = i + 1 < panels.end ? t.b + t.ahead_floats : u + (point + 1) * u_plane(d);
       t.y = m + point * m_plane(d) + (i - panels.begin) * d.panel;
       // Whole vectors: the last panel may have fewer.
       const int64_t cols = std::min(d.panel, round_up(d.out_c, kernels().tile->lanes) - i * d.panel);
