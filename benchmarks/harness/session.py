@@ -34,6 +34,9 @@ _LOSS_TOLERANCE = 1e-4  # of losses, and of logits over the largest of them
 # losses of mnist_cnn at batch 128 are within 2e-7 of a float64 run in fastcnn, and within 1.8e-4 in PyTorch,
 # with its own Adam or with one written in its operators. An epsilon at another place is 1.8e-3 away.
 _ADAM_TOLERANCE = 1e-3
+# 52 batch norms of 8 samples each make much of a rounding: after one step the loss of MobileNetV2 is 7.08477
+# in float64, 7.08411 in fastcnn, 7.08418 and 7.08234 in PyTorch's two layouts.
+_TOLERANCE_OF = {"mobilenet_v2": 5e-3}
 
 # Environment of a worker, beside what all of them share.
 _ENVIRONMENT: Mapping[str, Mapping[str, str]] = {
@@ -252,7 +255,10 @@ class Session:
 
 
 def _tolerance(task: Task) -> float:
-    return _ADAM_TOLERANCE if isinstance(task, TrainTask) and task.optimizer == "adam" else _LOSS_TOLERANCE
+    if not isinstance(task, TrainTask):
+        return _LOSS_TOLERANCE
+    least = _ADAM_TOLERANCE if task.optimizer == "adam" else _LOSS_TOLERANCE
+    return max(least, _TOLERANCE_OF.get(task.network, 0.0))
 
 
 def _loss_error(got: Any, seen: list[Any], tolerance: float) -> float:
