@@ -53,9 +53,13 @@ __device__ __forceinline__ uint32_t to_tf32(float x) {
 
 // Two numbers with 7 bits after the point each, to the nearest, ties to even; `low` in the lower half.
 __device__ __forceinline__ uint32_t to_bfloat16(float low, float high) {
+#if __CUDA_ARCH__ >= 800
   uint32_t bits;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
   return bits;
+#else
+  return 0;  // no kernel of other GPUs asks
+#endif
 }
 
 // sum[16,8] += a[16,8] b[8,8]. With g = lane / 4 and t = lane % 4 a lane holds a at (g, t), (g + 8, t),
