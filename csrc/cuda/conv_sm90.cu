@@ -5,13 +5,79 @@
 // transposed. Where arrays lie as no map can say, or there is no driver to make one, the kernels of 8.0 do
 // the same.
 #include "conv.h"
-#include "ptx/sm80.h"
+#include "pixels.h"
+#include "round_sm90.h"
 #include "tensor_sm90.h"
 
 namespace fastcnn {
 namespace cuda {
 
 namespace {
+
+// Rows are pixels, a step is a row of a map: channels of a tap (pixels.h).
+struct PixelOperands {
+  ptx::Map a[kMostClasses], b;
+  PixelProduct of;
+  AfterSum after;
+  float* y;
+  int32_t tiles;
+};
+
+template <class T, Precision kPrecision>
+struct PixelSums {
+  using Shape = T;
+  using Operands = PixelOperands;
+  struct Tile : PixelProduct::Tile {
+    int32_t steps;
+  };
+  FASTCNN_INLINED static Tile tile(const Operands& p, int t) {
+    const PixelProduct::Tile at = p.of.tile(t, T::kM, T::kN);
+    return {at, p.of.of[at.in_class].steps};
+  }
+
+  struct Loads {
+    const Operands& p;
+    const Tile tile;
+    PixelSteps at;
+    FASTCNN_INLINED Loads(const Operands& operands, const Tile& of)
+        : p(operands), tile(of), at(p.of, p.of.of[tile.in_class], tile.m) {}
+    FASTCNN_INLINED void operator()(uint32_t to, uint32_t barrier) {
+      ptx::arrive_expecting(barrier, T::kStageBytes);
+      ptx::load_pixels(to, &p.a[tile.in_class], barrier, at.a);
+      ptx::load_box(to + T::kBytesA, &p.b, barrier, {at.a.channel, tile.n, at.slice});
+      at.next(p.of, p.of.of[tile.in_class]);
+    }
+  };
+
+  FASTCNN_INLINED static int next() { return ptx::kProductBytes >> 4; }
+  FASTCNN_INLINED static uint64_t operand_a(uint32_t address) { return ptx::operand(address); }
+  FASTCNN_INLINED static uint64_t operand_b(uint32_t address) { return ptx::operand(address); }
+  FASTCNN_INLINED static void multiply(float (&sum)[T::kN / 2], uint64_t a, uint64_t b, bool add) {
+    if constexpr (kPrecision == Precision::kBfloat16)
+      ptx::multiply_bfloat16(sum, a, b, add);
+    else
+      ptx::multiply_tf32(sum, a, b, add);
+  }
+
+  FASTCNN_INLINED static void store(const Operands& p, const Tile& tile, int block,
+                                    const float (&sum)[T::kN / 2]) {
+    const PixelClassOfMap& c = p.of.of[tile.in_class];
+    const int lane = int(threadIdx.x) % kWarp, warp = int(threadIdx.x) % kGroup / kWarp;
+    FASTCNN_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const int64_t row = p.of.place(c, tile.m + 64 * block + 16 * warp + 8 * half + lane / 4);
+      if (row < 0) continue;
+      FASTCNN_UNROLL
+      for (int j = 0; j < T::kN / 8; ++j) {
+        const int n = tile.n + 8 * j + 2 * (lane % 4);
+        if (n >= p.of.columns) continue;  // an even number
+        const float left = p.after(sum[4 * j + 2 * half], row + n, n);
+        const float right = p.after(sum[4 * j + 2 * half + 1], row + n + 1, n + 1);
+        *reinterpret_cast<float2*>(p.y + row + n) = make_float2(left, right);
+      }
+    }
+  }
+};
 
 // The first that gives every block a tile, and has no columns to spare, else the last. Two numbers of 4 bytes
 // feed fewer operations than two of 2 bytes would: the large ones come nearer to what the L2 cache delivers.
@@ -21,10 +87,6 @@ struct TileSize {
 constexpr TileSize kTiles[] = {{128, 256}, {256, 128}, {128, 128}, {128, 64}};
 constexpr int kTileCount = sizeof kTiles / sizeof *kTiles;
 constexpr int kFewTiles = 32;  // of the last: below, the kernels of 8.0 cut sums
-
-// Rounding moves 6 bytes for each number of a, 2e-12 s at 3 TB/s. The kernels of 8.0 need no such copies, and
-// at half the rate of these, some 3.6e-15 s more for a product, are as fast with this many products of each.
-constexpr double kLeastProducts = 576;
 
 struct ToFloat {
   using Number = float;
@@ -85,10 +147,7 @@ struct Pass {
     const ptx::Pixels p = pixels(nullptr, 0);
     return p.n * p.h * p.w * p.c;
   }
-  double products() const { return double(walk.outputs()) * walk.taps() * walk.c * walk.k; }
 };
-
-bool flat(const ConvAxis& a) { return a.in == 1 && a.out == 1 && a.taps == 1; }
 
 bool supports(const OpDescriptor& op, const Pass& pass) {
   const ConvWalk& w = pass.walk;
@@ -98,7 +157,7 @@ bool supports(const OpDescriptor& op, const Pass& pass) {
     return false;
   if (w.c % 4 || w.k % 4 || w.w.stride != stride || w.w.dilation != dilation) return false;
   if (pass.gradient && (stride * stride > kMostClasses || (stride > 1 && dilation > 1))) return false;
-  if (rounds && pass.products() < kLeastProducts * double(pass.numbers())) return false;
+  if (rounds && products_of(w) < kLeastProducts * double(pass.numbers())) return false;
   const PixelProduct p = pass.product(kTileCount - 1);
   return p.tiles >= kFewTiles && fits_maps(p, pass.pixels(nullptr, kTiles[0].m));
 }
@@ -108,9 +167,8 @@ struct Arrays {
   const void *a, *b;
 };
 size_t bytes_of_b(const Pass& pass) {
-  const size_t bytes =
-      size_t(pass.bytes()) * size_t(pass.walk.taps()) * size_t(pass.walk.c) * size_t(pass.walk.k);
-  return (bytes + 255) / 256 * 256;
+  const ConvWalk& w = pass.walk;
+  return behind(size_t(pass.bytes()) * size_t(w.taps()) * size_t(w.c) * size_t(w.k));
 }
 size_t workspace_of(const Pass& pass, bool transposes) {
   if (pass.precision != Precision::kBfloat16) return transposes ? bytes_of_b(pass) : 0;
@@ -124,15 +182,6 @@ const void* transposed(Context& context, const ConvWalk& w, const float* from) {
   FASTCNN_LAUNCH(transpose<To>, grid, kThreads, stream_of(context))(from, to, w.c, w.k);
   return to;
 }
-// `count` is a multiple of 4, as channels are.
-const void* rounded(Context& context, const float* from, int64_t count, void* workspace) {
-  auto* const to = static_cast<uint2*>(workspace);
-  for_each(context, count / 4, [=] __device__(int64_t i) {
-    const float4 x = reinterpret_cast<const float4*>(from)[i];
-    to[i] = make_uint2(ptx::to_bfloat16(x.x, x.y), ptx::to_bfloat16(x.z, x.w));
-  });
-  return to;
-}
 Arrays arrays_of(Context& context, const Pass& pass, const Operands& o, bool transposes) {
   const ConvWalk& w = pass.walk;
   const float *a = input(o, 0), *b = input(o, 1);
@@ -140,17 +189,18 @@ Arrays arrays_of(Context& context, const Pass& pass, const Operands& o, bool tra
   const int64_t of_b = int64_t(w.taps()) * w.c * w.k;
   const void* const new_b =
       transposes ? transposed<ToBfloat16>(context, w, b) : rounded(context, b, of_b, context.workspace);
-  char* const behind = static_cast<char*>(context.workspace) + bytes_of_b(pass);
-  return {rounded(context, a, pass.numbers(), behind), new_b};
+  char* const place_of_a = static_cast<char*>(context.workspace) + bytes_of_b(pass);
+  return {rounded(context, a, pass.numbers(), place_of_a), new_b};
 }
 
+template <Precision kPrecision, int kTile>
+using Sums = PixelSums<MapTile<kTiles[kTile].m, kTiles[kTile].n>, kPrecision>;
+
 template <Precision kPrecision>
-void start(Context& context, const MapOperands& p, int tile) {
-  constexpr void (*kStart[])(Context&, const MapOperands&) = {
-      start_maps<MapTile<kTiles[0].m, kTiles[0].n>, kPrecision>,
-      start_maps<MapTile<kTiles[1].m, kTiles[1].n>, kPrecision>,
-      start_maps<MapTile<kTiles[2].m, kTiles[2].n>, kPrecision>,
-      start_maps<MapTile<kTiles[3].m, kTiles[3].n>, kPrecision>};
+void start(Context& context, const PixelOperands& p, int tile) {
+  constexpr void (*kStart[])(Context&, const PixelOperands&) = {
+      start_maps<Sums<kPrecision, 0>>, start_maps<Sums<kPrecision, 1>>, start_maps<Sums<kPrecision, 2>>,
+      start_maps<Sums<kPrecision, 3>>};
   kStart[tile](context, p);
 }
 
@@ -158,8 +208,8 @@ void start(Context& context, const MapOperands& p, int tile) {
 // arrays.
 bool multiply(Context& context, const Pass& pass, const Operands& o, bool transposes, const AfterSum& after) {
   const int tile = pass.tile();
-  MapOperands p = {};
-  p.of = pass.product(tile);
+  PixelOperands p = {};
+  p.of = pass.product(tile), p.tiles = p.of.tiles;
   p.after = after, p.y = output(o, 0);
   if (!aligned_to(o.in[0], 16) || !aligned_to(o.in[1], 16) || !aligned_to(p.y, 8)) return false;
   const Arrays arrays = arrays_of(context, pass, o, transposes);

@@ -77,6 +77,18 @@ BFLOAT16_CALLS = [
     *list(conv_calls(cases.ConvCase(2, 33, 31, 68, 16, r=3, s=3, strides=(2, 2), padding=1), "relu"))[1:2],
 ]
 
+# Of weight gradients: chunks of channels that are full and that are not, tiles of both widths, strides, sums
+# that are cut and that are not.
+BFLOAT16_CALLS += [
+    list(conv_calls(case))[2]
+    for case in (
+        cases.ConvCase(2, 11, 10, 72, 40, r=5, s=5, padding=2),
+        cases.ConvCase(2, 33, 17, 40, 72, r=5, s=5, padding="same"),
+        cases.ConvCase(2, 13, 12, 64, 64, r=7, s=7, strides=(2, 2), padding=3),
+        cases.ConvCase(1, 25, 24, 24, 24, r=7, s=7, dilation_rate=(2, 2), padding=((5, 6), (4, 3))),
+    )
+]
+
 
 @pytest.mark.parametrize("call", BFLOAT16_CALLS, ids=str)
 @pytest.mark.usefixtures("bfloat16")
@@ -94,7 +106,7 @@ def test_bfloat16_takes_maps_in_networks() -> None:
         [
             fastcnn.Input((12, 12, 8)),
             layers.Conv2D(72, 3, padding="same"),
-            layers.Conv2D(72, 3, padding="same"),
+            layers.Conv2D(72, 5, padding="same"),
             layers.GlobalAveragePooling2D(),
         ]
     )
@@ -102,6 +114,7 @@ def test_bfloat16_takes_maps_in_networks() -> None:
     plan = model._bind().native.describe("train", 32)
     assert "conv2d_fprop_map" in plan
     assert "conv2d_dgrad_map" in plan
+    assert "conv2d_wgrad_map" in plan
 
 
 def test_reals_within_the_bound_of_tf32(rng: np.random.Generator) -> None:

@@ -87,6 +87,11 @@ __device__ __forceinline__ uint64_t operand(uint32_t address) {
   constexpr uint64_t kEightRows = 1024 >> 4, kSwizzled = 1;
   return uint64_t((address & 0x3ffff) >> 4) | kEightRows << 32 | kSwizzled << 62;
 }
+// The same for bfloat16 that lie across the sum: rows of 64 numbers for each k, more than 64 of them `lead`
+// bytes apart.
+__device__ __forceinline__ uint64_t operand_across(uint32_t address, uint32_t lead) {
+  return operand(address) | uint64_t(lead >> 4) << 16;
+}
 constexpr int kProductBytes = 32;  // of a row, which one product takes: 8 floats, 16 bfloat16
 __device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void commit_products() {
@@ -105,7 +110,8 @@ __device__ __forceinline__ void keep_in_place(float (&d)[kCount]) {
 
 // Warp w has rows 16 w to 16 w + 15; with g = lane / 4, t = lane % 4, d[4 j] to d[4 j + 3] are at rows g, g,
 // g + 8, g + 8 of these and columns 8 j + 2 t, + 1, + 0, + 1. d[64,n] (+)= a[64,k] b[k,n], n twice the sums
-// of a thread; multiply_tf32() with k = 8, multiply_bfloat16() with k = 16.
+// of a thread; multiply_tf32() with k = 8, multiply_bfloat16() with k = 16, multiply_across() of operands
+// that lie so.
 #define FASTCNN_FOUR(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define FASTCNN_SIXTEEN(d, i) \
   FASTCNN_FOUR(d, i), FASTCNN_FOUR(d, i + 4), FASTCNN_FOUR(d, i + 8), FASTCNN_FOUR(d, i + 12)
@@ -140,6 +146,8 @@ FASTCNN_PRODUCT(multiply_tf32, "m64n256k8.f32.tf32.tf32", "1, 1", 128, "%128", "
 FASTCNN_PRODUCT(multiply_bfloat16, "m64n64k16.f32.bf16.bf16", "1, 1, 0, 0", 32, "%32", "%33", "%34")
 FASTCNN_PRODUCT(multiply_bfloat16, "m64n128k16.f32.bf16.bf16", "1, 1, 0, 0", 64, "%64", "%65", "%66")
 FASTCNN_PRODUCT(multiply_bfloat16, "m64n256k16.f32.bf16.bf16", "1, 1, 0, 0", 128, "%128", "%129", "%130")
+FASTCNN_PRODUCT(multiply_across, "m64n64k16.f32.bf16.bf16", "1, 1, 1, 1", 32, "%32", "%33", "%34")
+FASTCNN_PRODUCT(multiply_across, "m64n128k16.f32.bf16.bf16", "1, 1, 1, 1", 64, "%64", "%65", "%66")
 #undef FASTCNN_PRODUCT
 
 // The kernel with more shared memory than others have.

@@ -65,6 +65,26 @@ double operand_at(uint64_t operand, uint32_t row, uint32_t k) {
   return double(__int_as_float(int32_t(bits)));
 }
 
+// Column `column` of row k of an operand of rows across the sum.
+inline double across_at(uint64_t operand, uint32_t column, uint32_t k) {
+  require(operand >> 62 == 1 && (operand >> 49 & 7) == 0, "an operand of swizzled rows");
+  const uint32_t start = uint32_t(operand & 0x3fff) << 4, eight_rows = uint32_t(operand >> 32 & 0x3fff) << 4;
+  const uint32_t lead = uint32_t(operand >> 16 & 0x3fff) << 4;
+  const uint32_t at = start + k / 8 * eight_rows + k % 8 * 128 + column / 64 * lead + column % 64 * 2;
+  return double(__int_as_float(int32_t(uint32_t(in_window<uint16_t>(swizzled(at))) << 16)));
+}
+
+template <int kCount>
+void add_products_across(float* d, uint64_t a, uint64_t b, bool add, unsigned thread) {
+  const unsigned lane = thread % 32, top = thread / 32 % 4 * 16 + lane / 4;
+  for (unsigned i = 0; i < kCount; ++i) {
+    const unsigned row = top + i / 2 % 2 * 8, column = i / 4 * 8 + 2 * (lane % 4) + i % 2;
+    double total = add ? double(d[i]) : 0.0;
+    for (unsigned k = 0; k < 16; ++k) total += across_at(a, row, k) * across_at(b, column, k);
+    d[i] = toward_zero(total);
+  }
+}
+
 template <int kCount, int kBytes>
 void add_products(float* d, uint64_t a, uint64_t b, bool add, unsigned thread) {
   const unsigned lane = thread % 32, top = thread / 32 % 4 * 16 + lane / 4;
@@ -178,6 +198,9 @@ inline void load_pixels(uint32_t to, const Map* map, uint32_t barrier, const Pix
 inline uint64_t operand(uint32_t address) {
   return uint64_t((address & 0x3ffff) >> 4) | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
 }
+inline uint64_t operand_across(uint32_t address, uint32_t lead) {
+  return operand(address) | uint64_t(lead >> 4) << 16;
+}
 constexpr int kProductBytes = 32;
 inline void begin_products() {}
 inline void commit_products() { emulated::products().groups.emplace_back(); }
@@ -203,6 +226,13 @@ void multiply_bfloat16(float (&d)[kCount], uint64_t a, uint64_t b, bool add) {
   float* const sums = d;
   emulated::products().groups.back().push_back(
       [=] { emulated::add_products<kCount, 2>(sums, a, b, add, thread); });
+}
+template <int kCount>
+void multiply_across(float (&d)[kCount], uint64_t a, uint64_t b, bool add) {
+  const unsigned thread = threadIdx.x;
+  float* const sums = d;
+  emulated::products().groups.back().push_back(
+      [=] { emulated::add_products_across<kCount>(sums, a, b, add, thread); });
 }
 
 template <class Parameters>
