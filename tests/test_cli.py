@@ -249,6 +249,7 @@ def test_wrong_numbers(capsys: pytest.CaptureFixture[str], option: str, number: 
         ["train", "--nonsense"],
         ["train", "--model=resnet"],
         ["train", "--optimizer=nonsense"],
+        ["train", "--optimizer=serialize"],
         ["train", "--device=tpu"],
         ["train", "--lr=0"],
         ["train", "--lr=nan"],
@@ -294,7 +295,7 @@ def test_wrong_files(
 ) -> None:
     text = tmp_path / "text"
     text.write_text("not a model")
-    assert "No such file" in fails(capsys, "evaluate", tmp_path / "none")
+    assert f"error: {tmp_path / 'none'}: No such file" in fails(capsys, "evaluate", tmp_path / "none")
     assert "No such file" in fails(capsys, "evaluate", tmp_path)
     assert "at byte 0" in fails(capsys, "evaluate", text)
     assert "No such file" in fails(capsys, "predict", run_folder, tmp_path / "none.png")

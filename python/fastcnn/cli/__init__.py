@@ -84,9 +84,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _FAILURES as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             _drop_output()
-        print(f"fastcnn: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        print(f"fastcnn: error: {_said(error)}", file=sys.stderr)
         return 1
     return code
+
+
+def _said(error: BaseException) -> str:
+    """In one line, and of a file without the system's number of the error."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _prepare_output() -> None:

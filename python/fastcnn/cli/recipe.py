@@ -20,7 +20,7 @@ TEST = 6  # the same for data without test images
 _MOMENTUM = 0.9  # of sgd
 _RATES = {"adam": 0.01, "sgd": 0.05}  # the highest; other optimizers have their own
 OPTIMIZERS = {
-    kind.lower(): kind for kind in sorted(set(optimizers.__all__) - {"Optimizer", "get", "schedules"})
+    name.lower(): name for name in sorted(optimizers.__all__) if name[0].isupper() and name != "Optimizer"
 }
 
 
