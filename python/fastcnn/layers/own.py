@@ -84,7 +84,7 @@ class Own(Held):
 
     def described(self) -> dict[str, Any]:
         """A layer of your own as a model of the layers in it: files know no code."""
-        from fastcnn.models.functional import graph_config
+        from fastcnn.models.graphs import graph_config
 
         if self._trace is None:
             raise ArgumentError(f"{self._where()}: get_config: the layer has not been called")

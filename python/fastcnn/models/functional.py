@@ -5,21 +5,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from fastcnn._arguments import flag, integer, listed
+from fastcnn._arguments import flag, listed
 from fastcnn._arguments import shape as as_shape
-from fastcnn._config import serialize
-from fastcnn._graph.composed import Trace, parts_of, trace, used
+from fastcnn._graph.composed import parts_of, trace, used
 from fastcnn._graph.network import Network, Shape
 from fastcnn._graph.symbolic import SymbolicTensor, by_depth, numbered, ordered, reachable, symbolic_inputs
 from fastcnn._graph.walk import Call, Part, outputs_of
 from fastcnn.errors import ArgumentError
 from fastcnn.layers import InputLayer, Layer
-from fastcnn.models.base import BaseModel, from_description
+from fastcnn.models.base import BaseModel
+from fastcnn.models.graphs import cut, described_graph, graph_parts
 
-T = TypeVar("T")
 Tensors = SymbolicTensor | Sequence[SymbolicTensor]
 
 
@@ -94,7 +92,7 @@ class Model(BaseModel):
         given = symbolic_inputs(inputs, f"{self._where}: inputs")
         ends = symbolic_inputs(outputs, f"{self._where}: outputs")
         self._check_ends(given, ends)
-        self._set(*_cut(given, ends))
+        self._set(*cut(given, ends))
         self._bind()  # so that a graph that does not fit is told of here
 
     def _set(self, inputs: list[SymbolicTensor], outputs: list[SymbolicTensor]) -> None:
@@ -285,7 +283,7 @@ class Model(BaseModel):
     def _parts(self, described: Callable[[Any], Any]) -> dict[str, Any]:
         """Layers, then calls as ``[layer, [calls that it reads]]``."""
         self._traced("get_config")
-        return _graph_parts(self.name, self._layers, self._calls, self._output_positions(), described)
+        return graph_parts(self.name, self._layers, self._calls, self._output_positions(), described)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Model:
@@ -296,33 +294,11 @@ class Model(BaseModel):
         ArgumentError, ShapeError, DTypeError
             The description is not of this package.
         """
-        keys = {"name", "layers", "calls", "outputs"}
-        if not isinstance(config, Mapping) or set(config) != keys:
-            raise ArgumentError(f"Model.from_config: wanted a dict of {', '.join(sorted(keys))}")
-        where = f"Model {config['name']!r}"
-        layers = [
-            from_description(layer, f"{where}: layers")
-            for layer in listed(config["layers"], f"{where}: layers", "layers")
-        ]
-        tensors: list[SymbolicTensor] = []
-        for call in listed(config["calls"], f"{where}: calls", "calls"):
-            if not isinstance(call, (list, tuple)) or len(call) not in (2, 3):
-                raise ArgumentError(f"{where}: calls: {call!r} came, wanted a layer and a list of calls")
-            layer, read, *training = call
-            if training not in ([], [False]):
-                raise ArgumentError(f"{where}: calls: training is {training[0]!r}, wanted False or nothing")
-            called, inputs_read = _entries(layers, [layer], where)[0], _entries(tensors, read, where)
-            if called.composed:
-                called.prepare([partial(getattr, each, "sample_shape") for each in inputs_read])
-            token = object()
-            for index in range(outputs_of(called)):
-                phase = False if training else None
-                tensors.append(SymbolicTensor(called, inputs_read, index, token, training=phase))
-        inputs = [tensor for tensor in tensors if not tensor.inputs]
+        inputs, outputs = described_graph(config)
         kind = (
             cls if cls.__init__ is Model.__init__ else Model
         )  # one of the user's own may take other arguments
-        return kind(inputs, _entries(tensors, config["outputs"], where), config["name"])
+        return kind(inputs, outputs, config["name"])
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickle and ``copy.deepcopy``; one of your own keeps its attributes."""
@@ -349,65 +325,3 @@ def _restore(
             settings.apply(model._bind())
         model.set_state(state)
     return model
-
-
-def _graph_parts(
-    name: str,
-    parts: Sequence[Part],
-    calls: Sequence[Call],
-    outputs: list[int],
-    described: Callable[[Any], Any],
-) -> dict[str, Any]:
-    """What `Model.from_config` reads."""
-    layers = {layer: index for index, layer in enumerate(parts)}
-    return {
-        "name": name,
-        "layers": [described(layer) for layer in parts],
-        "calls": [
-            [layers[call.layer], list(call.inputs), *([False] if call.training is False else [])]
-            for call in calls
-        ],
-        "outputs": outputs,
-    }
-
-
-def graph_config(name: str, traced: Trace) -> dict[str, Any]:
-    """Of a layer of the user's own."""
-    entries = [Call(each.layer, ()) for each in traced.inputs]
-    calls = [*entries, *traced.calls]
-    return _graph_parts(
-        name, list(dict.fromkeys(each.layer for each in calls)), calls, traced.ends, serialize
-    )
-
-
-def _cut(
-    inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
-) -> tuple[list[SymbolicTensor], list[SymbolicTensor]]:
-    """The graph between them, with an input in place of each tensor that layers made."""
-    if all(isinstance(each.layer, InputLayer) for each in inputs):
-        return list(inputs), list(outputs)
-    made = {
-        each: each
-        if isinstance(each.layer, InputLayer)
-        else SymbolicTensor(InputLayer(each.sample_shape), ())
-        for each in inputs
-    }
-    calls: dict[object, object] = {}
-    for tensor in reachable(outputs, stops=inputs):
-        if tensor in made:
-            continue
-        read = tuple(made[each] for each in tensor.inputs)
-        call = calls.setdefault(tensor.call, object())
-        shape, training = tensor.sample_shape, tensor.training
-        made[tensor] = SymbolicTensor(tensor.layer, read, tensor.index, call, shape, training)
-    return [made[each] for each in inputs], [made[each] for each in outputs]
-
-
-def _entries(items: Sequence[T], indices: object, where: str) -> tuple[T, ...]:
-    found = []
-    for index in listed(indices, f"{where}: calls", "numbers"):
-        position = integer(index, f"{where}: calls", least=0)
-        if position >= len(items):
-            raise ArgumentError(f"{where}: calls: {position} came, wanted the number of an earlier entry")
-        found.append(items[position])
-    return tuple(found)
