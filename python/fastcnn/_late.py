@@ -16,7 +16,7 @@ def listing(package: str) -> Callable[[], list[str]]:
 
 
 def late(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """The package's ``__getattr__``, for the names that its modules hold."""
+    """The package's ``__getattr__``, for the names that its modules hold, or others by their full names."""
     table = {name: module for module, names in modules.items() for name in names}
 
     def find(name: str) -> Any:
@@ -24,7 +24,8 @@ def late(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], 
             from fastcnn._absent import absent
 
             raise absent(package, name)
-        found = getattr(importlib.import_module(f"{package}.{table[name]}"), name)
+        where = table[name] if "." in table[name] else f"{package}.{table[name]}"
+        found = getattr(importlib.import_module(where), name)
         setattr(sys.modules[package], name, found)
         return found
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastcnn import ops
+from fastcnn._absent import absences
 from fastcnn._arguments import choose
 from fastcnn._config import reading
 from fastcnn._graph.symbolic import SymbolicTensor
@@ -196,3 +197,5 @@ _WRAPPED: dict[Any, Any] = {}  # two names of a function stay one
 for _name in {*__all__} - {"get", "serialize", "deserialize"}:
     _function = globals()[_name]
     globals()[_name] = _WRAPPED.setdefault(_function, _on_either(_function))
+
+__getattr__ = absences(__name__)

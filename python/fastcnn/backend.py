@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from fastcnn._absent import absences
 from fastcnn.errors import ArgumentError
 from fastcnn.utils import clear_session
 from fastcnn.utils.scripts import is_keras_tensor
@@ -64,3 +65,6 @@ def set_image_data_format(data_format: str) -> None:
 def _the_one(where: str, value: str, wanted: str) -> None:
     if value != wanted:
         raise ArgumentError(f"{where}: {value!r} came, wanted {wanted!r}, the only one")
+
+
+__getattr__ = absences(__name__)

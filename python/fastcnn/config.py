@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from fastcnn._absent import absences
 from fastcnn.backend import backend, epsilon, floatx, image_data_format, set_floatx, set_image_data_format
 
 __all__ = [
@@ -19,3 +20,6 @@ __all__ = [
 def dtype_policy() -> str:
     """Always "float32"."""
     return floatx()
+
+
+__getattr__ = absences(__name__)

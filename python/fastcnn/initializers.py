@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from fastcnn import _arguments, _random
+from fastcnn._absent import absences
 from fastcnn._arguments import choose, integer, real
 from fastcnn._config import Configurable, named, reading, resolve, serialize
 from fastcnn.errors import ShapeError
@@ -332,3 +333,5 @@ def get(identifier: object, where: str = "initializers.get") -> Initializer:
 
 
 deserialize = reading(get)
+
+__getattr__ = absences(__name__)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastcnn._absent import absences
 from fastcnn._arguments import real
 from fastcnn._config import Configurable, named, reading, resolve, serialize
 
@@ -107,3 +108,5 @@ def get(identifier: object, where: str = "regularizers.get") -> Regularizer | No
 
 
 deserialize = reading(get)
+
+__getattr__ = absences(__name__)

@@ -75,7 +75,8 @@ def load_model(
     filepath
         The safetensors file.
     custom_objects
-        Losses and metrics of your own by name, if the model was compiled with such.
+        Losses and metrics of your own by name, if the model was compiled with such, beside those of
+        `fastcnn.saving.register_keras_serializable`.
     compile
         Whether to compile the model, if the saved one was; else its optimizer's state is left out.
     safe_mode
@@ -99,6 +100,7 @@ def load_model(
     See `save_model`.
     """
     from fastcnn.models import from_config
+    from fastcnn.saving import get_custom_objects
 
     path = filepath
     tensors, metadata = read_safetensors(path)
@@ -114,7 +116,7 @@ def load_model(
     try:
         model = from_config(architecture)
         if training is not None and compile:
-            _compile(model, training, custom_objects)
+            _compile(model, training, {**get_custom_objects(), **(custom_objects or {})})
         elif not compile:
             tensors = {name: value for name, value in tensors.items() if not name.startswith("optimizer/")}
         _check_state(model.get_state(), tensors)
@@ -124,7 +126,7 @@ def load_model(
     return model
 
 
-def _compile(model: BaseModel, training: Mapping[str, Any], custom_objects: Mapping[str, Any] | None) -> None:
+def _compile(model: BaseModel, training: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> None:
     """As it was compiled, but for the CPU if that was for a GPU which is not here."""
     try:
         model.compile_from_config(training, custom_objects)

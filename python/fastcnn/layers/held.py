@@ -130,6 +130,8 @@ class Held:
 
     def weight(self, role: str) -> Array | None:
         """A copy of one of the weights, "kernel" or "bias"; None if the layer goes without."""
+        if self.network is None and any(model.declared_shape is not None for model in self._living()):
+            self.get_weights()  # the model joins its layers anew
         network = self.network
         if network is None:
             raise AttributeError(f"{self._where(role)}: the layer has no weights yet; build its model first")

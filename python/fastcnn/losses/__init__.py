@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fastcnn._absent import absences
 from fastcnn._config import named, resolve, serialize
 from fastcnn.errors import ArgumentError
 from fastcnn.losses.base import Loss
@@ -185,3 +186,6 @@ def deserialize(name: object, custom_objects: Mapping[str, Any] | None = None) -
 def describe(loss: Loss) -> dict[str, Any]:
     """What `get` makes the loss of again; of a function of your own its name alone."""
     return serialize(loss)
+
+
+__getattr__ = absences(__name__)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from fastcnn._absent import absences
 from fastcnn._config import named, reading, resolve, serialize
 from fastcnn.optimizers import schedules
 from fastcnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
@@ -51,3 +52,5 @@ def get(identifier: object) -> Optimizer:
 
 
 deserialize = reading(get)
+
+__getattr__ = absences(__name__)
