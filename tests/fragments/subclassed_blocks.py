@@ -48,6 +48,7 @@ history = model.fit(images, labels, batch_size=16, epochs=2, verbose=0)
 stage = model.get_layer("stage2")
 stage_shapes = [tuple(w.shape) for w in stage.get_weights()]
 config = stage.get_config()
+config.pop("dtype", None)
 rebuilt = ResidualBlock.from_config({**config, "name": "again"}).filters
 stage.trainable = False
 frozen = len(model.trainable_weights)

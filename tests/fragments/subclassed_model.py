@@ -39,5 +39,5 @@ scores = _model.evaluate(x_train, y_train, verbose=0, return_dict=True)
 probabilities = _model.predict(x_train[:5], verbose=0)
 direct = np.array(_model(x_train[:5]))
 weights = [tuple(w.shape) for w in _model.get_weights()]
-parts = [layer.name for layer in _model.layers if "input" not in layer.name]
+parts = [layer.name for layer in _model.layers if layer.get_weights()]
 parameters = _model.count_params()
