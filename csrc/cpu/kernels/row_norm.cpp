@@ -236,7 +236,7 @@ FASTCNN_INLINE void for_each_factors(const RowStatistics& of, const NormRows& a,
 
 template <bool kRelu>
 FASTCNN_INLINE void rows_fwd(const RowStatistics& of, const NormRows& a) {
-  if (a.count <= kLanes)
+  if (a.count <= kTurned)
     return with_columns(a.count, [&](auto cols) FASTCNN_INLINED { narrow_fwd<cols.kCount, kRelu>(of, a); });
   for_each_factors<false>(
       of, a, [](const NormRows& row, const RowFactors& k) FASTCNN_INLINED { row_fwd<kRelu>(row, k); });
@@ -247,7 +247,7 @@ void fwd(const RowStatistics& of, const NormRows& a) { rows_fwd<false>(of, a); }
 void fwd_relu(const RowStatistics& of, const NormRows& a) { rows_fwd<true>(of, a); }
 
 void bwd(const RowStatistics& of, const NormRows& a) {
-  if (a.count <= kLanes)
+  if (a.count <= kTurned)
     return with_columns(a.count, [&](auto cols) FASTCNN_INLINED { narrow_bwd<cols.kCount>(of, a); });
   for_each_factors<true>(of, a,
                          [](const NormRows& row, const RowFactors& k) FASTCNN_INLINED { row_bwd(row, k); });

@@ -11,6 +11,7 @@
 #include "softmax.h"
 
 #include "blocks.h"
+#include "turn.h"
 #include "vec_math.h"
 #include "weights.h"
 
@@ -49,64 +50,153 @@ FASTCNN_INLINE auto greatest_of(const float* x, int64_t count) {
   const Vec lowest = broadcast(-__builtin_inff());
   Vec best = lowest;
   for_each_vector(count, [&](auto block, int64_t j) FASTCNN_INLINED {
-    const Vec v = block.only(block.get(x + j), lowest);
-    best = v > best ? v : best;
+    best = max_or_second(block.only(block.get(x + j), lowest), best);
   });
   return L::greatest(best);
 }
 
-void fwd(const float* x, float* y, int64_t rows, int64_t cols) {
-  for (int64_t r = 0; r < rows; ++r, x += cols, y += cols) {
-    const float highest = greatest_of<Across>(x, cols);
-    Vec sums = {};
-    for_each_vector(cols, [&](auto block, int64_t j) FASTCNN_INLINED {
-      const Vec e = exp(block.get(x + j) - highest);
-      block.put(y + j, e);
-      sums += block.only(e, Vec{});
-    });
-    const float sum = lane_sum(sums);
-    for_each_vector(cols,
-                    [&](auto block, int64_t j) FASTCNN_INLINED { block.put(y + j, block.get(y + j) / sum); });
+// The most columns of rows that are taken abreast, and, across, of those whose numbers are computed together.
+// Found with lanes of 8: a logarithm of each row is better shared for longer, and gradients need too little
+// arithmetic for either.
+struct Limits {
+  int abreast;
+  int64_t together;
+};
+constexpr int kAbreast = 32;
+constexpr Limits kFwd = {20, 512}, kLogFwd = {kAbreast, 512}, kBwd = {kLanes - 1, 0};
+
+void turn(const float* x, int rows, int cols, Vec* to) { get_rows(x, rows, cols, to); }
+void turn_back(const Vec* from, int rows, int cols, float* y) { put_rows(from, rows, cols, y); }
+
+struct RowArrays {
+  const float *a, *b;
+  float* to;
+  int64_t rows, cols;
+};
+
+// For all rows, to[i] depending on a[i], b[i], which may be null, and a number n of the row, that
+// number() makes of first(layout, a, b, to, count); then second(layout, a, b, to, count, n) follows. Some
+// rows are at each stage at a time, so that one row does not wait for the other.
+template <class First, class Number, class Second>
+FASTCNN_INLINE void for_rows(const Limits& limits, const RowArrays& of, First first, Number number,
+                             Second second) {
+  const int64_t cols = of.cols;
+  if (cols > limits.abreast) {
+    const int64_t some = cols <= limits.together ? kLanes : 1;
+    for (int64_t begin = 0; begin < of.rows; begin += some) {
+      const int64_t rows = of.rows - begin < some ? of.rows - begin : some;
+      float numbers[kLanes] = {};
+      const auto each = [&](auto f) FASTCNN_INLINED {
+        for (int64_t r = 0, at = begin * cols; r < rows; ++r, at += cols)
+          f(of.a + at, of.b ? of.b + at : nullptr, of.to + at, numbers[r]);
+      };
+      if (some == 1) {
+        each([&](const float* a, const float* b, float* to, float&) FASTCNN_INLINED {
+          const Vec n = number(broadcast(first(Across{}, a, b, to, cols)));
+          second(Across{}, a, b, to, cols, n[0]);
+        });
+        continue;
+      }
+      each([&](const float* a, const float* b, float* to, float& n)
+               FASTCNN_INLINED { n = first(Across{}, a, b, to, cols); });
+      store(numbers, number(load(numbers)));
+      each([&](const float* a, const float* b, float* to, float& n)
+               FASTCNN_INLINED { second(Across{}, a, b, to, cols, n); });
+    }
+    return;
   }
+  constexpr int kTimes = 4;
+  Vec a[kTimes][kAbreast], b[kTimes][kAbreast], numbers[kTimes];
+  for (int64_t begin = 0; begin < of.rows; begin += kTimes * kLanes) {
+    const int64_t left = of.rows - begin, rows = left < kTimes * kLanes ? left : kTimes * kLanes;
+    const auto each = [&](auto f) FASTCNN_INLINED {
+      for_each_lanes(rows,
+                     [&](int64_t r, int some) FASTCNN_INLINED { f(r / kLanes, (begin + r) * cols, some); });
+    };
+    each([&](int64_t i, int64_t at, int some) FASTCNN_INLINED {
+      turn(of.a + at, some, (int)cols, a[i]);
+      if (of.b) turn(of.b + at, some, (int)cols, b[i]);
+      numbers[i] = number(first(Abreast{}, (float*)a[i], (float*)b[i], (float*)a[i], cols * kLanes));
+    });
+    each([&](int64_t i, int64_t at, int some) FASTCNN_INLINED {
+      second(Abreast{}, (float*)a[i], (float*)b[i], (float*)a[i], cols * kLanes, numbers[i]);
+      turn_back(a[i], some, (int)cols, of.to + at);
+    });
+  }
+}
+
+void fwd(const float* x, float* y, int64_t rows, int64_t cols) {
+  for_rows(
+      kFwd, {x, nullptr, y, rows, cols},
+      [](auto layout, const float* x, const float*, float* y, int64_t count) FASTCNN_INLINED {
+        const auto highest = greatest_of<decltype(layout)>(x, count);
+        Vec sums = {};
+        for_each_block<2>(count, [&](auto block, int64_t j) FASTCNN_INLINED {
+          FASTCNN_UNROLL
+          for (int v = 0; v < block.kVectors; ++v, j += kLanes) {
+            const Vec e = exp_of_negative(block.get(x + j) - highest);
+            block.put(y + j, e);
+            sums += block.only(e, Vec{});
+          }
+        });
+        return layout.sum(sums);
+      },
+      [](Vec sum) FASTCNN_INLINED { return 1.0f / sum; },
+      [](auto, const float*, const float*, float* y, int64_t count, auto share)
+          FASTCNN_INLINED { map(y, y, count, [&](Vec e) FASTCNN_INLINED { return e * share; }); });
 }
 
 void bwd(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols) {
-  for (int64_t r = 0; r < rows; ++r, dy += cols, y += cols, dx += cols) {
-    Vec sums = {};
-    for_each_vector(cols, [&](auto block, int64_t j)
-                              FASTCNN_INLINED { sums = fma(block.get(dy + j), block.get(y + j), sums); });
-    const float sum = lane_sum(sums);
-    for_each_vector(cols, [&](auto block, int64_t j) FASTCNN_INLINED {
-      block.put(dx + j, block.get(y + j) * (block.get(dy + j) - sum));
-    });
-  }
+  for_rows(
+      kBwd, {dy, y, dx, rows, cols},
+      [](auto layout, const float* dy, const float* y, float*, int64_t count) FASTCNN_INLINED {
+        Vec sums = {};
+        for_each_vector(count, [&](auto block, int64_t j) FASTCNN_INLINED {
+          sums = fma(block.get(dy + j), block.get(y + j), sums);
+        });
+        return layout.sum(sums);
+      },
+      [](Vec sum) FASTCNN_INLINED { return sum; },
+      [](auto, const float* dy, const float* y, float* dx, int64_t count, auto sum) FASTCNN_INLINED {
+        map(dy, y, dx, count, [&](Vec dy, Vec y) FASTCNN_INLINED { return y * (dy - sum); });
+      });
 }
 
 void log_fwd(const float* x, float* y, int64_t rows, int64_t cols) {
-  for (int64_t r = 0; r < rows; ++r, x += cols, y += cols) {
-    const float highest = greatest_of<Across>(x, cols);
-    Vec sums = {};
-    for_each_vector(cols, [&](auto block, int64_t j) FASTCNN_INLINED {
-      sums += block.only(exp(block.get(x + j) - highest), Vec{});
-    });
-    const float log_sum = log(broadcast(lane_sum(sums)))[0];
-    for_each_vector(cols, [&](auto block, int64_t j)
-                              FASTCNN_INLINED { block.put(y + j, (block.get(x + j) - highest) - log_sum); });
-  }
+  for_rows(
+      kLogFwd, {x, nullptr, y, rows, cols},
+      [](auto layout, const float* x, const float*, float* y, int64_t count) FASTCNN_INLINED {
+        const auto highest = greatest_of<decltype(layout)>(x, count);
+        Vec sums = {};
+        for_each_block<2>(count, [&](auto block, int64_t j) FASTCNN_INLINED {
+          FASTCNN_UNROLL
+          for (int v = 0; v < block.kVectors; ++v, j += kLanes) {
+            const Vec shifted = block.get(x + j) - highest;
+            block.put(y + j, shifted);
+            sums += block.only(exp_of_negative(shifted), Vec{});
+          }
+        });
+        return layout.sum(sums);
+      },
+      [](Vec sum) FASTCNN_INLINED { return log(sum); },
+      [](auto, const float*, const float*, float* y, int64_t count, auto log_sum) FASTCNN_INLINED {
+        map(y, y, count, [&](Vec shifted) FASTCNN_INLINED { return shifted - log_sum; });
+      });
 }
 
 void log_bwd(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols) {
-  for (int64_t r = 0; r < rows; ++r, dy += cols, y += cols, dx += cols) {
-    Vec sums = {};
-    for_each_vector(cols, [&](auto block, int64_t j) FASTCNN_INLINED { sums += block.get(dy + j); });
-    const float sum = lane_sum(sums);
-    for_each_vector(cols, [&](auto block, int64_t j) FASTCNN_INLINED {
-      block.put(dx + j, block.get(dy + j) - exp(block.get(y + j)) * sum);
-    });
-  }
+  for_rows(
+      kBwd, {dy, y, dx, rows, cols},
+      [](auto layout, const float* dy, const float*, float*, int64_t count) FASTCNN_INLINED {
+        Vec sums = {};
+        for_each_vector(count, [&](auto block, int64_t j) FASTCNN_INLINED { sums += block.get(dy + j); });
+        return layout.sum(sums);
+      },
+      [](Vec sum) FASTCNN_INLINED { return sum; },
+      [](auto, const float* dy, const float* y, float* dx, int64_t count, auto sum) FASTCNN_INLINED {
+        map(dy, y, dx, count, [&](Vec dy, Vec y) FASTCNN_INLINED { return dy - exp(y) * sum; });
+      });
 }
-
-constexpr int64_t kAbreast = 15;  // the most columns of rows that are taken abreast
 
 template <class L>
 struct Row {
@@ -182,50 +272,44 @@ FASTCNN_INLINE double sum_across(const LossRows& a, F f) {
   return loss;
 }
 
-// to[j, r] = from[r, j] for n rows.
-FASTCNN_INLINE void set_abreast(const float* from, int64_t n, int64_t cols, float* to) {
-  for (int64_t r = 0; r < n; ++r)
-    for (int64_t j = 0; j < cols; ++j) to[j * kLanes + r] = *from++;
-}
-
 template <bool kLabels, class F>
 FASTCNN_INLINE double sum_abreast(const LossRows& a, F f) {
   Weights weights(a);
-  float x[kAbreast * kLanes] = {}, target[kAbreast * kLanes] = {}, dx[kAbreast * kLanes];
+  Vec x[kAbreast], target[kAbreast], dx[kAbreast];
+  const int cols = (int)a.cols;
   double loss = 0;
-  for (int64_t r = 0; r < a.rows; r += kLanes) {
-    const int n = (int)(a.rows - r < kLanes ? a.rows - r : kLanes);
+  for_each_lanes(a.rows, [&](int64_t r, int n) FASTCNN_INLINED {
     Vec weight = {}, scale = {};
-    IVec labels = {};
+    IVec labels = {}, counts = IVec{} - 1;
     for (int i = 0; i < n; ++i) {
       const double each = weights.next();
       weight[i] = (float)each;
       scale[i] = (float)(a.scale * each);
       if (kLabels) labels[i] = a.labels[r + i];
+      if (kLabels && ignored(a, r + i)) counts[i] = 0;
     }
-    set_abreast(a.x + r * a.cols, n, a.cols, x);
-    if (!kLabels) set_abreast(a.target + r * a.cols, n, a.cols, target);
-    const Row<Abreast> rows{x, a.dx ? dx : nullptr, a.cols * kLanes, scale};
+    turn(a.x + r * cols, n, cols, x);
+    if (!kLabels) turn(a.target + r * cols, n, cols, target);
+    const Row<Abreast> rows{(float*)x, a.dx ? (float*)dx : nullptr, a.cols * kLanes, scale};
     Terms<Abreast> terms;
     if constexpr (kLabels)
       terms = f(Abreast{}, rows, OneHotAbreast{labels});
     else
-      terms = f(Abreast{}, rows, Dense(a, target));
-    for (int i = 0; i < n; ++i) {
-      const bool counts = !kLabels || !ignored(a, r + i);
-      if (counts) loss += (double)weight[i] * terms.loss(i);
-      for (int64_t j = 0; a.dx && j < a.cols; ++j)
-        a.dx[(r + i) * a.cols + j] = counts ? dx[j * kLanes + i] : 0.0f;
-    }
-  }
+      terms = f(Abreast{}, rows, Dense(a, (float*)target));
+    for (int i = 0; i < n; ++i)
+      if (counts[i]) loss += (double)weight[i] * terms.loss(i);
+    if (!a.dx) return;
+    if (kLabels && a.shape->ignores)
+      for (int j = 0; j < cols; ++j) dx[j] = counts ? dx[j] : Vec{};
+    turn_back(dx, n, cols, a.dx + r * cols);
+  });
   return loss;
 }
 
 // Sum over the rows of weight * loss, f(layout, row, target) being the terms of a row, or of kLanes.
 template <bool kLabels, class F>
 FASTCNN_INLINE double sum_of_rows(const LossRows& a, F f) {
-  // Rows that fill whole vectors are faster across: those of 8 by a tenth to a third with lanes of 8.
-  return a.cols <= kAbreast && a.cols % kLanes ? sum_abreast<kLabels>(a, f) : sum_across<kLabels>(a, f);
+  return a.cols <= kAbreast ? sum_abreast<kLabels>(a, f) : sum_across<kLabels>(a, f);
 }
 
 template <bool kLabels>
@@ -235,7 +319,8 @@ double from_logits(const LossRows& a) {
     const auto highest = greatest_of<L>(row.x, row.count);
     Vec sums = {}, totals = {}, products = {};
     for_each_vector(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
-      const Vec shifted = block.get(row.x + j) - highest, t = target.get(block, j), e = exp(shifted);
+      const Vec shifted = block.get(row.x + j) - highest, t = target.get(block, j),
+                e = exp_of_negative(shifted);
       if (row.dx) block.put(row.dx + j, e);
       sums += block.only(e, Vec{});
       totals += t;
@@ -291,11 +376,11 @@ struct FromLogits {
   FASTCNN_INLINED FromLogits(const float* x, int64_t count) : highest(greatest_of<L>(x, count)) {
     Vec sums = {};
     for_each_vector(count, [&](auto block, int64_t j) FASTCNN_INLINED {
-      sums += block.only(exp(block.get(x + j) - highest), Vec{});
+      sums += block.only(exp_of_negative(block.get(x + j) - highest), Vec{});
     });
     sum = L::sum(sums);
   }
-  FASTCNN_INLINED Vec get(Vec x) const { return exp(x - highest) / sum; }
+  FASTCNN_INLINED Vec get(Vec x) const { return exp_of_negative(x - highest) / sum; }
   FASTCNN_INLINED Vec back(Vec g, Vec q) const { return g * q; }
 };
 template <class L>
@@ -306,13 +391,17 @@ struct FromProbabilities {
   FASTCNN_INLINED Vec back(Vec g, Vec) const { return g / sum; }
 };
 
+// Not inlined: a dozen of them took half of this file's code.
+__attribute__((noinline)) Vec power_of(Vec base, float exponent) { return power(base, exponent); }
+__attribute__((noinline)) Vec log_of(Vec x) { return log(x); }
+
 template <template <class> class Prediction>
 double focal(const LossRows& a) {
   const float alpha = a.alpha ? 1.0f : (float)a.shape->alpha, gamma = (float)a.shape->beta;
   // alpha times this is g'
   const auto slope = [&](Vec q, Vec t) FASTCNN_INLINED {
-    const Vec rest = 1.0f - q, by_log = t * power(rest, gamma) / q;
-    const Vec by_factor = gamma == 0.0f ? Vec{} : gamma * (t * power(rest, gamma - 1.0f)) * log(q);
+    const Vec rest = 1.0f - q, by_log = t * power_of(rest, gamma) / q;
+    const Vec by_factor = gamma == 0.0f ? Vec{} : gamma * (t * power_of(rest, gamma - 1.0f)) * log_of(q);
     return (q < kLow) | (q > kHigh) ? Vec{} : by_factor - by_log;
   };
   return sum_of_rows<false>(a, [&](auto layout, const auto& row, const auto& target) FASTCNN_INLINED {
@@ -326,7 +415,7 @@ double focal(const LossRows& a) {
     Vec losses = {}, products = {};
     for_each_vector(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
       const Vec q = prediction.get(block.get(row.x + j)), t = wanted(block, j), clipped = clip(q);
-      losses += block.only(weighted(t, power(1.0f - clipped, gamma) * log(clipped)), Vec{});
+      losses += block.only(weighted(t, power_of(1.0f - clipped, gamma) * log_of(clipped)), Vec{});
       if (row.dx) products += block.only(slope(q, t) * q, Vec{});
     });
     if (row.dx) {

@@ -9,6 +9,7 @@ from fastcnn.testing.cases.conv import CHANNELS
 ROWS: tuple[RowsCase, ...] = (
     *(RowsCase(3, cols) for cols in (*CHANNELS, 1000)),
     *(RowsCase(rows, 10) for rows in (1, 2, 15, 16, 17, 33, 128)),
+    *(RowsCase(35, cols) for cols in (1, 2, 3, 4, 5, 7, 15, 16, 17, 20, 21, 32, 33)),  # whole vectors of rows
 )
 
 # For what does not know of rows: counts on both sides of whole vectors.
