@@ -53,19 +53,28 @@ FASTCNN_INLINE void combine(const BinaryBlock& s, F f) {
   if (s.stream) end_stream();
 }
 
-// Rows shorter than a vector without gaps, and one row of b for all of them: kLanes rows of b fill whole
-// vectors, under which y and a pass as one long row. Row by row three channels took four times as long.
+// Short rows without gaps, and one row of b for all of them: as many rows of b as fill whole vectors, under
+// which y and a pass as one long row. Row by row three channels took four times as long, 32 half as long
+// again.
+constexpr int64_t kRepeated = 64,
+                  kUnder = 256;  // columns of b at most; floats that are laid out, if a has more
+
+FASTCNN_INLINE int64_t period_of(int64_t cols) { return cols % kLanes ? cols * kLanes : cols; }
+
 template <bool kSwapped, class F>
 FASTCNN_INLINE void combine_repeated_row(const BinaryBlock& s, F f) {
   const Vec scale = broadcast(s.scale);
-  const int64_t cols = s.size[2], count = s.size[1] * cols, period = cols * kLanes;
+  const int64_t cols = s.size[2], count = s.size[1] * cols;
   for (int64_t p = 0; p < s.size[0]; ++p) {
     const float* a = (kSwapped ? s.b + p * s.b_stride[0] : s.a + p * s.a_stride[0]);
     const float* b = (kSwapped ? s.a + p * s.a_stride[0] : s.b + p * s.b_stride[0]);
     float* y = s.y + p * s.y_stride[0];
-    float row[kLanes * kLanes];
+    float row[kRepeated * kLanes > 2 * kUnder ? kRepeated * kLanes : 2 * kUnder];
     const Output output(y, s.stream, 0);
+    int64_t period = period_of(cols);
     for (int64_t i = 0, c = 0; i < period; ++i, c = c + 1 == cols ? 0 : c + 1) row[i] = b[c];
+    for (; period < kUnder && 8 * period <= count; period *= 2)
+      for (int64_t i = 0; i < period; i += kLanes) store(row + period + i, load(row + i));
     for (int64_t i = 0; i < count; i += period)
       for_each_vector(count - i < period ? count - i : period, [&](auto block, int64_t j) FASTCNN_INLINED {
         const Vec mine = block.get(a + i + j), other = load(row + j);
@@ -103,11 +112,13 @@ FASTCNN_INLINE void combine_repeated_element(const BinaryBlock& s, F f) {
 template <class F>
 FASTCNN_INLINE void combine(const BinaryBlock& s, F f) {
   const int64_t cols = s.size[2];
+  const bool some = s.size[1] * cols >= 4 * period_of(cols);
+  if (cols > 1 && (cols < kLanes || (cols <= kRepeated && some)) && s.y_stride[1] == cols && s.a_stride[2] &&
+      s.b_stride[2]) {
+    if (s.a_stride[1] == cols && s.b_stride[1] == 0) return combine_repeated_row<false>(s, f);
+    if (s.b_stride[1] == cols && s.a_stride[1] == 0) return combine_repeated_row<true>(s, f);
+  }
   if (cols > 1 && cols < kLanes && s.y_stride[1] == cols) {
-    if (s.a_stride[2] && s.b_stride[2]) {
-      if (s.a_stride[1] == cols && s.b_stride[1] == 0) return combine_repeated_row<false>(s, f);
-      if (s.b_stride[1] == cols && s.a_stride[1] == 0) return combine_repeated_row<true>(s, f);
-    }
     if (s.a_stride[2] && s.a_stride[1] == cols && !s.b_stride[2])
       return combine_repeated_element<false>(s, f);
     if (s.b_stride[2] && s.b_stride[1] == cols && !s.a_stride[2]) return combine_repeated_element<true>(s, f);

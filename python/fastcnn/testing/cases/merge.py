@@ -9,6 +9,7 @@ from fastcnn.testing.cases.conv import CHANNELS
 MERGE: tuple[MergeCase, ...] = (
     *(MergeCase((3, c), (3, c)) for c in (*CHANNELS, 1000)),
     *(MergeCase((2, 3, 5, c), (2, 1, 1, c)) for c in CHANNELS),  # squeeze and excitation
+    *(MergeCase((2, 7, 11, c), (2, 1, 1, c)) for c in (5, 12, 33, 63, 64, 65)),
     *(MergeCase((2, 3, 1, c), (2, 3, 4, c)) for c in (1, 3, 16, 17, 70)),
     *(MergeCase((2, 7, c), (2, 7, 1)) for c in (1, 2, 15, 16, 17, 33, 140)),
     MergeCase((1,), (1,)),
