@@ -78,8 +78,9 @@ Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
   int64_t rows = rows_per_chunk(s.w * s.c);
   rows = rows < least ? least : rows;
   bands.rows = rows < s.h ? ceil_div(s.h, ceil_div(s.h, rows)) : s.h;
-  if (kind != Pooling::kSum)
-    bands.scratch_bytes = sizeof(float) * static_cast<size_t>(windows_over(s, bands.rows) * s.q * s.c);
+  const int64_t row = s.q * s.c, saved = kind == Pooling::kSum ? 0 : windows_over(s, bands.rows) * row;
+  const int64_t line = kind == Pooling::kMax ? 0 : s.w * kPoolColumn + row + kPoolEnd;
+  bands.scratch_bytes = sizeof(float) * static_cast<size_t>(saved + line);
   return bands;
 }
 
@@ -93,7 +94,7 @@ void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, cons
     for_each_chunk(context, s.n * s.p, bands.rows, [&](int64_t begin, int64_t end) { f(pool, begin, end); });
     return;
   }
-  const auto sum = s.adaptive || s.c < kFewChannels ? k.sum_scatter : k.sum_bwd;
+  const auto sum = s.adaptive ? k.sum_scatter : k.sum_bwd;
   const auto f = kind == Pooling::kMax ? k.max_bwd : sum;
   float* scratch =
       bands.scratch_bytes ? static_cast<float*>(context.member->scratch(bands.scratch_bytes)) : nullptr;

@@ -260,20 +260,6 @@ void sum_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
   output.end();
 }
 
-// dx of a band, masked: the sum of f(block, i, position) over the windows of each pixel.
-template <class F>
-FASTCNN_INLINE void gather_masked(const Pool2dBwd& a, const Geometry& g, const Pool2dBand& band, Span over,
-                                  F f) {
-  const Output output(a.dx, a.stream, g.s.c);
-  gather_windows(
-      g, band.n, {band.h_begin, band.h_end}, over,
-      [&](auto block, int64_t i, int64_t, int position) FASTCNN_INLINED { return f(block, i, position); },
-      [&](auto block, int64_t at, Vec sum) FASTCNN_INLINED {
-        output.put(block, a.dx + at, a.relu_mask ? (block.get(a.x + at) <= Vec{} ? Vec{} : sum) : sum);
-      });
-  output.end();
-}
-
 // What a vector of labels has left in memory.
 FASTCNN_INLINE int read_int(const float* p) {
   int32_t value;
@@ -307,29 +293,70 @@ void max_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
 }
 
 // dy / window size for the rows of windows that reach into the band.
-void write_means(const Pool2dBwd& a, const Geometry& g, const Pool2dBand& band, Span over) {
+void write_means(const Pool2dBwd& a, const Geometry& g, int64_t n, Span over, float* to) {
   const Pool2dShape& s = g.s;
-  const float* from = a.dy + (band.n * s.p + over.begin) * s.q * s.c;
-  float* to = band.scratch;
+  const float* from = a.dy + (n * s.p + over.begin) * s.q * s.c;
   for (int64_t p = over.begin; p < over.end; ++p) {
     const int64_t rows = g.rows.divisor(p, g.rows.count(g.rows.taps(p)));
-    for (int64_t q = 0; q < s.q; ++q, from += s.c, to += s.c) {
-      const Mean mean(rows * g.cols.divisor(q, g.cols.count(g.cols.taps(q))));
-      for_each_vector(
-          s.c, [&](auto block, int64_t c) FASTCNN_INLINED { block.put(to + c, mean(block.get(from + c))); });
+    for (int64_t q = 0, step; q < s.q; q += step, from += step * s.c, to += step * s.c) {
+      const bool inner = q == g.inner.begin && q < g.inner.end;
+      step = inner ? g.inner.end - q : 1;
+      const Mean mean(rows * (inner ? s.s : g.cols.divisor(q, g.cols.count(g.cols.taps(q)))));
+      map(from, to, step * s.c, mean);
     }
   }
 }
 
+// What a sum or a mean spreads over rows and columns it spreads over one after the other: the rows of windows
+// that hold a row of pixels are added in whole vectors, then for each pixel the windows of that sum. Window
+// by window, and pixel by pixel over both, it took 1.1 to 4 times as long.
 void sum_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
   const Pool2dBwd a = args;
   const Pool2dBand band = piece;
   const Geometry g(*a.shape);
+  const Pool2dShape& s = g.s;
   const Span over = g.rows.over(band.h_begin, band.h_end);
-  if (a.average) write_means(a, g, band, over);
-  const float* dy = a.average ? band.scratch : a.dy + (band.n * g.s.p + over.begin) * g.s.q * g.s.c;
-  gather_masked(a, g, band, over,
-                [&](auto block, int64_t i, int) FASTCNN_INLINED { return block.get(dy + i); });
+  const int64_t width = s.q * s.c;
+  Span* const windows = (Span*)band.scratch;  // of each column of pixels
+  float *line = band.scratch + s.w * kPoolColumn, *means = line + width + kPoolEnd;
+  if (a.average) write_means(a, g, band.n, over, means);
+  const float* dy = a.average ? means : a.dy + (band.n * s.p + over.begin) * width;
+  Span qs = {0, 0}, ps = {over.begin, over.begin};
+  for (int64_t w = 0; w < s.w; ++w) {
+    while (qs.begin < s.q && g.cols.reach(qs.begin).end <= w) ++qs.begin;
+    while (qs.end < s.q && g.cols.reach(qs.end).begin <= w) ++qs.end;
+    windows[w] = qs;
+  }
+  const Output output(a.dx, a.stream, s.c);
+  for (int64_t h = band.h_begin; h < band.h_end; ++h) {
+    while (ps.begin < s.p && g.rows.reach(ps.begin).end <= h) ++ps.begin;
+    while (ps.end < s.p && g.rows.reach(ps.end).begin <= h) ++ps.end;
+    set_zero(line, width);
+    for (int64_t p = ps.begin; p < ps.end; ++p)
+      map(line, dy + (p - over.begin) * width, line, width,
+          [](Vec sum, Vec v) FASTCNN_INLINED { return sum + v; });
+    int64_t at = (band.n * s.h + h) * s.w * s.c;
+    for (int64_t w = 0; w < s.w; ++w, at += s.c) {
+      const auto put = [&](auto block, int64_t c) FASTCNN_INLINED {
+        constexpr int kVectors = block.kVectors;
+        Vec sum[kVectors] = {};
+        const float* from = line + windows[w].begin * s.c + c;
+        for (int64_t q = windows[w].begin; q < windows[w].end; ++q, from += s.c)
+          for (int v = 0; v < kVectors; ++v) sum[v] += block.get(from + v * kLanes);
+        for (int v = 0; v < kVectors; ++v) {
+          const int64_t i = at + c + v * kLanes;
+          output.put(block, a.dx + i, a.relu_mask ? (block.get(a.x + i) <= Vec{} ? Vec{} : sum[v]) : sum[v]);
+        }
+      };
+      if (s.c > kLanes)
+        for_each_block<4>(s.c, put);
+      else if ((s.w - w) * s.c >= kLanes)
+        put(Whole<1>{}, 0);  // reaches into pixels that follow
+      else
+        put(Part{(int)s.c}, 0);
+    }
+  }
+  output.end();
 }
 
 void sum_scatter(const Pool2dBwd& args, const Pool2dBand& piece) {

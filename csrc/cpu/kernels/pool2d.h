@@ -23,7 +23,10 @@ struct Pool2dBwd {
   int32_t stream;     // dx is larger than the caches
 };
 
-// Rows of dx of one image, and scratch for the rows of windows that reach into them: a [Q,C] row for each.
+// Rows of dx of one image, and scratch. Of maxima and means: a [Q,C] row for each row of windows that reaches
+// into them. Of means and sums, before that: kPoolColumn floats for each of W, and a [Q,C] row with kPoolEnd
+// more.
+constexpr int64_t kPoolColumn = 4, kPoolEnd = 16;
 struct Pool2dBand {
   int64_t n, h_begin, h_end;
   float* scratch;
@@ -41,9 +44,8 @@ struct Pool2dKernels {
   void (*sum_bwd_apart)(const Pool2dBwd&, int64_t begin, int64_t end);
   // Any windows: each pixel of a band of dx takes from the windows that hold it, in their order.
   void (*max_bwd)(const Pool2dBwd&, const Pool2dBand&);
+  // Those without dilation, and window by window: for adaptive windows, which have most pixels to themselves.
   void (*sum_bwd)(const Pool2dBwd&, const Pool2dBand&);
-  // The same without dilation, window by window: for few channels, where looking for the windows of a pixel
-  // would take longer than adding them up, and for adaptive windows, which have to be divided for.
   void (*sum_scatter)(const Pool2dBwd&, const Pool2dBand&);
 };
 
