@@ -19,28 +19,52 @@ constexpr int most_rows(int vectors) {
   return (kRegisters - 1 - vectors) / vectors < 14 ? (kRegisters - 1 - vectors) / vectors : 14;
 }
 
+// Accumulators of each sum: a multiply-add waits four clocks for the one before it, and two begin in each.
+constexpr int ways(int sums, int vectors) {
+  const int n = sums < 3 ? 4 : sums < 8 ? 2 : 1;
+  return n * sums + vectors < kRegisters ? n : 1;
+}
+
 template <int MR, int NV>
 FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t, const float* first) {
   // One pointer for three rows: base, base + row and base + 2 row are addressing modes, 14 pointers would be
   // spilled.
-  constexpr int kBases = (MR + 2) / 3;
+  constexpr int kBases = (MR + 2) / 3, kWays = ways(MR * NV, NV);
+  Vec others[kWays][MR][NV];  // [0] is acc
+  FASTCNN_UNROLL for (int n = 1; n < kWays; ++n) {
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+      FASTCNN_UNROLL for (int j = 0; j < NV; ++j) others[n][i][j] = Vec{};
+    }
+  }
   const int64_t row = opaque(t.a_row), a_step = opaque(t.a_step), b_step = opaque(t.b_step);
   for (int64_t h = 0; h < t.taps_h; ++h)
     for (int64_t w = 0; w < t.taps_w; ++w) {
       const float* a[kBases];
       FASTCNN_UNROLL for (int g = 0; g < kBases; ++g) a[g] = first + h * t.a_h + w * t.a_w + g * t.a_group;
       const float* b = t.b + h * t.b_h + w * t.b_w;
-      for (int64_t k = t.depth; k > 0; --k) {
+      const auto step = [&](Vec(&sum)[MR][NV]) FASTCNN_INLINED {
         Vec bv[NV];
         FASTCNN_UNROLL for (int j = 0; j < NV; ++j) bv[j] = load(b + j * kLanes);
         FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
           const Vec av = broadcast(a[i / 3][i % 3 * row]);
-          FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
+          FASTCNN_UNROLL for (int j = 0; j < NV; ++j) sum[i][j] = fma(av, bv[j], sum[i][j]);
         }
         FASTCNN_UNROLL for (int g = 0; g < kBases; ++g) a[g] += a_step;
         b += b_step;
-      }
+      };
+      int64_t k = t.depth;
+      if constexpr (kWays > 1)
+        for (; k >= kWays; k -= kWays) {
+          step(acc);
+          FASTCNN_UNROLL for (int n = 1; n < kWays; ++n) step(others[n]);
+        }
+      for (; k > 0; --k) step(acc);
     }
+  FASTCNN_UNROLL for (int n = 1; n < kWays; ++n) {
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+      FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] + others[n][i][j];
+    }
+  }
 }
 
 // Rows from `row` on of what t describes, which is the caller's (a copy to move on in took 10 to 20 cycles of
