@@ -36,6 +36,24 @@ inline int64_t tasks_for(double flops) {
   return std::max<int64_t>(1, std::min<int64_t>(kTasks, static_cast<int64_t>(flops / kTaskFlops)));
 }
 
+// Memory that will be read soon: `count` runs of `width` floats, `pitch` apart, asked for a few lines at a
+// time between tiles. Tasks read each float from memory once, a tile's worth of rows here and there, which
+// the processor does not foresee.
+struct Ahead {
+  const float* data;
+  int64_t pitch, width, count;
+  int64_t at = 0;  // of the run
+
+  int64_t lines() const { return width == pitch ? ceil_div(count * width, 16) : count * ceil_div(width, 16); }
+  void ask(int64_t lines) {
+    for (; lines > 0 && count > 0; --lines) {
+      __builtin_prefetch(data + at, 0, 2);
+      at += 16;
+      while (at >= width && count > 0) at = width == pitch ? at - width : 0, data += pitch, --count;
+    }
+  }
+};
+
 // y[0, count) = sum of `parts` arrays, in order.
 inline void sum_parts(Context& context, const float* x, int64_t parts, int64_t count, float* y) {
   for_each_chunk(context, count, std::max<int64_t>(1024, ceil_div(count, kTasks)),

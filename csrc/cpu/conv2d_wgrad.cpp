@@ -5,12 +5,13 @@
 //
 // Register tiles (kernels/tile.h) of input channels x output channels, the sum running over output pixels,
 // block by block. dy of a block is copied to panels [pixels][lanes] that stay in L1 while all taps and
-// channels of x meet them. x is read in place and its borders clipped from the sums: a tile needs one or two
-// lines of it per step, which L2 delivers in time (copying strips of x as well cost a fifth of the time of a
-// 64-channel layer). With few channels x is copied with its zeros, and the rows of a tile are the taps s and
-// channels c of a filter row. (Copies of all taps of each pixel, so that a 5x5 filter of one channel fills
-// tiles of 13 and 12 rows instead of 5, took 1.7 times as long.) Pixels are split by shape alone into partial
-// sums, added in order at the end.
+// channels of x meet them; where few meet them it is read in place, in blocks that stay in L1 as they lie,
+// the next one asked for between tiles. x is read in place and its borders clipped from the sums: a tile
+// needs one or two lines of it per step, which L2 delivers in time (copying strips of x as well cost a fifth
+// of the time of a 64-channel layer). With few channels x is copied with its zeros, and the rows of a tile
+// are the taps s and channels c of a filter row. (Copies of all taps of each pixel, so that a 5x5 filter of
+// one channel fills tiles of 13 and 12 rows instead of 5, took 1.7 times as long.) Pixels are split by shape
+// alone into partial sums, added in order at the end.
 #include "blocking.h"
 
 namespace fastcnn {
@@ -25,6 +26,8 @@ struct Wgrad {
   int64_t strips;                      // of the channels of a group
   int64_t tile_rows;                   // rows of tiles: of one strip and tap, or of a filter row when merged
   int32_t merged;                      // s and c are one run of contiguous floats
+  int32_t copy_x;                      // with its zeros
+  int32_t copy_dy;                     // else it is read in place
   int32_t filter_rows;                 // of one tile: 1, or all three of a 3 x 3 filter of one channel
   int64_t block_images, block_rows;    // output pixels of a block: whole images, or rows of one image
   int64_t chunks, panel_parts, strip_parts;  // tasks: chunks of blocks x parts of panels x parts of strips
@@ -35,6 +38,8 @@ struct Wgrad {
 // A panel of as many pixels takes 28 KB, more than half of L1; as much of x as a block reads should stay in
 // L2.
 constexpr int64_t kBlockPixels = 224, kBlockFloats = 128 << 10;
+// In place all panels meet what is in L1, of no fewer pixels than pay for the sums that are read and written.
+constexpr int64_t kNearFloats = 5 << 10, kLeastPixels = 32;
 
 int64_t panel_floats(const Wgrad& d) { return d.block_images * d.block_rows * d.shape.q * d.panel; }
 
@@ -86,9 +91,18 @@ Wgrad plan(const Conv2dShape& original) {
   d.tile_rows = d.merged ? v.s * d.in_g : ceil_div(d.in_g, d.strips);
   d.filter_rows = d.merged && d.tile_rows == 3 && v.r * 3 <= most_rows ? static_cast<int32_t>(v.r) : 1;
 
+  const bool rows_outside = v.pad_top > 0 || (v.p - 1) * v.stride_h + (v.r - 1) * v.dilation_h >= v.h;
+  d.copy_x =
+      d.merged && (d.columns > v.w || (v.groups > 1 && v.s > 1) || (d.filter_rows > 1 && rows_outside));
+  // Not worth it for panels that are met once or twice, or one that is all of dy.
+  const int64_t times = d.strips * (v.r / d.filter_rows) * (d.merged ? 1 : v.s);
+  d.copy_dy = times > 2 && v.groups * d.panels > 1;
+
   const int64_t pixels = v.p * v.q;
+  const int64_t x_floats = v.c * v.stride_h * v.stride_w;
   const int64_t most =
-      std::max<int64_t>(1, std::min(kBlockPixels, kBlockFloats / (v.c * v.stride_h * v.stride_w)));
+      std::max<int64_t>(1, d.copy_dy ? std::min(kBlockPixels, kBlockFloats / x_floats)
+                                     : std::max(kLeastPixels, kNearFloats / (x_floats + v.k)));
   d.block_images = std::max<int64_t>(1, std::min(v.n, most / pixels));
   d.bands = pixels <= most ? 1 : ceil_div(v.p, std::max<int64_t>(1, most / v.q));
   d.block_rows = ceil_div(v.p, d.bands);
@@ -104,7 +118,7 @@ int64_t dw_floats(const Wgrad& d) { return d.shape.r * d.shape.s * d.in_g * d.sh
 int64_t most_panels(const Wgrad& d) { return ceil_div(d.shape.groups * d.panels, d.panel_parts); }
 size_t panel_bytes(const Wgrad& d) { return float_bytes(most_panels(d) * panel_floats(d)); }
 size_t copy_bytes(const Wgrad& d) {
-  return d.merged ? float_bytes(d.block_images * d.rows_in * d.columns * d.in_g) : 0;
+  return d.copy_x ? float_bytes(d.block_images * d.rows_in * d.columns * d.in_g) : 0;
 }
 
 // Output rows [p, p + rows) of images [n, n + images), and whether they are the first of their sum.
@@ -112,6 +126,13 @@ struct Block {
   int64_t n, images, p, rows;
   bool first;
 };
+
+Block block_of(const Wgrad& d, int64_t b) {
+  const Conv2dShape& v = d.shape;
+  Block at = {b / d.bands * d.block_images, 0, b % d.bands * d.block_rows, 0, false};
+  at.images = std::min(d.block_images, v.n - at.n), at.rows = std::min(d.block_rows, v.p - at.p);
+  return at;
+}
 
 // All panels of a run of pixels before the next: memory is read in order.
 void copy_dy(const Wgrad& d, const Block& at, const float* dy, Range panels, float* out) {
@@ -165,20 +186,59 @@ View copy_x(const Wgrad& d, const Block& at, const float* x, int64_t group, floa
   return {out, d.rows_in * row, row, width, v.pad_left};
 }
 
-// Many channels: read in place, after its lines were asked for in the order of memory (up to 6 % faster).
+// Read in place; with a copy of dy after its lines were asked for in the order of memory (up to 6 % faster).
 View view_x(const Wgrad& d, const Block& at, const float* x, int64_t group, Range strips) {
   const Conv2dShape& v = d.shape;
   const int64_t row = v.w * v.c;
-  const int64_t begin = strips.begin * d.tile_rows, end = std::min(d.in_g, strips.end * d.tile_rows);
+  const int64_t begin = d.merged ? 0 : strips.begin * d.tile_rows;
+  const int64_t end = d.merged ? d.in_g : std::min(d.in_g, strips.end * d.tile_rows);
   const Range h = {
       std::max<int64_t>(0, at.p * v.stride_h - v.pad_top),
       std::min(v.h, (at.p + at.rows - 1) * v.stride_h - v.pad_top + (v.r - 1) * v.dilation_h + 1)};
-  for (int64_t m = 0; m < at.images; ++m)
+  for (int64_t m = 0; d.copy_dy && m < at.images; ++m)
     for (int64_t i = h.begin * v.w; i < h.end * v.w; ++i) {
       const float* pixel = x + ((at.n + m) * v.h * v.w + i) * v.c + group * d.in_g;
       for (int64_t c = begin; c < end; c += 16) __builtin_prefetch(pixel + c, 0, 2);
     }
   return {x + (at.n * v.h + at.p * v.stride_h - v.pad_top) * row + group * d.in_g, v.h * row, row, v.c, 0};
+}
+
+// What a task has of every block.
+struct Part {
+  const float *x, *dy;
+  Range panels, strips;
+};
+
+// What a block reads of x and dy; of x all channels, but for the strips of a task that has not all.
+struct BlockAhead {
+  Ahead x, dy;
+  int64_t lines_x, lines_dy;  // for each tile
+
+  void ask() { x.ask(lines_x), dy.ask(lines_dy); }
+};
+
+BlockAhead block_ahead(const Wgrad& d, const Block& at, const Part& part) {
+  const Conv2dShape& v = d.shape;
+  const auto column = [&](int64_t i) {
+    return std::min(i / d.panels * d.out_g + i % d.panels * d.panel, v.k);
+  };
+  const bool some = d.strip_parts > 1 && v.groups == 1;
+  const Range c = {some ? part.strips.begin * d.tile_rows : 0,
+                   some ? std::min(d.in_g, part.strips.end * d.tile_rows) : v.c};
+  const Range k = {column(part.panels.begin), column(part.panels.end)};
+  const Range h = {
+      std::max<int64_t>(0, at.p * v.stride_h - v.pad_top),
+      std::min(v.h, (at.p + at.rows - 1) * v.stride_h - v.pad_top + (v.r - 1) * v.dilation_h + 1)};
+  const int64_t rows = std::max<int64_t>(0, (at.images - 1) * v.h + h.end - h.begin);
+  BlockAhead a = {
+      {part.x + (at.n * v.h + h.begin) * v.w * v.c + c.begin, v.c, c.end - c.begin, rows * v.w},
+      {part.dy + (at.n * v.p + at.p) * v.q * v.k + k.begin, v.k, k.end - k.begin, at.images * at.rows * v.q},
+      0,
+      0};
+  const int64_t tiles = (part.panels.end - part.panels.begin) * (part.strips.end - part.strips.begin) *
+                        (v.r / d.filter_rows) * (d.merged ? 1 : v.s);
+  a.lines_x = ceil_div(a.x.lines(), tiles), a.lines_dy = ceil_div(a.dy.lines(), tiles);
+  return a;
 }
 
 // Outputs i in [within.begin, within.end) whose input i stride + offset lies in [0, inputs); at least an
@@ -189,17 +249,34 @@ Range outputs_inside(Range within, int64_t stride, int64_t offset, int64_t input
   return begin < end ? Range{begin, end} : Range{within.begin, within.begin};
 }
 
+// A panel of dy, in place or copied: as View.
+struct PanelView {
+  const float* data;
+  int64_t image, row, pixel;
+};
+
+struct Tiles {
+  const Block& at;
+  const View& x;
+  PanelView dy;
+  int64_t strip, panel;
+};
+
 // One strip of x times one panel of dy, for every tap of the filter.
-void run_tiles(const Wgrad& d, const Block& at, const View& x, const float* dy, int64_t strip, int64_t panel,
-               float* dw) {
+void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead) {
+  const TileKernels& kernel = *kernels().tile;
   const Conv2dShape& v = d.shape;
+  const Block& at = tiles.at;
+  const View& x = tiles.x;
+  const PanelView& dy = tiles.dy;
+  const int64_t strip = tiles.strip, panel = tiles.panel;
   const int64_t column = panel / d.panels * d.out_g + panel % d.panels * d.panel;
   const int cols = static_cast<int>(std::min(d.panel, d.out_g - panel % d.panels * d.panel));
   const int64_t first = d.merged ? 0 : strip * d.tile_rows;
   const int64_t rows = d.merged ? d.tile_rows * d.filter_rows : std::min(d.tile_rows, d.in_g - first);
   const Range all_p = {at.p, at.p + at.rows}, all_q = {0, v.q};
   Tile t = {};
-  t.taps_h = at.images, t.a_h = x.image, t.b_h = at.rows * v.q * d.panel;
+  t.taps_h = at.images, t.a_h = x.image, t.b_h = dy.image;
   t.a_row = 1, t.a_group = d.filter_rows > 1 ? v.dilation_h * x.row : 3;
   t.y_row = v.k, t.accumulate = !at.first;
   for (int64_t r = 0; r < v.r; r += d.filter_rows) {
@@ -208,9 +285,9 @@ void run_tiles(const Wgrad& d, const Block& at, const View& x, const float* dy, 
     for (int64_t s = 0; s < (d.merged ? 1 : v.s); ++s) {
       const Range q =
           d.merged ? all_q : outputs_inside(all_q, v.stride_w, s * v.dilation_w - v.pad_left, v.w);
-      t.taps_w = p.end - p.begin, t.a_w = v.stride_h * x.row, t.b_w = v.q * d.panel;
-      t.depth = q.end - q.begin, t.a_step = v.stride_w * x.pixel, t.b_step = d.panel;
-      t.a = x.data, t.b = dy;
+      t.taps_w = p.end - p.begin, t.a_w = v.stride_h * x.row, t.b_w = dy.row;
+      t.depth = q.end - q.begin, t.a_step = v.stride_w * x.pixel, t.b_step = dy.pixel;
+      t.a = x.data, t.b = dy.data;
       if (t.taps_w && t.depth) {
         t.a += ((p.begin - at.p) * v.stride_h + r * v.dilation_h) * x.row +
                (q.begin * v.stride_w + s * v.dilation_w - v.pad_left + x.left) * x.pixel + first;
@@ -221,7 +298,8 @@ void run_tiles(const Wgrad& d, const Block& at, const View& x, const float* dy, 
         t.taps_w = 1;
       }
       t.y = dw + ((r * v.s + s) * d.in_g + first) * v.k + column;
-      kernels().tile->strip(t, rows, cols, kernels().tile->max_rows[1]);
+      ahead->ask();
+      kernel.strip(t, rows, cols, kernel.max_rows[1]);
     }
   }
 }
@@ -239,16 +317,28 @@ void run(const Wgrad& d, const float* x, const float* dy, float* dw, Context& co
     float* const panel_copy = static_cast<float*>(me.scratch(panel_bytes(d) + copy_bytes(d)));
     float* const x_copy = panel_copy + panel_bytes(d) / sizeof(float);
     for (int64_t b = blocks.begin; b < blocks.end; ++b) {
-      Block at = {b / d.bands * d.block_images, 0, b % d.bands * d.block_rows, 0, b == blocks.begin};
-      at.images = std::min(d.block_images, v.n - at.n), at.rows = std::min(d.block_rows, v.p - at.p);
-      copy_dy(d, at, dy, panels, panel_copy);
+      Block at = block_of(d, b);
+      at.first = b == blocks.begin;
+      // Where the last vector of a pixel would read beyond dy, it is copied all the same.
+      const int64_t end_row = (at.n + at.images - 1) * v.p + at.p + at.rows;
+      const bool copied = d.copy_dy || (v.n * v.p - end_row) * v.q * v.k < kernels().tile->lanes;
+      if (copied) copy_dy(d, at, dy, panels, panel_copy);
+      // Of the next chunk as well: the same thread's, as a rule.
+      BlockAhead ahead = {};
+      if (!copied && b + 1 < d.blocks) ahead = block_ahead(d, block_of(d, b + 1), {x, dy, panels, strips});
+      const auto panel_of = [&](int64_t i) -> PanelView {
+        if (copied)
+          return {panel_copy + (i - panels.begin) * panel_floats(d), at.rows * v.q * d.panel, v.q * d.panel,
+                  d.panel};
+        return {dy + (at.n * v.p + at.p) * v.q * v.k + i / d.panels * d.out_g + i % d.panels * d.panel,
+                v.p * v.q * v.k, v.q * v.k, v.k};
+      };
       for (int64_t begin = panels.begin; begin < panels.end;) {
         const int64_t group = begin / d.panels, end = std::min(panels.end, (group + 1) * d.panels);
-        const View view = d.merged ? copy_x(d, at, x, group, x_copy) : view_x(d, at, x, group, strips);
+        const View view = d.copy_x ? copy_x(d, at, x, group, x_copy) : view_x(d, at, x, group, strips);
         for (int64_t s = strips.begin; s < strips.end; ++s)
           for (int64_t i = begin; i < end; ++i)
-            run_tiles(d, at, view, panel_copy + (i - panels.begin) * panel_floats(d), s, i,
-                      partial + chunk * size);
+            run_tiles(d, {at, view, panel_of(i), s, i}, partial + chunk * size, &ahead);
         begin = end;
       }
     }

@@ -101,6 +101,12 @@ _CONV_BLOCKING = (
     ConvCase(2, 12, 40, 3, 24, r=5, s=5, padding=2),
     ConvCase(1, 11, 45, 1, 6, strides=(1, 2), padding=1),
     ConvCase(1, 7, 70, 2, 3, dilation_rate=(2, 3), padding=(1, 4)),
+    # Short sums of many outputs, and gradients that few channels sum: in turns, and in place.
+    ConvCase(3, 9, 11, 3, 79, r=1, s=1),
+    ConvCase(5, 7, 5, 1, 6, r=5, s=5, padding=2),
+    ConvCase(2, 13, 9, 3, 110, strides=(2, 2)),
+    ConvCase(2, 9, 9, 12, 96, r=1, s=1),
+    ConvCase(1, 7, 7, 6, 57, groups=3, r=1, s=1),
     # Many small images, and a tall one.
     ConvCase(17, 6, 5, 3, 16, padding="same"),
     ConvCase(16, 5, 9, 16, 4, padding=1),
