@@ -30,6 +30,7 @@ struct Direct : Correlation {
   int64_t panel, panels, panel_floats;  // columns of a panel, panels of a group
   int64_t bands, images, parts;
   int64_t band_rows_in;  // rows of a padded band
+  int64_t turn;          // pixels that all panels meet before the next; 0: all those of the task
   int64_t pool;          // rows of a window of the max pooling that follows; 1: none
   int32_t joined;        // pointwise: rows follow each other in inputs and outputs, a strip spans them
   int32_t merged;        // the taps of a filter row and the channels are one contiguous run
@@ -42,6 +43,8 @@ struct Direct : Correlation {
 // MB. Without the outputs, whose lines a panel writes far apart, 64 -> 256 channels pointwise took a fifth
 // longer.
 constexpr int64_t kBandBytes = 256 << 10;
+// Of pixels whose sums are short, taken panel after panel, so that their outputs are written in L1.
+constexpr int64_t kShortSteps = 64, kTurnBytes = 16 << 10;
 // Of a panel, beside what tiles read of the input in L1. (Parts of other convolutions, whose strips are as
 // short as their rows, cost 4 to 8 % of 3x3 and strided ones at 7x7 and 14x14.) And the private panels of a
 // task, whose weights lie side by side in memory, so that they are read by more than a line at a time.
@@ -55,14 +58,15 @@ double step_clocks(int64_t rows, int vectors) {
 
 // Of all output channels of a strip of `pixels`, with panels of so many vectors.
 double strip_clocks(const Direct& d, int64_t pixels, int64_t steps, int vectors) {
-  constexpr double kTileClocks = 30;
+  constexpr double kTileClocks = 30, kStripClocks = 30;
   const TileKernels& kernel = *kernels().tile;
   const int64_t all = ceil_div(d.out_g, kernel.lanes);
   const auto panel_clocks = [&](int width) {
     const int64_t tiles = ceil_div(pixels, kernel.max_rows[width]), least = pixels / tiles;
     const int64_t more = pixels - tiles * least;  // of one row more
-    return double(tiles) * kTileClocks + double(steps) * (double(more) * step_clocks(least + 1, width) +
-                                                          double(tiles - more) * step_clocks(least, width));
+    return kStripClocks + double(tiles) * kTileClocks +
+           double(steps) * (double(more) * step_clocks(least + 1, width) +
+                            double(tiles - more) * step_clocks(least, width));
   };
   const int rest = int(all % vectors);
   return double(all / vectors) * panel_clocks(vectors) + (rest ? panel_clocks(rest) : 0);
@@ -134,6 +138,10 @@ Direct plan(const OpDescriptor& op, bool dgrad) {
   }
   const int64_t band = ceil_div(d.rows / d.pool, d.bands) * d.pool;
   d.band_rows_in = most_rows_met(d, band);
+  if (v.r * v.s * d.in_g <= kShortSteps && all_panels > 1 && !d.private_panels) {
+    const int64_t tile = kernel.max_rows[d.panel / kernel.lanes];
+    d.turn = std::max<int64_t>(1, kTurnBytes / (4 * (d.step_w * d.in_c + d.out_c)) / tile) * tile;
+  }
   return d;
 }
 
@@ -241,26 +249,46 @@ struct Task {
   const Pixels& at;
 };
 
-// Of some steps of a panel; and those that are next, to be fetched meanwhile, or null.
-struct Packed {
-  const float *weights, *next;
+// Panels and where they lie, `each` floats apart; and what is multiplied after them, to be fetched meanwhile,
+// or null.
+struct Panels {
+  Range range;
+  const float* weights;
+  int64_t each;
+  const float* next;
 };
 
-// Steps of the sums of one panel, with their weights; parts of them where pixels are joined.
-void run_panel(const Direct& d, const Task& task, const PanelOf& of, Range steps, const Packed& packed) {
+// Steps of the sums of some panels, with their weights; parts of them where pixels are joined.
+void run_panels(const Direct& d, const Task& task, const Panels& panels, Range steps) {
+  const TileKernels& kernel = *kernels().tile;
   const View& x = task.x;
   const Arguments& to = task.to;
   const Pixels& at = task.at;
-  const int64_t first = of.group * d.out_g + of.panel * d.panel;
-  const int cols = static_cast<int>(std::min(d.panel, d.out_g - of.panel * d.panel));
   const bool begins = steps.begin == 0, ends = steps.end * d.panel == d.panel_floats;
   Tile t = {};
   t.a_step = 1, t.b_step = d.panel;
   t.accumulate = !begins, t.relu = ends ? to.relu : 0;
-  t.bias = to.bias && begins ? to.bias + first : nullptr;
-  const float* b = packed.weights;
   const int64_t strips = at.images * d.phases_h * d.phases_w * (d.joined ? 1 : at.rows.end - at.rows.begin);
-  t.ahead = packed.next, t.ahead_floats = ceil_div((steps.end - steps.begin) * d.panel, strips);
+  t.ahead = panels.next, t.ahead_floats = ceil_div((steps.end - steps.begin) * d.panel, strips);
+  const float* weights = panels.weights;
+  // Outputs from `out` on, `count` of them a row of tiles after the other.
+  const auto run_strip = [&](const float* a, const float* b, int64_t out, int64_t count) {
+    // Outputs of the next turn are asked for meanwhile, wherever it is: stores that wait for lines one by one
+    // took twice as long (3 -> 79 channels pointwise).
+    Ahead next = {to.y + out + count * t.y_row, count * t.y_row, count * t.y_row, 1};
+    const int64_t lines = d.turn ? ceil_div(next.lines(), panels.range.end - panels.range.begin) : 0;
+    for (int64_t i = panels.range.begin; i < panels.range.end; ++i, b += panels.each) {
+      next.ask(lines);
+      const int64_t group = i / d.panels, column = i % d.panels * d.panel, first = group * d.out_g + column;
+      t.a = a + group * d.in_g, t.b = b;
+      t.y = to.y + out + first;
+      t.bias = to.bias && begins ? to.bias + first : nullptr;
+      t.mask = to.mask && ends ? to.mask + out + first : nullptr;
+      t.residual = to.residual && begins ? to.residual + out + first : nullptr;
+      kernel.strip(t, count, static_cast<int>(std::min(d.panel, d.out_g - column)), d.most_rows);
+    }
+    if (t.ahead) t.ahead += t.ahead_floats;
+  };
   for (int64_t i = 0; i < d.phases_h; ++i) {
     const Axis h = axis_h(d, i);
     for (int64_t j = 0; j < d.phases_w; ++j) {
@@ -277,20 +305,19 @@ void run_panel(const Direct& d, const Task& task, const PanelOf& of, Range steps
           const int64_t top = p * h.step + h.first;
           const Range taps = taps_inside(h, p, d.in_h);
           t.taps_h = w.taps ? taps.end - taps.begin : 0;
-          const int64_t out = ((at.n + m) * d.out_h + h.first_out + p * h.step_out) * d.out_w + w.first_out;
-          t.y = to.y + out * d.out_c + first;
-          t.mask = to.mask && ends ? to.mask + out * d.out_c + first : nullptr;
-          t.residual = to.residual && begins ? to.residual + out * d.out_c + first : nullptr;
-          t.a = x.data, t.b = b;
+          const int64_t out =
+              (((at.n + m) * d.out_h + h.first_out + p * h.step_out) * d.out_w + w.first_out) * d.out_c;
+          const float *a = x.data, *b = weights;
           if (t.taps_h) {
-            t.a += m * x.image + (top + taps.begin * h.spread - x.first) * x.row +
-                   (w.first + d.pad_left) * d.in_c + of.group * d.in_g + (d.joined ? steps.begin : 0);
-            t.b += taps.begin * t.b_h;
+            a += m * x.image + (top + taps.begin * h.spread - x.first) * x.row +
+                 (w.first + d.pad_left) * d.in_c + (d.joined ? steps.begin : 0);
+            b += taps.begin * t.b_h;
           }
-          kernels().tile->strip(t, joined * w.outputs, cols, d.most_rows);
-          if (t.ahead) t.ahead += t.ahead_floats;
+          const int64_t pixels = joined * w.outputs, turn = d.turn ? d.turn : pixels;
+          for (int64_t q = 0; q < pixels; q += turn)
+            run_strip(a + q * t.a_row, b, out + q * t.y_row, std::min(turn, pixels - q));
         }
-      b += h.taps * t.b_h;
+      weights += h.taps * t.b_h;
     }
   }
 }
@@ -322,20 +349,22 @@ void run_private(const Direct& d, const Weights& w, const Task& task, Range pane
       for (int64_t i = panels.begin; i < panels.end; ++i)
         pack_steps(d, w, panel_of(i), {k, std::min(k + run, part.end)}, at(i) + (k - begin) * d.panel);
     for (int64_t i = panels.begin; i < panels.end; ++i)
-      run_panel(d, task, panel_of(i), part, {at(i), nullptr});
+      run_panels(d, task, {{i, i + 1}, at(i), 0, nullptr}, part);
   }
 }
 
 // Panels that were packed before.
 void run_packed(const Direct& d, const float* packed, const Task& task, Range panels) {
   const int64_t all = d.panel_floats / d.panel, each = part_steps(d);
+  const int64_t together = d.turn ? panels.end - panels.begin : 1;
   const float* const last = packed + (d.groups * d.panels - 1) * d.panel_floats;
-  for (int64_t i = panels.begin; i < panels.end; ++i)
+  for (int64_t i = panels.begin; i < panels.end; i += together)
     for (int64_t begin = 0; begin < all; begin += each) {
       const float* const weights = packed + i * d.panel_floats + begin * d.panel;
       const float* const next = weights + each * d.panel;
-      run_panel(d, task, {i / d.panels, i % d.panels}, {begin, std::min(begin + each, all)},
-                {weights, next <= last ? next : nullptr});
+      run_panels(d, task,
+                 {{i, i + together}, weights, d.panel_floats, !d.turn && next <= last ? next : nullptr},
+                 {begin, std::min(begin + each, all)});
     }
 }
 
