@@ -12,7 +12,7 @@
 // zeros of a padded copy. Weights are packed to panels [taps][channels][lanes], in the order of ascending
 // input offset. The long sums of a pointwise convolution are taken in parts, each by all pixels of a task
 // before the next, so that what it reads of a panel stays in L1.
-#include "blocking.h"
+#include "conv2d_direct.h"
 #include "kernels/max_pool2d_index.h"
 #include "kernels/pool2d.h"
 
@@ -20,160 +20,9 @@ namespace fastcnn {
 namespace cpu {
 namespace {
 
-enum class Input : int32_t { kBorrowed, kPaddedWhole, kPaddedBand };
-
-// The blocking, from the shape alone. A task is a band of rows of one image, or some whole images, times a
-// part of all panels; with private panels it is a few of them and all pixels, and packs them itself unless
-// packed ones are kept.
-struct Direct : Correlation {
-  int64_t pad_left, columns;            // columns of the input with its zeros
-  int64_t panel, panels, panel_floats;  // columns of a panel, panels of a group
-  int64_t bands, images, parts;
-  int64_t band_rows_in;  // rows of a padded band
-  int64_t turn;          // pixels that all panels meet before the next; 0: all those of the task
-  int64_t pool;          // rows of a window of the max pooling that follows; 1: none
-  int32_t joined;        // pointwise: rows follow each other in inputs and outputs, a strip spans them
-  int32_t merged;        // the taps of a filter row and the channels are one contiguous run
-  int32_t private_panels, kept_panels;
-  int32_t most_rows;
-  Input input;
-};
-
-// A band of the input, the outputs that it makes and the panel that it meets stay in half an L2 cache of 1
-// MB. Without the outputs, whose lines a panel writes far apart, 64 -> 256 channels pointwise took a fifth
-// longer.
-constexpr int64_t kBandBytes = 256 << 10;
-// Of pixels whose sums are short, taken panel after panel, so that their outputs are written in L1.
-constexpr int64_t kShortSteps = 64, kTurnBytes = 16 << 10;
-// Of a panel, beside what tiles read of the input in L1. (Parts of other convolutions, whose strips are as
-// short as their rows, cost 4 to 8 % of 3x3 and strided ones at 7x7 and 14x14.) And the private panels of a
-// task, whose weights lie side by side in memory, so that they are read by more than a line at a time.
-constexpr int64_t kPartBytes = 20 << 10, kPrivatePanels = 8;
-
-// Clocks of a step of a register tile on a core with two multiply-adds and two loads in each, which wait four
-// for their result.
-double step_clocks(int64_t rows, int vectors) {
-  return std::max({0.5 * double(rows) * vectors, 0.5 * double(rows + vectors), 4.0});
-}
-
-// Of all output channels of a strip of `pixels`, with panels of so many vectors.
-double strip_clocks(const Direct& d, int64_t pixels, int64_t steps, int vectors) {
-  constexpr double kTileClocks = 30, kStripClocks = 30;
-  const TileKernels& kernel = *kernels().tile;
-  const int64_t all = ceil_div(d.out_g, kernel.lanes);
-  const auto panel_clocks = [&](int width) {
-    const int64_t tiles = ceil_div(pixels, kernel.max_rows[width]), least = pixels / tiles;
-    const int64_t more = pixels - tiles * least;  // of one row more
-    return kStripClocks + double(tiles) * kTileClocks +
-           double(steps) * (double(more) * step_clocks(least + 1, width) +
-                            double(tiles - more) * step_clocks(least, width));
-  };
-  const int rest = int(all % vectors);
-  return double(all / vectors) * panel_clocks(vectors) + (rest ? panel_clocks(rest) : 0);
-}
-
-// Vectors of a panel: those of the fastest tile, unless short strips (of 7 pixels, 4 and 3 rows of 2 vectors
-// wait for their sums) or a few channels (24 of 8 lanes) fit another better.
-int panel_vectors(const Direct& d, int64_t pixels, int64_t steps) {
-  const TileKernels& kernel = *kernels().tile;
-  int best = kernel.vectors;
-  double least = 0.95 * strip_clocks(d, pixels, steps, best);
-  for (int vectors = 1; vectors <= kMaxVectors; ++vectors) {
-    if (!kernel.max_rows[vectors]) continue;
-    const double clocks = strip_clocks(d, pixels, steps, vectors);
-    if (clocks < least) best = vectors, least = clocks;
-  }
-  return best;
-}
-
-Direct plan(const OpDescriptor& op, bool dgrad) {
-  const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
-  const TileKernels& kernel = *kernels().tile;
-  Direct d = {};
-  d.pool = op.epilogue.pool ? op.epilogue.pool : 1;
-  d.kept_panels = op.constant_weights != 0;
-  static_cast<Correlation&>(d) = correlation(v, dgrad);
-  const Axis first_w = axis_w(d, 0);
-  d.pad_left = std::max<int64_t>(0, -d.low_w);
-  d.columns = d.pad_left + std::max(d.in_w, (d.cols - 1) * d.step_w + d.high_w + 1);
-  d.merged = v.groups == 1 && first_w.spread == 1;
-  d.joined =
-      v.r * v.s * v.stride_h * v.stride_w == 1 && v.p == v.h && v.q == v.w && !v.pad_top && !v.pad_left;
-
-  d.most_rows = kernel.max_rows[1];
-  int vectors = panel_vectors(d, d.joined ? d.rows * d.cols : d.cols, v.r * v.s * d.in_g);
-  const int64_t row_bytes = first_w.step * d.in_c * 4;
-  if (row_bytes % 4096 == 0 && kernel.max_rows[4] >= 6)
-    vectors = 4;  // rows of a tile that alias: fewer of them
-  d.panel = kernel.lanes * std::min<int64_t>(vectors, ceil_div(d.out_g, kernel.lanes));
-  d.panels = ceil_div(d.out_g, d.panel);
-  d.panel_floats = v.r * v.s * d.in_g * d.panel;
-
-  const double flops = conv_flops(v);
-  const int64_t all_panels = d.groups * d.panels, wanted = tasks_for(flops);
-  const int64_t padded_bytes = d.n * d.in_h * d.columns * d.in_c * 4;
-  const bool padded = d.columns > d.in_w;
-  d.private_panels = all_panels >= 8 && all_panels * d.panel_floats * 4 > padded_bytes;
-  d.input = !padded                                                     ? Input::kBorrowed
-            : d.private_panels || (d.n < 16 && padded_bytes <= 4 << 20) ? Input::kPaddedWhole
-                                                                        : Input::kPaddedBand;
-  d.bands = 1, d.images = d.n, d.parts = 1;
-  if (d.private_panels) {
-    d.parts = d.joined ? std::max<int64_t>(ceil_div(all_panels, kPrivatePanels), 8) : all_panels;
-  } else {
-    const int64_t image_bytes =
-        std::max<int64_t>(4, 4 * (d.in_h * d.columns * d.in_c + d.out_h * d.out_w * d.out_c));
-    // A copied band repeats the rows it shares with the next: not fewer than 6 rows.
-    const int64_t most_bands = d.input == Input::kPaddedBand ? std::max<int64_t>(1, d.rows / 6) : d.rows;
-    d.bands = std::max(ceil_div(wanted, d.n), ceil_div(image_bytes, kBandBytes));
-    d.bands = std::max<int64_t>(1, std::min({d.bands, most_bands, d.rows / d.pool}));
-    for (int64_t b = d.bands; 2 * b >= d.bands; --b)
-      if (d.rows / d.pool % b == 0) {
-        d.bands = b;
-        break;
-      }
-    d.images = d.bands > 1 ? 1 : std::max<int64_t>(1, std::min(d.n / wanted, kBandBytes / image_bytes));
-    const int64_t tasks = ceil_div(d.n, d.images) * d.bands;
-    if (d.input != Input::kPaddedBand) d.parts = std::min(all_panels, ceil_div(wanted, tasks));
-  }
-  const int64_t band = ceil_div(d.rows / d.pool, d.bands) * d.pool;
-  d.band_rows_in = most_rows_met(d, band);
-  if (v.r * v.s * d.in_g <= kShortSteps && all_panels > 1 && !d.private_panels) {
-    const int64_t tile = kernel.max_rows[d.panel / kernel.lanes];
-    d.turn = std::max<int64_t>(1, kTurnBytes / (4 * (d.step_w * d.in_c + d.out_c)) / tile) * tile;
-  }
-  return d;
-}
-
-size_t weight_bytes(const Direct& d) {
-  return d.private_panels && !d.kept_panels ? 0 : float_bytes(d.groups * d.panels * d.panel_floats);
-}
-size_t padded_bytes(const Direct& d) {
-  return d.input == Input::kPaddedWhole ? float_bytes(d.n * d.in_h * d.columns * d.in_c) : 0;
-}
-// Steps of a sum that are taken together.
-int64_t part_steps(const Direct& d) {
-  const int64_t steps = d.panel_floats / d.panel, fit = std::max<int64_t>(1, kPartBytes / 4 / d.panel);
-  return d.joined ? ceil_div(steps, std::max<int64_t>(1, ceil_div(steps, fit))) : steps;
-}
-// That part of a private panel, and of all those of a task.
-int64_t part_floats(const Direct& d) { return part_steps(d) * d.panel; }
-size_t panel_bytes(const Direct& d) {
-  return weight_bytes(d) ? 0 : float_bytes(ceil_div(d.groups * d.panels, d.parts) * part_floats(d));
-}
-size_t band_bytes(const Direct& d) {
-  return d.input == Input::kPaddedBand ? float_bytes(d.images * d.band_rows_in * d.columns * d.in_c) : 0;
-}
-// The outputs of a task that are pooled.
-size_t unpooled_bytes(const Direct& d) {
-  const int64_t rows = ceil_div(d.rows / d.pool, d.bands) * d.pool;
-  return d.pool > 1 ? float_bytes(d.images * rows * d.out_w * d.out_c) : 0;
-}
-size_t scratch_bytes(const Direct& d) { return panel_bytes(d) + band_bytes(d) + unpooled_bytes(d); }
-
 void prepare(Prepared* out, bool dgrad) {
   const Conv2dShape& v = out->op.conv2d_fprop;
-  const Direct d = state<Direct>(out) = plan(out->op, dgrad);
+  const Direct d = state<Direct>(out) = plan_direct(out->op, dgrad);
   out->flops = conv_flops(v), out->bytes = conv_bytes(v);
   out->parallel = out->flops > kParallelFlops;
   (d.kept_panels ? out->constant_bytes : out->workspace_bytes) = weight_bytes(d);
@@ -338,7 +187,7 @@ void pool_rows(const Direct& d, const Arguments& to, const Pixels& at, const flo
 
 // The panels of a task, which packs them itself.
 void run_private(const Direct& d, const Weights& w, const Task& task, Range panels, float* scratch) {
-  const int64_t all = d.panel_floats / d.panel, each = part_steps(d);
+  const int64_t all = d.panel_floats / d.panel, each = d.part;
   // Of all panels a few steps each: in the order of memory. Those of dgrad are contiguous.
   const int64_t run = d.weight_in == 1 || panels.end - panels.begin == 1 ? each : 16;
   for (int64_t begin = 0; begin < all; begin += each) {
@@ -355,7 +204,7 @@ void run_private(const Direct& d, const Weights& w, const Task& task, Range pane
 
 // Panels that were packed before.
 void run_packed(const Direct& d, const float* packed, const Task& task, Range panels) {
-  const int64_t all = d.panel_floats / d.panel, each = part_steps(d);
+  const int64_t all = d.panel_floats / d.panel, each = d.part;
   const int64_t together = d.turn ? panels.end - panels.begin : 1;
   const float* const last = packed + (d.groups * d.panels - 1) * d.panel_floats;
   for (int64_t i = panels.begin; i < panels.end; i += together)
@@ -431,7 +280,7 @@ bool supports_conv2d_fprop_direct(const OpDescriptor& op) {
   if (!op.epilogue.pool) return true;
   // A task has all channels of its windows, and these few rows stay in the cache.
   if (op.epilogue.residual || !pools_whole_windows(op.epilogue, v)) return false;
-  const Direct d = plan(op, false);
+  const Direct d = plan_direct(op, false);
   return d.parts == 1 && unpooled_bytes(d) <= 2 * kBandBytes;
 }
 void prepare_conv2d_fprop_direct(Prepared* p) { prepare(p, false); }

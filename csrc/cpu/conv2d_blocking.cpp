@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the direct convolution is cut into tasks, panels and turns: by the clocks of register tiles and what of
+// it stays in the caches.
+#include "conv2d_direct.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace {
+
+// Of pixels whose sums are short, taken panel after panel, so that their outputs are written in L1.
+constexpr int64_t kShortSteps = 64, kTurnBytes = 16 << 10;
+// Of a panel, beside what tiles read of the input in L1. (Parts of other convolutions, whose strips are as
+// short as their rows, cost 4 to 8 % of 3x3 and strided ones at 7x7 and 14x14.) And the private panels of a
+// task, whose weights lie side by side in memory, so that they are read by more than a line at a time.
+constexpr int64_t kPartBytes = 20 << 10, kPrivatePanels = 8;
+
+// Clocks of a step of a register tile on a core with two multiply-adds and two loads in each, which wait four
+// for their result.
+double step_clocks(int64_t rows, int vectors) {
+  return std::max({0.5 * double(rows) * vectors, 0.5 * double(rows + vectors), 4.0});
+}
+
+// Of all output channels of a strip of `pixels`, with panels of so many vectors.
+double strip_clocks(const Direct& d, int64_t pixels, int64_t steps, int vectors) {
+  constexpr double kTileClocks = 30, kStripClocks = 30;
+  const TileKernels& kernel = *kernels().tile;
+  const int64_t all = ceil_div(d.out_g, kernel.lanes);
+  const auto panel_clocks = [&](int width) {
+    const int64_t tiles = ceil_div(pixels, kernel.max_rows[width]), least = pixels / tiles;
+    const int64_t more = pixels - tiles * least;  // of one row more
+    return kStripClocks + double(tiles) * kTileClocks +
+           double(steps) * (double(more) * step_clocks(least + 1, width) +
+                            double(tiles - more) * step_clocks(least, width));
+  };
+  const int rest = int(all % vectors);
+  return double(all / vectors) * panel_clocks(vectors) + (rest ? panel_clocks(rest) : 0);
+}
+
+// Vectors of a panel: those of the fastest tile, unless short strips (of 7 pixels, 4 and 3 rows of 2 vectors
+// wait for their sums) or a few channels (24 of 8 lanes) fit another better.
+int panel_vectors(const Direct& d, int64_t pixels, int64_t steps) {
+  const TileKernels& kernel = *kernels().tile;
+  int best = kernel.vectors;
+  double least = 0.95 * strip_clocks(d, pixels, steps, best);
+  for (int vectors = 1; vectors <= kMaxVectors; ++vectors) {
+    if (!kernel.max_rows[vectors]) continue;
+    const double clocks = strip_clocks(d, pixels, steps, vectors);
+    if (clocks < least) best = vectors, least = clocks;
+  }
+  return best;
+}
+
+}  // namespace
+
+Direct plan_direct(const OpDescriptor& op, bool dgrad) {
+  const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
+  const TileKernels& kernel = *kernels().tile;
+  Direct d = {};
+  d.pool = op.epilogue.pool ? op.epilogue.pool : 1;
+  d.kept_panels = op.constant_weights != 0;
+  static_cast<Correlation&>(d) = correlation(v, dgrad);
+  const Axis first_w = axis_w(d, 0);
+  d.pad_left = std::max<int64_t>(0, -d.low_w);
+  d.columns = d.pad_left + std::max(d.in_w, (d.cols - 1) * d.step_w + d.high_w + 1);
+  d.merged = v.groups == 1 && first_w.spread == 1;
+  d.joined =
+      v.r * v.s * v.stride_h * v.stride_w == 1 && v.p == v.h && v.q == v.w && !v.pad_top && !v.pad_left;
+
+  d.most_rows = kernel.max_rows[1];
+  int vectors = panel_vectors(d, d.joined ? d.rows * d.cols : d.cols, v.r * v.s * d.in_g);
+  const int64_t row_bytes = first_w.step * d.in_c * 4;
+  if (row_bytes % 4096 == 0 && kernel.max_rows[4] >= 6)
+    vectors = 4;  // rows of a tile that alias: fewer of them
+  d.panel = kernel.lanes * std::min<int64_t>(vectors, ceil_div(d.out_g, kernel.lanes));
+  d.panels = ceil_div(d.out_g, d.panel);
+  d.panel_floats = v.r * v.s * d.in_g * d.panel;
+
+  const int64_t steps = v.r * v.s * d.in_g, fit = std::max<int64_t>(1, kPartBytes / 4 / d.panel);
+  d.part = d.joined ? ceil_div(steps, ceil_div(steps, fit)) : steps;
+
+  const double flops = conv_flops(v);
+  const int64_t all_panels = d.groups * d.panels, wanted = tasks_for(flops);
+  const int64_t padded_bytes = d.n * d.in_h * d.columns * d.in_c * 4;
+  const bool padded = d.columns > d.in_w;
+  d.private_panels = all_panels >= 8 && all_panels * d.panel_floats * 4 > padded_bytes;
+  d.input = !padded                                                     ? Input::kBorrowed
+            : d.private_panels || (d.n < 16 && padded_bytes <= 4 << 20) ? Input::kPaddedWhole
+                                                                        : Input::kPaddedBand;
+  d.bands = 1, d.images = d.n, d.parts = 1;
+  if (d.private_panels) {
+    d.parts = d.joined ? std::max<int64_t>(ceil_div(all_panels, kPrivatePanels), 8) : all_panels;
+  } else {
+    const int64_t image_bytes =
+        std::max<int64_t>(4, 4 * (d.in_h * d.columns * d.in_c + d.out_h * d.out_w * d.out_c));
+    // A copied band repeats the rows it shares with the next: not fewer than 6 rows.
+    const int64_t most_bands = d.input == Input::kPaddedBand ? std::max<int64_t>(1, d.rows / 6) : d.rows;
+    d.bands = std::max(ceil_div(wanted, d.n), ceil_div(image_bytes, kBandBytes));
+    d.bands = std::max<int64_t>(1, std::min({d.bands, most_bands, d.rows / d.pool}));
+    for (int64_t b = d.bands; 2 * b >= d.bands; --b)
+      if (d.rows / d.pool % b == 0) {
+        d.bands = b;
+        break;
+      }
+    d.images = d.bands > 1 ? 1 : std::max<int64_t>(1, std::min(d.n / wanted, kBandBytes / image_bytes));
+    const int64_t tasks = ceil_div(d.n, d.images) * d.bands;
+    if (d.input != Input::kPaddedBand) d.parts = std::min(all_panels, ceil_div(wanted, tasks));
+  }
+  const int64_t band = ceil_div(d.rows / d.pool, d.bands) * d.pool;
+  d.band_rows_in = most_rows_met(d, band);
+  if (steps <= kShortSteps && all_panels > 1 && !d.private_panels) {
+    const int64_t tile = kernel.max_rows[d.panel / kernel.lanes];
+    d.turn = std::max<int64_t>(1, kTurnBytes / (4 * (d.step_w * d.in_c + d.out_c)) / tile) * tile;
+  }
+  return d;
+}
+
+}  // namespace cpu
+}  // namespace fastcnn
