@@ -204,7 +204,6 @@ std::string Plan::describe(const Batch& batch) {
   Batch part = batch;
   part.n = at_once(batch.n);
   const StepList& steps = this->steps(part);
-  static const char* const modes[] = {"train", "evaluate", "predict"};
   std::vector<Row> rows = {{"step", "layer", "kernel", "shapes", "MFLOP", "kB", "output at", "us"}};
   const auto us = [&steps](double seconds) {
     return steps.seconds > 0 ? print("%.1f", seconds * 1e6) : std::string("-");
@@ -220,8 +219,8 @@ std::string Plan::describe(const Batch& batch) {
   rows.push_back({"", "", "", "", print("%.3f", steps.flops * 1e-6), print("%.1f", bytes * 1e-3), "",
                   us(steps.seconds)});
   const std::string parts = part.n < batch.n ? print(" in parts of %lld", ll(part.n)) : "";
-  return print("%s, batch of %lld%s: %zu steps, arena of %zu bytes, %s\n", modes[static_cast<int>(mode_)],
-               ll(batch.n), parts.c_str(), steps.steps.size(), steps.arena_bytes,
+  return print("%s, batch of %lld%s: %zu steps, arena of %zu bytes, %s\n", name_of(mode_), ll(batch.n),
+               parts.c_str(), steps.steps.size(), steps.arena_bytes,
                place_.on_gpu()  ? "on the GPU"
                : steps.parallel ? "on all threads"
                                 : "on one thread") +

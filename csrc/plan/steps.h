@@ -14,6 +14,10 @@ namespace fastcnn {
 
 enum class Mode : int32_t { kTrain, kEvaluate, kPredict };
 
+inline const char* name_of(Mode mode) {
+  return mode == Mode::kTrain ? "train" : mode == Mode::kEvaluate ? "evaluate" : "predict";
+}
+
 // The memories that operands lie in; from kConstants, which are of a list, on they change from batch to
 // batch.
 enum class Memory : int32_t {
