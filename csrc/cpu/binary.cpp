@@ -228,8 +228,6 @@ void run_binary_bwd_nest(const Prepared& p, const Operands& operands, Context& c
   whole.want = !s.which;
 
   // One sum of nothing but dy, kept columns: what the gradient of a bias is.
-  const auto multiply = table.fwd[int(Binary::kMultiply)];
-  const bool stream = dx != dy && streams(double(sum.outputs));
   const auto column_sum = kernels().reduce->column_sum;
   const int64_t pitch = sum.term[kDy][kTerms - 1];
   const bool plain = sum.kind == kSumAll && !sum.last_is_summed && whole.scale == 1 && sum.terms[0] == 1 &&
@@ -238,6 +236,8 @@ void run_binary_bwd_nest(const Prepared& p, const Operands& operands, Context& c
   // No sum at all: a product like that of the forward pass.
   int64_t terms = 1;
   for (int k = 0; k < kTerms; ++k) terms *= sum.terms[k];
+  const auto multiply = table.fwd[int(Binary::kMultiply)];
+  const bool stream = dx != dy && streams(double(sum.outputs));
   const bool product = sum.kind == kSumProduct && !sum.last_is_summed && terms == 1 && parts == 1;
 
   // A task is some rows of one strip of columns, or of one part of each sum.
@@ -276,13 +276,12 @@ void run_binary_bwd_nest(const Prepared& p, const Operands& operands, Context& c
     block.dy += at[kDy], block.p += at[kP], block.q += at[kQ];
     block.dx = sums + part * sum.outputs + at[kDx];
     if (product) {
-      const int64_t c[2] = {sum.col[kDy], sum.col[kP]};
       return multiply({block.dy,
                        block.p,
                        block.dx,
                        {1, block.rows, block.cols},
-                       {0, sum.row[kDy], c[0]},
-                       {0, sum.row[kP], c[1]},
+                       {0, sum.row[kDy], sum.col[kDy]},
+                       {0, sum.row[kP], sum.col[kP]},
                        {0, block.dx_row, 1},
                        block.scale,
                        stream});
