@@ -2,7 +2,7 @@
 #
 # make train    install into .venv and train the default network on MNIST
 # make test     the quick tests          make test-full   the rest, but for the peers
-# make test-avx512    the AVX-512 kernels, their instructions emulated, on a processor with AVX2 alone
+# make test-avx512    the kernels of AVX-512 and AVX512-BF16, their instructions emulated, on a processor with AVX2
 # make test-cuda      the GPU kernels on an emulated GPU      make test-gpu    the same on this machine's
 # make bench    the benchmarks against their peers, in a second virtual environment
 # make dev      from now on .venv holds an editable, incrementally built install
@@ -46,8 +46,8 @@ test-avx512: $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/emulated/avx512 -G Ninja -DFASTCNN_EMULATE_AVX512=ON \
 	    -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" >/dev/null
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/emulated/avx512
-	FASTCNN_ISA=avx512 PYTHONPATH=build/emulated/avx512/site $(BIN)/python -m pytest -p no:cacheprovider -k "not lenet" \
-	    tests/kernels tests/test_views.py tests/test_guard_pages.py tests/test_threads.py $(ARGS)
+	FASTCNN_ISA=avx512_bf16 PYTHONPATH=build/emulated/avx512/site $(BIN)/python -m pytest -p no:cacheprovider \
+	    -k "not lenet" tests/kernels tests/plan/test_precision.py tests/test_views.py tests/test_guard_pages.py tests/test_threads.py $(ARGS)
 
 test-cuda: $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/emulated/cuda -G Ninja -DFASTCNN_EMULATE_CUDA=ON \

@@ -183,9 +183,12 @@ struct OpDescriptor {
   Precision precision;
   Layout layout;
   Epilogue epilogue;
-  // conv2d_fprop, conv2d_dgrad: w, bias and scale are the same in many runs; what is made of them may be
-  // kept. So wide that nothing is padded: descriptors are compared word by word.
-  int64_t constant_weights;
+  // conv2d_fprop, conv2d_dgrad, gemm: w (b of gemm), bias and scale are the same in many runs; what is made
+  // of them may be kept.
+  int32_t constant_weights;
+  // What a row of the CPU asks another one: both operands are pairs of bfloat16, each in the place of a
+  // float. With the field before it so wide that nothing is padded: descriptors are compared word by word.
+  int32_t pairs;
   int64_t samples;  // of a batch in lanes; its shapes count those too that fill up the last block
   union {
 #define FASTCNN_SHAPE(name, shape, inputs, outputs) shape name;

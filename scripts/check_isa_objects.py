@@ -22,7 +22,7 @@ COMPILERS_OWN = re.compile(r"DW\.ref\.__gxx_personality_v0|__x86\.get_pc_thunk\.
 
 def isa_objects(build: Path) -> list[tuple[str, Path]]:
     """(isa, object file) of every object that CMake's table of instruction sets produced below `build`."""
-    pattern = re.compile(r"fastcnn_isa_([a-z0-9]+)\.dir$")
+    pattern = re.compile(r"fastcnn_isa_([a-z0-9_]+)\.dir$")
     folders = [
         (match[1], folder) for folder in build.rglob("*.dir") if (match := pattern.search(folder.name))
     ]

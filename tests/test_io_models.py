@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastcnn import Sequential, layers, load_model
+from fastcnn import Sequential, _native, layers, load_model
 from fastcnn.errors import ArgumentError, FormatError
 from fastcnn.io import read_safetensors, write_safetensors
 
@@ -50,6 +50,20 @@ def test_an_assigned_learning_rate_is_saved(path: pathlib.Path) -> None:
     model.optimizer.learning_rate = 0.5
     model.save(path)
     assert load_model(path).optimizer.learning_rate == 0.5
+
+
+@pytest.mark.skipif(_native.bfloat16(), reason="a processor that has bfloat16")
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_precision_that_is_not_here_becomes_float32(path: pathlib.Path, device: str) -> None:
+    model = small_model()
+    assert model._settings is not None
+    model._settings = model._settings._replace(device=device, precision="bfloat16")
+    model.save(path)
+    with pytest.warns(UserWarning, match=r"compiled for the CPU in float32: .*is '(bfloat16|cuda)'"):
+        loaded = load_model(path)
+    config = loaded.get_compile_config()
+    assert config is not None
+    assert (config["device"], config["precision"]) == ("cpu", "float32")
 
 
 def test_a_missing_folder_is_named_once(tmp_path: pathlib.Path) -> None:

@@ -37,7 +37,7 @@ enum class Accuracy : int32_t { kNone, kSparse, kCategorical, kBinary };
 enum class Optimizer : int32_t { kSgd, kAdam, kRmsprop, kAdagrad, kAdadelta, kAdamax, kNadam, kLion, kFtrl };
 enum class Binary : int32_t { kAdd, kSubtract, kMultiply, kMaximum, kMinimum };
 enum class Math : int32_t { kDefault, kStrict, kFast };
-// What a GPU's matrix products round their operands to: nothing that a float32 sum would show, 10 bits, or 7.
+// What matrix products round their operands to: nothing that a float32 sum would show, 10 bits, or 7.
 enum class Precision : int32_t { kFloat32, kTf32, kBfloat16 };
 // How a step's activations lie: [N,H,W,C], or with kBatchLanes samples side by side, [N /
 // kBatchLanes][C][H][W][kBatchLanes], where the last block is filled up with samples that are zero.

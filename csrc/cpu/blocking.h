@@ -9,6 +9,7 @@
 #include "correlation.h"
 #include "kernels.h"
 #include "kernels/activation.h"
+#include "kernels/bfloat16.h"
 #include "kernels/tile.h"
 
 namespace fastcnn {
@@ -16,6 +17,11 @@ namespace cpu {
 
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 inline size_t float_bytes(int64_t count) { return static_cast<size_t>(round_up(count, 16)) * sizeof(float); }
+
+// The register tile of a product of floats, or of pairs of bfloat16 in their place.
+inline decltype(TileKernels::strip) strip_of(int32_t pairs) {
+  return pairs ? kernels().bfloat16->strip : kernels().tile->strip;
+}
 
 // Part `i` of `total` things split into `parts` nearly equal ranges.
 inline Range part_of(int64_t total, int64_t parts, int64_t i) {

@@ -109,7 +109,7 @@ struct Panels {
 
 // Steps of the sums of some panels, with their weights; parts of them where pixels are joined.
 void run_panels(const Direct& d, const Task& task, const Panels& panels, Range steps) {
-  const TileKernels& kernel = *kernels().tile;
+  const auto strip = strip_of(d.pairs);
   const View& x = task.x;
   const Arguments& to = task.to;
   const Pixels& at = task.at;
@@ -134,7 +134,7 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
       t.bias = to.bias && begins ? to.bias + first : nullptr;
       t.mask = to.mask && ends ? to.mask + out + first : nullptr;
       t.residual = to.residual && begins ? to.residual + out + first : nullptr;
-      kernel.strip(t, count, static_cast<int>(std::min(d.panel, d.out_g - column)), d.most_rows);
+      strip(t, count, static_cast<int>(std::min(d.panel, d.out_g - column)), d.most_rows);
     }
     if (t.ahead) t.ahead += t.ahead_floats;
   };

@@ -24,6 +24,7 @@ struct Direct : Correlation {
   int32_t private_panels, kept_panels;
   int32_t most_rows;
   Input input;
+  int32_t pairs;
 };
 
 // A band of the input, the outputs that it makes and the panel that it meets stay in half an L2 cache of 1

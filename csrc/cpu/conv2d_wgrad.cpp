@@ -33,6 +33,7 @@ struct Wgrad {
   int64_t chunks, panel_parts, strip_parts;  // tasks: chunks of blocks x parts of panels x parts of strips
   int64_t bands, blocks;                     // blocks of an image, or 1; all blocks
   int64_t rows_in;                           // input rows of a block
+  int32_t pairs;
 };
 
 // A panel of as many pixels takes 28 KB, more than half of L1; as much of x as a block reads should stay in
@@ -275,6 +276,7 @@ void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead)
   const int64_t first = d.merged ? 0 : strip * d.tile_rows;
   const int64_t rows = d.merged ? d.tile_rows * d.filter_rows : std::min(d.tile_rows, d.in_g - first);
   const Range all_p = {at.p, at.p + at.rows}, all_q = {0, v.q};
+  const auto strip_tiles = strip_of(d.pairs);
   Tile t = {};
   t.taps_h = at.images, t.a_h = x.image, t.b_h = dy.image;
   t.a_row = 1, t.a_group = d.filter_rows > 1 ? v.dilation_h * x.row : 3;
@@ -299,7 +301,7 @@ void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead)
       }
       t.y = dw + ((r * v.s + s) * d.in_g + first) * v.k + column;
       ahead->ask();
-      kernel.strip(t, rows, cols, kernel.max_rows[1]);
+      strip_tiles(t, rows, cols, kernel.max_rows[1]);
     }
   }
 }
@@ -351,7 +353,8 @@ void run(const Wgrad& d, const float* x, const float* dy, float* dw, Context& co
 bool supports_conv2d_wgrad_direct(const OpDescriptor&) { return true; }
 void prepare_conv2d_wgrad_direct(Prepared* p) {
   const Conv2dShape& v = p->op.conv2d_wgrad;
-  const Wgrad d = state<Wgrad>(p) = plan(v);
+  Wgrad& d = state<Wgrad>(p) = plan(v);
+  d.pairs = p->op.pairs;
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
   p->parallel = p->flops > kParallelFlops;
   p->workspace_bytes = d.chunks > 1 ? float_bytes(d.chunks * dw_floats(d)) : 0;

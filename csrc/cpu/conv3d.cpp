@@ -31,7 +31,7 @@ const Conv3dShape& shape_of(const OpDescriptor& op) {
 // The conv2d step of the same pass.
 OpDescriptor step_of(const OpDescriptor& op, const Conv2dShape& frame) {
   OpDescriptor inner = {};
-  inner.math = op.math, inner.epilogue = op.epilogue;
+  inner.math = op.math, inner.precision = op.precision, inner.epilogue = op.epilogue;
   if (op.step == Step::k_conv3d_fprop)
     inner.step = Step::k_conv2d_fprop, inner.conv2d_fprop = frame;
   else if (op.step == Step::k_conv3d_dgrad)

@@ -14,6 +14,9 @@ const Backend& backend();
 // Names of the instruction sets that this build holds and this processor supports, best first.
 std::vector<std::string> supported_isas();
 
+// Null where Precision::kBfloat16 can be had; else what lacks the instructions.
+const char* bfloat16_missing();
+
 // Measured roofs: GFLOP/s of independent fused multiply-adds, and GB/s (read plus written) of a large copy.
 double fma_peak(int threads);
 double copy_bandwidth(int threads);

@@ -15,13 +15,24 @@ namespace cpu {
 
 #define FASTCNN_TABLE(field, Type) extern const Type field##_kernels;
 #define FASTCNN_ADDRESS(field, Type) &field##_kernels,
-#define FASTCNN_ISA_ROW(isa, features)                                            \
-  namespace isa {                                                                 \
-  FASTCNN_KERNEL_TABLES(FASTCNN_TABLE)                                            \
-  constexpr CpuKernels kKernels = {#isa, FASTCNN_KERNEL_TABLES(FASTCNN_ADDRESS)}; \
+#define FASTCNN_ISA_ROW(isa, features)                                                    \
+  namespace isa {                                                                         \
+  FASTCNN_KERNEL_TABLES(FASTCNN_TABLE)                                                    \
+  constexpr CpuKernels kKernels = {#isa, FASTCNN_KERNEL_TABLES(FASTCNN_ADDRESS) nullptr}; \
+  }
+#define FASTCNN_BFLOAT16_ROW(isa, other, features)                                                      \
+  namespace isa {                                                                                       \
+  extern const Bfloat16Kernels bfloat16_kernels;                                                        \
+  }                                                                                                     \
+  namespace other {                                                                                     \
+  FASTCNN_KERNEL_TABLES(FASTCNN_TABLE)                                                                  \
+  constexpr CpuKernels kAndBfloat16 = {#isa,                                                            \
+                                       FASTCNN_KERNEL_TABLES(FASTCNN_ADDRESS) & isa::bfloat16_kernels}; \
+  }                                                                                                     \
+  namespace isa {                                                                                       \
+  constexpr const CpuKernels& kKernels = other::kAndBfloat16;                                           \
   }
 #include "isas.inc"
-#undef FASTCNN_ISA_ROW
 #undef FASTCNN_ADDRESS
 #undef FASTCNN_TABLE
 
@@ -34,8 +45,8 @@ struct IsaRow {
 
 constexpr IsaRow kIsas[] = {
 #define FASTCNN_ISA_ROW(isa, features) {&isa::kKernels, features},
+#define FASTCNN_BFLOAT16_ROW(isa, other, features) FASTCNN_ISA_ROW(isa, features)
 #include "isas.inc"
-#undef FASTCNN_ISA_ROW
 };
 
 constexpr KernelRow kRows[] = {
@@ -130,6 +141,11 @@ std::vector<std::string> supported_isas() {
   for (const IsaRow& row : kIsas)
     if (!(row.features & ~detected)) names.push_back(row.kernels->name);
   return names;
+}
+
+const char* bfloat16_missing() {
+  if (kernels().bfloat16) return nullptr;
+  return detected_features() & kAvx512Bf16 ? "FASTCNN_ISA leaves it out" : "this processor has none";
 }
 
 const Backend& backend() {

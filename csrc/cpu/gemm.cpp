@@ -18,6 +18,7 @@ struct Gemm {
   int64_t row_parts, col_parts, k_parts, slice;
   int32_t own_panels;  // packed by the task that reads them
   int32_t copy_a;
+  int32_t pairs;
 };
 
 // A task's blocks: of y, and of a. Longer slices write and read y less often; panels that a task packs for
@@ -139,6 +140,7 @@ struct Run {
 
   void run_task(int64_t task, float* scratch) const {
     const TileKernels& kernel = *kernels().tile;
+    const auto strip = strip_of(d.pairs);
     const int64_t part = task / (d.row_parts * d.col_parts);
     const Range all_k = part_of(v.k, d.k_parts, part);
     const Range rows = part_of(v.m, d.row_parts, task / d.col_parts % d.row_parts);
@@ -177,7 +179,7 @@ struct Run {
         t.bias = last && bias ? bias + column : nullptr;
         t.mask = last && mask ? mask + rows.begin * v.n + column : nullptr;
         t.y = to + rows.begin * v.n + column;
-        kernel.strip(t, count, cols_of(i), kernel.max_rows[1]);
+        strip(t, count, cols_of(i), kernel.max_rows[1]);
       }
     }
   }
@@ -205,7 +207,8 @@ struct Run {
 };
 
 void prepare(Prepared* p, const GemmShape& v) {
-  const Gemm d = state<Gemm>(p) = plan(v);
+  Gemm& d = state<Gemm>(p) = plan(v);
+  d.pairs = p->op.pairs;
   p->flops = gemm_flops(v), p->bytes = gemm_bytes(v);
   p->parallel = d.row_parts * d.col_parts * d.k_parts > 1;
   p->workspace_bytes = shared_bytes(v, d) + (d.k_parts > 1 ? float_bytes(d.k_parts * v.m * v.n) : 0);

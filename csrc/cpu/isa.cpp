@@ -25,10 +25,12 @@ uint32_t detected_features() {
     if (__builtin_cpu_supports("fma")) features |= kFma;
   }
   if ((saved & kZmm) == kZmm && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
     features |= kAvx512;
+    if (__builtin_cpu_supports("avx512bf16")) features |= kAvx512Bf16;
+  }
 #ifdef FASTCNN_EMULATE_AVX512  // those files are compiled for AVX2: cmake/isas.cmake
-  if ((features & kAvx2) && (features & kFma)) features |= kAvx512;
+  if ((features & kAvx2) && (features & kFma)) features |= kAvx512 | kAvx512Bf16;
 #endif
   return features;
 }

@@ -11,6 +11,7 @@ enum Feature : uint32_t {
   kFma = 2,
   kAvx512 = 4,  // F, BW, VL and DQ: what the avx512 files are compiled for
   kNeon = 8,
+  kAvx512Bf16 = 16,
 };
 
 uint32_t detected_features();

@@ -41,12 +41,14 @@ namespace cpu {
 #define FASTCNN_DECLARE(field, Type) struct Type;
 FASTCNN_KERNEL_TABLES(FASTCNN_DECLARE)
 #undef FASTCNN_DECLARE
+struct Bfloat16Kernels;
 
 struct CpuKernels {
   const char* name;  // of the ISA
 #define FASTCNN_FIELD(field, Type) const Type* field;
   FASTCNN_KERNEL_TABLES(FASTCNN_FIELD)
 #undef FASTCNN_FIELD
+  const Bfloat16Kernels* bfloat16;  // null: the ISA has no products of bfloat16
 };
 
 // The best ISA that the processor and the system support, or the one FASTCNN_ISA names. Fixed at the first

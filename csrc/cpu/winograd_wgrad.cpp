@@ -140,7 +140,9 @@ void run(const WinogradWgrad& d, const Conv2dShape& v, const Operands& operands,
 
 bool supports_conv2d_wgrad_winograd2(const OpDescriptor& op) {
   const Conv2dShape& v = op.conv2d_wgrad;
-  return op.math != Math::kStrict && fits_winograd(v) && winograd_clocks(plan(v)) < 0.95 * direct_clocks(v);
+  if (op.math == Math::kStrict || !fits_winograd(v)) return false;
+  const double direct = direct_clocks(v) / (supports_conv2d_wgrad_bfloat16(op) ? 2 : 1);
+  return winograd_clocks(plan(v)) < 0.95 * direct;
 }
 void prepare_conv2d_wgrad_winograd2(Prepared* p) {
   const Conv2dShape& v = p->op.conv2d_wgrad;

@@ -9,6 +9,7 @@
 #include "../cpu/cpu.h"
 #include "../plan/eager.h"
 #include "gpu.h"
+#include "precision.h"
 
 namespace fastcnn {
 namespace {
@@ -263,8 +264,12 @@ void copy_view(const ArrayView& v, float* y) {
 
 void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands, const RunScalars* scalars) {
   if (like.on_gpu) return run_on_gpu(op, operands, scalars);
+  OpDescriptor rounded;
+  const Precision precision = eager_cpu_precision();
+  const bool rounds = precision != Precision::kFloat32;
+  if (rounds) rounded = op, rounded.precision = precision;
   py::gil_scoped_release release;
-  run_eager(cpu::backend(), op, operands, scalars);
+  run_eager(cpu::backend(), rounds ? rounded : op, operands, scalars);
 }
 
 const float* dense(const ArrayView& v, Array* keep) {

@@ -14,6 +14,7 @@
 #include "loss.h"
 #include "network.h"
 #include "optimizer.h"
+#include "precision.h"
 #include "session.h"
 
 namespace fastcnn {
@@ -249,11 +250,11 @@ void compile(Model& model, const CompileArguments& from) {
   const bool on_gpu = options.place.on_gpu();
   if (on_gpu && precision == "tf32")
     options.recipe.precision = Precision::kTf32;
-  else if (on_gpu && precision == "bfloat16")
-    options.recipe.precision = Precision::kBfloat16;
+  else if (precision == "bfloat16")
+    options.recipe.precision = on_gpu ? Precision::kBfloat16 : cpu_bfloat16("compile");
   else if (precision != "float32")
-    fail(Code::kArgument, "compile: precision is '%.40s', wanted 'float32'%s", precision.c_str(),
-         on_gpu ? ", 'tf32' or 'bfloat16'" : ", the only one on this device");
+    fail(Code::kArgument, "compile: precision is '%.40s', wanted 'float32'%s or 'bfloat16'",
+         precision.c_str(), on_gpu ? ", 'tf32'" : "");
   options.recipe.math =
       static_cast<Math>(choice("compile", "math", from.math, {"default", "strict", "fast"}));
   py::gil_scoped_release release;

@@ -9,6 +9,7 @@
 #include "gpu.h"
 #include "model.h"
 #include "ops.h"
+#include "precision.h"
 
 namespace fastcnn {
 namespace {
@@ -97,6 +98,8 @@ PYBIND11_MODULE(_native, m) {
   m.def("gpu_kernels", [] { return kernels_of(gpu_backend()); });
   m.def("isa", [] { return cpu::backend().variant; });
   m.def("isas", &cpu::supported_isas);
+  m.def("bfloat16", [] { return !cpu::bfloat16_missing(); });
+  m.def("set_cpu_precision", &set_cpu_precision, py::arg("precision"));
   m.def("thread_sources", &thread_sources_dict);
   m.def("get_num_threads", &threads);
   m.def(

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define __AVX512F__ 1
+#define __AVX512BF16__ 1
 #define FASTCNN_EMULATED static inline __attribute__((always_inline, unused))
 #define FASTCNN_EMULATED_CALL static __attribute__((noinline, unused))  // what would make compiling slow
 
@@ -87,6 +88,42 @@ FASTCNN_EMULATED void emulated_stream_ps(void* p, __m512 v) {
   memcpy(p, &v, 64);
 }
 
+// AVX512_BF16. Neither reads nor changes MXCSR: denormal operands and results are zeros of their sign,
+// rounding is to nearest, ties to even. Numbers of a pair widen by 16 bits of zeros.
+typedef uint32_t EmulatedWords __attribute__((vector_size(64)));
+FASTCNN_EMULATED EmulatedWords emulated_flush(EmulatedWords v) {
+  return (v & 0x7fffffff) < 0x00800000 ? v & 0x80000000 : v;
+}
+FASTCNN_EMULATED EmulatedWords emulated_add_bf16(EmulatedWords sum, EmulatedWords a, EmulatedWords b) {
+  const __m512 y =
+      emulated_fmadd_ps((__m512)emulated_flush(a), (__m512)emulated_flush(b), (__m512)emulated_flush(sum));
+  return emulated_flush((EmulatedWords)y);
+}
+// The second numbers of the pairs are multiplied first; each product is exact and each sum rounded once.
+FASTCNN_EMULATED __m512 emulated_dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {
+  const EmulatedWords x = (EmulatedWords)a, y = (EmulatedWords)b, high = EmulatedWords{} + 0xffff0000;
+  const EmulatedWords second = emulated_add_bf16((EmulatedWords)sum, x & high, y & high);
+  return (__m512)emulated_add_bf16(second, x << 16, y << 16);
+}
+// a becomes the upper half. A NaN keeps its upper bits and becomes quiet.
+FASTCNN_EMULATED_CALL __m512bh emulated_cvtne2ps_pbh(__m512 a, __m512 b) {
+  uint32_t x[32];
+  uint16_t y[32];
+  memcpy(x, &b, 64), memcpy(x + 16, &a, 64);
+  for (int i = 0; i < 32; ++i) {
+    const uint32_t size = x[i] & 0x7fffffff;
+    if (size < 0x00800000)
+      y[i] = x[i] >> 16 & 0x8000;
+    else if (size > 0x7f800000)
+      y[i] = static_cast<uint16_t>(x[i] >> 16 | 0x40);
+    else
+      y[i] = static_cast<uint16_t>((x[i] + 0x7fff + (x[i] >> 16 & 1)) >> 16);
+  }
+  __m512bh v;
+  memcpy(&v, y, 64);
+  return v;
+}
+
 #define _mm512_maskz_loadu_ps emulated_maskz_loadu_ps
 #define _mm512_mask_storeu_ps emulated_mask_storeu_ps
 #define _mm512_fmadd_ps emulated_fmadd_ps
@@ -98,3 +135,5 @@ FASTCNN_EMULATED void emulated_stream_ps(void* p, __m512 v) {
 #define _mm512_maskz_mul_epu32 emulated_maskz_mul_epu32
 #define _mm512_maskz_shuffle_epi32 emulated_maskz_shuffle_epi32
 #define _mm512_stream_ps emulated_stream_ps
+#define _mm512_dpbf16_ps emulated_dpbf16_ps
+#define _mm512_cvtne2ps_pbh emulated_cvtne2ps_pbh

@@ -118,12 +118,16 @@ def initialize(model: Any, seed: int = 0) -> None:
 
 
 def build(
-    nodes: list[Node], optimizer: Node = ADAM, loss: Node = SPARSE, accuracy: str | None = "auto"
+    nodes: list[Node],
+    optimizer: Node = ADAM,
+    loss: Node = SPARSE,
+    accuracy: str | None = "auto",
+    precision: str = "float32",
 ) -> Any:
     """A compiled model with random weights."""
     model = _native.Model(nodes)
     initialize(model)
-    model.compile(optimizer, loss, accuracy, "cpu", "float32", "default")
+    model.compile(optimizer, loss, accuracy, "cpu", precision, "default")
     return model
 
 

@@ -173,7 +173,7 @@ def test_a_branch_that_leads_nowhere() -> None:
         ({"loss": SQUARED, "accuracy": "sparse"}, ArgumentError, "wanted 'categorical' or 'binary'"),
         ({"device": "cuda"}, DeviceError, "no GPU kernels"),
         ({"device": "gpu"}, ArgumentError, "device is 'gpu'"),
-        ({"precision": "bfloat16"}, ArgumentError, "precision is 'bfloat16', wanted 'float32'"),
+        ({"precision": "float16"}, ArgumentError, "precision is 'float16', wanted 'float32' or 'bfloat16'"),
         ({"math": "exact"}, ArgumentError, "math is 'exact'"),
     ],
 )

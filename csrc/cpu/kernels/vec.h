@@ -240,6 +240,36 @@ FASTCNN_INLINE float lane_sum(Vec v) {
   return v[0];
 }
 
+#if defined(__AVX512BF16__)
+// Pairs of bfloat16, one in each lane, the first number in its lower half. Numbers are rounded to nearest,
+// ties to even; those below the least normal one become zeros, here and in the sum, whatever the environment.
+FASTCNN_INLINE UVec load_pairs(const void* p) {
+  UVec v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+FASTCNN_INLINE UVec broadcast_pair(const void* p) {
+  uint32_t pair;
+  memcpy(&pair, p, sizeof pair);
+  return pair + UVec{};
+}
+// (a0, a1), (a2, a3), ..., then those of b.
+FASTCNN_INLINE UVec pairs_along(Vec a, Vec b) { return (UVec)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a); }
+// (a0, b0), (a1, b1), ...
+FASTCNN_INLINE UVec pairs_across(Vec a, Vec b) {
+  typedef uint16_t Halves __attribute__((vector_size(64)));
+  const Halves v = (Halves)pairs_along(a, b);
+#define FASTCNN_PAIR(i) i, i + 16, i + 1, i + 17, i + 2, i + 18, i + 3, i + 19
+  return (UVec)__builtin_shufflevector(v, v, FASTCNN_PAIR(0), FASTCNN_PAIR(4), FASTCNN_PAIR(8),
+                                       FASTCNN_PAIR(12));
+#undef FASTCNN_PAIR
+}
+// sum + second a second b, then + first a first b.
+FASTCNN_INLINE Vec add_products(UVec a, UVec b, Vec sum) {
+  return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+}
+#endif
+
 }  // namespace
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

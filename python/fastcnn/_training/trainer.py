@@ -72,8 +72,10 @@ class Trainer(Fitter):
         device
             "cpu"; "cuda": the GPU, which the weights move to; "auto": the GPU if there is one that works.
         precision
-            "float32"; or on a GPU "tf32" or "bfloat16": tensor cores round what they multiply to 10 bits or
-            to 7. Sums, and whatever is kept, are float32 all the same.
+            "float32", or with "bfloat16" products of matrices round what they multiply to 7 bits: on tensor
+            cores of a GPU, which "tf32" has round to 10 bits, and on a CPU with AVX512-BF16 where that is
+            expected to be faster (small networks that train with the batch in lanes gain nothing). Sums,
+            and whatever is kept, are float32 all the same, as with Keras's "mixed_bfloat16".
         math
             How 3x3 convolutions may be computed; `fastcnn.ops.conv2d` says what that costs in accuracy.
             "default": by Winograd's F(2,3), and in `predict` and `evaluate` by F(4,3). "strict": directly.
@@ -84,7 +86,7 @@ class Trainer(Fitter):
         ArgumentError
             A name is unknown; the message says the nearest.
         DeviceError
-            The device cannot be used; the message says what is missing.
+            The device cannot be used, or not with this precision; the message says what is missing.
 
         Examples
         --------

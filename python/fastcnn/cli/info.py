@@ -63,6 +63,7 @@ def host() -> dict[str, Any]:
     return {
         "isa": _native.isa(),
         "isas": list(_native.isas()),
+        "bfloat16": _native.bfloat16(),
         "cores": os.cpu_count(),
         "physical_cores": _physical_cores(),
         **limits,
@@ -119,6 +120,7 @@ def _text(facts: dict[str, Any]) -> str:
     kernels, physical, quota = facts["kernels"], facts["physical_cores"], facts["cgroup_quota"]
     rows = {
         "instruction set": f"{facts['isa']}{forced}, of {', '.join(facts['isas'])}",
+        "bfloat16": "yes" if facts["bfloat16"] else "no: it needs AVX512-BF16",
         "processor": facts["processor"] or "unknown",
         "caches": ", ".join(f"{name} {_size(size)}" for name, size in facts["caches"].items()) or "unknown",
         "cores": f"{facts['cores']}" + (f", {physical} of them physical" if physical else ""),

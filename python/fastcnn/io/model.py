@@ -127,12 +127,14 @@ def load_model(
 
 
 def _compile(model: BaseModel, training: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> None:
-    """As it was compiled, but for the CPU if that was for a GPU which is not here."""
+    """As it was compiled, but for the CPU in float32 if that device or precision is not to be had here."""
     try:
         model.compile_from_config(training, custom_objects)
     except DeviceError as error:
-        warnings.warn(f"load_model: the model is compiled for the CPU: {error}", UserWarning, stacklevel=4)
-        model.compile_from_config({**training, "device": "cpu"}, custom_objects)
+        warnings.warn(
+            f"load_model: the model is compiled for the CPU in float32: {error}", UserWarning, stacklevel=4
+        )
+        model.compile_from_config({**training, "device": "cpu", "precision": "float32"}, custom_objects)
 
 
 def save_weights(model: BaseModel, filepath: Path, overwrite: bool = True) -> None:

@@ -32,6 +32,14 @@ def reals(rng: np.random.Generator, shape: tuple[int, ...]) -> F32:
     return rng.standard_normal(shape).astype(np.float32)
 
 
+def bfloat16(x: F32) -> F32:
+    """The nearest bfloat16 of each number, ties to even; those below the least normal one become zeros."""
+    bits = x.view(np.uint32).astype(np.uint64)
+    nearest = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000
+    values = nearest.astype(np.uint32).view(np.float32)
+    return np.where(np.abs(x) < 2.0**-126, np.copysign(np.float32(0), x), values).astype(np.float32)
+
+
 def poisoned(shape: tuple[int, ...]) -> F32:
     """NaN everywhere: what a kernel leaves unwritten shows."""
     return np.full(shape, np.nan, np.float32)

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix products with operands rounded to bfloat16, their sums in float32: for Precision::kBfloat16 where
+// the instruction set multiplies pairs (kernels/bfloat16.h), two steps of a sum at once.
+//
+// Both operands are rounded to words, pairs of neighbours along what is summed over: channels of x and w
+// (fprop), of dy and w (dgrad), images (wgrad: pixels keep their borders), or k (gemm). An odd one has a zero
+// beside it. What is left is the same product of words with half the steps, which the row of floats computes
+// with another register tile. Workspace: words of the first operand | of the second | of that row. Constant
+// weights are rounded once: a convolution keeps the panels that it makes of them, gemm the words, half the
+// bytes of the floats.
+#include "gemm.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace {
+
+// An operand [blocks][rows][cols] whose pairs are neighbouring columns, or else rows.
+struct Operand {
+  int64_t blocks, rows, cols;
+  bool along;
+};
+// An even row is followed by the next one, without a zero.
+Operand columns(int64_t rows, int64_t cols) {
+  return cols % 2 ? Operand{1, rows, cols, true} : Operand{1, 1, rows * cols, true};
+}
+Operand rows(int64_t blocks, int64_t count, int64_t cols) { return {blocks, count, cols, false}; }
+
+double floats(const Operand& x) { return 1.0 * x.blocks * x.rows * x.cols; }
+// Rows of words, made one by one, and their length.
+int64_t word_rows(const Operand& x) { return x.along ? x.rows : x.blocks * ceil_div(x.rows, 2); }
+int64_t word_cols(const Operand& x) { return x.along ? ceil_div(x.cols, 2) : x.cols; }
+size_t word_bytes(const Operand& x) { return float_bytes(word_rows(x) * word_cols(x)); }
+
+// A task is a part of a long row of words, or some short rows.
+int64_t parts(const Operand& x) { return ceil_div(word_cols(x), kChunk); }
+int64_t rows_of_task(const Operand& x) { return rows_per_chunk(word_cols(x)); }
+int64_t tasks(const Operand& x) { return ceil_div(word_rows(x), rows_of_task(x)) * parts(x); }
+
+void round_part(const Operand& x, const float* from, const float* scale, int64_t task, float* to) {
+  const int64_t all = word_cols(x), first = task / parts(x) * rows_of_task(x);
+  const Range cols = part_of(all, parts(x), task % parts(x));
+  const int64_t count = cols.end - cols.begin, pairs = ceil_div(x.rows, 2);
+  for (int64_t row = first; row < std::min(first + rows_of_task(x), word_rows(x)); ++row) {
+    float* const words = to + row * all + cols.begin;
+    if (x.along) {
+      const int64_t begin = 2 * cols.begin;
+      kernels().bfloat16->round_along(from + row * x.cols + begin, std::min(2 * count, x.cols - begin),
+                                      words);
+      continue;
+    }
+    const int64_t at = row % pairs * 2;  // of the block's rows
+    const float* const pair = from + (row / pairs * x.rows + at) * x.cols + cols.begin;
+    kernels().bfloat16->round_across(pair, at + 1 < x.rows ? pair + x.cols : nullptr,
+                                     scale ? scale + cols.begin : nullptr, count, words);
+  }
+}
+
+// A step, its operands, the product of their words, and the length of its sums that is halved.
+struct Pairing {
+  Operand a, b;
+  OpDescriptor words;
+  int64_t length;
+  double products;  // multiply-adds
+  bool keeps_b;     // as words
+};
+
+Pairing pairing(const OpDescriptor& op) {
+  Pairing d = {};
+  d.words = op;
+  d.words.pairs = 1;
+  if (op.step == Step::k_gemm) {
+    const GemmShape& v = op.gemm;
+    d.a = v.transpose_a ? rows(1, v.k, v.m) : columns(v.m, v.k);
+    d.b = v.transpose_b ? columns(v.n, v.k) : rows(1, v.k, v.n);
+    d.length = v.k, d.products = gemm_flops(v) / 2;
+    d.words.gemm.k = ceil_div(v.k, 2);
+    d.keeps_b = op.constant_weights != 0;
+    return d;
+  }
+  const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
+  Conv2dShape& words = d.words.conv2d_fprop;
+  d.products = conv_flops(v) / 2;
+  if (op.step == Step::k_conv2d_wgrad) {
+    d.a = rows(1, v.n, v.h * v.w * v.c), d.b = rows(1, v.n, v.p * v.q * v.k);
+    d.length = v.n, words.n = ceil_div(v.n, 2);
+  } else if (op.step == Step::k_conv2d_dgrad) {
+    d.a = columns(v.n * v.p * v.q, v.k), d.b = columns(v.r * v.s * v.c / v.groups, v.k);
+    d.length = v.k / v.groups, words.k = ceil_div(v.k, 2);
+  } else {
+    d.a = columns(v.n * v.h * v.w, v.c), d.b = rows(v.r * v.s, v.c / v.groups, v.k);
+    d.length = v.c / v.groups, words.c = ceil_div(v.c, 2);
+    d.words.epilogue.scale = 0;  // of the weights, before they are rounded
+  }
+  return d;
+}
+
+// Whether the products that pairs save are worth the floats to round and one more phase of tasks, each in
+// multiply-adds. A float that is rounded moves eight bytes: 3 multiply-adds of Zen 4 in cache, some 30 from
+// memory. These are estimates: no machine with the instructions was at hand.
+bool pays(const OpDescriptor& op) {
+  if (op.precision != Precision::kBfloat16 || !kernels().bfloat16) return false;
+  constexpr double kFloat = 8, kPhase = 16384;
+  const Pairing d = pairing(op);
+  const double saved = d.products * (1 - double(ceil_div(d.length, 2)) / double(d.length));
+  return saved > kFloat * (floats(d.a) + (op.constant_weights ? 0 : floats(d.b))) + kPhase;
+}
+
+// A pair would lie in two groups.
+bool divides_pairs(int64_t groups, int64_t channels) { return groups > 1 && channels / groups % 2; }
+
+size_t own_bytes(const Pairing& d) { return word_bytes(d.a) + (d.keeps_b ? 0 : word_bytes(d.b)); }
+
+// prepare: of the row of floats.
+void prepare(Prepared* p, void (*prepare_words)(Prepared*)) {
+  const Pairing d = pairing(p->op);
+  const OpDescriptor op = p->op;
+  p->op = d.words;
+  prepare_words(p);
+  p->op = op;
+  p->workspace_bytes += own_bytes(d);
+  if (d.keeps_b) p->constant_bytes = word_bytes(d.b);
+  p->flops = 2 * d.products;
+  p->bytes = op.step == Step::k_gemm ? gemm_bytes(op.gemm) : conv_bytes(op.conv2d_fprop);
+  p->parallel = p->parallel || p->flops > kParallelFlops;
+}
+
+void run(const Prepared& p, const Operands& x, Context& context,
+         void (*run_words)(const Prepared&, const Operands&, Context&)) {
+  const Pairing d = pairing(p.op);
+  char* const workspace = static_cast<char*>(context.workspace);
+  float* const a = reinterpret_cast<float*>(workspace);
+  float* const b = static_cast<float*>(d.keeps_b ? context.constants : workspace + word_bytes(d.a));
+  const bool scaled = p.op.step == Step::k_conv2d_fprop && p.op.epilogue.scale;
+  const float* const scale = scaled ? input(x, 4) : nullptr;
+  const int64_t a_tasks = tasks(d.a), b_tasks = context.constants_ready ? 0 : tasks(d.b);
+  parallel_for(*context.member, a_tasks + b_tasks, [&](int64_t i) {
+    if (i < a_tasks)
+      round_part(d.a, input(x, 0), nullptr, i, a);
+    else
+      round_part(d.b, input(x, 1), scale, i - a_tasks, b);
+  });
+  Prepared words = p;
+  words.op = d.words;
+  Operands operands = x;
+  operands.in[0] = a, operands.in[1] = b;
+  Context inner = context;
+  inner.workspace = workspace + own_bytes(d);
+  run_words(words, operands, inner);
+}
+
+}  // namespace
+
+bool supports_gemm_bfloat16(const OpDescriptor& op) { return pays(op); }
+void prepare_gemm_bfloat16(Prepared* p) { prepare(p, prepare_gemm_tiled); }
+void run_gemm_bfloat16(const Prepared& p, const Operands& x, Context& context) {
+  run(p, x, context, run_gemm_tiled);
+}
+
+bool supports_conv2d_fprop_bfloat16(const OpDescriptor& op) {
+  const Conv2dShape& v = op.conv2d_fprop;
+  return pays(op) && !divides_pairs(v.groups, v.c) && supports_conv2d_fprop_direct(pairing(op).words);
+}
+void prepare_conv2d_fprop_bfloat16(Prepared* p) { prepare(p, prepare_conv2d_fprop_direct); }
+void run_conv2d_fprop_bfloat16(const Prepared& p, const Operands& x, Context& context) {
+  run(p, x, context, run_conv2d_fprop_direct);
+}
+
+bool supports_conv2d_dgrad_bfloat16(const OpDescriptor& op) {
+  const Conv2dShape& v = op.conv2d_dgrad;
+  return pays(op) && !divides_pairs(v.groups, v.k);
+}
+void prepare_conv2d_dgrad_bfloat16(Prepared* p) { prepare(p, prepare_conv2d_dgrad_direct); }
+void run_conv2d_dgrad_bfloat16(const Prepared& p, const Operands& x, Context& context) {
+  run(p, x, context, run_conv2d_dgrad_direct);
+}
+
+bool supports_conv2d_wgrad_bfloat16(const OpDescriptor& op) { return pays(op); }
+void prepare_conv2d_wgrad_bfloat16(Prepared* p) {
+  const bool gemm = supports_conv2d_wgrad_gemm(pairing(p->op).words);
+  prepare(p, gemm ? prepare_conv2d_wgrad_gemm : prepare_conv2d_wgrad_direct);
+}
+void run_conv2d_wgrad_bfloat16(const Prepared& p, const Operands& x, Context& context) {
+  const bool gemm = supports_conv2d_wgrad_gemm(pairing(p.op).words);
+  run(p, x, context, gemm ? run_conv2d_wgrad_gemm : run_conv2d_wgrad_direct);
+}
+
+}  // namespace cpu
+}  // namespace fastcnn

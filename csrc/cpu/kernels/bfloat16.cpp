@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// See bfloat16.h. The tile is that of floats: vdpbf16ps takes the place of a multiply-add, its broadcast pair
+// that of a broadcast float.
+#include "bfloat16.h"
+
+#include "blocks.h"
+#include "strip.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace FASTCNN_ISA_NS {
+namespace {
+
+struct Pairs {
+  typedef UVec Lanes;
+  static FASTCNN_INLINED UVec get(const float* p) { return load_pairs(p); }
+  static FASTCNN_INLINED UVec spread(const float* p) { return broadcast_pair(p); }
+  static FASTCNN_INLINED Vec add(UVec a, UVec b, Vec sum) { return add_products(a, b, sum); }
+};
+
+void round_along(const float* x, int64_t count, float* y) {
+  int64_t i = 0;
+  for (; i + 2 * kLanes <= count; i += 2 * kLanes)
+    store(y + i / 2, (Vec)pairs_along(load(x + i), load(x + i + kLanes)));
+  const int rest = (int)(count - i);
+  if (!rest) return;
+  const int low = rest < kLanes ? rest : kLanes;
+  const Vec a = load_n(x + i, low), b = rest > low ? load_n(x + i + kLanes, rest - low) : Vec{};
+  store_n(y + i / 2, (Vec)pairs_along(a, b), (rest + 1) / 2);
+}
+
+void round_across(const float* first, const float* second, const float* scale, int64_t count, float* y) {
+  for_each_block<1>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    Vec a = block.get(first + i), b = second ? block.get(second + i) : Vec{};
+    if (scale) a = a * block.get(scale + i), b = b * block.get(scale + i);
+    block.put(y + i, (Vec)pairs_across(a, b));
+  });
+}
+
+}  // namespace
+
+extern const Bfloat16Kernels bfloat16_kernels;
+const Bfloat16Kernels bfloat16_kernels = {strip<Pairs>, round_along, round_across};
+
+}  // namespace FASTCNN_ISA_NS
+}  // namespace cpu
+}  // namespace fastcnn
