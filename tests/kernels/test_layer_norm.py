@@ -68,3 +68,13 @@ def test_axes_in_any_order(axis: tuple[int, ...], rng: np.random.Generator) -> N
     x = reals(rng, (2, 4, 5, 6))
     wanted = ops.layer_norm(x.reshape(2, 120)).reshape(x.shape)
     assert_same_bits(ops.layer_norm(x, axis=axis), wanted, "layer_norm")
+
+
+@pytest.mark.parametrize("rows", [1, 5, 17])
+@pytest.mark.parametrize("cols", [2, 4, 6, 16, 64])
+def test_epsilon_may_be_zero(rows: int, cols: int, rng: np.random.Generator) -> None:
+    """Rows of as many 1 as -1 are their own norms; gamma's gradient counts no row that is not there."""
+    x = rng.permuted(np.tile(np.float32([1, -1]), (rows, cols // 2)), axis=1)
+    dy = rng.integers(-4, 5, x.shape).astype(np.float32)
+    for backward in ops.layer_norm_bwd, ops.rms_norm_bwd:
+        assert_same_bits(backward(dy, x, epsilon=0)[1], (dy * x).sum(axis=0), backward.__name__)

@@ -82,7 +82,8 @@ FASTCNN_INLINE void narrow_bwd(const RowStatistics& of, const NormRows& a) {
     Vec x[kCols ? kCols : kTurned], dy[kCols ? kCols : kTurned];
     get_rows(a.x + r * cols, rows, cols, x);
     get_rows(a.dy + r * cols, rows, cols, dy);
-    const LaneRoots s = lane_statistics(of, cols, x);
+    LaneRoots s = lane_statistics(of, cols, x);
+    for (int i = rows; i < kLanes; ++i) s.root[i] = 0;  // of no row: infinite where epsilon is 0
     Vec sum = {}, product = {};
     for (int j = 0; j < cols; ++j) {
       x[j] *= s.root;
