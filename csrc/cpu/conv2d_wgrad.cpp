@@ -93,8 +93,9 @@ Wgrad plan(const Conv2dShape& original) {
   d.filter_rows = d.merged && d.tile_rows == 3 && v.r * 3 <= most_rows ? static_cast<int32_t>(v.r) : 1;
 
   const bool rows_outside = v.pad_top > 0 || (v.p - 1) * v.stride_h + (v.r - 1) * v.dilation_h >= v.h;
+  const bool columns_outside = v.pad_left > 0 || d.columns > v.w;
   d.copy_x =
-      d.merged && (d.columns > v.w || (v.groups > 1 && v.s > 1) || (d.filter_rows > 1 && rows_outside));
+      d.merged && (columns_outside || (v.groups > 1 && v.s > 1) || (d.filter_rows > 1 && rows_outside));
   // Not worth it for panels that are met once or twice, or one that is all of dy.
   const int64_t times = d.strips * (v.r / d.filter_rows) * (d.merged ? 1 : v.s);
   d.copy_dy = times > 2 && v.groups * d.panels > 1;

@@ -72,7 +72,7 @@ def transposed(op: str, dice: random.Random) -> Drawn:
 
     layout, shape, peer = laid_out(dice, (*case.size, case.c), peer)
     layer = getattr(layers, f"Conv{rank}DTranspose")(
-        case.k, case.window, case.strides, padding, added, dilation_rate=case.dilation_rate,
+        case.k, case.window, case.strides, padding, output_padding=added, dilation_rate=case.dilation_rate,
         groups=case.groups, use_bias=dice.random() < 0.7, **layout,
     )  # fmt: skip
     return Drawn(layer, [shape], peer, _terms(case))

@@ -36,6 +36,7 @@ _CONV_GEOMETRY = (
     ConvCase(2, 7, 8, 3, 5, r=4, s=2, padding="same", strides=(2, 3)),
     ConvCase(2, 7, 8, 3, 5, padding=((0, 2), (1, 0))),
     ConvCase(2, 7, 8, 3, 20, padding=((3, 0), (0, 4)), strides=(2, 2)),
+    ConvCase(2, 5, 13, 3, 33, r=5, s=4, padding=((0, 1), (1, 1)), strides=(1, 4)),  # begins outside
     ConvCase(2, 6, 5, 3, 5, padding=(2, 1)),
     # Padding beyond the kernel: whole outputs see nothing but zeros.
     ConvCase(1, 3, 3, 2, 17, r=1, s=1, padding=2),
