@@ -36,25 +36,27 @@ StepList& Plan::steps(const Batch& batch) {
 }
 
 int64_t Plan::at_once(int64_t n) {
-  if (mode_ != Mode::kPredict || place_.on_gpu()) return n;
+  if (n == 1 || mode_ != Mode::kPredict || place_.on_gpu()) return n;
   const Request request = {graph_, *place_.backend, recipe_, mode_, {n, {}}};
   if (suits_lanes(request)) return n;
-  if (sample_.arena == 0) {
+  if (!sample_) {
+    Costs costs;
     Request one = request;
     one.batch.n = 1;
     const StepList list = build_steps(one);
     const double weights = sizeof(float) * static_cast<double>(graph_.parameter_floats);
-    sample_.arena = static_cast<double>(list.arena_bytes), sample_.flops = list.flops;
-    for (const PlannedStep& step : list.steps) sample_.moved += step.prepared.bytes;
-    sample_.moved -= weights;
-    sample_.fixed = std::max(weights, static_cast<double>(list.constant_bytes)) +
-                    kStepBytes * static_cast<double>(list.steps.size());
+    costs.arena = static_cast<double>(list.arena_bytes), costs.flops = list.flops;
+    for (const PlannedStep& step : list.steps) costs.moved += step.prepared.bytes;
+    costs.moved -= weights;
+    costs.fixed = std::max(weights, static_cast<double>(list.constant_bytes)) +
+                  kStepBytes * static_cast<double>(list.steps.size());
+    sample_ = costs;
   }
-  if (sample_.arena * static_cast<double>(n) <= kCacheBytes) return n;
-  if (sample_.flops > kMostIntensity * sample_.moved) return n;
-  int64_t m = static_cast<int64_t>(kCacheBytes / sample_.arena);
+  if (sample_->arena * static_cast<double>(n) <= kCacheBytes) return n;
+  if (sample_->flops > kMostIntensity * sample_->moved) return n;
+  int64_t m = static_cast<int64_t>(kCacheBytes / sample_->arena);
   while (m > 0 && n % m) --m;
-  return m > 0 && sample_.fixed / static_cast<double>(m) < sample_.moved ? m : n;
+  return m > 0 && sample_->fixed / static_cast<double>(m) < sample_->moved ? m : n;
 }
 
 StepList& Plan::list(const Batch& batch) {

@@ -4,6 +4,7 @@
 #pragma once
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,11 +42,12 @@ class Plan {
   std::list<StepList> lists_;  // used last first
   Buffer arena_;
   std::unique_ptr<DeviceMeans> means_;
-  // Of the prediction of one sample, once it is known: bytes of the arena, what its steps move in there, what
-  // a list moves however few samples it has; and its operations.
+  // Of the prediction of one sample: bytes of the arena, what its steps move in there, what a list moves
+  // however few samples it has; and its operations.
   struct Costs {
     double arena = 0, moved = 0, fixed = 0, flops = 0;
-  } sample_;
+  };
+  std::optional<Costs> sample_;  // once it was asked for
 };
 
 // One batch, by one member of a team. Steps with too little work for two are run by one of them while the
