@@ -125,22 +125,27 @@ FASTCNN_INLINE void for_rows(const Limits& limits, const RowArrays& of, First fi
   }
 }
 
+// The sum of the exponentials of a row less its greatest. y: these, or with kLogs what they are of.
+template <bool kLogs, class L>
+FASTCNN_INLINE auto sum_of_powers(L layout, const float* x, float* y, int64_t count) {
+  const auto highest = greatest_of<L>(x, count);
+  Vec sums = {};
+  for_each_block<2>(count, [&](auto block, int64_t j) FASTCNN_INLINED {
+    FASTCNN_UNROLL
+    for (int v = 0; v < block.kVectors; ++v, j += kLanes) {
+      const Vec shifted = block.get(x + j) - highest, e = exp_of_negative(shifted);
+      block.put(y + j, kLogs ? shifted : e);
+      sums += block.only(e, Vec{});
+    }
+  });
+  return layout.sum(sums);
+}
+
 void fwd(const float* x, float* y, int64_t rows, int64_t cols) {
   for_rows(
       kFwd, {x, nullptr, y, rows, cols},
-      [](auto layout, const float* x, const float*, float* y, int64_t count) FASTCNN_INLINED {
-        const auto highest = greatest_of<decltype(layout)>(x, count);
-        Vec sums = {};
-        for_each_block<2>(count, [&](auto block, int64_t j) FASTCNN_INLINED {
-          FASTCNN_UNROLL
-          for (int v = 0; v < block.kVectors; ++v, j += kLanes) {
-            const Vec e = exp_of_negative(block.get(x + j) - highest);
-            block.put(y + j, e);
-            sums += block.only(e, Vec{});
-          }
-        });
-        return layout.sum(sums);
-      },
+      [](auto layout, const float* x, const float*, float* y, int64_t count)
+          FASTCNN_INLINED { return sum_of_powers<false>(layout, x, y, count); },
       [](Vec sum) FASTCNN_INLINED { return 1.0f / sum; },
       [](auto, const float*, const float*, float* y, int64_t count, auto share)
           FASTCNN_INLINED { map(y, y, count, [&](Vec e) FASTCNN_INLINED { return e * share; }); });
@@ -165,19 +170,8 @@ void bwd(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols)
 void log_fwd(const float* x, float* y, int64_t rows, int64_t cols) {
   for_rows(
       kLogFwd, {x, nullptr, y, rows, cols},
-      [](auto layout, const float* x, const float*, float* y, int64_t count) FASTCNN_INLINED {
-        const auto highest = greatest_of<decltype(layout)>(x, count);
-        Vec sums = {};
-        for_each_block<2>(count, [&](auto block, int64_t j) FASTCNN_INLINED {
-          FASTCNN_UNROLL
-          for (int v = 0; v < block.kVectors; ++v, j += kLanes) {
-            const Vec shifted = block.get(x + j) - highest;
-            block.put(y + j, shifted);
-            sums += block.only(exp_of_negative(shifted), Vec{});
-          }
-        });
-        return layout.sum(sums);
-      },
+      [](auto layout, const float* x, const float*, float* y, int64_t count)
+          FASTCNN_INLINED { return sum_of_powers<true>(layout, x, y, count); },
       [](Vec sum) FASTCNN_INLINED { return log(sum); },
       [](auto, const float*, const float*, float* y, int64_t count, auto log_sum) FASTCNN_INLINED {
         map(y, y, count, [&](Vec shifted) FASTCNN_INLINED { return shifted - log_sum; });
