@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fastcnn._variables import Variables
 from fastcnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fastcnn.models.base import BaseModel
 
 
-class Held:
+class Held(Variables):
     """Weights through the models that hold them."""
 
     if TYPE_CHECKING:  # the other half
@@ -112,21 +113,6 @@ class Held:
     def non_trainable_weights(self) -> list[Array]:
         """Copies of the others: all of a frozen layer, and moving statistics."""
         return self._weights_that(False)
-
-    @property
-    def variables(self) -> list[Array]:
-        """What `get_weights` returns."""
-        return self.get_weights()
-
-    @property
-    def trainable_variables(self) -> list[Array]:
-        """What `trainable_weights` returns."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_variables(self) -> list[Array]:
-        """What `non_trainable_weights` returns."""
-        return self.non_trainable_weights
 
     def weight(self, role: str) -> Array | None:
         """A copy of one of the weights, "kernel" or "bias"; None if the layer goes without."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastcnn._arguments import Array, integer, listed
 from fastcnn._training.trainer import Trainer
+from fastcnn._variables import Variables
 from fastcnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _PERMUTATIONS = "permutations"
 
 
-class Stateful(Trainer):
+class Stateful(Variables, Trainer):
     """A model whose weights and state can be read, replaced and written to files."""
 
     @property
@@ -59,11 +60,6 @@ class Stateful(Trainer):
         return self.get_weights()
 
     @property
-    def variables(self) -> list[Array]:
-        """What `get_weights` returns."""
-        return self.get_weights()
-
-    @property
     def trainable_weights(self) -> list[Array]:
         """Copies of the weights that training changes, in the order of `get_weights`. May be assigned."""
         network = self._bind()
@@ -81,16 +77,6 @@ class Stateful(Trainer):
         for index, value in zip(indices, given, strict=True):
             everything[index] = np.asarray(value)
         self.set_weights(everything)
-
-    @property
-    def trainable_variables(self) -> list[Array]:
-        """What `trainable_weights` returns."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_variables(self) -> list[Array]:
-        """What `non_trainable_weights` returns."""
-        return self.non_trainable_weights
 
     @property
     def non_trainable_weights(self) -> list[Array]:
