@@ -158,8 +158,10 @@ void run_list(const ListRun& run, Member& me, const RunScalars& scalars) {
       });
     } else if (prepared_of(run, steps[i]).parallel) {
       run_step(run, steps[i], me, scalars);
-    } else {  // with the small ones that follow, unless each is timed
-      while (!run.timed && next < run.end && !prepared_of(run, steps[next]).parallel) ++next;
+    } else {  // with the small ones that follow up to a chain, unless each is timed
+      while (!run.timed && next < run.end && !prepared_of(run, steps[next]).parallel &&
+             !runs_as_chain(run, steps[next], me.count))
+        ++next;
       parallel_for(me, 1, [&](int64_t) {
         Team nobody;
         Member alone{&nobody, 0, 1};
