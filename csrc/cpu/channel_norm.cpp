@@ -187,11 +187,12 @@ void run_phases(const Norm& norm, Context& context) {
   // Each sum is converted twice to double precision and takes the time of several elements.
   const int64_t sums = (b.blocks * (b.width / b.c) + 1) * norm.strip_width();
   for_each_unit(context, b.n * norm.strips(), 4 * sums, [&](int64_t unit) { norm.find_statistics(unit); });
-  // Backwards: what was summed last is still near.
-  const int64_t maps = b.n * norm.map_blocks();
+  // In the order of the sums: each member maps what it has summed, and the next step finds it in the same
+  // core's cache. Backwards, what was summed last being near, two threads took 1.03 to 1.5 times as long, and
+  // backwards within the share of each 1.0 to 1.4 times.
   if (norm.a.y)
-    for_each_unit(context, maps, least(norm.map_height(), b.rows + 1) * b.width,
-                  [&](int64_t unit) { norm.map(maps - 1 - unit); });
+    for_each_unit(context, b.n * norm.map_blocks(), least(norm.map_height(), b.rows + 1) * b.width,
+                  [&](int64_t unit) { norm.map(unit); });
 }
 
 // The sum over the samples.
