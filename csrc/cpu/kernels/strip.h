@@ -156,6 +156,9 @@ void strip_of(const Tile& t, int64_t rows, int tail, int most) {
   for (int64_t row = 0; row < rows; --more) {
     ahead = fetch(ahead, lines);
     const int64_t n = least + (more > 0);
+    if (t.fetch_y)
+      for (int64_t i = row; i < row + n; ++i)
+        for (int j = 0; j < NV * kLanes; j += kLineFloats) __builtin_prefetch(t.y + i * t.y_row + j, 0, 3);
     tile_of<Number, NV>(static_cast<int>(n))(t, row, tail);
     row += n;
   }

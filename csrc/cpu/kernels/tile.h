@@ -30,6 +30,7 @@ struct Tile {
   int64_t ahead_floats;
   int32_t accumulate;  // add to what y holds, and no residual
   int32_t relu;        // 1: ReLU; 6: ReLU6
+  int32_t fetch_y;     // y is far: its lines are asked for before the sum
 };
 
 // out[k][j] = b[k * b_step + j * b_col], j < cols; zero for cols <= j < width. One of the steps is 1. width
