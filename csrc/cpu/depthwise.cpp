@@ -148,6 +148,27 @@ void run_columns(const Pass& pass, const Axis& w, int64_t in_w, int64_t tap, con
   run(end, w.outputs, 1);
 }
 
+// Where both phases of columns are computed together, so that they share what they read: of whole vectors
+// alone. (One after the other took 1.3 to 1.5 times as long.)
+bool joins_phases(const Pass& pass, const DepthwiseRow& t) {
+  const Conv2dShape& v = pass.v;
+  return pass.dgrad && v.s == 3 && v.stride_w == 2 && v.dilation_w == 1 && pass.channels.group.out == 1 &&
+         pass.channels.out >= kernels().depthwise->lanes && !t.accumulate;
+}
+
+// All of an output row: of dy with zeros between its columns, by the filter turned round.
+void run_joined(const Pass& pass, int64_t tap, DepthwiseRow t) {
+  const Conv2dShape& v = pass.v;
+  const int64_t c = pass.channels.out, begin = v.s - 1 - v.pad_left;
+  t.x += ((begin & 1) - begin) / 2 * c;
+  t.w = pass.one.w + (tap + v.s - 1) * c;
+  t.x_w = t.x_q = c, t.w_h *= c, t.w_w = -c, t.w_g = t.y_q = c;
+  if (t.bias) t.bias = pass.one.bias;
+  t.channels = c;
+  t.columns = {v.w, t.taps_h ? v.s : 0, 1, 1, begin, begin + 2 * v.q - 1, 2};
+  kernels().depthwise->row(t);
+}
+
 // One output row, all its phases. tap: the first of the frame's.
 void run_output_row(const Pass& pass, int64_t out_row, const Rows& x, int64_t tap, DepthwiseRow t) {
   const Conv2dShape& v = pass.v;
@@ -164,6 +185,7 @@ void run_output_row(const Pass& pass, int64_t out_row, const Rows& x, int64_t ta
     t.x += (i * h.step + h.first + taps.begin * h.spread - x.first) * in_w * pass.channels.in;
     tap += (h.filter + taps.begin * h.filter_step) * v.s;
   }
+  if (joins_phases(pass, t)) return run_joined(pass, tap, t);
   for (int64_t phase = 0; phase < phases; ++phase) {
     run_columns(pass, axis_of(width_of(v), pass.dgrad, phase), in_w, tap, t);
     t.ahead = nullptr;

@@ -16,10 +16,11 @@ namespace {
 
 constexpr int kOutputs = 8;  // of a tile
 
-// Taps of a filter row, neighbours, and the columns between two outputs, which share what they read.
-template <int Taps, int Step>
+// Taps of a filter row, neighbours, and the columns between two outputs, which share what they read. Gap and
+// First: every so-manieth column exists, the first of a tile among them.
+template <int Taps, int Step, int Gap = 1, int First = 0>
 struct Sliding {
-  static constexpr int kTaps = Taps, kStep = Step;
+  static constexpr int kTaps = Taps, kStep = Step, kGap = Gap, kFirst = First;
 };
 typedef Sliding<0, 0> Any;
 
@@ -62,8 +63,8 @@ FASTCNN_INLINE void add_sliding(Vec (&acc)[kOutputs], const DepthwiseRow& d, con
     // instead.
     const float *p = opaque(x), *q = w + g * w_g;
     FASTCNN_UNROLL for (int t = 0; t < kTaps; ++t, q += w_w) weights[t] = lanes.read(q);
-    FASTCNN_UNROLL for (int j = 0; j < (kOutputs - 1) * kStep + kTaps;
-                        ++j, p += x_w) if (Inside || (columns >> j & 1)) {
+    FASTCNN_UNROLL for (int j = Slide::kFirst; j < (kOutputs - 1) * kStep + kTaps;
+                        j += Slide::kGap, p += x_w) if (Inside || (columns >> j & 1)) {
       const Vec v = input(p);
       FASTCNN_UNROLL for (int t = 0; t < kTaps;
                           ++t) if (j >= t && (j - t) % kStep == 0 && (j - t) / kStep < kOutputs)
@@ -109,7 +110,7 @@ FASTCNN_INLINE Vec bounded(Vec v, Vec most) {
 
 // The tiles that do so themselves: those of most depthwise layers. Of all of them it was twice as much code.
 template <int Group, class Slide>
-constexpr bool kBounds = Group == 1 && Slide::kTaps == 3;
+constexpr bool kBounds = Group == 1 && Slide::kTaps == 3 && Slide::kGap == 1;
 
 template <int Group, class Slide, bool Inside, bool Whole>
 FASTCNN_INLINE void row_tile(const DepthwiseRow& d, int64_t c, int n) {
@@ -180,7 +181,7 @@ void row_of(DepthwiseRow d) {
     if (tail) row_tail<Group>(d, whole * kLanes);
     const bool bounds = d.relu && (tail || !kBounds<Group, Slide>);
     if (bounds || d.mask) finish(d, bounds);
-    d.x += kOutputs * d.x_q;
+    d.x += kOutputs / Slide::kGap * d.x_q;
     d.y += kOutputs * d.y_q;
     if (d.mask) d.mask += kOutputs * d.y_q;
     d.ahead += lines * whole * kLineFloats;
@@ -191,6 +192,9 @@ void row_of(DepthwiseRow d) {
 template <int Group>
 void row_group(const DepthwiseRow& d) {
   const DepthwiseColumns& c = d.columns;
+  if constexpr (Group == 1)
+    if (c.gap == 2)
+      return c.begin & 1 ? row_of<1, Sliding<3, 1, 2, 1>>(d) : row_of<1, Sliding<3, 1, 2, 0>>(d);
   if (c.spread == 1 && c.taps == 3 && c.step == 1) return row_of<Group, Sliding<3, 1>>(d);
   if constexpr (Group != 8)  // AVX-512's permutations need a register each: sums would be spilled
     if (c.spread == 1 && c.taps == 3 && c.step == 2) return row_of<Group, Sliding<3, 2>>(d);

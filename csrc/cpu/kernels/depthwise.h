@@ -15,9 +15,12 @@ struct DepthwiseGroup {
   int64_t in, out;
 };
 
-// Output i and tap t meet column i step + t spread; those of [begin, end) exist.
+// Output i and tap t meet column i step + t spread; those of [begin, end) exist. With a gap of 2, of step and
+// spread 1 and 3 taps, only those an even number from `begin` do, and x begins at the first of 0 and 1 that
+// is: as if zeros lay between the inputs, which a gradient of stride 2 sees.
 struct DepthwiseColumns {
   int64_t outputs, taps, step, spread, begin, end;
+  int64_t gap = 1;
 };
 
 // y[i y_q + k] = epilogue(what y holds, if that is to be added, +

@@ -91,6 +91,8 @@ _CONV_BLOCKING = (
     ConvCase(1, 5, 25, 20, 20, groups=20, padding="same"),
     ConvCase(1, 7, 22, 24, 24, groups=24, strides=(2, 2), padding=1),
     ConvCase(1, 9, 27, 9, 9, groups=9, r=7, s=7, padding="same"),
+    ConvCase(1, 6, 21, 24, 24, groups=24, strides=(2, 2)),
+    ConvCase(2, 5, 18, 9, 9, groups=9, strides=(1, 2), padding=3),
     ConvCase(1, 12, 23, 18, 18, groups=18, r=5, s=5, strides=(2, 2), padding=2),
     ConvCase(2, 5, 30, 3, 3, groups=3, padding="same"),
     ConvCase(1, 6, 21, 3, 6, groups=3, r=5, s=5, padding=2),
