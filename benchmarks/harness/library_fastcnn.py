@@ -119,6 +119,7 @@ def _conv(task: ConvTask) -> tuple[Call, list[NDArray[np.float32]]]:
         "padding": task.pad,
         "dilation_rate": task.dilation,
         "groups": task.groups,
+        "math": task.math,
     }
     if task.direction == "fprop":
         return partial(ops.conv2d, **options), [task.x(), task.kernel()]

@@ -39,6 +39,7 @@ class ConvTask:
     dilation: int
     groups: int
     direction: str
+    math: str = "default"  # of fastcnn alone
 
     @property
     def label(self) -> str:
