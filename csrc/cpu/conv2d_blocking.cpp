@@ -7,8 +7,11 @@ namespace fastcnn {
 namespace cpu {
 namespace {
 
-// Of pixels whose sums are short, taken panel after panel, so that their outputs are written in L1.
-constexpr int64_t kShortSteps = 64, kTurnBytes = 16 << 10;
+// Of pixels whose sums are short, taken panel after panel, so that their outputs are written in L1. Where no
+// vector of outputs crosses a line, tiles that ask for their own do as well from 16 steps on: 16 -> 64
+// channels pointwise 1.08, 32 -> 192 1.1, 3x3 of 3 -> 32 1.1 to 1.18 times as fast; but 24 -> 150 0.7, 48 ->
+// 300 0.9.
+constexpr int64_t kShortSteps = 64, kFewSteps = 16, kTurnBytes = 16 << 10;
 // Of a panel, beside what tiles read of the input in L1. (Parts of other convolutions, whose strips are as
 // short as their rows, cost 4 to 8 % of 3x3 and strided ones at 7x7 and 14x14.) And the private panels of a
 // task, whose weights lie side by side in memory, so that they are read by more than a line at a time.
@@ -108,7 +111,8 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   }
   const int64_t band = ceil_div(d.rows / d.pool, d.bands) * d.pool;
   d.band_rows_in = most_rows_met(d, band);
-  if (steps <= kShortSteps && all_panels > 1 && !d.private_panels) {
+  const bool in_turns = steps < kFewSteps || (steps <= kShortSteps && d.out_c % kernel.lanes);
+  if (in_turns && all_panels > 1 && !d.private_panels) {
     const int64_t tile = kernel.max_rows[d.panel / kernel.lanes];
     d.turn = std::max<int64_t>(1, kTurnBytes / (4 * (d.step_w * d.in_c + d.out_c)) / tile) * tile;
   }
