@@ -29,6 +29,7 @@ namespace cpu {
   X(adjust, AdjustKernels)                   \
   X(softmax, SoftmaxKernels)                 \
   X(loss, LossKernels)                       \
+  X(class_loss, ClassLossKernels)            \
   X(channel_norm, ChannelNormKernels)        \
   X(row_norm, RowNormKernels)                \
   X(reduce, ReduceKernels)                   \

@@ -9,6 +9,7 @@
 
 #include "chunks.h"
 #include "kernels.h"
+#include "kernels/class_loss.h"
 #include "kernels/softmax.h"
 
 namespace fastcnn {
@@ -65,7 +66,7 @@ double overlap_of_rows(const LossRows& all) {
 
 LossKernel loss_kernel(const LossShape& s) {
   const LossKernels& k = *kernels().loss;
-  const SoftmaxKernels& over_classes = *kernels().softmax;
+  const ClassLossKernels& over_classes = *kernels().class_loss;
   switch (s.loss) {
     case Loss::kSparseCrossentropy:
       return s.from_logits ? over_classes.sparse_from_logits : over_classes.sparse_from_probabilities;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Losses of predictions x with targets t, [rows, cols], and their gradients, in one pass. The cross-entropies
-// over classes stand in softmax.h.
+// over classes stand in class_loss.h.
 #pragma once
 #include "../../base/shape.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Row by row over a [rows, cols] matrix: softmax and its gradient, and the losses with theirs.
+// Row by row over a [rows, cols] matrix: softmax, its logarithm, and their gradients.
 #pragma once
-#include "loss.h"
+#include <stdint.h>
 
 namespace fastcnn {
 namespace cpu {
@@ -11,9 +11,6 @@ struct SoftmaxKernels {
   void (*bwd)(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols);
   void (*log_fwd)(const float* x, float* y, int64_t rows, int64_t cols);
   void (*log_bwd)(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols);
-  LossKernel sparse_from_logits, sparse_from_probabilities;
-  LossKernel categorical_from_logits, categorical_from_probabilities;
-  LossKernel focal_from_logits, focal_from_probabilities;
   // The first of the greatest; a NaN is greater than every number.
   int64_t (*argmax)(const float* x, int64_t count);
 };
