@@ -5,6 +5,7 @@
 
 #include "kernels.h"
 #include "kernels/pool2d.h"
+#include "kernels/pool2d_bwd.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -25,9 +26,16 @@ int64_t windows_over(const Pool2dShape& s, int64_t band) {
   return rows < s.p ? rows : s.p;
 }
 
-// Windows write their own pixels. With few channels a maximum is rather put in its place one by one.
+// Windows write their own pixels. Where channels fill no vectors, pixels rather take from the windows: of
+// sums up to more of them, as a pixel compares no labels.
 bool writes_windows(const Pool2dShape& s, Pooling kind) {
-  return !windows_overlap(s) && !(kind == Pooling::kMax && s.c < kFewChannels);
+  const bool few =
+      kind == Pooling::kMax ? s.c < kFewChannels : s.c % kFewChannels != 0 && s.c < 4 * kFewChannels;
+  return !windows_overlap(s) && !few;
+}
+
+bool gathers_maxima(const Pool2dShape& s) {
+  return !s.adaptive && s.r <= kGathered && s.s <= kGathered && s.r * s.s * s.stride_w <= kGathered;
 }
 
 int64_t rows_of_windows_per_task(const Pool2dShape& s) {
@@ -78,24 +86,28 @@ Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
   int64_t rows = rows_per_chunk(s.w * s.c);
   rows = rows < least ? least : rows;
   bands.rows = rows < s.h ? ceil_div(s.h, ceil_div(s.h, rows)) : s.h;
-  const int64_t row = s.q * s.c, saved = kind == Pooling::kSum ? 0 : windows_over(s, bands.rows) * row;
-  const int64_t line = kind == Pooling::kMax ? 0 : s.w * kPoolColumn + row + kPoolEnd;
-  bands.scratch_bytes = sizeof(float) * static_cast<size_t>(saved + line);
+  const int64_t over = windows_over(s, bands.rows), row = s.q * s.c;
+  int64_t floats = over * row;
+  if (kind == Pooling::kMax && gathers_maxima(s))
+    floats = (2 * over + 1) * pool_line(s);
+  else if (kind != Pooling::kMax)
+    floats = 4 * pool_line(s) + (kind == Pooling::kAverage ? floats : 0);
+  bands.scratch_bytes = sizeof(float) * static_cast<size_t>(floats);
   return bands;
 }
 
 void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, const PoolGradient& gradient,
                     Context& context) {
-  const Pool2dKernels& k = *kernels().pool2d;
+  const Pool2dBwdKernels& k = *kernels().pool2d_bwd;
   const Pool2dBwd pool = {
       &s, gradient.dy, gradient.x, gradient.dx, kind == Pooling::kAverage, gradient.relu_mask, bands.stream};
   if (writes_windows(s, kind)) {
-    const auto f = kind == Pooling::kMax ? k.max_bwd_apart : k.sum_bwd_apart;
+    const auto f = kind == Pooling::kMax ? k.max_apart : k.sum_apart;
     for_each_chunk(context, s.n * s.p, bands.rows, [&](int64_t begin, int64_t end) { f(pool, begin, end); });
     return;
   }
-  const auto sum = s.adaptive ? k.sum_scatter : k.sum_bwd;
-  const auto f = kind == Pooling::kMax ? k.max_bwd : sum;
+  const auto max = gathers_maxima(s) ? k.max : k.max_scatter;
+  const auto f = kind == Pooling::kMax ? max : s.adaptive ? k.sum_scatter : k.sum;
   float* scratch =
       bands.scratch_bytes ? static_cast<float*>(context.member->scratch(bands.scratch_bytes)) : nullptr;
   const int64_t count = ceil_div(s.h, bands.rows);

@@ -52,7 +52,7 @@ void fwd(const LpPool2dFwd& args, int64_t begin, int64_t end) {
         for (int v = 0; v < kVectors; ++v) block.put(y + v * kLanes, op.finish(sum[v], greatest[v]));
       });
     };
-    for (int64_t row = begin; row < end; ++row) for_each_window_of_row<Merge::kYes>(g, row, reduce);
+    for (int64_t row = begin; row < end; ++row) for_each_window_of_row(g, row, g.s.stride_w == 1, reduce);
   });
 }
 

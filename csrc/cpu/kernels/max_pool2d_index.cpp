@@ -51,7 +51,7 @@ void fwd(const MaxPool2dIndexFwd& args, int64_t begin, int64_t end) {
   const MaxPool2dIndexFwd a = args;
   const Geometry g(*a.shape);
   for (int64_t row = begin; row < end; ++row) {
-    for_each_window_of_row<Merge::kYes>(g, row, [&](auto size, const Window& window) FASTCNN_INLINED {
+    for_each_window_of_row(g, row, g.s.stride_w == 1, [&](auto size, const Window& window) FASTCNN_INLINED {
       for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
         const auto best = find_best(g, size, block, a.x + window.pixel + c, position_label);
         for (int v = 0; v < block.kVectors; ++v) {
@@ -73,7 +73,7 @@ void scatter_vectors(const MaxPool2dIndexBwd& a, const Geometry& g, int64_t n, S
   const Span over = g.rows.over(band.begin, band.end);
   for (int64_t p = over.begin; p < over.end; ++p) {
     const int64_t above = g.rows.taps(p).begin - band.begin;
-    for_each_window_of_row<Merge::kNo>(g, n * s.p + p, [&](auto size, const Window& window) FASTCNN_INLINED {
+    for_each_window_of_row(g, n * s.p + p, false, [&](auto size, const Window& window) FASTCNN_INLINED {
       for_each_vector(s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
         const int64_t at = window.output + c;
         const IVec index = get_bytes(block, a.index + at);

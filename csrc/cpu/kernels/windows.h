@@ -96,12 +96,13 @@ struct Geometry {
 // The size of a window, known when compiling (2 x 2, 3 x 3) or not (0 x 0).
 template <int kR, int kS>
 struct Size {
+  static constexpr bool kKnown = kR > 0;
   int64_t rows, cols;
 
   // f(r, s, r * cols + s) in row-major order.
   template <class F>
   FASTCNN_INLINED void for_each_tap(F f) const {
-    if constexpr (kR > 0) {
+    if constexpr (kKnown) {
       FASTCNN_UNROLL
       for (int r = 0; r < kR; ++r) FASTCNN_UNROLL
       for (int s = 0; s < kS; ++s) f(r, s, r * kS + s);
@@ -111,20 +112,30 @@ struct Size {
         for (int64_t s = 0; s < cols; ++s) f(r, s, position++);
     }
   }
+  // From the last to the first.
+  template <class F>
+  FASTCNN_INLINED void for_each_tap_back(F f) const {
+    if constexpr (kKnown) {
+      FASTCNN_UNROLL
+      for (int r = kR - 1; r >= 0; --r) FASTCNN_UNROLL
+      for (int s = kS - 1; s >= 0; --s) f(r, s, r * kS + s);
+    } else {
+      for (int64_t r = rows - 1; r >= 0; --r)
+        for (int64_t s = cols - 1; s >= 0; --s) f(r, s, (int)(r * cols + s));
+    }
+  }
 };
 
 // One window of x or dx: its first tap and as many channels from there; its own place in y or dy; by what an
-// average divides.
+// average divides; how many of its columns lie before the image.
 struct Window {
-  int64_t pixel, output, channels, divisor;
+  int64_t pixel, output, channels, divisor, skipped;
 };
 
-// Windows at a distance of one pixel may be taken as one window with the channels of all of them.
-enum class Merge { kNo, kYes };
-
-// f(size, window) for the windows of row `row` of the N P rows.
-template <Merge kMerge, class F>
-FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, F f) {
+// f(size, window) for the windows of row `row` of the N P rows. Merged, those inside the image are taken as
+// one, with all channels from the first to the last of them: at a distance of one pixel just their own.
+template <class F>
+FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, bool merged, F f) {
   const Pool2dShape& s = g.s;
   const int64_t n = row / s.p, p = row - n * s.p;
   const Span taps = g.rows.taps(p);
@@ -133,11 +144,12 @@ FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, F f) 
   const bool two = rows == 2 && s.r == 2 && s.s == 2, three = rows == 3 && s.r == 3 && s.s == 3;
   for (int64_t q = 0; q < s.q;) {
     if (q == g.inner.begin && q < g.inner.end) {
-      const int64_t step = kMerge == Merge::kYes && s.stride_w == 1 ? g.inner.end - q : 1;
+      const int64_t step = merged ? g.inner.end - q : 1;
+      const int64_t channels = ((step - 1) * s.stride_w + 1) * s.c;
       int64_t pixel = first + (q * s.stride_w - s.pad_left) * s.c;
       const auto take = [&](auto size) FASTCNN_INLINED {
         for (; q < g.inner.end; q += step, pixel += s.stride_w * s.c)
-          f(size, Window{pixel, output + q * s.c, step * s.c, divisor * s.s});
+          f(size, Window{pixel, output + q * s.c, channels, divisor * s.s, 0});
       };
       if (two) {
         take(Size<2, 2>{2, 2});
@@ -149,8 +161,9 @@ FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, F f) 
     } else {
       const Span cols = g.cols.taps(q);
       const int64_t count = g.cols.count(cols);
+      const int64_t skipped = (cols.begin - g.cols.reach(q).begin) / g.cols.dilation;
       f(Size<0, 0>{rows, count},
-        Window{first + cols.begin * s.c, output + q * s.c, s.c, divisor * g.cols.divisor(q, count)});
+        Window{first + cols.begin * s.c, output + q * s.c, s.c, divisor * g.cols.divisor(q, count), skipped});
       ++q;
     }
   }
@@ -163,6 +176,51 @@ struct Mean {
   explicit Mean(int64_t n) : factor(1.0f / (float)n), count((float)n), exact((n & (n - 1)) == 0) {}
   FASTCNN_INLINED Vec operator()(Vec v) const { return exact ? v * factor : v / count; }
 };
+
+// Sums of windows [qs.begin, qs.end) of a row over their sizes; `rows` of theirs count. to may be from.
+FASTCNN_INLINE void divide_windows(const Geometry& g, int64_t rows, Span qs, const float* from, float* to) {
+  const int64_t c = g.s.c;
+  for (int64_t q = qs.begin, step; q < qs.end; q += step, from += step * c, to += step * c) {
+    const bool inner = q >= g.inner.begin && q < g.inner.end;
+    step = inner ? smaller(g.inner.end, qs.end) - q : 1;
+    map(from, to, step * c, Mean(rows * (inner ? g.s.s : g.cols.divisor(q, g.cols.count(g.cols.taps(q))))));
+  }
+}
+
+// Equal numbers of floats at two distances: those of windows that stand side by side, and where they begin in
+// a line of pixels.
+struct Moves {
+  const float* from;
+  int64_t from_step;
+  float* to;
+  int64_t to_step, c;
+};
+
+template <class Number, bool kOne = true>
+FASTCNN_INLINE int64_t copy_as(Moves m, int64_t count, int64_t room) {
+  constexpr int64_t kNumbers = sizeof(Number) / sizeof(float);
+  const int64_t vectors = kOne ? 1 : (m.c + kNumbers - 1) / kNumbers, reach = vectors * kNumbers;
+  const int64_t end = smaller(count, room < reach ? 0 : (room - reach) / m.c + 1);
+  for (int64_t i = 0; i < end; ++i, m.from += m.from_step, m.to += m.to_step)
+    for (int64_t v = 0; v < vectors; ++v) memcpy(m.to + v * kNumbers, m.from + v * kNumbers, sizeof(Number));
+  return end;
+}
+
+// Copies `count` times c floats, in whole vectors: others after them come along, but nothing from `room`
+// floats on is read on the side where they stand side by side, or written.
+FASTCNN_INLINE void copy_windows(const Moves& m, int64_t count, int64_t room) {
+  typedef float Pair __attribute__((vector_size(8)));
+  typedef float Four __attribute__((vector_size(16)));
+  int64_t i = m.c == 1        ? copy_as<float>(m, count, room)
+              : m.c == 2      ? copy_as<Pair>(m, count, room)
+              : m.c <= 4      ? copy_as<Four>(m, count, room)
+              : m.c <= kLanes ? copy_as<Vec>(m, count, room)
+                              : copy_as<Vec, false>(m, count, room);
+  for (; i < count; ++i)
+    for (int64_t j = 0; j < m.c; ++j) m.to[i * m.to_step + j] = m.from[i * m.from_step + j];
+}
+// Whether nothing comes along.
+FASTCNN_INLINE bool copies_alone(int64_t c) { return c <= 2 || c == 4 || c % kLanes == 0; }
 
 // put(block, at, sum) for every vector of rows [h_begin, h_end) of image n, `at` its offset in dx: the sum of
 // f(block, i, at, position) over the windows that hold the pixel, in their order. i is the offset of the

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gradients of max, average and sum pooling over channels-last tensors, some rows of windows or of pixels
+// at a time.
+#pragma once
+#include "../../base/shape.h"
+
+namespace fastcnn {
+namespace cpu {
+
+struct Pool2dBwd {
+  const Pool2dShape* shape;
+  const float* dy;  // [N,P,Q,C]
+  const float* x;   // [N,H,W,C]: what max pooling read; of the others the ReLU mask, or null
+  float* dx;        // [N,H,W,C]
+  int32_t average;
+  int32_t relu_mask;  // dx = 0 where x <= 0
+  int32_t stream;     // dx is larger than the caches
+};
+
+// Rows of dx of one image, and scratch. max_scatter: a [Q,C] row for each row of windows that reaches into
+// them. max: two lines for each of these, and one. sum: four lines, and of means a [Q,C] row for each.
+struct Pool2dBand {
+  int64_t n, h_begin, h_end;
+  float* scratch;
+};
+
+// Floats of a line of pixels with all that windows reach over, and a rest of a vector or two.
+inline int64_t pool_line(const Pool2dShape& s) {
+  const int64_t starts = (s.q - 1) * s.stride_w + 1, pixels = s.w + s.pad_left;
+  return ((s.s - 1) * s.dilation_w + (starts > pixels ? starts : pixels)) * s.c + 32;
+}
+
+// Maxima of windows with at most so many taps, counted once for each pixel from one to the next, are
+// gathered.
+constexpr int64_t kGathered = 80;
+
+struct Pool2dBwdKernels {
+  // Windows that do not overlap: rows [begin, end) of the N P rows of windows write their own pixels and the
+  // gaps after them.
+  void (*max_apart)(const Pool2dBwd&, int64_t begin, int64_t end);
+  void (*sum_apart)(const Pool2dBwd&, int64_t begin, int64_t end);
+  // Any windows: each pixel of a band of dx takes from the windows that hold it, in their order; or windows
+  // give to the pixels: many taps to a pixel.
+  void (*max)(const Pool2dBwd&, const Pool2dBand&);
+  void (*max_scatter)(const Pool2dBwd&, const Pool2dBand&);
+  // Those without dilation, and window by window: for adaptive windows, which have most pixels to themselves.
+  void (*sum)(const Pool2dBwd&, const Pool2dBand&);
+  void (*sum_scatter)(const Pool2dBwd&, const Pool2dBand&);
+};
+
+}  // namespace cpu
+}  // namespace fastcnn
