@@ -51,26 +51,38 @@ FASTCNN_INLINE LaneRoots lane_statistics(const RowStatistics& of, int cols, Vec*
 constexpr int kTurned = 16;
 template <class F>
 FASTCNN_INLINE void with_columns(int64_t count, F f) {
+  if (count == 1) return f(Columns<1>{});
   if (count == 2) return f(Columns<2>{});
   if (count == 3) return f(Columns<3>{});
   if (count == 4) return f(Columns<4>{});
   f(Columns<0>{});
 }
 
+// Twice kLanes rows are at each stage at a time: the sums, the root and the divisions of one group wait for
+// each other.
+constexpr int kTimes = 2;
+
 template <int kCols, bool kRelu>
 FASTCNN_INLINE void narrow_fwd(const RowStatistics& of, const NormRows& a) {
   const int cols = kCols ? kCols : (int)a.count;
-  for_each_lanes(a.rows, [&](int64_t r, int rows) FASTCNN_INLINED {
-    Vec x[kCols ? kCols : kTurned];
-    get_rows(a.x + r * cols, rows, cols, x);
-    const Vec root = lane_statistics(of, cols, x).root;
-    for (int j = 0; j < cols; ++j) {
-      const Vec gamma = broadcast(a.gamma ? a.gamma[j] : 1.0f), beta = broadcast(a.beta ? a.beta[j] : 0.0f);
-      const Vec y = fma(x[j] * root, gamma, beta);
-      x[j] = kRelu ? relu(y) : y;
-    }
-    put_rows(x, rows, cols, a.y + r * cols);
-  });
+  for (int64_t begin = 0; begin < a.rows; begin += kTimes * kLanes) {
+    Vec x[kTimes][kCols ? kCols : kTurned], root[kTimes];
+    const auto each = [&](auto f) FASTCNN_INLINED {
+      const int64_t rows = a.rows - begin;
+      f(0, begin * cols, rows < kLanes ? (int)rows : kLanes);
+      if (rows > kLanes) f(1, (begin + kLanes) * cols, rows < 2 * kLanes ? (int)rows - kLanes : kLanes);
+    };
+    each([&](int i, int64_t at, int rows) FASTCNN_INLINED { get_rows(a.x + at, rows, cols, x[i]); });
+    each([&](int i, int64_t, int) FASTCNN_INLINED { root[i] = lane_statistics(of, cols, x[i]).root; });
+    each([&](int i, int64_t at, int rows) FASTCNN_INLINED {
+      for (int j = 0; j < cols; ++j) {
+        const Vec gamma = broadcast(a.gamma ? a.gamma[j] : 1.0f), beta = broadcast(a.beta ? a.beta[j] : 0.0f);
+        const Vec y = fma(x[i][j] * root[i], gamma, beta);
+        x[i][j] = kRelu ? relu(y) : y;
+      }
+      put_rows(x[i], rows, cols, a.y + at);
+    });
+  }
 }
 
 template <int kCols>
@@ -78,27 +90,40 @@ FASTCNN_INLINE void narrow_bwd(const RowStatistics& of, const NormRows& a) {
   const int cols = kCols ? kCols : (int)a.count;
   const float share = of.kind == RowNorm::kUnit ? 1.0f : 1.0f / (float)cols;
   Vec dgamma[kCols ? kCols : kTurned] = {}, dbeta[kCols ? kCols : kTurned] = {};
-  for_each_lanes(a.rows, [&](int64_t r, int rows) FASTCNN_INLINED {
-    Vec x[kCols ? kCols : kTurned], dy[kCols ? kCols : kTurned];
-    get_rows(a.x + r * cols, rows, cols, x);
-    get_rows(a.dy + r * cols, rows, cols, dy);
-    LaneRoots s = lane_statistics(of, cols, x);
-    for (int i = rows; i < kLanes; ++i) s.root[i] = 0;  // of no row: infinite where epsilon is 0
-    Vec sum = {}, product = {};
-    for (int j = 0; j < cols; ++j) {
-      x[j] *= s.root;
-      dbeta[j] += dy[j];
-      dgamma[j] = fma(dy[j], x[j], dgamma[j]);
-      dy[j] *= broadcast(a.gamma ? a.gamma[j] : 1.0f);
-      sum += dy[j];
-      product = fma(dy[j], x[j], product);
-    }
-    if (!a.y) return;
-    sum = centered(of) ? sum * share : Vec{};
-    product = s.limited ? Vec{} : product * share;
-    for (int j = 0; j < cols; ++j) dy[j] = s.root * (dy[j] - sum - x[j] * product);
-    put_rows(dy, rows, cols, a.y + r * cols);
-  });
+  for (int64_t begin = 0; begin < a.rows; begin += kTimes * kLanes) {
+    Vec x[kTimes][kCols ? kCols : kTurned], dy[kTimes][kCols ? kCols : kTurned];
+    LaneRoots roots[kTimes];
+    const auto each = [&](auto f) FASTCNN_INLINED {
+      const int64_t rows = a.rows - begin;
+      f(x[0], dy[0], roots[0], begin * cols, rows < kLanes ? (int)rows : kLanes);
+      if (rows > kLanes)
+        f(x[1], dy[1], roots[1], (begin + kLanes) * cols, rows < 2 * kLanes ? (int)rows - kLanes : kLanes);
+    };
+    each([&](Vec* x, Vec* dy, LaneRoots&, int64_t at, int rows) FASTCNN_INLINED {
+      get_rows(a.x + at, rows, cols, x);
+      get_rows(a.dy + at, rows, cols, dy);
+    });
+    each([&](Vec* x, Vec*, LaneRoots& s, int64_t, int rows) FASTCNN_INLINED {
+      s = lane_statistics(of, cols, x);
+      for (int i = rows; i < kLanes; ++i) s.root[i] = 0;  // of no row: infinite where epsilon is 0
+    });
+    each([&](Vec* x, Vec* dy, const LaneRoots& s, int64_t at, int rows) FASTCNN_INLINED {
+      Vec sum = {}, product = {};
+      for (int j = 0; j < cols; ++j) {
+        x[j] *= s.root;
+        dbeta[j] += dy[j];
+        dgamma[j] = fma(dy[j], x[j], dgamma[j]);
+        dy[j] *= broadcast(a.gamma ? a.gamma[j] : 1.0f);
+        sum += dy[j];
+        product = fma(dy[j], x[j], product);
+      }
+      if (!a.y) return;
+      sum = centered(of) ? sum * share : Vec{};
+      product = s.limited ? Vec{} : product * share;
+      for (int j = 0; j < cols; ++j) dy[j] = s.root * (dy[j] - sum - x[j] * product);
+      put_rows(dy, rows, cols, a.y + at);
+    });
+  }
   for (int j = 0; j < cols; ++j) {
     if (a.dgamma) a.dgamma[j] += lane_sum(dgamma[j]);
     if (a.dbeta) a.dbeta[j] += lane_sum(dbeta[j]);

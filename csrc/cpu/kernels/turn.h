@@ -76,10 +76,28 @@ FASTCNN_INLINE Quad last_of(Quad q) {
   return __builtin_shufflevector(q, q, (4 - kCols) & 3, (5 - kCols) & 3, (6 - kCols) & 3, (7 - kCols) & 3);
 }
 
+// Lanes kFirst, kFirst + 2, ... of a, then those of b.
+template <int kFirst>
+FASTCNN_INLINE Vec every_second(Vec a, Vec b) {
+#define FASTCNN_FOUR(i) 2 * (i) + kFirst, 2 * (i) + kFirst + 2, 2 * (i) + kFirst + 4, 2 * (i) + kFirst + 6
+  if constexpr (kQuads == 4)
+    return __builtin_shufflevector(a, b, FASTCNN_FOUR(0), FASTCNN_FOUR(4), FASTCNN_FOUR(8), FASTCNN_FOUR(12));
+  else if constexpr (kQuads == 2)
+    return __builtin_shufflevector(a, b, FASTCNN_FOUR(0), FASTCNN_FOUR(4));
+  else
+    return __builtin_shufflevector(a, b, FASTCNN_FOUR(0));
+#undef FASTCNN_FOUR
+}
+
 template <int kCols>
 FASTCNN_INLINE void turn_four(const float* x, int64_t cols, Vec* to) {
   if constexpr (kCols == 1) {
     *to = load(x);
+    return;
+  }
+  if constexpr (kCols == 2) {
+    const Vec first = load(x), second = load(x + kLanes);
+    to[0] = every_second<0>(first, second), to[1] = every_second<1>(first, second);
     return;
   }
   Vec v[4];
@@ -99,6 +117,10 @@ template <int kCols>
 FASTCNN_INLINE void turn_four_back(const Vec* from, int64_t cols, float* y) {
   if constexpr (kCols == 1) {
     store(y, *from);
+    return;
+  }
+  if constexpr (kCols == 2) {
+    store(y, interleave<false>(from[0], from[1])), store(y + kLanes, interleave<true>(from[0], from[1]));
     return;
   }
   Vec v[4] = {};
