@@ -29,8 +29,9 @@ _OF_STEPS = [Contender("fastcnn", "call"), Contender("torch", "foreach"), Conten
 NOTES = {
     r"(batch|instance|group|layer|rms)_norm_bwd .*": "norm_bwd: both take the statistics anew from x, which "
     "PyTorch keeps in training: a pass over x less.",
-    r"(log_)?softmax 100k x 10|layer_norm(_bwd)? narrow": "few columns: an exponential of each number, or a "
-    "root and divisions of each row, take longer than moving it.",
+    r"(log_)?softmax 100k x 10|layer_norm(_bwd)? narrow": "few columns: an exponential of each number (some "
+    "20 instructions on a vector, and 10 to turn it), or a root and divisions of each row, take longer than "
+    "moving it.",
     r"\w+ tiny": "tiny: a call of ours proves its arguments, wherever they come from, before it computes.",
     r"\w+ step .*": "step: `apply` copies small gradients first and calls the kernel for each variable; "
     "the step of a network does neither.",

@@ -21,6 +21,7 @@ CASES = {
     "average2x2": ("average", 16, 64, 112, 112, 2, 2, 0),
     "average3x3s1": ("average", 32, 64, 28, 28, 3, 1, 0),
     "average3x3s2": ("average", 32, 12, 27, 29, 3, 2, 0),
+    "max3x3s2_odd": ("max", 64, 9, 27, 29, 3, 2, 0),
     "sum2x2": ("sum", 16, 64, 112, 112, 2, 2, 0),
     "lenet_max2x2": ("max", 128, 6, 28, 28, 2, 2, 0),
     "mnist_max2x2": ("max", 128, 32, 26, 26, 2, 2, 0),
@@ -48,7 +49,8 @@ def main(arguments: list[str]) -> int:
         floor=lambda _: 0.0,
         notes={
             r"\S*max\S* bwd": "max bwd: ours finds the maxima again, PyTorch is given their places; training "
-            "keeps them where that is faster."
+            "keeps them where that is faster. Each tap of windows that overlap takes six instructions on a "
+            "vector of pixels, 54 of 3 x 3: longer than moving it."
         },
     )
     return program.run(suite, options)
