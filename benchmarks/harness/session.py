@@ -28,7 +28,9 @@ from fastcnn.testing.timing import Roofs, Summary
 from .answers import answers
 from .tasks import InferTask, Task, TrainTask
 
-_REST_SECONDS = 0.05  # idle threads of the library timed before stop spinning within it
+# Idle threads of the library timed before stop spinning within it: OpenBLAS's after 2^28 ticks of the clock.
+_REST_SECONDS = 0.05
+_REST_SECONDS_AFTER = {"numpy": 0.15, "numpy-skylakex": 0.15}
 _LOSS_TOLERANCE = 1e-4  # of losses, and of logits over the largest of them
 # Adam divides a gradient by its own size, and so makes a whole step of what rounding left of a tiny one: ten
 # losses of mnist_cnn at batch 128 are within 2e-7 of a float64 run in fastcnn, and within 1.8e-4 in PyTorch,
@@ -186,6 +188,7 @@ class Session:
     def __init__(self, libraries: Sequence[str], threads: int, pace: Pace) -> None:
         self._pace = pace
         self._workers = {library: Worker(library, threads, pace.clock) for library in libraries}
+        self._last = ""  # the library that computed last
 
     def __enter__(self) -> Session:
         return self
@@ -213,7 +216,8 @@ class Session:
         for turn in range(self._pace.rounds):
             shift = turn % max(len(contenders), 1)
             for contender in contenders[shift:] + contenders[:shift]:
-                time.sleep(_REST_SECONDS)
+                time.sleep(_REST_SECONDS_AFTER.get(self._last, _REST_SECONDS))
+                self._last = contender.library
                 worker = self._workers[contender.library]
                 samples[contender].append(worker.ask("time", contender.setting, self._pace.seconds))
         for worker in self._workers.values():
@@ -233,6 +237,7 @@ class Session:
         errors: dict[Contender, float] = {}
         for contender in contenders:
             worker = self._workers[contender.library]
+            self._last = contender.library
             try:
                 worker.ask("prepare", task, contender.setting)
             except RuntimeError as problem:
