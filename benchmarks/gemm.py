@@ -7,6 +7,7 @@ itself on every processor that has them.
 
 from __future__ import annotations
 
+import random
 import sys
 
 from harness import program
@@ -49,14 +50,33 @@ CONTENDERS = [
 ]
 
 
+def random_tasks(count: int, seed: int) -> list[GemmTask]:
+    """Products that no list names: sizes from 1 to 4096, log-uniform, of up to 4 billion operations."""
+    rng = random.Random(seed)
+    tasks: list[GemmTask] = []
+    while len(tasks) < count:
+        m, n, k = (round(4096 ** rng.random()) for _ in range(3))
+        task = GemmTask(m, n, k, rng.random() < 0.5, rng.random() < 0.5)
+        if 2e4 <= task.flops <= 4e9:
+            tasks.append(task)
+    return tasks
+
+
 def main(arguments: list[str]) -> int:
-    options = program.parser(str(__doc__), Pace(rounds=9, seconds=0.03), program.DEVICES).parse_args(
-        arguments
+    parser = program.parser(str(__doc__), Pace(rounds=9, seconds=0.03), program.DEVICES)
+    parser.add_argument(
+        "--random", type=int, default=0, metavar="COUNT", help="this many shapes beside the list"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of the random shapes")
+    options = parser.parse_args(arguments)
     suite = program.Suite(
         title="gemm",
         measure=Measure("GFLOP/s", lambda task: 1e-9 * task.flops),
-        tasks=[*(GemmTask(size, size, size) for size in CUBES), *SKINNY],
+        tasks=[
+            *(GemmTask(size, size, size) for size in CUBES),
+            *SKINNY,
+            *random_tasks(options.random, options.seed),
+        ],
         quick=["64x64x64 NN", "784x10x32 TN"],
         contenders=lambda _: CONTENDERS,
         floor=lambda _: 0.0,
