@@ -79,8 +79,8 @@ void run_gemm_vector(const Prepared& p, const Operands& x, Context& context) {
     const Range k = part_of(v.k, d.k_parts, task / d.parts);
     const int64_t w_row = d.dots ? v.k : d.outputs, first = d.dots ? outputs.begin : k.begin;
     kernels().tile->vectors_times({vectors + k.begin, w + first * w_row + (d.dots ? k.begin : outputs.begin),
-                                   sums + task / d.parts * v.m * v.n + outputs.begin, v.k, w_row, d.outputs,
-                                   k.end - k.begin, outputs.end - outputs.begin,
+                                   sums + task / d.parts * v.m * v.n + outputs.begin, v.k, 1, w_row,
+                                   d.outputs, k.end - k.begin, outputs.end - outputs.begin,
                                    static_cast<int32_t>(d.vectors), d.dots});
     if (d.k_parts == 1) finish(outputs);
   });

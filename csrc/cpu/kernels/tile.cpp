@@ -76,14 +76,14 @@ void interleave_channels(const Interleave& p) {
 
 // kRows rows of w at a time, so that y is read and written once for as many.
 template <int kRows>
-void add_rows(const VectorsTimes& p, int64_t k) {
+void add_rows(const VectorsTimes& p, const float* vector, float* y, int64_t k) {
   const float* w = p.w + k * p.w_row;
   Vec v[kRows];
-  FASTCNN_UNROLL for (int i = 0; i < kRows; ++i) v[i] = broadcast(p.v[k + i]);
+  FASTCNN_UNROLL for (int i = 0; i < kRows; ++i) v[i] = broadcast(vector[(k + i) * p.v_step]);
   const auto step = [&](int64_t j, auto read, auto write) FASTCNN_INLINED {
-    Vec sum = k ? read(p.y + j) : Vec{};
+    Vec sum = k ? read(y + j) : Vec{};
     FASTCNN_UNROLL for (int i = 0; i < kRows; ++i) sum = fma(v[i], read(w + i * p.w_row + j), sum);
-    write(p.y + j, sum);
+    write(y + j, sum);
   };
   int64_t j = 0;
   for (; j + kLanes <= p.outputs; j += kLanes) step(j, load, store);
@@ -93,9 +93,20 @@ void add_rows(const VectorsTimes& p, int64_t k) {
         [tail](float* x, Vec sum) FASTCNN_INLINED { store_n(x, sum, tail); });
 }
 
+// All vectors meet some rows of w before the next.
+void add_all_rows(const VectorsTimes& p) {
+  static constexpr decltype(&add_rows<1>) kRows[] = {nullptr,     add_rows<1>, add_rows<2>,
+                                                     add_rows<3>, add_rows<4>, add_rows<5>,
+                                                     add_rows<6>, add_rows<7>, add_rows<8>};
+  for (int64_t k = 0; k < p.depth; k += 8) {
+    const auto add = kRows[p.depth - k < 8 ? p.depth - k : 8];
+    for (int64_t i = 0; i < p.vectors; ++i) add(p, p.v + i * p.v_row, p.y + i * p.y_row, k);
+  }
+}
+
 // Few outputs stay in registers, as kWays sums that no multiply-add waits for.
 template <int NV>
-void add_narrow_rows(const VectorsTimes& p) {
+void add_narrow_rows(const VectorsTimes& p, const float* vector, float* y) {
   constexpr int kWays = NV <= 2 ? 4 : 2;
   const int tail = (int)p.outputs - (NV - 1) * kLanes;
   Vec acc[kWays][NV];
@@ -104,7 +115,7 @@ void add_narrow_rows(const VectorsTimes& p) {
   }
   const auto add = [&](Vec(&sum)[NV], int64_t k) FASTCNN_INLINED {
     const float* w = p.w + k * p.w_row;
-    const Vec v = broadcast(p.v[k]);
+    const Vec v = broadcast(vector[k * p.v_step]);
     FASTCNN_UNROLL for (int j = 0; j < NV - 1; ++j) sum[j] = fma(v, load(w + j * kLanes), sum[j]);
     sum[NV - 1] = fma(v, load_n(w + (NV - 1) * kLanes, tail), sum[NV - 1]);
   };
@@ -116,9 +127,9 @@ void add_narrow_rows(const VectorsTimes& p) {
   FASTCNN_UNROLL for (int j = 0; j < NV; ++j) {
     FASTCNN_UNROLL for (int i = 1; i < kWays; ++i) acc[0][j] = acc[0][j] + acc[i][j];
     if (j < NV - 1)
-      store(p.y + j * kLanes, acc[0][j]);
+      store(y + j * kLanes, acc[0][j]);
     else
-      store_n(p.y + j * kLanes, acc[0][j], tail);
+      store_n(y + j * kLanes, acc[0][j], tail);
   }
 }
 
@@ -163,11 +174,12 @@ void vectors_times(const VectorsTimes& p) {
     for (; i < p.outputs; ++i) dots_of_rows<1>(p, i);
     return;
   }
-  if (p.outputs <= kLanes) return add_narrow_rows<1>(p);
-  if (p.outputs <= 2 * kLanes) return add_narrow_rows<2>(p);
-  if (p.outputs <= 4 * kLanes) return p.outputs <= 3 * kLanes ? add_narrow_rows<3>(p) : add_narrow_rows<4>(p);
-  for (; i + 8 <= p.depth; i += 8) add_rows<8>(p, i);
-  for (; i < p.depth; ++i) add_rows<1>(p, i);
+  if (p.outputs > 4 * kLanes) return add_all_rows(p);
+  const auto add = p.outputs <= kLanes       ? add_narrow_rows<1>
+                   : p.outputs <= 2 * kLanes ? add_narrow_rows<2>
+                   : p.outputs <= 3 * kLanes ? add_narrow_rows<3>
+                                             : add_narrow_rows<4>;
+  for (; i < p.vectors; ++i) add(p, p.v + i * p.v_row, p.y + i * p.y_row);
 }
 
 void sum_parts(const float* x, int64_t parts, int64_t stride, int64_t count, float* y) {

@@ -29,6 +29,8 @@ GEMM: tuple[GemmCase, ...] = (
     GemmCase(70, 300, 1000),
     # One row or column, its sums and outputs split; few outputs; few rows and a transposed b.
     *_transposed((1, 300, 1100), (300, 1, 1100), (1, 21, 9000), (2, 29, 333)),
+    # Short sums, of one block of columns and of more.
+    *_transposed((3, 70, 1), (29, 700, 5), (9, 1100, 8)),
     # Rows of b that share cache sets; a long sum of few outputs.
     GemmCase(13, 512, 700),
     GemmCase(20, 1024, 700),
@@ -54,6 +56,7 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(9, 600, 700, transpose_b=True),
     GemmCase(20, 18, 6000),
     GemmCase(20, 1024, 700),
+    GemmCase(600, 700, 4, transpose_b=True),
 )
 
 GEMM_SUITE: tuple[GemmCase, ...] = tuple(
