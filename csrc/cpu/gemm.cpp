@@ -27,11 +27,17 @@ struct Gemm {
 // took 2 to 3 percent at 192^3 and 256^3, lines of b asked for ahead by the tile 10 at 64^3.)
 constexpr int64_t kBlockRows = 128, kBlockCols = 512, kSlice = 1024, kOwnSlice = 384;
 
+// Where the sum is short and y larger than L2's part for it, y is what moves: some rows of it at a time are
+// written panel after panel, nearly in the order of memory, and their lines are asked for before each tile's
+// sum (1521x3487x67 took 1.5 times as long down the columns, 3923x2689x92 1.25 times; without asking, the
+// rows of a single tile at a time took 1.0 and 371x2414x33 1.8 times as long as 24).
+constexpr int64_t kShortSum = 128, kSweepRows = 24, kSmallOutput = 64 << 10;
+
 // All rows of b begin in one or two sets of L1: a column of them lives in few of its lines. Fewer rows of a
 // than kFewRows do not pay for a copy of such a b: it is read in short slices and wide parts, so in runs of
-// memory (8x4096x1024 took 1.7 times as long by the copy, and in slices of 1024 2.7 times; 48x2048x1024 1.1
-// times).
-constexpr int64_t kFewRows = 48, kFewSlice = 256, kFewCols = 256;
+// memory (8x4096x1024 took 1.7 times as long by the copy, and in slices of 1024 2.7 times; 24x2048x2048 1.1
+// times by the copy, 40x1024x1024 and 32x2048x512 1.3 times without).
+constexpr int64_t kFewRows = 32, kFewSlice = 256, kFewCols = 256;
 bool aliased(int64_t floats) { return floats % 512 == 0; }
 
 // How much longer the largest part is than the mean.
@@ -129,13 +135,12 @@ struct Run {
                          out);
   }
 
-  // Rows k of some panels, [panel][k][columns]; a few whole rows at a time, in the order of memory.
-  void pack_own(Range panels, Range k, float* out) const {
+  // Rows k of some panels, `pitch` apart; a few whole rows at a time, in the order of memory.
+  void pack_rows(Range panels, Range k, float* out, int64_t pitch) const {
     const int64_t run = v.transpose_b ? k.end - k.begin : 8;
     for (int64_t at = k.begin; at < k.end; at += run)
       for (int64_t i = panels.begin; i < panels.end; ++i)
-        pack(i, {at, std::min(k.end, at + run)},
-             out + (i - panels.begin) * own_floats(d) + (at - k.begin) * d.panel);
+        pack(i, {at, std::min(k.end, at + run)}, out + (i - panels.begin) * pitch + (at - k.begin) * d.panel);
   }
 
   void run_task(int64_t task, float* scratch) const {
@@ -165,35 +170,43 @@ struct Run {
         kernel.pack({t.a, a_step, 1, t.depth, count, static_cast<int32_t>(width)}, copy);
         t.a = copy;
       }
-      if (d.own_panels) pack_own(own, k, own_panels);
+      if (d.own_panels) pack_rows(own, k, own_panels, own_floats(d));
       t.accumulate = k.begin > all_k.begin;
       t.relu = last && relu;
-      for (int64_t i = panels.begin; i < panels.end; ++i) {
-        const int64_t column = i * d.panel;
-        if (i < d.packed_from)
-          t.b = b + k.begin * v.n + column, t.b_step = v.n;
-        else
-          t.b = d.own_panels ? own_panels + (i - own.begin) * own_floats(d)
-                             : shared_panels + ((i - d.packed_from) * v.k + k.begin) * d.panel,
-          t.b_step = d.panel;
-        t.bias = last && bias ? bias + column : nullptr;
-        t.mask = last && mask ? mask + rows.begin * v.n + column : nullptr;
-        t.y = to + rows.begin * v.n + column;
-        strip(t, count, cols_of(i), kernel.max_rows[1]);
-      }
+      t.fetch_y = t.depth <= kShortSum && v.m * v.n > kSmallOutput;
+      const int64_t sweep = t.fetch_y ? round_up(kSweepRows, kernel.max_rows[d.panel / kernel.lanes]) : count;
+      for (int64_t row = rows.begin; row < rows.end; row += sweep, t.a += sweep * t.a_row)
+        for (int64_t i = panels.begin; i < panels.end; ++i) {
+          const int64_t column = i * d.panel;
+          if (i < d.packed_from)
+            t.b = b + k.begin * v.n + column, t.b_step = v.n;
+          else
+            t.b = d.own_panels ? own_panels + (i - own.begin) * own_floats(d)
+                               : shared_panels + ((i - d.packed_from) * v.k + k.begin) * d.panel,
+            t.b_step = d.panel;
+          t.bias = last && bias ? bias + column : nullptr;
+          t.mask = last && mask ? mask + row * v.n + column : nullptr;
+          t.y = to + row * v.n + column;
+          strip(t, std::min(sweep, rows.end - row), cols_of(i), kernel.max_rows[1]);
+        }
     }
+  }
+
+  // All of b: parts of k, and of the panels where these are few.
+  void pack_shared(Member& me) const {
+    const int64_t parts = std::min(kTasks, ceil_div(v.k, 64));
+    const int64_t groups = std::min(d.panels - d.packed_from, ceil_div(kTasks, parts));
+    parallel_for(me, parts * groups, [&](int64_t task) {
+      const Range panels = part_of(d.panels - d.packed_from, groups, task % groups);
+      const Range k = part_of(v.k, parts, task / groups);
+      pack_rows({d.packed_from + panels.begin, d.packed_from + panels.end}, k,
+                workspace + (panels.begin * v.k + k.begin) * d.panel, v.k * d.panel);
+    });
   }
 
   void run(Context& context, size_t scratch_bytes) const {
     Member& me = *context.member;
-    if (!d.own_panels && d.packed_from < d.panels) {
-      const int64_t slices = ceil_div(v.k, kSlice);
-      parallel_for(me, (d.panels - d.packed_from) * slices, [&](int64_t i) {
-        const int64_t k = i % slices * kSlice;
-        pack(d.packed_from + i / slices, {k, std::min(v.k, k + kSlice)},
-             workspace + (i / slices * v.k + k) * d.panel);
-      });
-    }
+    if (!d.own_panels && d.packed_from < d.panels) pack_shared(me);
     parallel_for(me, d.row_parts * d.col_parts * d.k_parts,
                  [&](int64_t task) { run_task(task, static_cast<float*>(me.scratch(scratch_bytes))); });
     if (d.k_parts == 1) return;
