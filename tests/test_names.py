@@ -64,9 +64,15 @@ def test_optimizers_by_name(value: str, kind: type[Any]) -> None:
     assert type(optimizers.get(value)) is kind
 
 
-@pytest.mark.parametrize("name", ["mse", "mean_squared_error", "MeanSquaredError"])
-def test_losses_by_name(name: str) -> None:
-    assert type(losses.get(name)) is losses.MeanSquaredError
+def test_losses_by_name() -> None:
+    for name in ("mse", "MSE", "mean_squared_error"):
+        assert losses.get(name) is losses.mean_squared_error
+        assert type(losses.minimized(name)) is losses.MeanSquaredError
+    mine, own = losses.Huber(2.0), abs
+    for each in (None, mine, own):
+        assert losses.get(each) is each
+    described = losses.serialize(mine)
+    assert [type(losses.get(each)) for each in ("Huber", losses.Huber, described)] == [losses.Huber] * 3
 
 
 @pytest.mark.parametrize(

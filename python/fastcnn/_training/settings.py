@@ -181,7 +181,7 @@ class Told(NamedTuple):
         return tuple(
             Objective(
                 output,
-                None if one_loss is None else losses.get(one_loss, self.functions),
+                None if one_loss is None else losses.minimized(one_loss, self.functions),
                 metrics.listed(one_metrics, self.functions),
                 metrics.listed(one_weighted, self.functions),
                 1.0 if weight is None else real(weight, "compile: loss_weights"),

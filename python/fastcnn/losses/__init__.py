@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastcnn._absent import absences
-from fastcnn._config import named, resolve, serialize
+from fastcnn._arguments import choose
+from fastcnn._config import named, resolve, serialize, snake_case
 from fastcnn.errors import ArgumentError
 from fastcnn.losses.base import Loss
 from fastcnn.losses.classification import (
@@ -141,14 +142,47 @@ _CLASSES: dict[str, type[Loss]] = named(
 )
 
 
-def get(identifier: object, functions: Mapping[str, Any] | None = None) -> Loss:
-    """A loss from its name ("sparse_categorical_crossentropy", "mse"), its description, a function or itself.
+def get(identifier: Any) -> Any:
+    """A loss from its name or description, as in Keras: what is no name stays as it is, None too.
 
     Parameters
     ----------
     identifier
-        A function of this module stands for the loss of its name; one of your own for `Custom`, and so does
-        a `Loss` with a ``call`` of your own.
+        In snake case or as an abbreviation ("mean_squared_error", "mse") the name of a function, which gives
+        the loss of each row; the name of a class ("MeanSquaredError"), or a description, one of its objects.
+
+    Raises
+    ------
+    ArgumentError
+        The name is unknown.
+
+    Examples
+    --------
+    >>> from fastcnn import losses
+    >>> losses.get("mse") is losses.mean_squared_error
+    True
+    >>> losses.get("MeanSquaredError")
+    MeanSquaredError()
+    """
+    if isinstance(identifier, type) and issubclass(identifier, Loss):
+        return identifier()
+    if identifier is None or callable(identifier):
+        return identifier
+    if isinstance(identifier, str):
+        kind = choose(identifier, _CLASSES, "losses.get")
+        if identifier != kind.__name__:
+            return globals()[snake_case(kind.__name__)]
+    return resolve(identifier, Loss, _CLASSES, "losses.get")
+
+
+def minimized(identifier: object, functions: Mapping[str, Any] | None = None) -> Loss:
+    """What `compile` makes small, of what it was told.
+
+    Parameters
+    ----------
+    identifier
+        What `get` takes. A function of this module stands for the loss of its name; one of your own for
+        `Custom`, and so does a `Loss` with a ``call`` of your own.
     functions
         What descriptions of functions may name.
 
@@ -180,11 +214,11 @@ def deserialize(name: object, custom_objects: Mapping[str, Any] | None = None) -
     >>> losses.deserialize(losses.serialize(losses.Huber(2.0)))
     Huber(delta=2.0)
     """
-    return get(name, custom_objects)
+    return minimized(name, custom_objects)
 
 
 def describe(loss: Loss) -> dict[str, Any]:
-    """What `get` makes the loss of again; of a function of your own its name alone."""
+    """What `minimized` makes the loss of again; of a function of your own its name alone."""
     return serialize(loss)
 
 

@@ -68,7 +68,7 @@ class CategoricalCrossentropy(Measure):
     Examples
     --------
     >>> from fastcnn import losses
-    >>> losses.get("categorical_crossentropy")
+    >>> losses.get("CategoricalCrossentropy")
     CategoricalCrossentropy()
     >>> round(losses.CategoricalCrossentropy()([[0, 1, 0]], [[0.05, 0.95, 0]]), 6)
     0.051293

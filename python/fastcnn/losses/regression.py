@@ -12,7 +12,7 @@ class MeanSquaredError(Measure):
     Examples
     --------
     >>> from fastcnn import losses
-    >>> losses.get("mse")
+    >>> losses.get("MeanSquaredError")
     MeanSquaredError()
     >>> losses.MeanSquaredError()([[0, 1]], [[2, 1]])
     2.0
