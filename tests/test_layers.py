@@ -59,6 +59,7 @@ ALL_LAYERS: list[layers.Layer] = [
     layers.LayerNormalization((1, 2, 3), 1e-6),
     layers.RMSNormalization(epsilon=0),
     layers.UnitNormalization((-1, -2)),
+    layers.Normalization(1, [0.5, 1.5, 2.0], [1.0, 4.0, 0.25], invert=True),
     layers.Flatten(),
     layers.Dropout(0.25),
     layers.Activation("sigmoid"),

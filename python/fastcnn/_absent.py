@@ -114,7 +114,6 @@ _INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"), _OTHERS),
         **dict.fromkeys(("Dot", "dot", "EinsumDense"), "it is left out; there are Multiply and Dense"),
         "InputSpec": "layers look at their input's shape themselves",
-        "Normalization": "use Rescaling(1 / deviation, -mean / deviation), or BatchNormalization",
         "Wrapper": "write a class of Layer whose call is written with layers",
         "SpectralNormalization": "use a kernel_constraint",
         "ActivityRegularization": "only weights can be regularized: kernel_regularizer and its like",

@@ -59,7 +59,7 @@ class Network:
         walk.keep(outputs)
         self._nodes, self._spans = walk.nodes, walk.spans
         self.native = _native.Model(walk.nodes, [walk.ends[each] for each in outputs])
-        found = [
+        every = [
             Parameter(
                 walk.owners[each["node"]],
                 each["role"],
@@ -70,6 +70,8 @@ class Network:
             )
             for i, each in enumerate(self.native.parameters)
         ]
+        self._constants = [each for each in every if each.layer.told]
+        found = [each for each in every if not each.layer.told]
         self._parts = {part: rank for rank, part in enumerate(layers)}
         ranks: dict[Layer, int] = {}
         for layer in (inner for part in self._parts for inner in layers_within(part)):
@@ -120,6 +122,9 @@ class Network:
                 value = layer.weight_initializers[role](shape, rng=_random.weights(seed, number))
             values.append(value)
         self.set_all(values)
+        if self._constants:
+            told = [each.layer.weight_initializers[each.role](each.shape) for each in self._constants]
+            self.native.set_parameters(told, [each.number for each in self._constants])
         self.native.seed = seed
         for layer in self._layers:
             self._seen[layer] = layer.join(self)
@@ -176,11 +181,7 @@ class Network:
 
     def set_all(self, weights: Sequence[Any]) -> None:
         """Replace all weights, in the order of `parameters`."""
-        native = list(weights)
-        if len(native) == len(self.parameters):  # else the native model has the words
-            for each, value in zip(self.parameters, weights, strict=True):
-                native[each.number] = value
-        self.native.set_parameters(native)
+        self.native.set_parameters(list(weights), [each.number for each in self.parameters])
 
     def set_weights(self, weights: Iterable[Any], layer: Layer | BaseModel) -> None:
         """Replace the weights of one layer."""

@@ -153,9 +153,10 @@ def load_weights(model: BaseModel, filepath: Path, skip_mismatch: bool = False) 
     tensors, metadata = read_safetensors(path)
     parameters = model._bind().parameters
     if "fastcnn.weights" in metadata:  # in the order of the calls, which that of the layers need not be
-        stored = [tensors[name] for name in sorted(tensors)]
-        fits = len(stored) == len(parameters)
-        values = [stored[each.number] for each in parameters] if fits else stored
+        values = [tensors[name] for name in sorted(tensors)]
+        if len(values) == len(parameters):
+            stored = dict(zip(sorted(each.number for each in parameters), values, strict=True))
+            values = [stored[each.number] for each in parameters]
     elif "fastcnn.model" in metadata:
         names = [f"parameters/{each.name}" for each in parameters]
         missing = [name for name in names if name not in tensors]

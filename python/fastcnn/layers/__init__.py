@@ -13,6 +13,7 @@ from typing import Any
 
 from fastcnn._config import serialize
 from fastcnn.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from fastcnn.layers.adapted import Normalization
 from fastcnn.layers.base import Layer
 from fastcnn.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from fastcnn.layers.convolution import Conv1D, Conv2D, Conv3D
@@ -205,6 +206,7 @@ __all__ = [
     "Minimum",
     "MixUp",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
     "RMSNormalization",
@@ -266,11 +268,11 @@ CLASSES: dict[str, type[Layer]] = {
         GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
         GlobalSumPooling1D, GlobalSumPooling2D, GlobalSumPooling3D, GroupNormalization, Identity,
         InstanceNormalization, LPPooling2D, LayerNormalization, LeakyReLU, MaxPooling1D, MaxPooling2D,
-        MaxPooling3D, MaxUnpooling2D, Maximum, Minimum, MixUp, Multiply, PReLU, Permute, RMSNormalization,
-        RandomBrightness, RandomContrast, RandomCrop, RandomErasing, RandomFlip, RandomRotation,
-        RandomTranslation, RandomZoom, ReLU, RepeatVector, Rescaling, Reshape, Resizing, SeparableConv1D,
-        SeparableConv2D, Softmax, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract,
-        SumPooling1D, SumPooling2D, SumPooling3D, UnitNormalization, UpSampling1D, UpSampling2D,
+        MaxPooling3D, MaxUnpooling2D, Maximum, Minimum, MixUp, Multiply, Normalization, PReLU, Permute,
+        RMSNormalization, RandomBrightness, RandomContrast, RandomCrop, RandomErasing, RandomFlip,
+        RandomRotation, RandomTranslation, RandomZoom, ReLU, RepeatVector, Rescaling, Reshape, Resizing,
+        SeparableConv1D, SeparableConv2D, Softmax, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
+        Subtract, SumPooling1D, SumPooling2D, SumPooling3D, UnitNormalization, UpSampling1D, UpSampling2D,
         UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
     )
 }  # fmt: skip

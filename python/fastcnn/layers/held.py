@@ -34,6 +34,11 @@ class Held(Variables):
         def weight_initializers(self) -> dict[str, Any]: ...
         def _where(self, argument: str | None = None) -> str: ...
 
+    @property
+    def told(self) -> bool:
+        """Its parameters are arguments, and no weights."""
+        return False
+
     def __init__(self) -> None:
         self._models: list[weakref.ref[BaseModel]] = []
         self._networks: weakref.WeakSet[Network] = weakref.WeakSet()  # that have a copy of the weights

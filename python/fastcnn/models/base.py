@@ -19,7 +19,7 @@ from fastcnn._graph.network import Carried, Network, Shape, layers_within
 from fastcnn._graph.symbolic import SymbolicTensor, phase_of, symbolic_inputs
 from fastcnn._graph.walk import Call
 from fastcnn.errors import ArgumentError, ShapeError
-from fastcnn.layers import CLASSES, InputLayer, Layer
+from fastcnn.layers import CLASSES, InputLayer, Layer, Normalization
 from fastcnn.layers.augmentation import Augmentation
 from fastcnn.models.tables import Described
 
@@ -153,7 +153,7 @@ class BaseModel(Described, abc.ABC):
     def _augments(self) -> bool:
         """Whether all that the model does is to change images."""
         layers = list(layers_within(self)) if self.traced else []
-        learns = any(each.weight_initializers for each in layers)
+        learns = any(each.weight_initializers for each in layers if not isinstance(each, Normalization))
         return not learns and any(isinstance(each, Augmentation) for each in layers)
 
     def _input_shapes(self) -> list[Shape | None]:
