@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from fastcnn._arguments import listed
+from fastcnn.errors import ArgumentError
 
 
 class Row(NamedTuple):
@@ -27,16 +30,20 @@ HEADINGS = ("Layer (type)", "Output Shape", "Param #", "FLOPs", "Bytes")
 
 
 def render(
-    model_name: str, rows: Sequence[Row], line_length: int | None = None, show_trainable: bool = False
+    model_name: str,
+    rows: Sequence[Row],
+    shown: Sequence[Row],
+    line_length: int | None = None,
+    show_trainable: bool = False,
 ) -> str:
-    """The whole text."""
+    """The whole text: a table of the rows that are shown, and the totals of all."""
     connects = any(row.connected is not None for row in rows)
     headings = (
         *HEADINGS,
         *(("Connected to",) if connects else ()),
         *(("Trainable",) if show_trainable else ()),
     )
-    cells = [headings, *(_cells(row, connects, show_trainable) for row in rows)]
+    cells = [headings, *(_cells(row, connects, show_trainable) for row in shown)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(headings))]
     if line_length is not None:
         _fit(widths, line_length)
@@ -50,6 +57,22 @@ def render(
         _rule("└─┴┘", widths),
     ]
     return "\n".join([f'Model: "{model_name}"', *filter(None, table), *_totals(rows)])
+
+
+def between(rows: Sequence[Row], names: Any, where: str) -> Sequence[Row]:
+    """From the first row whose name begins like one name to the last whose name begins like another."""
+    wanted = listed(names, f"{where}: layer_range", "two names")
+    if len(wanted) != 2 or not all(isinstance(each, str) for each in wanted):
+        raise ArgumentError(f"{where}: layer_range: {names!r} came, wanted the names of two layers")
+    places = [i for i, row in enumerate(rows) if not row.depth]
+    ends = [[place for place in places if rows[place].name.startswith(name)] for name in wanted]
+    for name, found in zip(wanted, ends, strict=True):
+        if not found:
+            raise ArgumentError(f"{where}: layer_range: no layer has a name that begins with {name!r}")
+    first, last = sorted((ends[0][0], ends[1][-1]))
+    while last + 1 < len(rows) and rows[last + 1].depth:
+        last += 1
+    return rows[first : last + 1]
 
 
 def _fit(widths: list[int], line_length: int) -> None:

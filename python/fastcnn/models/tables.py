@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastcnn._arguments import flag, integer
-from fastcnn._graph.summary import Row, render
+from fastcnn._graph.summary import Row, between, render
 from fastcnn.models.state import Stateful
 
 if TYPE_CHECKING:
@@ -34,10 +34,11 @@ class Described(Stateful):
     def summary(
         self,
         line_length: int | None = None,
-        *,
+        positions: Sequence[float] | None = None,
         print_fn: Callable[[str], Any] | None = None,
         expand_nested: bool = False,
         show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
     ) -> None:
         """Print the table of layers: output shape, parameters, arithmetic and memory traffic of one sample.
 
@@ -48,12 +49,21 @@ class Described(Stateful):
         ----------
         line_length
             Characters of a line of the table; None means as many as it needs.
+        positions
+            Where columns end, for Keras's sake and without effect: they are as wide as what they hold.
         print_fn
             Takes the text in place of ``print``.
         expand_nested
             Whether the layers of models among the layers have rows of their own.
         show_trainable
             Whether a column says which layers train.
+        layer_range
+            Names of the first layer that has a row and of the last, or the beginnings of names.
+
+        Raises
+        ------
+        ArgumentError, DTypeError
+            No layer has such a name, or an argument is wrong.
 
         Examples
         --------
@@ -77,8 +87,10 @@ class Described(Stateful):
             ]
         else:
             rows = self._bind().rows(flag(expand_nested, "summary: expand_nested"), self._connections())
+        shown = rows if layer_range is None else between(rows, layer_range, f"{self.name!r}: summary")
         length = None if line_length is None else integer(line_length, "summary: line_length", least=1)
-        (print_fn or print)(render(self.name, rows, length, flag(show_trainable, "summary: show_trainable")))
+        trains = flag(show_trainable, "summary: show_trainable")
+        (print_fn or print)(render(self.name, rows, shown, length, trains))
 
     def describe(self, mode: str = "train", batch_size: int = 32) -> str:
         """The steps that a batch takes: kernel, shapes, FLOPs, bytes, place in memory, and time once run.
