@@ -179,7 +179,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         length = int.from_bytes(prefix, "little")
         most = min(_MAX_HEADER, max(size - 8, 0))
         if len(prefix) < 8 or not 2 <= length <= most:
-            raise FormatError(path, 0, f"a safetensors header of {length} bytes, wanted 2 to {most}")
+            raise FormatError(path, 0, f"no safetensors file: a header of {length} bytes, wanted 2 to {most}")
         header = file.read(length)
         metadata, entries = _parse_header(header, path)
         digests = _digests(header, metadata, entries, path)
