@@ -308,7 +308,7 @@ def built(kind: type[Model]) -> None:
 
 
 REFUSED: list[tuple[Any, type[Exception], str]] = [
-    (lambda: built(Branching), ArgumentError, "runs once for training and prediction; pass it on to layers"),
+    (lambda: built(Branching), ArgumentError, "does something else in prediction than to leave out dropout"),
     (lambda: built(Numbers), DTypeError, "call returned float, wanted what layers give"),
     (lambda: built(Stepping), ArgumentError, "train_step: a step is one native call, wanted a loop"),
     (lambda: Weighing()(Input((3,))), ArgumentError, "add_weight: a layer of your own has the weights of"),

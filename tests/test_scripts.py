@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -111,10 +112,89 @@ def test_activations_of_what_layers_give() -> None:
         function = getattr(activations, name)
         made = Model(inputs, function(inputs)).predict(x, verbose=0)
         np.testing.assert_allclose(made, function(x), rtol=1e-6, atol=1e-7)
-        assert layers.Dense(1, activation=function).activation == function.__name__
+        assert layers.Dense(1, activation=function).activation is function
     with pytest.raises(ArgumentError, match=r"celu: alpha: 2.0 came"):
         activations.celu(inputs, 2.0)
     assert (np.float32(2) * inputs).shape == (None, 5)
+
+
+def test_activations_of_other_numbers() -> None:
+    for given in (np.array([-1.0, 2.0]), np.array([-1, 2]), [-1, 2.0], (-1, 2)):
+        assert activations.relu(given).tolist() == [0, 2]  # type: ignore[arg-type]
+    with pytest.raises(DTypeError, match="relu: x"):
+        activations.relu(np.array(["a"]))
+
+
+def test_a_layer_says_its_activation_and_takes_another_until_it_is_built() -> None:
+    layer = layers.Dense(2, activation="softmax", kernel_initializer="ones")
+    assert layer.activation is activations.softmax
+    layer.activation = None
+    assert layer.activation is activations.linear
+    assert layer.get_config()["activation"] == "linear"
+    named = layers.Conv2D(2, 3, activation="gelu_tanh")
+    assert named.activation([1.0]) == activations.gelu([1.0], True)  # type: ignore[arg-type]
+    model = Sequential([fastcnn.Input((3,)), layer])
+    assert model.predict(np.ones((1, 3)), verbose=0).tolist() == [[3, 3]]
+    layer.activation = "linear"
+    with pytest.raises(ArgumentError, match="activation: 'relu' came for 'linear' in a model that is built"):
+        layer.activation = "relu"
+    assert layer.activation is activations.linear
+
+
+OPERATIONS: list[tuple[Callable[[Any, Any], Any], tuple[int, ...]]] = [
+    (lambda k, x: k.add(x, k.square(x)), (2, 4, 6)),
+    (lambda k, x: k.subtract(x, k.multiply(x, x)), (2, 4, 6)),
+    (lambda k, x: k.maximum(x, k.negative(k.divide(x, 2))), (2, 4, 6)),
+    (lambda k, x: k.concatenate([x, k.minimum(x, x)], axis=2), (2, 8, 6)),
+    (lambda k, x: k.reshape(k.relu6(x), (-1, 8, 6)), (8, 6)),
+    (lambda k, x: k.transpose(x, (0, 2, 3, 1)), (4, 6, 2)),
+    (lambda k, x: k.squeeze(k.expand_dims(x, 1), axis=1), (2, 4, 6)),
+    (lambda k, x: k.squeeze(k.mean(x, axis=(1, 2), keepdims=True), axis=(1, 2)), (6,)),
+    (lambda k, x: k.max(x, axis=(2, 1)), (6,)),
+    (lambda k, x: k.sum(k.relu(x), axis=(-2, -3)), (6,)),
+]
+
+
+@pytest.mark.parametrize(("function", "shape"), OPERATIONS)
+def test_functions_of_what_layers_give(function: Callable[[Any, Any], Any], shape: tuple[int, ...]) -> None:
+    """Models have them as layers that `layers` does not list, as in Keras, and files keep that."""
+    inputs = fastcnn.Input((2, 4, 6))
+    model = Model(inputs, function(ops, inputs))
+    assert model.output_shape == (None, *shape)
+    assert [type(each) for each in model.layers] == [layers.InputLayer]
+    assert Model.from_config(model.get_config()).layers[1:] == []
+    assert fastcnn.models.clone_model(model).layers[1:] == []
+    x = np.random.default_rng(4).integers(-9, 10, (2, 2, 4, 6)).astype(np.float32)
+    assert np.array_equal(model.predict(x, verbose=0), function(ops, x))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: ops.mean(x), r"ops.mean of .*: axis: None came, wanted .* \[1, 2\]"),
+        (lambda x: ops.max(x, axis=-1), "ops.max of .*: axis: -1 came"),
+        (lambda x: ops.reshape(x, (4, 8)), "wanted -1 first, for the batch"),
+        (lambda x: ops.transpose(x, (1, 0, 2, 3)), "wanted 0 first, for the batch"),
+        (lambda x: ops.expand_dims(x, 0), "which is the batch's"),
+        (lambda x: ops.squeeze(x, axis=1), "wanted axes of size 1"),
+    ],
+)
+def test_functions_that_no_layer_stands_for(function: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        function(fastcnn.Input((2, 4, 6)))
+
+
+def test_a_summary_of_some_layers() -> None:
+    stack = [layers.Dense(3, name=name) for name in ("first", "second_a", "second_b", "last")]
+    model = Sequential([fastcnn.Input((3,)), *stack])
+    printed: list[str] = []
+    model.summary(80, [0.4, 0.6, 0.8, 1.0], printed.append, layer_range=["second", "second"])
+    (text,) = printed
+    assert [name in text for name in ("first", "second_a", "second_b", "last")] == [False, True, True, False]
+    assert "Total params: 48 " in text
+    for wrong in (["second"], "second", ["third", "last"], [1, 2]):
+        with pytest.raises((ArgumentError, DTypeError), match="summary: layer_range"):
+            model.summary(layer_range=wrong)  # type: ignore[arg-type]
 
 
 def test_a_metric_of_ones_own_counts_in_variables() -> None:

@@ -25,7 +25,11 @@ class Configurable:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain values."""
-        return {field: _plain(getattr(self, field)) for field in self._fields}
+        return {field: _plain(self._argument(field)) for field in self._fields}
+
+    def _argument(self, field: str) -> Any:
+        """What the constructor was given, or what stands for it."""
+        return getattr(self, field)
 
     @classmethod
     def from_config(cls: type[C], config: Mapping[str, Any]) -> C:
@@ -44,7 +48,7 @@ class Configurable:
             raise ArgumentError(f"{cls.__name__}: {error}") from None
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{field}={getattr(self, field)!r}" for field in self._fields)
+        arguments = ", ".join(f"{field}={self._argument(field)!r}" for field in self._fields)
         return f"{type(self).__name__}({arguments})"
 
 

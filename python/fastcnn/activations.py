@@ -11,11 +11,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from fastcnn import ops
 from fastcnn._absent import absences
 from fastcnn._arguments import choose
 from fastcnn._config import reading
-from fastcnn._graph.symbolic import SymbolicTensor
+from fastcnn._graph.symbolic import SymbolicTensor, operation
 from fastcnn.errors import ArgumentError
 from fastcnn.layers.base import activation_name
 from fastcnn.ops import (
@@ -169,12 +171,19 @@ def _on_either(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(x: Any, *parameters: Any, **named: Any) -> Any:
         if not isinstance(x, SymbolicTensor):
-            return function(x, *parameters, **named)
+            return function(_as_float32(x), *parameters, **named)
         bound = inspect.signature(function).bind(x, *parameters, **named)
         bound.arguments.pop("x")
-        return _layer(function, bound.arguments)(x)
+        return operation(_layer(function, bound.arguments), x)
 
     return call
+
+
+def _as_float32(x: Any) -> Any:
+    """Real numbers of another type, and lists of them, as Keras takes them."""
+    if isinstance(x, (int, float, list, tuple)) or (isinstance(x, np.ndarray) and x.dtype.kind in "fiub"):
+        return np.asarray(x, np.float32)
+    return x
 
 
 def _layer(function: Callable[..., Any], given: dict[str, Any]) -> Any:

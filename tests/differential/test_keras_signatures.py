@@ -50,8 +50,6 @@ DIFFERENCES: dict[str, str] = {
     "utils.split_dataset: no preferred_backend": "parts are arrays",
     "*.t*_on_batch: y=*": "a step has targets",
     "*.from_config: no custom_objects": "files hold classes of the package alone",
-    "*.summary: no positions": "columns are as wide as their text",
-    "*.summary: no layer_range": "the rows of all layers are shown",
     "*.save: no zipped": "a model is one file",
     "*.save_weights: no max_shard_size": "weights are one file",
     "*.export: no *": "refused: models are saved by save",
@@ -73,7 +71,7 @@ MEMBERS: dict[str, str] = {
     "supports_masking": "float32 alone, no masks, and checks of shapes in the native module",
     "ragged*, reshape, row_splits_dtype, sparse, squeeze": "tensors are dense, and layers reshape them",
     "transform_*, get_*, in_cooldown, interpolate_pr_auc, thresholds, clone, batch_shape, num_batches, "
-    "lr_adjust, transpose_last_axis, zeropower_via_newtonschulz5": "of the inside",
+    "finalize_state, lr_adjust, transpose_last_axis, zeropower_via_newtonschulz5": "of the inside",
     "model, shape, max_queue_size, use_multiprocessing, workers, kernel": "attributes of the objects alone",
 }  # fmt: skip
 """Members of classes that are not here, with the reason."""

@@ -135,39 +135,47 @@ class SymbolicTensor:
         return f"<SymbolicTensor shape={self.shape}, name={self.name}>"
 
 
-class _Phase:
-    """What ``call`` gets as ``training``: layers that it is passed to do what the model does."""
+class Phase:
+    """What ``call`` gets as ``training``: layers that it is passed to do what the model does.
+
+    Where ``call`` asks for its truth it runs twice, and both runs must come to the same.
+    """
+
+    def __init__(self, value: bool) -> None:
+        self.value, self.asked = value, False
 
     def __bool__(self) -> bool:
-        raise ArgumentError(
-            "training: call asks for its truth, but runs once for training and prediction; pass it on to "
-            "layers, which know what to do"
-        )
-
-
-PHASE = _Phase()
+        self.asked = True
+        return self.value
 
 
 def phase_of(training: object, where: str) -> bool | None:
     """False where a call asks for prediction; None where it leaves that to the model."""
-    if training is None or training is PHASE:
+    if training is None or isinstance(training, Phase):
         return None
     if training is False:
         return False
     raise ArgumentError(f"{where}: training: {training!r} came for a layer of a model, where fit says so")
 
 
+def operation(layer: Layer, inputs: Any) -> Any:
+    """What a layer makes, which stands for an operator or a function."""
+    layer.is_operation = True
+    return layer(inputs)
+
+
 def _joined(kind: str, a: SymbolicTensor, b: SymbolicTensor) -> SymbolicTensor:
     from fastcnn import layers
 
-    made: SymbolicTensor = getattr(layers, kind)()([a, b])
+    made: SymbolicTensor = operation(getattr(layers, kind)(), [a, b])
     return made
 
 
 def _scaled(x: SymbolicTensor, scale: float, offset: float) -> SymbolicTensor:
     from fastcnn import layers
 
-    return layers.Rescaling(scale, offset)(x)
+    made: SymbolicTensor = operation(layers.Rescaling(scale, offset), x)
+    return made
 
 
 def _number(value: object, sign: str) -> float:

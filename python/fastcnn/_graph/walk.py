@@ -166,6 +166,18 @@ def _inert(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
+def is_idle(layer: Part) -> bool:
+    """Whether a layer does nothing in prediction."""
+    return not is_model(layer) and all(
+        _inert(each)["op"] == "identity" for each in cast("Layer", layer).nodes()
+    )
+
+
+def has_weights(layer: Part) -> bool:
+    """Whether it may have some; a model always may."""
+    return is_model(layer) or bool(cast("Layer", layer).weight_initializers)
+
+
 def outputs_of(layer: Part) -> int:
     """How many tensors a call makes; of a layer of the user's own that has not been called, one."""
     return len(layer.inner_calls()[1]) if is_model(layer) and layer.traced else 1

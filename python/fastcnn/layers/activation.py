@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastcnn import initializers
 from fastcnn._arguments import integer, listed, real
 from fastcnn.layers import _axes
-from fastcnn.layers.base import ACTIVATIONS, Common, Layer, Node, activation_name
+from fastcnn.layers.base import ACTIVATIONS, Activated, Common, Layer, Node
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Activation(Layer):
+class Activation(Activated):
     """Apply a function to every element.
 
     Parameters
@@ -35,11 +35,11 @@ class Activation(Layer):
 
     def __init__(self, activation: Any, **common: Unpack[Common]) -> None:
         super().__init__(**common)
-        self.activation = activation_name(activation, self._where("activation"))
+        self.activation = activation
 
     def nodes(self) -> list[Node]:
         """One operator, or none for "linear"."""
-        return ACTIVATIONS[self.activation]
+        return self._activating()
 
 
 class ReLU(Layer):

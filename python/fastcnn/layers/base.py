@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
@@ -14,7 +14,7 @@ from fastcnn import _names, constraints, initializers, regularizers
 from fastcnn._absent import without
 from fastcnn._arguments import choose, flag, integer, real, shape
 from fastcnn._config import Configurable, serialize
-from fastcnn._graph.symbolic import PHASE, SymbolicTensor, phase_of, symbolic_inputs
+from fastcnn._graph.symbolic import Phase, SymbolicTensor, phase_of, symbolic_inputs
 from fastcnn.constraints import Constraint
 from fastcnn.errors import ArgumentError
 from fastcnn.layers.common import Common as Common
@@ -80,6 +80,7 @@ class Layer(Configurable, Own):
     _prefixes: ClassVar[dict[str, str]] = {}  # of regularizers and constraints, by the role of weights
     _statistics: ClassVar[tuple[str, ...]] = ()  # roles of weights that are not learnt
     _idle: ClassVar[tuple[str, ...]] = ()  # arguments that change nothing
+    is_operation = False  # made by + - * /, or by a function: no layer in Keras's ``model.layers``
 
     def __init__(self, **common: Unpack[Idle]) -> None:
         super().__init__()
@@ -149,7 +150,7 @@ class Layer(Configurable, Own):
         if isinstance(first, np.ndarray):
             from fastcnn.models.at_once import called
 
-            phase = None if training is PHASE else training
+            phase = None if isinstance(training, Phase) else training
             return called(self, given, phase, self._where())  # type: ignore[no-any-return]  # arrays
         tensors, phase = symbolic_inputs(given, self._where("inputs")), phase_of(training, self._where())
         if not self.composed:
@@ -234,8 +235,12 @@ class Layer(Configurable, Own):
     def get_config(self) -> dict[str, Any]:
         """The name, whether it trains, and the constructor's arguments, as plain values."""
         rules = {key: serialize(value) for key, value in self._rules.items() if value is not None}
-        rate = {} if self._multiplier == 1 else {"learning_rate_multiplier": self._multiplier}
-        return {"name": self.name, "trainable": self.trainable, **super().get_config(), **rules, **rate}
+        changed: dict[str, Any] = {}
+        if self._multiplier != 1:
+            changed["learning_rate_multiplier"] = self._multiplier
+        if self.is_operation:
+            changed["is_operation"] = True
+        return {"name": self.name, "trainable": self.trainable, **super().get_config(), **rules, **changed}
 
     @classmethod
     def from_config(cls: type[L], config: Mapping[str, Any]) -> L:
@@ -248,8 +253,10 @@ class Layer(Configurable, Own):
         """
         arguments = dict(config)
         trainable = arguments.pop("trainable", True)
+        operation = arguments.pop("is_operation", False)
         layer = super().from_config(arguments)
         layer.trainable = trainable
+        layer.is_operation = flag(operation, layer._where("is_operation"))
         return layer
 
     def made(self, tensor: SymbolicTensor) -> None:
@@ -315,7 +322,39 @@ class Layer(Configurable, Own):
         return where if argument is None else f"{where}: {argument}"
 
 
-class WeightedLayer(Layer):
+class Activated(Layer):
+    """A layer with an activation."""
+
+    _activation: str | None = None
+
+    @property
+    def activation(self) -> Callable[..., Any]:
+        """A function of `fastcnn.activations`. Another, or a name, may be assigned before it is built."""
+        from fastcnn import activations
+
+        if self._activation == "gelu_tanh":  # which Keras has no name for
+            return partial(activations.gelu, approximate=True)
+        return activations.get(self._activation)
+
+    @activation.setter
+    def activation(self, value: Any) -> None:
+        name = activation_name(value, self._where("activation"))
+        if self._activation not in (None, name) and self.built:
+            raise ArgumentError(
+                f"{self._where('activation')}: {name!r} came for {self._activation!r} in a model that is "
+                "built; make a layer with it, and set_weights what this one's get_weights gives"
+            )
+        self._activation = name
+
+    def _argument(self, field: str) -> Any:
+        return self._activation if field == "activation" else super()._argument(field)
+
+    def _activating(self) -> list[Node]:
+        """The activation's operator, if it is not linear."""
+        return ACTIVATIONS[self._activation or "linear"]
+
+
+class WeightedLayer(Activated):
     """A layer with a kernel, a bias and a fused activation."""
 
     _prefixes: ClassVar[dict[str, str]] = {"kernel": "kernel", "bias": "bias"}
@@ -327,7 +366,6 @@ class WeightedLayer(Layer):
         "bias_initializer",
     )
 
-    activation: str
     use_bias: bool
     kernel_initializer: initializers.Initializer
     bias_initializer: initializers.Initializer
@@ -335,7 +373,7 @@ class WeightedLayer(Layer):
     def _set_weighted(
         self, activation: Any, use_bias: bool, kernel_initializer: Any, bias_initializer: Any
     ) -> None:
-        self.activation = activation_name(activation, self._where("activation"))
+        self.activation = activation
         self.use_bias = flag(use_bias, self._where("use_bias"))
         self.kernel_initializer = initializers.get(kernel_initializer, self._where("kernel_initializer"))
         self.bias_initializer = initializers.get(bias_initializer, self._where("bias_initializer"))

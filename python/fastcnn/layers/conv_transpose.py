@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcnn._arguments import PaddingNd, Sizes, integer, sizes
 from fastcnn.layers import _axes
-from fastcnn.layers.base import ACTIVATIONS, Common, Node, WeightedLayer
+from fastcnn.layers.base import Common, Node, WeightedLayer
 from fastcnn.layers.convolution import Convolutional
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ConvolutionTranspose(Convolutional):
             "groups": self.groups,
             "output_padding": self.output_padding,
         }
-        return _axes.laid_out(self.data_format, [node], ACTIVATIONS[self.activation])
+        return _axes.laid_out(self.data_format, [node], self._activating())
 
 
 class Conv1DTranspose(ConvolutionTranspose):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastcnn import _arguments
 from fastcnn._arguments import PaddingNd, Pair, Sizes, integer, sizes
 from fastcnn.layers import _axes
-from fastcnn.layers.base import ACTIVATIONS, Common, Node, WeightedLayer
+from fastcnn.layers.base import Common, Node, WeightedLayer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -62,7 +62,7 @@ class Convolution(Convolutional):
     def nodes(self) -> list[Node]:
         """The convolution, then the activation."""
         node = {**self._window(), "filters": self.filters, "groups": self.groups}
-        return _axes.laid_out(self.data_format, [node], ACTIVATIONS[self.activation])
+        return _axes.laid_out(self.data_format, [node], self._activating())
 
 
 class Conv1D(Convolution):

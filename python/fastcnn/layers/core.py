@@ -13,7 +13,7 @@ from fastcnn._arguments import integer, real
 from fastcnn._graph.symbolic import SymbolicTensor
 from fastcnn.errors import ArgumentError, DTypeError
 from fastcnn.layers import _axes
-from fastcnn.layers.base import ACTIVATIONS, Common, Idle, Layer, Node, WeightedLayer
+from fastcnn.layers.base import Common, Idle, Layer, Node, WeightedLayer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -165,7 +165,7 @@ class Dense(WeightedLayer):
         """The product, then the activation."""
         return [
             {"op": "dense", "units": self.units, "use_bias": self.use_bias},
-            *ACTIVATIONS[self.activation],
+            *self._activating(),
         ]
 
 

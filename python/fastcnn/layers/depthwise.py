@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastcnn import initializers
 from fastcnn._arguments import PaddingNd, Sizes, flag, integer
 from fastcnn.layers import _axes
-from fastcnn.layers.base import ACTIVATIONS, Common, Node, activation_name
+from fastcnn.layers.base import Common, Node
 from fastcnn.layers.convolution import Convolutional
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class DepthwiseConvolution(Convolutional):
         self.data_format = _axes.data_format(data_format, self._where("data_format"))
 
     def _set_output(self, activation: Any, use_bias: bool, bias_initializer: Any) -> None:
-        self.activation = activation_name(activation, self._where("activation"))
+        self.activation = activation
         self.use_bias = flag(use_bias, self._where("use_bias"))
         self.bias_initializer = initializers.get(bias_initializer, self._where("bias_initializer"))
 
@@ -46,7 +46,7 @@ class DepthwiseConvolution(Convolutional):
     def nodes(self) -> list[Node]:
         """The convolution, then the activation."""
         node = {**self._window(), "depth_multiplier": self.depth_multiplier}
-        return _axes.laid_out(self.data_format, [node], ACTIVATIONS[self.activation])
+        return _axes.laid_out(self.data_format, [node], self._activating())
 
 
 class DepthwiseConv1D(DepthwiseConvolution):

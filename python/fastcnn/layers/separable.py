@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastcnn import initializers
 from fastcnn._arguments import PaddingNd, Sizes, integer
 from fastcnn.layers import _axes
-from fastcnn.layers.base import ACTIVATIONS, Common, Node
+from fastcnn.layers.base import Common, Node
 from fastcnn.layers.depthwise import DepthwiseConvolution
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class SeparableConvolution(DepthwiseConvolution):
             "use_bias": self.use_bias,
             "kernel_role": "pointwise_kernel",
         }
-        return _axes.laid_out(self.data_format, [depthwise, pointwise], ACTIVATIONS[self.activation])
+        return _axes.laid_out(self.data_format, [depthwise, pointwise], self._activating())
 
 
 class SeparableConv1D(SeparableConvolution):

@@ -44,7 +44,8 @@ def clone_model(
     """
     if not isinstance(model, BaseModel):
         raise DTypeError(f"clone_model: model: {type(model).__name__} came, wanted a Sequential or a Model")
-    new = {layer: _new(layer, clone_function) for layer in model.layers}
+    parts = [each.layer for each in model.tensors] if isinstance(model, Model) else model.layers
+    new = {layer: _new(layer, clone_function) for layer in dict.fromkeys(parts)}
     given = None if input_tensors is None else _as_list(input_tensors)
     if isinstance(model, Sequential):
         shape = (

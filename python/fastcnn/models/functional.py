@@ -9,7 +9,7 @@ from typing import Any
 
 from fastcnn._arguments import flag, listed
 from fastcnn._arguments import shape as as_shape
-from fastcnn._graph.composed import parts_of, trace, used
+from fastcnn._graph.composed import parts_of, shown, trace, used
 from fastcnn._graph.network import Network, Shape
 from fastcnn._graph.symbolic import SymbolicTensor, by_depth, numbered, ordered, reachable, symbolic_inputs
 from fastcnn._graph.walk import Call, Part, outputs_of
@@ -107,7 +107,7 @@ class Model(BaseModel):
                 *(each for each in used(self, self._own, self._calls) if each not in entered),
             ]
         self._check_names()
-        for layer in self._layers:
+        for layer in {*self._layers, *self.layers}:
             layer.attach(self)
         if not self._trains:
             self.trainable = False
@@ -216,9 +216,14 @@ class Model(BaseModel):
     def layers(self) -> list[Layer | BaseModel]:
         """The layers, inputs included, and models that were called, in Keras's order.
 
-        Those with the longest way to an output come first; of a model of your own those of its attributes.
+        Those with the longest way to an output come first; of a model of your own those of its attributes,
+        whether ``call`` uses them or not. What ``+ - * /`` and functions of ``ops`` made is not among them.
         """
-        return list(self._layers) if self._outputs else parts_of(self, self._own)
+        if not self._outputs:
+            return parts_of(self, self._own)
+        if self._subclassed:
+            return shown(self, self._own, self._layers)
+        return [each for each in self._layers if isinstance(each, BaseModel) or not each.is_operation]
 
     @property
     def tensors(self) -> list[SymbolicTensor]:

@@ -20,7 +20,8 @@ goes to the bottom and right), ``p``, ``(h, w)``, or ``((top, bottom), (left, ri
 ``data_format="channels_first"`` accepts and returns ``[N, C, H, W]``, converted at the edge.
 
 Much of what Keras's ``ops`` shares with NumPy (``mean``, ``argmax``, ``cast``, ...) is here too, for metrics
-of your own: NumPy computes it (`fastcnn.ops.plain`).
+of your own: NumPy computes it (`fastcnn.ops.plain`). On what layers give, some of both make a layer
+(`fastcnn.ops.symbolic`), so that a ``call`` of your own may be written with them.
 """
 
 from __future__ import annotations
@@ -224,6 +225,7 @@ from fastcnn.ops.shape import (
     zero_padding_bwd,
 )
 from fastcnn.ops.softmax import log_softmax, log_softmax_bwd, softmax, softmax_bwd
+from fastcnn.ops.symbolic import LAYERS, on_either
 
 __all__ = [
     "adaptive_average_pool",
@@ -389,6 +391,10 @@ __all__ = [
     "zero_padding",
     "zero_padding_bwd",
 ]
+
+
+for _name in {*LAYERS} & {*__all__}:
+    globals()[_name] = on_either(_name, globals()[_name])
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Keras's ``ops`` has beside kernels and NumPy has too: metrics of your own are written with it.
 
-NumPy computes it, on arrays alone: a model is made of layers.
+NumPy computes it, on arrays; of what is a layer too, `fastcnn.ops.symbolic` makes one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastcnn.ops.symbolic import LAYERS, on_either
 from fastcnn.ops.types import Array
 
 _NUMPY_S = """
@@ -106,3 +107,4 @@ FUNCTIONS: dict[str, Any] = {
     **{name: getattr(np, name) for name in _NUMPY_S.split()},
     **{each.__name__: each for each in _OWN},
 }
+FUNCTIONS |= {name: on_either(name, FUNCTIONS[name]) for name in FUNCTIONS.keys() & LAYERS.keys()}

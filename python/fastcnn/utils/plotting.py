@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from fastcnn._arguments import choose
 from fastcnn.errors import DTypeError
+from fastcnn.layers.base import Activated
 
 _CHARACTER, _LINE, _MARGIN = 7.2, 18.0, 12.0  # of 12-pixel type
 _GAP_ALONG, _GAP_ACROSS = 36.0, 28.0  # between boxes
@@ -96,9 +97,8 @@ def _text(
     layer = tensor.layer
     kind = type(layer).__name__
     lines = [f"{layer.name} ({kind})" if names else kind]
-    activation = getattr(layer, "activation", None)
-    if activations and isinstance(activation, str):
-        lines.append(f"activation: {activation}")
+    if activations and isinstance(layer, Activated):
+        lines.append(f"activation: {layer.get_config()['activation']}")
     if shapes:
         reads = ", ".join(str(each.shape) for each in tensor.inputs)
         lines.append(f"{reads} → {tensor.shape}" if reads else str(tensor.shape))
