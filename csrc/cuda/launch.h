@@ -96,6 +96,13 @@ struct Team {
   }
 };
 
+template <class T>
+FASTCNN_INLINE float greatest_of(T, const float* x, int64_t cols) {
+  float highest = -HUGE_VALF;
+  for (int64_t j = T::rank(); j < cols; j += T::kWidth) highest = Greater{}(x[j], highest);
+  return T::all(highest, Greater{});
+}
+
 template <int kWidth, class F>
 __global__ void __launch_bounds__(kThreads) each_team(int64_t count, F f) {
   using T = Team<kWidth>;

@@ -109,13 +109,6 @@ FASTCNN_INLINE float weighted(float t, float v) { return t == 0.0f ? 0.0f : t * 
 constexpr float kLow = 1e-7f, kHigh = 1.0f - 1e-7f;
 FASTCNN_INLINE float clipped(float q) { return q < kLow ? kLow : q > kHigh ? kHigh : q; }
 
-template <class T>
-FASTCNN_INLINE float greatest_of(T, const float* x, int64_t cols) {
-  float highest = -HUGE_VALF;
-  for (int64_t j = T::rank(); j < cols; j += T::kWidth) highest = Greater{}(x[j], highest);
-  return T::all(highest, Greater{});
-}
-
 struct CrossentropyFromLogits {
   template <class T>
   FASTCNN_INLINED static double run(T team, const Batch& b, const Row& row) {

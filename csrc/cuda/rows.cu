@@ -10,15 +10,6 @@ namespace cuda {
 
 namespace {
 
-constexpr float kLowest = -HUGE_VALF;
-
-template <class T>
-FASTCNN_INLINE float greatest_of(T team, const float* x, int64_t cols) {
-  float highest = kLowest;
-  for (int64_t j = team.rank(); j < cols; j += T::kWidth) highest = Greater{}(x[j], highest);
-  return T::all(highest, Greater{});
-}
-
 template <class T>
 FASTCNN_INLINE float sum_of_exponentials(T team, const float* x, int64_t cols, float highest) {
   float sum = 0.0f;
