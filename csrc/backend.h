@@ -272,8 +272,8 @@ struct Device {
   void (*assume)(int capability);
   // Whether the GPU can read these bytes: they are its own, or were registered with it.
   Code (*check_memory)(const void*, size_t bytes, Status*);
-  // From and to any memory. copy() waits until it is done; upload() does so only for what the caller may
-  // change afterwards.
+  // From and to any memory. copy() waits until it is done; upload() until the memory it reads may change,
+  // unless that is pinned: then it waits for nothing.
   Code (*copy)(void* to, const void* from, size_t bytes, void* stream, Status*);
   Code (*upload)(void* to, const void* from, size_t bytes, void* stream, Status*);
   Code (*zero)(void* to, size_t bytes, void* stream, Status*);
@@ -292,10 +292,16 @@ struct Device {
   Code (*end_capture)(void* stream, void** graph, Status*);
   Code (*replay)(void* graph, void* stream, Status*);
   void (*drop_graph)(void* graph);
+  // What is put on `then` from now on waits for all that is on `first` now; while one of them is captured,
+  // both are. `moment` is made if it is null.
+  Code (*follow)(void* then, void* first, void** moment, Status*);
   // Moments of a stream; the time between two that are past.
   Code (*mark)(void** moment, void* stream, Status*);
   double (*seconds_between)(void* first, void* last);
   void (*drop_moment)(void* moment);
+  // Memory of the host that uploads read while the host goes on; null if there is none to be had.
+  void* (*pin)(size_t bytes);
+  void (*unpin)(void* memory);
 };
 
 struct Backend {
@@ -311,6 +317,6 @@ struct Backend {
   const Device* device;  // null on the CPU
 };
 
-constexpr uint32_t kBackendVersion = 5;
+constexpr uint32_t kBackendVersion = 6;
 
 }  // namespace fastcnn

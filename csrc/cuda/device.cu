@@ -170,6 +170,16 @@ Code replay(void* graph, void* stream, Status* status) {
 
 void drop_graph(void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
 
+Code follow(void* then, void* first, void** moment, Status* status) {
+  cudaEvent_t event = static_cast<cudaEvent_t>(*moment);
+  if (!event &&
+      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event", status) != Code::kOk)
+    return status->code;
+  *moment = event;
+  if (check(cudaEventRecord(event, on(first)), "an event", status) != Code::kOk) return status->code;
+  return check(cudaStreamWaitEvent(on(then), event, 0), "an event", status);
+}
+
 Code mark(void** moment, void* stream, Status* status) {
   cudaEvent_t event = static_cast<cudaEvent_t>(*moment);
   if (!event && check(cudaEventCreate(&event), "an event", status) != Code::kOk) return status->code;
@@ -184,6 +194,15 @@ double seconds_between(void* first, void* last) {
 }
 
 void drop_moment(void* moment) { cudaEventDestroy(static_cast<cudaEvent_t>(moment)); }
+
+void* pin(size_t bytes) {
+  void* memory = nullptr;
+  if (cudaHostAlloc(&memory, bytes, cudaHostAllocDefault) == cudaSuccess) return memory;
+  cudaGetLastError();
+  return nullptr;
+}
+
+void unpin(void* memory) { cudaFreeHost(memory); }
 
 }  // namespace
 
@@ -215,10 +234,10 @@ Code capability(int* sm, Status* status) {
   return Code::kOk;
 }
 
-const Device kDevice = {open,       assume,     check_memory,    copy,         upload,
-                        zero,       launched,   open_stream,     close_stream, wait,
-                        next_batch, take_notes, begin_capture,   end_capture,  replay,
-                        drop_graph, mark,       seconds_between, drop_moment};
+const Device kDevice = {
+    open,         assume, check_memory,    copy,        upload,        zero,        launched, open_stream,
+    close_stream, wait,   next_batch,      take_notes,  begin_capture, end_capture, replay,   drop_graph,
+    follow,       mark,   seconds_between, drop_moment, pin,           unpin};
 
 }  // namespace cuda
 }  // namespace fastcnn

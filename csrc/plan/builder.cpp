@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "branches.h"
 #include "buffer.h"
 #include "eager.h"
 
@@ -378,6 +379,7 @@ StepList Builder::finish() {
     for (const Ref& each : *kept)
       if (each.memory == Memory::kArena) tensors_[each.offset].last = static_cast<int>(list_.steps.size());
   if (in_lanes() && mode() == Mode::kTrain) find_chains();
+  if (request_.backend.device) find_branches(list_.steps, gradients_end_, tensors_);
   const MemoryPlan memory = plan_memory(tensors_);
   const auto place = [&memory](Ref& ref) {
     if (ref.memory == Memory::kArena) ref.offset = static_cast<int64_t>(memory.offsets[ref.offset]);
@@ -409,6 +411,7 @@ StepList build(const Request& request) {
   Builder b(request);
   build_forward(b);
   if (request.mode == Mode::kTrain) build_gradients(b);
+  b.end_gradients();
   if (request.mode != Mode::kPredict) build_penalties(b);
   if (request.mode == Mode::kTrain && request.batch.updates) build_update(b);
   return b.finish();

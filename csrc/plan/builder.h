@@ -146,6 +146,8 @@ class Builder {
   void write_outputs();
   Ref in_state(Memory memory, int parameter) const;
   void set_trained(const std::vector<FloatRange>& ranges) { list_.trained = ranges; }
+  // Of the gradients: what follows reads those of the parameters, in whatever ranges.
+  void end_gradients() { gradients_end_ = list_.steps.size(); }
   StepList finish();
 
   std::vector<Ref> value, gradient;           // of each node; kNone before there is one
@@ -188,6 +190,7 @@ class Builder {
   std::vector<bool> kept_;    // by tensor: read again by the backward pass
   std::vector<bool> shared_;  // by tensor: the gradient of several nodes
   StepList list_;
+  size_t gradients_end_ = 0;
 };
 
 // A layout that not all steps of a network have rows for: it is built in the other one.

@@ -81,7 +81,25 @@ DeviceMeans::DeviceMeans(const Place& place) : place_(place) {
 
 DeviceMeans::~DeviceMeans() {
   for (void* moment : moments_) place_.device().drop_moment(moment);
+  if (turn_) place_.device().drop_moment(turn_);
+  for (void* stream : of_branch_)
+    if (stream) place_.device().close_stream(stream);
   place_.device().close_stream(stream_);
+}
+
+void* DeviceMeans::stream_of(int branch) {
+  if (branch == 0) return stream_;
+  void*& stream = of_branch_[branch];
+  Status status{};
+  if (!stream) place_.device().open_stream(&stream, &status);
+  check(status);
+  return stream;
+}
+
+void DeviceMeans::follow(void* then, void* first) {
+  Status status{};
+  place_.device().follow(then, first, &turn_, &status);
+  check(status);
 }
 
 void DeviceMeans::wait() const {
@@ -121,13 +139,18 @@ void begin_batch(const DeviceBatch& batch, DeviceMeans& means) {
   means.place().device().next_batch(&batch.next, means.stream());
 }
 
+namespace {
+
+void run_step(const DeviceBatch& batch, const PlannedStep& step, void* stream, DeviceMeans& means) {
+  const Operands operands = operands_of(step, batch.memories);
+  Context context{nullptr, batch.memories.at(step.workspace), &batch.next.cursor->scalars, stream};
+  means.place().backend->run(&prepared_of(batch.feeds, step), &operands, &context);
+}
+
+}  // namespace
+
 void run_steps(const DeviceBatch& batch, size_t begin, size_t end, DeviceMeans& means) {
-  for (size_t i = begin; i < end; ++i) {
-    const PlannedStep& step = batch.list.steps[i];
-    const Operands operands = operands_of(step, batch.memories);
-    Context context{nullptr, batch.memories.at(step.workspace), &batch.next.cursor->scalars, means.stream()};
-    means.place().backend->run(&prepared_of(batch.feeds, step), &operands, &context);
-  }
+  for (size_t i = begin; i < end; ++i) run_step(batch, batch.list.steps[i], means.stream(), means);
 }
 
 void end_batch(const DeviceBatch& batch, DeviceMeans& means) {
@@ -157,15 +180,47 @@ void put_timed(const DeviceBatch& batch, DeviceMeans& means) {
   end_batch(batch, means);
 }
 
+bool is_wanted(const char* variable) {
+  const char* const value = std::getenv(variable);
+  return !value || std::strcmp(value, "0") != 0;
+}
+
+// With the branches of the list beside each other.
+void put_branched(const DeviceBatch& batch, DeviceMeans& means) {
+  const bool branches = is_wanted("FASTCNN_CUDA_BRANCHES");
+  uint32_t open = 0;
+  const auto join = [&](uint32_t which) {
+    for (int branch = 1; branch <= kBranches; ++branch)
+      if (open & which & 1u << branch) means.follow(means.stream(), means.stream_of(branch));
+    open &= ~which;
+  };
+  begin_batch(batch, means);
+  for (const PlannedStep& step : batch.list.steps) {
+    join(step.joins);
+    const int branch = branches ? step.branch : 0;
+    void* const stream = means.stream_of(branch);
+    if (branch) {
+      means.follow(stream, means.stream());
+      open |= 1u << branch;
+    }
+    run_step(batch, step, stream, means);
+  }
+  join(~0u);
+  end_batch(batch, means);
+}
+
 // Null if the batches cannot be captured.
 std::unique_ptr<Replay> captured(const DeviceBatch& batch, int64_t count, DeviceMeans& means) {
   const Device& device = means.place().device();
   Status status{}, end{};
   void* graph = nullptr;
+  // Made before: what allocates may be refused while the thread captures.
+  for (int branch = 1; branch <= kBranches; ++branch) means.stream_of(branch);
+  means.follow(means.stream(), means.stream());
   device.begin_capture(means.stream(), &status);
   check(status);
   try {
-    for (int64_t i = 0; i < count; ++i) put(batch, means);
+    for (int64_t i = 0; i < count; ++i) put_branched(batch, means);
   } catch (const Error& error) {
     status.code = error.code;
   }
@@ -175,11 +230,6 @@ std::unique_ptr<Replay> captured(const DeviceBatch& batch, int64_t count, Device
     return std::unique_ptr<Replay>(new Replay(device, graph));
   if (graph) device.drop_graph(graph);
   return nullptr;
-}
-
-bool graphs_are_wanted() {
-  const char* const value = std::getenv("FASTCNN_CUDA_GRAPHS");
-  return !value || std::strcmp(value, "0") != 0;
 }
 
 void replay(const Replay& graph, DeviceMeans& means) {
@@ -207,7 +257,7 @@ bool put_batches(const DeviceBatch& batch, int64_t count, DeviceMeans& means) {
   }
   Capture& capture = *captures.all.back();
   const int64_t several = batches_of_graph(batch.list);
-  const bool graphs = graphs_are_wanted();
+  const bool graphs = is_wanted("FASTCNN_CUDA_GRAPHS");
   while (count > 0) {
     const int64_t some = count >= several ? several : 1;
     std::unique_ptr<Replay>& graph = some > 1 ? capture.several : capture.one;

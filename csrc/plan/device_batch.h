@@ -21,6 +21,10 @@ class DeviceMeans {
 
   const Place& place() const { return place_; }
   void* stream() const { return stream_; }
+  // Of a branch of the steps, made when it is first asked for. What is put on stream `then` from now on
+  // follows all that is on `first` now.
+  void* stream_of(int branch);
+  void follow(void* then, void* first);
   void wait() const;
   // Grow-only memory: what batches are told, and what is kept of them.
   char* told(size_t bytes);
@@ -32,6 +36,8 @@ class DeviceMeans {
  private:
   const Place place_;
   void* stream_ = nullptr;
+  void* of_branch_[1 + kBranches] = {};
+  void* turn_ = nullptr;
   Buffer told_, kept_;
   std::vector<void*> moments_;
 };

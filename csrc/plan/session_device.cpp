@@ -113,6 +113,7 @@ struct Session::DeviceLoop {
       means.wait();
     } else {
       const bool timed = put_batches(batch, count, means);
+      if (!session.data_->resident()) session.data_->bring_ahead(run.order);
       means.wait();
       if (timed) keep_times(list, means);
     }
@@ -141,7 +142,7 @@ struct Session::DeviceLoop {
                          ? now.cursor.scalars.learning_rate
                          : static_cast<float>(run.rates[static_cast<size_t>(first - run.begin + i)]);
     if (!session.data_->resident()) {
-      session.data_->bring(run.order, first * size, samples);
+      now.cursor.row = session.data_->bring({run.order, first * size, samples}, means);
     } else if (run.order) {
       const size_t before = kTold + align_up(static_cast<size_t>(size) * sizeof(int64_t));
       now.cursor.order = reinterpret_cast<const int64_t*>(told + before);
@@ -198,7 +199,12 @@ struct Session::DeviceLoop {
   int64_t group_size(int64_t batch, double seconds) const {
     const int64_t last = session.last_batch(run), whole = session.batches() - 1;
     if (batch == whole || session.external_) return 1;
-    const int64_t left = std::min({most, last - batch, whole - batch});
+    int64_t left = std::min({most, last - batch, whole - batch});
+    if (!session.data_->resident()) {  // what is on its way is not asked for again
+      const int64_t size = session.args_.batch_size;
+      const int64_t here = session.data_->count_here({run.order, batch * size, left * size}) / size;
+      if (here > 0) left = std::min(left, here);
+    }
     if (!(seconds > 0) || full.batch_seconds <= 0) return 1;
     return std::clamp(static_cast<int64_t>(std::min(seconds / full.batch_seconds, 1e6)), int64_t{1}, left);
   }

@@ -63,6 +63,8 @@ struct Memories {
 // And kLoss: the session's own function measures the predictions and says their gradient.
 enum class Feed : int32_t { kNone, kInput, kTarget, kWeight, kLoss };
 
+constexpr int kBranches = 4;  // that may be open at once
+
 struct PlannedStep {
   Prepared prepared;
   Ref in[kMaxInputs], out[kMaxOutputs];
@@ -71,6 +73,8 @@ struct PlannedStep {
   Feed feed = Feed::kNone;
   int port = 0;                 // of the feed
   size_t chain_end = 0;         // of the first of some steps that may follow each other block by block
+  int branch = 0;               // captured: 0 in line, else of those that go beside it (branches.h)
+  uint32_t joins = 0;           // branches that are over before this step: 1 << branch
   std::string name;             // of the layer, or of what belongs to none
   double end = 0, seconds = 0;  // when it ended in the latest timed run, how long it took in the fastest
 };

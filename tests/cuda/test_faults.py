@@ -107,7 +107,9 @@ def test_data_that_does_not_fit_is_brought_batch_by_batch() -> None:
         if room is not None:
             room_for(room)
         try:
+            before = cupy.emulated.counts()["ahead"]
             history = model.fit(x, y, 8, 2, verbose=0).history
+            assert (cupy.emulated.counts()["ahead"] > before) == (room is not None)
         finally:
             cupy.emulated.room(None)
         weights.append([*model.get_weights(), np.array(history["loss"], np.float32)])

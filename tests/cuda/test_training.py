@@ -66,23 +66,38 @@ def nudged(model: Any, seed: int) -> Any:
     return model
 
 
+def counts() -> dict[str, int]:
+    return cupy.emulated.counts() if is_emulated() else {}
+
+
+def since(before: dict[str, int]) -> dict[str, int]:
+    return {name: count - before[name] for name, count in counts().items()}
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_list_graph_and_repeats_have_the_same_bits(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(graphs: str) -> list[np.ndarray]:
+    """The emulated GPU runs what a graph does not order in another order each time."""
+
+    def run(graphs: str, branches: str = "1") -> list[np.ndarray]:
         monkeypatch.setenv("FASTCNN_CUDA_GRAPHS", graphs)
+        monkeypatch.setenv("FASTCNN_CUDA_BRANCHES", branches)
         model = NETWORKS[network]()
         model.compile("adam", "sparse_categorical_crossentropy", device="cuda")
         x, y = data(BATCH * STEPS + 3)
         model.fit(x, y, BATCH, 2, verbose=0)
         return model.get_weights()
 
-    before = cupy.emulated.counts() if is_emulated() else (0, 0, 0)
+    before = counts()
     first = run("1")
     if is_emulated():
-        _, graphs, captures = np.subtract(cupy.emulated.counts(), before)
-        assert graphs >= 3
-        assert captures >= 2  # of several batches, of one
-    for other in (run("0"), run("1")):
+        counted = since(before)
+        assert counted["graphs"] >= 3
+        assert counted["captures"] >= 2  # of several batches, of one
+        assert counted["forks"] > 0
+    before = counts()
+    in_line = run("1", "0")
+    assert not is_emulated() or since(before)["forks"] == 0
+    for other in (run("0"), in_line, *(run("1") for _ in range(3))):
         for got, wanted in zip(other, first, strict=True):
             assert_same_bits(got, wanted, "weights")
 

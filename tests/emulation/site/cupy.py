@@ -190,8 +190,11 @@ class emulated:
         _library().emulated_fail(after, error)
 
     @staticmethod
-    def counts() -> tuple[int, int, int]:
-        """Kernels run, graphs replayed, graphs captured."""
-        out = (ctypes.c_int64 * 3)()
+    def counts() -> dict[str, int]:
+        """Kernels run, graphs replayed and captured, nodes of these that come after several others, and
+        copies of pinned memory that were put on a stream while another had work.
+        """
+        names = ("kernels", "graphs", "captures", "forks", "ahead")
+        out = (ctypes.c_int64 * len(names))()
         _library().emulated_counts(out)
-        return tuple(out)  # type: ignore[return-value]
+        return dict(zip(names, out, strict=True))
