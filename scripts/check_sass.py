@@ -24,6 +24,7 @@ BUDGETS = (
     ("product_sm90", 168, 0),
     ("product_sm80", 255, 0),
     ("product", 168, 0),
+    ("narrow_fprop", 96, 0),
     ("each_team", 128, 96),
     ("each", 128, 96),
     ("update_all", 128, 0),

@@ -10,14 +10,28 @@ struct PartialSums {
   int64_t count, parts;
 };
 
+// store(sum of the parts, i). Many parts are a team's: one thread would wait for one after the other.
+template <class Store>
+void store_sums(Context& context, const PartialSums& from, Store store) {
+  if (from.parts <= kWarp)
+    return for_each(context, from.count, [=] __device__(int64_t i) {
+      float sum = from.at[i];
+      for (int64_t part = 1; part < from.parts; ++part) sum += from.at[part * from.count + i];
+      store(sum, i);
+    });
+  for_each_row(context, from.count, from.parts, [=] __device__(auto team, int64_t i) {
+    float sum = 0.0f;
+    for (int64_t part = team.rank(); part < from.parts; part += team.kWidth)
+      sum += from.at[part * from.count + i];
+    sum = team.sum(sum);
+    if (team.rank() == 0) store(sum, i);
+  });
+}
+
 // y[i] = finish(sum of the parts, i)
 template <class F>
 void sum_parts(Context& context, const PartialSums& from, float* y, F finish) {
-  for_each(context, from.count, [=] __device__(int64_t i) {
-    float sum = from.at[i];
-    for (int64_t part = 1; part < from.parts; ++part) sum += from.at[part * from.count + i];
-    y[i] = finish(sum, i);
-  });
+  store_sums(context, from, [=] __device__(float sum, int64_t i) { y[i] = finish(sum, i); });
 }
 struct AsItIs {
   FASTCNN_INLINED float operator()(float sum, int64_t) const { return sum; }
@@ -40,25 +54,48 @@ inline Cut cut_sum(int64_t outputs, int64_t length) {
   return {ceil_div(length, each), each};
 }
 
-// y[i] = finish(sum over t below length of term(i, t), i), a thread to each output and part; neighbouring
-// outputs should be neighbours in memory. `workspace` has room for parts * outputs, if parts > 1.
-template <class Term, class F>
-void sum_terms(Context& context, int64_t outputs, int64_t length, float* y, Term term, F finish) {
+// Few terms in all: one launch, in which a team takes an output, saves more than its scattered reads cost.
+constexpr int64_t kFewTerms = 1 << 17, kShortSum = 4096;
+inline bool is_small_sum(int64_t outputs, int64_t length) {
+  return length > 1 && length <= kShortSum && outputs <= kFewTerms / length;
+}
+
+// store(sum over t below length of term(i, t), i), a thread to each output and part; neighbouring outputs
+// should be neighbours in memory. The workspace has room for parts * outputs, if parts > 1.
+template <class Term, class Store>
+void store_sums_of(Context& context, int64_t outputs, int64_t length, Term term, Store store) {
+  if (is_small_sum(outputs, length))
+    return for_each_row(context, outputs, length, [=] __device__(auto team, int64_t i) {
+      float sum = 0.0f;
+      for (int64_t t = team.rank(); t < length; t += team.kWidth) sum += term(i, t);
+      sum = team.sum(sum);
+      if (team.rank() == 0) store(sum, i);
+    });
   const Cut cut = cut_sum(outputs, length);
-  float* const to = cut.parts > 1 ? static_cast<float*>(context.workspace) : y;
+  float* const to = static_cast<float*>(context.workspace);
   const bool whole = cut.parts == 1;
   for_each(context, outputs * cut.parts, [=] __device__(int64_t i) {
     const int64_t part = i / outputs, at = i - part * outputs;
     const int64_t begin = part * cut.each, end = begin + cut.each < length ? begin + cut.each : length;
     float sum = 0.0f;
     for (int64_t t = begin; t < end; ++t) sum += term(at, t);
-    to[i] = whole ? finish(sum, at) : sum;
+    if (whole)
+      store(sum, at);
+    else
+      to[i] = sum;
   });
-  if (!whole) sum_parts(context, {to, outputs, cut.parts}, y, finish);
+  if (!whole) store_sums(context, {to, outputs, cut.parts}, store);
 }
 inline size_t sum_terms_bytes(int64_t outputs, int64_t length) {
   const Cut cut = cut_sum(outputs, length);
-  return cut.parts > 1 ? sizeof(float) * size_t(outputs * cut.parts) : 0;
+  return cut.parts > 1 && !is_small_sum(outputs, length) ? sizeof(float) * size_t(outputs * cut.parts) : 0;
+}
+
+// y[i] = finish(that sum, i)
+template <class Term, class F>
+void sum_terms(Context& context, int64_t outputs, int64_t length, float* y, Term term, F finish) {
+  store_sums_of(context, outputs, length, term,
+                [=] __device__(float sum, int64_t i) { y[i] = finish(sum, i); });
 }
 
 // db[c] = sum over rows of dy[rows, cols]

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ __all__ = ["nobody_touches_the_memory"]
 
 BATCH, STEPS = 4, 20
 TERMS = SIDE * SIDE  # of the longest sums, each of which rounds
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+LENET_KERNELS = 24  # of a step
 
 
 def losses_of(model: Any, device: str, optimizer: Any) -> np.ndarray:
@@ -100,6 +104,26 @@ def test_list_graph_and_repeats_have_the_same_bits(network: str, monkeypatch: py
     for other in (run("0"), in_line, *(run("1") for _ in range(3))):
         for got, wanted in zip(other, first, strict=True):
             assert_same_bits(got, wanted, "weights")
+
+
+@pytest.mark.skipif(not is_emulated(), reason="a GPU does not count its kernels")
+def test_a_step_takes_few_kernels() -> None:
+    """Of LeNet-5: what is fused and what is not. With those of a whole epoch that belong to no step."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        from harness.library_fastcnn import _layer
+        from harness.networks import NETWORKS
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    network = NETWORKS["lenet5"]
+    model = fastcnn.Sequential([fastcnn.Input(network.input_shape), *map(_layer, network.layers)])
+    model.compile("sgd", "sparse_categorical_crossentropy", device="cuda")
+    x = np.zeros((2 * STEPS, *network.input_shape), np.float32)
+    y = np.zeros(len(x), np.int64)
+    model.fit(x, y, 2, 1, verbose=0)
+    before = counts()
+    model.fit(x, y, 2, 1, verbose=0)
+    assert since(before)["kernels"] == STEPS * LENET_KERNELS
 
 
 def test_several_batches_of_a_call_are_those_of_calls_of_one() -> None:
@@ -299,5 +323,5 @@ def test_a_description_names_the_kernels() -> None:
     model.compile("sgd", "sparse_categorical_crossentropy", device="cuda")
     model.fit(*data(8), 4, verbose=0)
     text = model._bind().native.describe("train", 4)
-    assert "conv2d_fprop_implicit" in text
+    assert "conv2d_fprop_narrow" in text
     assert "on the GPU" in text
