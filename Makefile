@@ -4,6 +4,7 @@
 # make test     the quick tests          make test-full   the rest, but for the peers
 # make test-avx512    the kernels of AVX-512 and AVX512-BF16, their instructions emulated, on a processor with AVX2
 # make test-cuda      the GPU kernels on an emulated GPU      make test-gpu    the same on this machine's
+# make check-gpu      all that awaits a GPU, in minutes
 # make bench    the benchmarks against their peers, in a second virtual environment
 # make dev      from now on .venv holds an editable, incrementally built install
 # make fmt      format in place          make lint        what CI checks without running a test
@@ -21,14 +22,14 @@ SOURCES := pyproject.toml CMakeLists.txt \
 CXX_FILES = $(shell find csrc tests/emulation tests/cuda -name '*.cpp' -o -name '*.h' -o -name '*.cu')
 # Arrays that overlap are apart once they are on a GPU, where tests/cuda asks; a GPU has no kernels of Winograd's.
 ON_GPU := not lenet and not overlap_is_refused and not the_cases_are_winograds \
-    or test_arrays or test_training or test_faults or test_gpu_plans
+    or test_arrays or test_training or test_faults or test_pooled or test_gpu_plans
 # In emulation, besides, no shapes of minutes (each has smaller ones beside it), and no tests of the number of the host's
 # threads, which is nothing to a GPU, on pictures as large. What is left takes two minutes.
 LARGE := n5s6 n1h290 n2h90 20000x3
 EMULATED = not any_number_of_threads $(LARGE:%=and not %) and ($(ON_GPU))
 BENCHMARKS := layers gemm pool train infer operators
 
-.PHONY: train test test-full test-differential test-avx512 test-cuda test-gpu bench dev fmt lint wheel clean
+.PHONY: train test test-full test-differential test-avx512 test-cuda test-gpu check-gpu bench dev fmt lint wheel clean
 
 train: $(VENV)/.installed
 	$(BIN)/fastcnn train $(ARGS)
@@ -66,6 +67,9 @@ test-cuda: $(VENV)/.test
 test-gpu: $(VENV)/.test
 	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda tests/plan/test_mixed.py \
 	    -k "$(ON_GPU)" $(ARGS)
+
+check-gpu: $(VENV)/.test
+	PYTHON="$(CURDIR)/$(BIN)/python" scripts/check_gpu.sh build/gpu $(ARGS)
 
 bench: $(PEERS)/.installed
 	@set -e; for name in $(BENCHMARKS); do $(PEERS)/bin/python benchmarks/$$name.py $(ARGS); done
