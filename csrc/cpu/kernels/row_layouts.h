@@ -50,8 +50,12 @@ FASTCNN_INLINE auto greatest_of(const float* x, int64_t count) {
 constexpr int kAbreast = 32;
 
 // Not inlined by each of the kernels.
-inline void turn(const float* x, int rows, int cols, Vec* to) { get_rows(x, rows, cols, to); }
-inline void turn_back(const Vec* from, int rows, int cols, float* y) { put_rows(from, rows, cols, y); }
+__attribute__((noinline, unused)) void turn(const float* x, int rows, int cols, Vec* to) {
+  get_rows(x, rows, cols, to);
+}
+__attribute__((noinline, unused)) void turn_back(const Vec* from, int rows, int cols, float* y) {
+  put_rows(from, rows, cols, y);
+}
 
 }  // namespace
 }  // namespace FASTCNN_ISA_NS
