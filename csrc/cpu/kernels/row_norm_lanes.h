@@ -58,29 +58,33 @@ FASTCNN_INLINE void with_columns(int64_t count, F f) {
   f(Columns<0>{});
 }
 
-// Twice kLanes rows are at each stage at a time: the sums, the root and the divisions of one group wait for
-// each other.
-constexpr int kTimes = 2;
+// Two groups of kLanes rows are at each stage at a time, as the sums, the root and the divisions of one wait
+// for each other; but one where it stays in registers.
+template <int kCols>
+constexpr int kGroups = kCols ? 1 : 2;
+template <int kCols, class F>
+FASTCNN_INLINE void for_each_group(int64_t rows, F f) {
+  for (int i = 0; i < kGroups<kCols> && rows > 0; ++i, rows -= kLanes)
+    f(i, rows < kLanes ? (int)rows : kLanes);
+}
 
 template <int kCols, bool kRelu>
 FASTCNN_INLINE void narrow_fwd(const RowStatistics& of, const NormRows& a) {
   const int cols = kCols ? kCols : (int)a.count;
-  for (int64_t begin = 0; begin < a.rows; begin += kTimes * kLanes) {
-    Vec x[kTimes][kCols ? kCols : kTurned], root[kTimes];
-    const auto each = [&](auto f) FASTCNN_INLINED {
-      const int64_t rows = a.rows - begin;
-      f(0, begin * cols, rows < kLanes ? (int)rows : kLanes);
-      if (rows > kLanes) f(1, (begin + kLanes) * cols, rows < 2 * kLanes ? (int)rows - kLanes : kLanes);
-    };
-    each([&](int i, int64_t at, int rows) FASTCNN_INLINED { get_rows(a.x + at, rows, cols, x[i]); });
-    each([&](int i, int64_t, int) FASTCNN_INLINED { root[i] = lane_statistics(of, cols, x[i]).root; });
-    each([&](int i, int64_t at, int rows) FASTCNN_INLINED {
+  constexpr int kMany = kGroups<kCols>;
+  for (int64_t begin = 0; begin < a.rows; begin += kMany * kLanes) {
+    Vec x[kMany][kCols ? kCols : kTurned], root[kMany];
+    const auto each = [&](auto f) FASTCNN_INLINED { for_each_group<kCols>(a.rows - begin, f); };
+    each([&](int i, int rows)
+             FASTCNN_INLINED { get_rows(a.x + (begin + i * kLanes) * cols, rows, cols, x[i]); });
+    each([&](int i, int) FASTCNN_INLINED { root[i] = lane_statistics(of, cols, x[i]).root; });
+    each([&](int i, int rows) FASTCNN_INLINED {
       for (int j = 0; j < cols; ++j) {
         const Vec gamma = broadcast(a.gamma ? a.gamma[j] : 1.0f), beta = broadcast(a.beta ? a.beta[j] : 0.0f);
         const Vec y = fma(x[i][j] * root[i], gamma, beta);
         x[i][j] = kRelu ? relu(y) : y;
       }
-      put_rows(x[i], rows, cols, a.y + at);
+      put_rows(x[i], rows, cols, a.y + (begin + i * kLanes) * cols);
     });
   }
 }
@@ -89,39 +93,39 @@ template <int kCols>
 FASTCNN_INLINE void narrow_bwd(const RowStatistics& of, const NormRows& a) {
   const int cols = kCols ? kCols : (int)a.count;
   const float share = of.kind == RowNorm::kUnit ? 1.0f : 1.0f / (float)cols;
+  constexpr int kMany = kGroups<kCols>;
   Vec dgamma[kCols ? kCols : kTurned] = {}, dbeta[kCols ? kCols : kTurned] = {};
-  for (int64_t begin = 0; begin < a.rows; begin += kTimes * kLanes) {
-    Vec x[kTimes][kCols ? kCols : kTurned], dy[kTimes][kCols ? kCols : kTurned];
-    LaneRoots roots[kTimes];
-    const auto each = [&](auto f) FASTCNN_INLINED {
-      const int64_t rows = a.rows - begin;
-      f(x[0], dy[0], roots[0], begin * cols, rows < kLanes ? (int)rows : kLanes);
-      if (rows > kLanes)
-        f(x[1], dy[1], roots[1], (begin + kLanes) * cols, rows < 2 * kLanes ? (int)rows - kLanes : kLanes);
-    };
-    each([&](Vec* x, Vec* dy, LaneRoots&, int64_t at, int rows) FASTCNN_INLINED {
-      get_rows(a.x + at, rows, cols, x);
-      get_rows(a.dy + at, rows, cols, dy);
+  for (int64_t begin = 0; begin < a.rows; begin += kMany * kLanes) {
+    Vec x[kMany][kCols ? kCols : kTurned], dy[kMany][kCols ? kCols : kTurned];
+    LaneRoots roots[kMany];
+    const auto each = [&](auto f) FASTCNN_INLINED { for_each_group<kCols>(a.rows - begin, f); };
+    each([&](int i, int rows) FASTCNN_INLINED {
+      const int64_t at = (begin + i * kLanes) * cols;
+      get_rows(a.x + at, rows, cols, x[i]);
+      get_rows(a.dy + at, rows, cols, dy[i]);
     });
-    each([&](Vec* x, Vec*, LaneRoots& s, int64_t, int rows) FASTCNN_INLINED {
-      s = lane_statistics(of, cols, x);
-      for (int i = rows; i < kLanes; ++i) s.root[i] = 0;  // of no row: infinite where epsilon is 0
+    each([&](int i, int rows) FASTCNN_INLINED {
+      LaneRoots s = lane_statistics(of, cols, x[i]);
+      for (int r = rows; r < kLanes; ++r) s.root[r] = 0;  // of no row: infinite where epsilon is 0
+      roots[i] = s;
     });
-    each([&](Vec* x, Vec* dy, const LaneRoots& s, int64_t at, int rows) FASTCNN_INLINED {
+    each([&](int i, int rows) FASTCNN_INLINED {
+      const LaneRoots s = roots[i];
       Vec sum = {}, product = {};
       for (int j = 0; j < cols; ++j) {
-        x[j] *= s.root;
-        dbeta[j] += dy[j];
-        dgamma[j] = fma(dy[j], x[j], dgamma[j]);
-        dy[j] *= broadcast(a.gamma ? a.gamma[j] : 1.0f);
-        sum += dy[j];
-        product = fma(dy[j], x[j], product);
+        const Vec xhat = x[i][j] * s.root;
+        dbeta[j] += dy[i][j];
+        dgamma[j] = fma(dy[i][j], xhat, dgamma[j]);
+        dy[i][j] *= broadcast(a.gamma ? a.gamma[j] : 1.0f);
+        sum += dy[i][j];
+        product = fma(dy[i][j], xhat, product);
+        x[i][j] = xhat;
       }
       if (!a.y) return;
       sum = centered(of) ? sum * share : Vec{};
       product = s.limited ? Vec{} : product * share;
-      for (int j = 0; j < cols; ++j) dy[j] = s.root * (dy[j] - sum - x[j] * product);
-      put_rows(dy, rows, cols, a.y + at);
+      for (int j = 0; j < cols; ++j) dy[i][j] = s.root * (dy[i][j] - sum - x[i][j] * product);
+      put_rows(dy[i], rows, cols, a.y + (begin + i * kLanes) * cols);
     });
   }
   for (int j = 0; j < cols; ++j) {
