@@ -177,6 +177,15 @@ struct Epilogue {
   int32_t pool;
 };
 
+// What activations, their gradients, matrices and the weights of convolutions lie in memory as. Biases,
+// factors and statistics of channels and the gradients of these are float32 whatever the rest is; so are all
+// sums.
+enum class Storage : int32_t {
+  kFloat32,
+  kBfloat16,  // of a GPU alone
+  kPairs      // what a row of the CPU asks another one: two numbers of bfloat16 in the place of each float
+};
+
 struct OpDescriptor {
   Step step;
   Math math;
@@ -186,9 +195,8 @@ struct OpDescriptor {
   // conv2d_fprop, conv2d_dgrad, gemm: w (b of gemm), bias and scale are the same in many runs; what is made
   // of them may be kept.
   int32_t constant_weights;
-  // What a row of the CPU asks another one: both operands are pairs of bfloat16, each in the place of a
-  // float. With the field before it so wide that nothing is padded: descriptors are compared word by word.
-  int32_t pairs;
+  // With the field before it so wide that nothing is padded: descriptors are compared word by word.
+  Storage storage;
   int64_t samples;  // of a batch in lanes; its shapes count those too that fill up the last block
   union {
 #define FASTCNN_SHAPE(name, shape, inputs, outputs) shape name;

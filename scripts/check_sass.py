@@ -36,7 +36,9 @@ BUDGETS = (
 INSTRUCTIONS = (
     ("product_sm80", r"sm_(?!75)", "PrecisionE[01]E", ("HMMA.1688.F32.TF32",)),
     ("product_sm80", r"sm_(?!75)", "PrecisionE2E", ("HMMA.16816.F32.BF16",)),
-    ("product_sm80", r"sm_(?!75)", "", ("LDGSTS.E.BYPASS.LTC128B.128", "LDGSTS.E ")),
+    ("product_sm80", r"sm_(?!75)", "", ("LDGSTS.E.BYPASS.LTC128B.128",)),
+    ("product_sm80", r"sm_(?!75)", "^(?!.*Bfloat16)", ("LDGSTS.E ",)),
+    ("product_sm80", r"sm_(?!75)", "Bfloat16", ("LDSM.16.M",)),
     ("product_sm90", "sm_90a", "PrecisionE1E", ("HGMMA.64x", "x8.F32.TF32")),
     ("product_sm90", "sm_90a", "PrecisionE2E|PanelSums", ("HGMMA.64x", "x16.F32.BF16")),
     ("product_sm90", "sm_90a", "", ("UTMALDG.4D.IM2COL", "UTMALDG.3D", "USETMAXREG")),

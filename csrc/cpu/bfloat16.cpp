@@ -67,7 +67,7 @@ struct Pairing {
 Pairing pairing(const OpDescriptor& op) {
   Pairing d = {};
   d.words = op;
-  d.words.pairs = 1;
+  d.words.storage = Storage::kPairs;
   if (op.step == Step::k_gemm) {
     const GemmShape& v = op.gemm;
     d.a = v.transpose_a ? rows(1, v.k, v.m) : columns(v.m, v.k);

@@ -61,7 +61,7 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   Direct d = {};
   d.pool = op.epilogue.pool ? op.epilogue.pool : 1;
   d.kept_panels = op.constant_weights != 0;
-  d.pairs = op.pairs;
+  d.pairs = op.storage == Storage::kPairs;
   static_cast<Correlation&>(d) = correlation(v, dgrad);
   const Axis first_w = axis_w(d, 0);
   d.pad_left = std::max<int64_t>(0, -d.low_w);

@@ -355,7 +355,7 @@ bool supports_conv2d_wgrad_direct(const OpDescriptor&) { return true; }
 void prepare_conv2d_wgrad_direct(Prepared* p) {
   const Conv2dShape& v = p->op.conv2d_wgrad;
   Wgrad& d = state<Wgrad>(p) = plan(v);
-  d.pairs = p->op.pairs;
+  d.pairs = p->op.storage == Storage::kPairs;
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
   p->parallel = p->flops > kParallelFlops;
   p->workspace_bytes = d.chunks > 1 ? float_bytes(d.chunks * dw_floats(d)) : 0;

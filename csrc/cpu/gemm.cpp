@@ -221,7 +221,7 @@ struct Run {
 
 void prepare(Prepared* p, const GemmShape& v) {
   Gemm& d = state<Gemm>(p) = plan(v);
-  d.pairs = p->op.pairs;
+  d.pairs = p->op.storage == Storage::kPairs;
   p->flops = gemm_flops(v), p->bytes = gemm_bytes(v);
   p->parallel = d.row_parts * d.col_parts * d.k_parts > 1;
   p->workspace_bytes = shared_bytes(v, d) + (d.k_parts > 1 ? float_bytes(d.k_parts * v.m * v.n) : 0);

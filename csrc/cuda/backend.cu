@@ -15,13 +15,16 @@ constexpr char kVariant[] = "emulated";
 constexpr char kVariant[] = "cuda";
 #endif
 
+#define FASTCNN_SUFFIX_kFloat32 ""
+#define FASTCNN_SUFFIX_kBfloat16 "_bfloat16"
 constexpr KernelRow kRows[] = {
-#define FASTCNN_ROW_ON(least, most, step, algorithm) \
-  {Step::k_##step,                                   \
-   #step "_" #algorithm,                             \
-   {least, most},                                    \
-   supports_##step##_##algorithm,                    \
-   prepare_##step##_##algorithm,                     \
+#define FASTCNN_ROW_ON(least, most, step, algorithm, stored) \
+  {Step::k_##step,                                           \
+   #step "_" #algorithm FASTCNN_SUFFIX_##stored,             \
+   {least, most},                                            \
+   Storage::stored,                                          \
+   supports_##step##_##algorithm,                            \
+   prepare_##step##_##algorithm,                             \
    run_##step##_##algorithm},
 #include "rows.inc"
 #undef FASTCNN_ROW_ON
@@ -29,7 +32,7 @@ constexpr KernelRow kRows[] = {
 constexpr int kRowCount = sizeof kRows / sizeof *kRows;
 
 constexpr Step kWithoutRow[] = {
-#define FASTCNN_ROW_ON(least, most, step, algorithm)
+#define FASTCNN_ROW_ON(least, most, step, algorithm, stored)
 #define FASTCNN_NO_ROW(step) Step::k_##step,
 #include "rows.inc"
 #undef FASTCNN_NO_ROW
@@ -64,7 +67,8 @@ Code prepare(const OpDescriptor* op, Prepared* out, Status* status) {
   if (capability(&sm, status) != Code::kOk) return status->code;
   for (const KernelRow& row : kRows) {
     const bool runs = row.on.least <= sm && sm <= row.on.most;
-    if (row.step != op->step || !runs || op->layout != Layout::kChannelsLast || !row.supports(*op)) continue;
+    if (row.step != op->step || row.storage != op->storage || !runs) continue;
+    if (op->layout != Layout::kChannelsLast || !row.supports(*op)) continue;
     *out = Prepared{};
     out->op = *op;
     out->row = &row;
@@ -72,6 +76,12 @@ Code prepare(const OpDescriptor* op, Prepared* out, Status* status) {
     row.prepare(out);
     return Code::kOk;
   }
+  if (op->storage == Storage::kBfloat16)
+    return failed(
+        status, Code::kDevice,
+        "there is no GPU kernel of %s that reads and writes bfloat16 with these options; convert the "
+        "arrays to float32",
+        kStepNames[static_cast<int>(op->step)]);
   return failed(status, Code::kDevice, "there is no GPU kernel of %s%s yet; it runs on the CPU",
                 kStepNames[static_cast<int>(op->step)], listed(op->step) ? "" : " with these options");
 }

@@ -32,9 +32,12 @@ Norm norm_of(const BatchNormShape& s) {
 }
 
 // What is null is not there.
+template <class T>
 struct Arrays {
-  const float *x, *dy, *gamma, *beta, *mean, *variance;
-  float *y, *dgamma, *dbeta, *moving_mean, *moving_variance;
+  const T *x, *dy;
+  T* y;
+  const float *gamma, *beta, *mean, *variance;
+  float *dgamma, *dbeta, *moving_mean, *moving_variance;
   int32_t clamped;
 };
 
@@ -45,8 +48,8 @@ size_t workspace_bytes(const Norm& s) {
 }
 
 // The channels of a group about the group's mean, by a team.
-template <class T>
-FASTCNN_INLINE void statistics(T team, const Norm& s, const Arrays& a, const ChannelSums* sums,
+template <class T, class N>
+FASTCNN_INLINE void statistics(T team, const Norm& s, const Arrays<N>& a, const ChannelSums* sums,
                                ChannelFactors* factors, float* dgamma, float* dbeta, int64_t unit) {
   const int64_t groups = s.c / s.group, sample = unit / groups, first = unit % groups * s.group;
   const int64_t channels = s.n * s.c, count = s.group * s.cut.parts;
@@ -54,7 +57,9 @@ FASTCNN_INLINE void statistics(T team, const Norm& s, const Arrays& a, const Cha
   const auto at = [&](int64_t i) {
     return sums[i % s.cut.parts * channels + sample * s.c + first + i / s.cut.parts];
   };
-  const auto pivot = [&](int64_t i) { return double(a.x[sample * s.m * s.c + first + i / s.cut.parts]); };
+  const auto pivot = [&](int64_t i) {
+    return double(float(a.x[sample * s.m * s.c + first + i / s.cut.parts]));
+  };
   const auto rows = [&](int64_t i) {
     const int64_t begin = i % s.cut.parts * s.cut.each, left = s.m - begin;
     return double(left < s.cut.each ? left : s.cut.each);
@@ -102,7 +107,8 @@ FASTCNN_INLINE void statistics(T team, const Norm& s, const Arrays& a, const Cha
   }
 }
 
-void run_norm(const Norm& s, const Arrays& a, Context& context) {
+template <class T>
+void run_norm(const Norm& s, const Arrays<T>& a, Context& context) {
   const int64_t channels = s.n * s.c;
   auto* const sums = static_cast<ChannelSums*>(context.workspace);
   auto* const factors = reinterpret_cast<ChannelFactors*>(sums + s.cut.parts * channels);
@@ -115,10 +121,10 @@ void run_norm(const Norm& s, const Arrays& a, Context& context) {
       const float pivot = a.x[first];
       ChannelSums sum = {0.0, 0.0, 0.0, 0.0};
       for (int64_t row = begin; row < end; ++row) {
-        const double d = double(a.x[first + row * s.c]) - double(pivot);
+        const double d = double(float(a.x[first + row * s.c])) - double(pivot);
         sum.first += d, sum.second += d * d;
         if (!a.dy) continue;
-        const double g = double(a.dy[first + row * s.c]);
+        const double g = double(float(a.dy[first + row * s.c]));
         sum.dy += g, sum.product += g * d;
       }
       sums[i] = sum;
@@ -133,10 +139,10 @@ void run_norm(const Norm& s, const Arrays& a, Context& context) {
       const ChannelFactors k = factors[row / s.m * s.c + (i - row * s.c)];
       if (a.dy) {
         // By given statistics dx is dy scale, whatever x.
-        const float of_x = a.mean ? 0.0f : fma(a.x[i] - k.center, k.slope, k.offset);
-        a.y[i] = fma(a.dy[i], k.scale, of_x);
+        const float of_x = a.mean ? 0.0f : fma(float(a.x[i]) - k.center, k.slope, k.offset);
+        a.y[i] = fma(float(a.dy[i]), k.scale, of_x);
       } else {
-        const float y = fma(a.x[i] - k.center, k.scale, k.offset);
+        const float y = fma(float(a.x[i]) - k.center, k.scale, k.offset);
         a.y[i] = a.clamped ? relu(y) : y;
       }
     });
@@ -153,23 +159,43 @@ bool plain_or_relu(const OpDescriptor& op) {
 
 void prepare(Prepared* p, const Norm& s, double flops, double passes) {
   const double count = double(s.n) * double(s.m) * double(s.c);
-  set_cost(p, flops * count, 4 * passes * count);
+  set_cost(p, flops * count, bytes_of_number(p) * passes * count);
   p->workspace_bytes = workspace_bytes(s);
   state<Norm>(p) = s;
 }
 
+template <class T>
 void run_fwd(const Prepared& p, const Operands& o, Context& context) {
-  Arrays a = {};
-  a.x = input(o, 0), a.gamma = input(o, 1), a.beta = input(o, 2);
-  a.y = output(o, 0), a.moving_mean = output(o, 1), a.moving_variance = output(o, 2);
+  Arrays<T> a = {};
+  a.x = input<T>(o, 0), a.gamma = input(o, 1), a.beta = input(o, 2);
+  a.y = output<T>(o, 0), a.moving_mean = output(o, 1), a.moving_variance = output(o, 2);
   a.clamped = p.op.epilogue.activation == Activation::kRelu;
   run_norm(state<Norm>(p), a, context);
 }
 
+template <class T>
 void run_bwd(const Prepared& p, const Operands& o, Context& context) {
-  Arrays a = {};
-  a.dy = input(o, 0), a.x = input(o, 1), a.gamma = input(o, 2);
-  a.y = output(o, 0), a.dgamma = output(o, 1), a.dbeta = output(o, 2);
+  Arrays<T> a = {};
+  a.dy = input<T>(o, 0), a.x = input<T>(o, 1), a.gamma = input(o, 2);
+  a.y = output<T>(o, 0), a.dgamma = output(o, 1), a.dbeta = output(o, 2);
+  run_norm(state<Norm>(p), a, context);
+}
+
+template <class T>
+void run_infer(const Prepared& p, const Operands& o, Context& context) {
+  Arrays<T> a = {};
+  a.x = input<T>(o, 0), a.mean = input(o, 1), a.variance = input(o, 2), a.gamma = input(o, 3);
+  a.beta = input(o, 4), a.y = output<T>(o, 0);
+  a.clamped = p.op.epilogue.activation == Activation::kRelu;
+  run_norm(state<Norm>(p), a, context);
+}
+
+template <class T>
+void run_infer_bwd(const Prepared& p, const Operands& o, Context& context) {
+  Arrays<T> a = {};
+  a.dy = input<T>(o, 0), a.x = input<T>(o, 1), a.mean = input(o, 2), a.variance = input(o, 3);
+  a.gamma = input(o, 4);
+  a.y = output<T>(o, 0), a.dgamma = output(o, 1), a.dbeta = output(o, 2);
   run_norm(state<Norm>(p), a, context);
 }
 
@@ -177,32 +203,34 @@ void run_bwd(const Prepared& p, const Operands& o, Context& context) {
 
 bool supports_batch_norm_fwd_channels(const OpDescriptor& op) { return plain_or_relu(op); }
 void prepare_batch_norm_fwd_channels(Prepared* p) { prepare(p, norm_of(p->op.batch_norm_fwd), 6, 3); }
-void run_batch_norm_fwd_channels(const Prepared& p, const Operands& o, Context& c) { run_fwd(p, o, c); }
+void run_batch_norm_fwd_channels(const Prepared& p, const Operands& o, Context& c) {
+  FASTCNN_BY_STORAGE(p, run_fwd)(p, o, c);
+}
 
 bool supports_batch_norm_bwd_channels(const OpDescriptor& op) { return plain(op.epilogue); }
 void prepare_batch_norm_bwd_channels(Prepared* p) { prepare(p, norm_of(p->op.batch_norm_bwd), 12, 5); }
-void run_batch_norm_bwd_channels(const Prepared& p, const Operands& o, Context& c) { run_bwd(p, o, c); }
+void run_batch_norm_bwd_channels(const Prepared& p, const Operands& o, Context& c) {
+  FASTCNN_BY_STORAGE(p, run_bwd)(p, o, c);
+}
 
 bool supports_group_norm_fwd_channels(const OpDescriptor& op) { return plain_or_relu(op); }
 void prepare_group_norm_fwd_channels(Prepared* p) { prepare(p, norm_of(p->op.group_norm_fwd), 6, 3); }
 void run_group_norm_fwd_channels(const Prepared& p, const Operands& o, Context& context) {
   Operands two = o;
   two.out[1] = two.out[2] = nullptr;
-  run_fwd(p, two, context);
+  FASTCNN_BY_STORAGE(p, run_fwd)(p, two, context);
 }
 
 bool supports_group_norm_bwd_channels(const OpDescriptor& op) { return plain(op.epilogue); }
 void prepare_group_norm_bwd_channels(Prepared* p) { prepare(p, norm_of(p->op.group_norm_bwd), 12, 5); }
-void run_group_norm_bwd_channels(const Prepared& p, const Operands& o, Context& c) { run_bwd(p, o, c); }
+void run_group_norm_bwd_channels(const Prepared& p, const Operands& o, Context& c) {
+  FASTCNN_BY_STORAGE(p, run_bwd)(p, o, c);
+}
 
 bool supports_batch_norm_infer_channels(const OpDescriptor& op) { return plain_or_relu(op); }
 void prepare_batch_norm_infer_channels(Prepared* p) { prepare(p, norm_of(p->op.batch_norm_infer), 3, 2); }
 void run_batch_norm_infer_channels(const Prepared& p, const Operands& o, Context& context) {
-  Arrays a = {};
-  a.x = input(o, 0), a.mean = input(o, 1), a.variance = input(o, 2), a.gamma = input(o, 3);
-  a.beta = input(o, 4), a.y = output(o, 0);
-  a.clamped = p.op.epilogue.activation == Activation::kRelu;
-  run_norm(state<Norm>(p), a, context);
+  FASTCNN_BY_STORAGE(p, run_infer)(p, o, context);
 }
 
 bool supports_batch_norm_infer_bwd_channels(const OpDescriptor& op) { return plain(op.epilogue); }
@@ -210,11 +238,7 @@ void prepare_batch_norm_infer_bwd_channels(Prepared* p) {
   prepare(p, norm_of(p->op.batch_norm_infer_bwd), 5, 4);
 }
 void run_batch_norm_infer_bwd_channels(const Prepared& p, const Operands& o, Context& context) {
-  Arrays a = {};
-  a.dy = input(o, 0), a.x = input(o, 1), a.mean = input(o, 2), a.variance = input(o, 3);
-  a.gamma = input(o, 4);
-  a.y = output(o, 0), a.dgamma = output(o, 1), a.dbeta = output(o, 2);
-  run_norm(state<Norm>(p), a, context);
+  FASTCNN_BY_STORAGE(p, run_infer_bwd)(p, o, context);
 }
 
 // w'[i,k] = w[i,k] s[k], bias'[k] = (bias[k] - mean[k]) s[k] + beta[k], s = gamma / sqrt(variance + epsilon).

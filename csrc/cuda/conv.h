@@ -15,21 +15,24 @@
 
 FASTCNN_FORMULAS_BEGIN
 
-// Whether groups of these many channels of these many can be read by fours.
-inline bool channels_in_fours(const void* data, int64_t channels, int64_t of_group) {
-  return channels % 4 == 0 && of_group % 4 == 0 && aligned_to(data, 16);
+// Whether groups of these many channels of these many can be read by sixteen bytes.
+template <class T>
+bool channels_by_sixteen_bytes(const T* data, int64_t channels, int64_t of_group) {
+  constexpr int kEach = kSixteenBytes<T>;
+  return channels % kEach == 0 && of_group % kEach == 0 && aligned_to(data, 16);
 }
 
 // x at the taps of an output pixel. kPixelsInner: the sum runs over pixels (wgrad), else over taps.
-template <bool kPixelsInner>
+template <bool kPixelsInner, class T>
 struct Image {
   static constexpr bool kInnerFast = !kPixelsInner;
+  using Number = T;
   ConvWalk walk;
-  const float* x;
+  const T* x;
   int32_t pixels, taps;  // of one group
   Divisor channels, tap_d, tap_h, tap_w, out_d, out_h, out_w;
 
-  static Image of(const ConvWalk& w, const float* x) {
+  static Image of(const ConvWalk& w, const T* x) {
     const auto by = [](int32_t number) { return Divisor::of(number); };
     return {w,
             x,
@@ -43,7 +46,7 @@ struct Image {
             by(w.h.out),
             by(w.w.out)};
   }
-  bool in_fours() const { return channels_in_fours(x, walk.c, walk.group_c); }
+  bool by_sixteen_bytes() const { return channels_by_sixteen_bytes(x, walk.c, walk.group_c); }
 
   struct Pixel {
     int64_t sample;  // -1: none
@@ -84,8 +87,8 @@ struct Image {
     else
       return tap(i);
   }
-  FASTCNN_INLINED const float* at(const Tap& tap, const Pixel& pixel) const { return at(pixel, tap); }
-  FASTCNN_INLINED const float* at(const Pixel& pixel, const Tap& tap) const {
+  FASTCNN_INLINED const T* at(const Tap& tap, const Pixel& pixel) const { return at(pixel, tap); }
+  FASTCNN_INLINED const T* at(const Pixel& pixel, const Tap& tap) const {
     const int32_t d = pixel.d + tap.d, h = pixel.h + tap.h, w = pixel.w + tap.w;
     if (pixel.sample < 0 || tap.c < 0 || !walk.inside(d, h, w)) return nullptr;
     return x + pixel.sample + walk.element(d, h, w) + tap.c;
@@ -93,24 +96,28 @@ struct Image {
 };
 
 // w [taps, c, k] of one group as [tap c, k], and dy [pixels, k].
+template <class T>
 struct Columns {
   static constexpr bool kInnerFast = false;
-  const float* data;
+  using Number = T;
+  const T* data;
   int64_t pitch;
   int32_t cols;  // of one group
   using Outer = int32_t;
   FASTCNN_INLINED Columns bind(int group) const { return {data + int64_t(group) * cols, pitch, cols}; }
   FASTCNN_INLINED Outer outer(int i) const { return i < cols ? i : -1; }
   FASTCNN_INLINED int64_t inner(int k) const { return k * pitch; }
-  FASTCNN_INLINED const float* at(Outer o, int64_t inner) const { return o < 0 ? nullptr : data + inner + o; }
-  bool in_fours() const { return channels_in_fours(data, pitch, cols); }
+  FASTCNN_INLINED const T* at(Outer o, int64_t inner) const { return o < 0 ? nullptr : data + inner + o; }
+  bool by_sixteen_bytes() const { return channels_by_sixteen_bytes(data, pitch, cols); }
 };
 
 // dy at the windows that reach the pixels of a class.
+template <class T>
 struct Gradient {
   static constexpr bool kInnerFast = true;
+  using Number = T;
   ConvWalk walk;
-  const float* dy;
+  const T* dy;
   Divisor channels;
   PixelClass of;  // of this batch
   int32_t group;
@@ -129,7 +136,7 @@ struct Gradient {
     to.class_w = Divisor::of(to.of.w.count), to.class_h = Divisor::of(to.of.h.count);
     return to;
   }
-  bool in_fours() const { return channels_in_fours(dy, walk.k, walk.group_k); }
+  bool by_sixteen_bytes() const { return channels_by_sixteen_bytes(dy, walk.k, walk.group_k); }
   FASTCNN_INLINED int depth(int) const { return of.taps() * walk.group_k; }
   FASTCNN_INLINED Pixel outer(int i) const {
     const Place at = walk.pixel_of_class(of, i);
@@ -138,7 +145,7 @@ struct Gradient {
             of.w.window(at.w, walk.w)};
   }
   FASTCNN_INLINED TapPlace inner(int i) const { return PixelClass::tap(i, channels, class_w, class_h); }
-  FASTCNN_INLINED const float* at(const Pixel& pixel, const TapPlace& tap) const {
+  FASTCNN_INLINED const T* at(const Pixel& pixel, const TapPlace& tap) const {
     const int32_t z = pixel.d - tap.t * of.d.step_back, p = pixel.h - tap.r * of.h.step_back,
                   q = pixel.w - tap.s * of.w.step_back;
     if (pixel.sample < 0 || !walk.is_window(z, p, q)) return nullptr;
@@ -147,10 +154,12 @@ struct Gradient {
 };
 
 // w as the gradient reads it: [c, taps of the class and k].
+template <class T>
 struct Transposed {
   static constexpr bool kInnerFast = true;
+  using Number = T;
   ConvWalk walk;
-  const float* w;
+  const T* w;
   Divisor channels;
   PixelClass of;
   int32_t group;
@@ -163,23 +172,22 @@ struct Transposed {
     to.class_w = Divisor::of(to.of.w.count), to.class_h = Divisor::of(to.of.h.count);
     return to;
   }
-  bool in_fours() const { return channels_in_fours(w, walk.k, walk.group_k); }
+  bool by_sixteen_bytes() const { return channels_by_sixteen_bytes(w, walk.k, walk.group_k); }
   FASTCNN_INLINED Outer outer(int c) const { return c < walk.group_c ? c : -1; }
   FASTCNN_INLINED int64_t inner(int i) const {
     const TapPlace tap = PixelClass::tap(i, channels, class_w, class_h);
     const int64_t row = walk.tap_number(of.d.tap(tap.t), of.h.tap(tap.r), of.w.tap(tap.s));
     return row * walk.group_c * walk.k + group * walk.group_k + tap.channel;
   }
-  FASTCNN_INLINED const float* at(Outer c, int64_t inner) const {
+  FASTCNN_INLINED const T* at(Outer c, int64_t inner) const {
     return c < 0 ? nullptr : w + inner + int64_t(c) * walk.k;
   }
 };
 
-struct StoreRows {  // y [pixels, k], dw [taps c, k]: of a group some columns
-  float* y;
+template <class T>
+struct StoreRows : Results<T> {  // y [pixels, k], dw [taps c, k]: of a group some columns
   int64_t pitch, count;
-  int32_t cols, partial;
-  AfterSum after;
+  int32_t cols;
   int64_t first;  // column of the group
   FASTCNN_INLINED StoreRows bind(int group) const {
     StoreRows to = *this;
@@ -189,16 +197,13 @@ struct StoreRows {  // y [pixels, k], dw [taps c, k]: of a group some columns
   FASTCNN_INLINED int64_t place(int split, int m, int n) const {
     return split * count + m * pitch + first + n;
   }
-  FASTCNN_INLINED float finish(float sum, int64_t at, int n) const {
-    return partial ? sum : after(sum, at, first + n);
-  }
-  bool in_fours() const { return channels_in_fours(y, pitch, cols); }
+  FASTCNN_INLINED int64_t column(int n) const { return first + n; }
+  bool in_fours() const { return pitch % 4 == 0 && cols % 4 == 0 && this->aligned_to_fours(); }
 };
 
-struct StorePixels {
+template <class T>
+struct StorePixels : Results<T> {  // dx
   ConvWalk walk;
-  float* y;  // dx
-  AfterSum after;
   PixelClass of;
   int64_t first;  // channel of the group
   FASTCNN_INLINED StorePixels bind(int batch) const {
@@ -211,8 +216,8 @@ struct StorePixels {
     const Place at = walk.pixel_of_class(of, m);
     return at.n < 0 ? -1 : at.n * walk.image + walk.element(at.d, at.h, at.w) + first + n;
   }
-  FASTCNN_INLINED float finish(float sum, int64_t at, int n) const { return after(sum, at, first + n); }
-  bool in_fours() const { return channels_in_fours(y, walk.c, walk.group_c); }
+  FASTCNN_INLINED int64_t column(int n) const { return first + n; }
+  bool in_fours() const { return walk.c % 4 == 0 && walk.group_c % 4 == 0 && this->aligned_to_fours(); }
 };
 
 inline Problem fprop_problem(const ConvWalk& w) {
@@ -262,37 +267,32 @@ void prepare(Prepared* p, const Shape& s) {
   const ConvWalk w = walk_of(s);
   const double y = double(w.outputs()) * w.k, x = double(w.n) * double(w.image);
   const double weights = double(w.taps()) * w.group_c * w.k;
-  set_cost(p, 2 * y * w.taps() * w.group_c, 4 * (x + y + weights));
+  set_cost(p, 2 * y * w.taps() * w.group_c, bytes_of_number(p) * (x + y + weights));
   state<ConvWalk>(p) = w;
 }
 
-inline AfterSum after_of(const Prepared& p, const float* bias, const float* residual, const float* mask) {
-  const Epilogue& e = p.op.epilogue;
-  return {e.bias ? bias : nullptr, e.residual ? residual : nullptr, e.relu_mask ? mask : nullptr,
-          e.activation == Activation::kRelu};
-}
-
-template <class Kernel>
+template <class Kernel, class T>
 void run_fprop(const Prepared& p, const Operands& o, Context& context) {
   const ConvWalk& w = state<ConvWalk>(p);
-  const auto x = Image<false>::of(w, input(o, 0));
-  const Columns weights = {input(o, 1), w.k, w.group_k};
+  const auto x = Image<false, T>::of(w, input<T>(o, 0));
+  const Columns<T> weights = {input<T>(o, 1), w.k, w.group_k};
   Problem problem = fprop_problem(w);
   problem.precision = p.op.precision;
-  const StoreRows store = {
-      output(o, 0), w.k, 0, w.group_k, 0, after_of(p, input(o, 2), input(o, 3), nullptr), 0};
+  const auto after = after_of<T>(p, o.in[2], o.in[3], nullptr);
+  const StoreRows<T> store = {{output<T>(o, 0), nullptr, after}, w.k, 0, w.group_k, 0};
   Kernel::multiply(context, problem, x, weights, store);
 }
 
-template <class Kernel>
+template <class Kernel, class T>
 void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
   const ConvWalk& w = state<ConvWalk>(p);
   const Divisor channels = Divisor::of(w.group_k);
-  const Gradient dy = {w, input(o, 0), channels, {}, 0, {}, {}};
-  const Transposed weights = {w, input(o, 1), channels, {}, 0, {}, {}};
+  const Gradient<T> dy = {w, input<T>(o, 0), channels, {}, 0, {}, {}};
+  const Transposed<T> weights = {w, input<T>(o, 1), channels, {}, 0, {}, {}};
   Problem problem = dgrad_problem(w);
   problem.precision = p.op.precision;
-  const StorePixels store = {w, output(o, 0), after_of(p, input(o, 3), nullptr, input(o, 2)), {}, 0};
+  const auto after = after_of<T>(p, o.in[3], nullptr, o.in[2]);
+  const StorePixels<T> store = {{output<T>(o, 0), nullptr, after}, w, {}, 0};
   Kernel::multiply(context, problem, dy, weights, store);
 }
 
@@ -306,20 +306,20 @@ inline void prepare_wgrad(Prepared* p) {
   p->workspace_bytes = parts > sums ? parts : sums;
 }
 
-template <class Kernel>
+template <class Kernel, class T>
 void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
   const ConvWalk& w = state<ConvWalk>(p);
   Problem problem = wgrad_problem(w);
   problem.precision = p.op.precision;
   const bool split = problem.splits > 1;
   const int64_t count = int64_t(w.taps()) * w.group_c * w.k;
-  const auto x = Image<true>::of(w, input(o, 0));
-  const Columns dy = {input(o, 1), w.k, w.group_k};
-  const StoreRows store = {
-      split ? static_cast<float*>(context.workspace) : output(o, 0), w.k, count, w.group_k, split, {}, 0};
+  const auto x = Image<true, T>::of(w, input<T>(o, 0));
+  const Columns<T> dy = {input<T>(o, 1), w.k, w.group_k};
+  auto* const parts = split ? static_cast<float*>(context.workspace) : nullptr;
+  const StoreRows<T> store = {{output<T>(o, 0), parts, {}}, w.k, count, w.group_k, 0};
   Kernel::multiply(context, problem, x, dy, store);
-  if (split) sum_parts(context, {store.y, count, problem.splits}, output(o, 0));
-  if (p.op.epilogue.bias) column_sum(context, input(o, 1), w.outputs(), w.k, output(o, 1));
+  if (split) sum_parts(context, {parts, count, problem.splits}, output<T>(o, 0));
+  if (p.op.epilogue.bias) column_sum(context, dy.data, w.outputs(), w.k, output(o, 1));
 }
 
 FASTCNN_FORMULAS_END
@@ -331,14 +331,14 @@ FASTCNN_FORMULAS_END
   }                                                                                                  \
   void prepare_conv##axes##_fprop_##algorithm(Prepared* p) { prepare(p, p->op.conv##axes##_fprop); } \
   void run_conv##axes##_fprop_##algorithm(const Prepared& p, const Operands& o, Context& context) {  \
-    run_fprop<Kernel>(p, o, context);                                                                \
+    by_storage(p, run_fprop<Kernel, float>, run_fprop<Kernel, Bfloat16>)(p, o, context);             \
   }                                                                                                  \
   bool supports_conv##axes##_dgrad_##algorithm(const OpDescriptor& op) {                             \
     return supports_dgrad<Kernel>(op.conv##axes##_dgrad, op);                                        \
   }                                                                                                  \
   void prepare_conv##axes##_dgrad_##algorithm(Prepared* p) { prepare(p, p->op.conv##axes##_dgrad); } \
   void run_conv##axes##_dgrad_##algorithm(const Prepared& p, const Operands& o, Context& context) {  \
-    run_dgrad<Kernel>(p, o, context);                                                                \
+    by_storage(p, run_dgrad<Kernel, float>, run_dgrad<Kernel, Bfloat16>)(p, o, context);             \
   }                                                                                                  \
   bool supports_conv##axes##_wgrad_##algorithm(const OpDescriptor& op) {                             \
     return supports_wgrad<Kernel>(op.conv##axes##_wgrad, op);                                        \
@@ -348,5 +348,5 @@ FASTCNN_FORMULAS_END
     prepare_wgrad(p);                                                                                \
   }                                                                                                  \
   void run_conv##axes##_wgrad_##algorithm(const Prepared& p, const Operands& o, Context& context) {  \
-    run_wgrad<Kernel>(p, o, context);                                                                \
+    by_storage(p, run_wgrad<Kernel, float>, run_wgrad<Kernel, Bfloat16>)(p, o, context);             \
   }

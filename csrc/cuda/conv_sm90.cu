@@ -2,8 +2,8 @@
 // Matrix products, forward passes and data gradients in tf32 and bfloat16 on compute capability 9.0. Their
 // operands must lie along the sum, which weights [taps, c, k] of a forward pass and b [k, n] do not: these
 // are transposed first. Nor do maps make bfloat16 of floats: both operands are rounded first, b as it is
-// transposed. Where arrays lie as no map can say, or there is no driver to make one, the kernels of 8.0 do
-// the same.
+// transposed, unless they lie in memory so. Where arrays lie as no map can say, or there is no driver to make
+// one, the kernels of 8.0 do the same.
 #include "conv.h"
 #include "pixels.h"
 #include "round_sm90.h"
@@ -14,19 +14,19 @@ namespace cuda {
 
 namespace {
 
-// Rows are pixels, a step is a row of a map: channels of a tap (pixels.h).
+// Rows are pixels, a step is a row of a map: channels of a tap (pixels.h). y is of Numbers.
+template <class Number>
 struct PixelOperands {
   ptx::Map a[kMostClasses], b;
   PixelProduct of;
-  AfterSum after;
-  float* y;
+  Results<Number> to;
   int32_t tiles;
 };
 
-template <class T, Precision kPrecision>
+template <class T, Precision kPrecision, class Number>
 struct PixelSums {
   using Shape = T;
-  using Operands = PixelOperands;
+  using Operands = PixelOperands<Number>;
   struct Tile : PixelProduct::Tile {
     int32_t steps;
   };
@@ -71,9 +71,7 @@ struct PixelSums {
       for (int j = 0; j < T::kN / 8; ++j) {
         const int n = tile.n + 8 * j + 2 * (lane % 4);
         if (n >= p.of.columns) continue;  // an even number
-        const float left = p.after(sum[4 * j + 2 * half], row + n, n);
-        const float right = p.after(sum[4 * j + 2 * half + 1], row + n + 1, n + 1);
-        *reinterpret_cast<float2*>(p.y + row + n) = make_float2(left, right);
+        p.to.put_two(sum[4 * j + 2 * half], sum[4 * j + 2 * half + 1], row + n, n);
       }
     }
   }
@@ -88,11 +86,14 @@ constexpr TileSize kTiles[] = {{128, 256}, {256, 128}, {128, 128}, {128, 64}};
 constexpr int kTileCount = sizeof kTiles / sizeof *kTiles;
 constexpr int kFewTiles = 32;  // of the last: below, the kernels of 8.0 cut sums
 
-struct ToFloat {
-  using Number = float;
-  FASTCNN_INLINED Number operator()(float x) const { return x; }
+template <class T>
+struct Same {
+  using From = T;
+  using Number = T;
+  FASTCNN_INLINED Number operator()(T x) const { return x; }
 };
 struct ToBfloat16 {
+  using From = float;
   using Number = uint16_t;
   FASTCNN_INLINED Number operator()(float x) const { return Number(ptx::to_bfloat16(x, 0.0f)); }
 };
@@ -102,8 +103,8 @@ constexpr int kSquare = 32;
 // to[slice, column, row] = from[slice, row, column]
 template <class To>
 __global__ void __launch_bounds__(kThreads)
-    transpose(const float* from, typename To::Number* to, int rows, int columns) {
-  __shared__ float square[kSquare][kSquare + 1];
+    transpose(const typename To::From* from, typename To::Number* to, int rows, int columns) {
+  __shared__ typename To::From square[kSquare][kSquare + 1];
   const int across = (columns + kSquare - 1) / kSquare;
   const int row0 = int(blockIdx.x) / across * kSquare, column0 = int(blockIdx.x) % across * kSquare;
   const int64_t slice = int64_t(blockIdx.z) * rows * columns;
@@ -122,7 +123,9 @@ struct Pass {
   ConvWalk walk;
   bool gradient;  // of the data
   Precision precision;
+  Storage storage;
 
+  bool rounds() const { return precision == Precision::kBfloat16 && storage == Storage::kFloat32; }
   int bytes() const { return precision == Precision::kBfloat16 ? 2 : 4; }  // of a number of the operands
   PixelProduct product(int tile) const {
     const PixelTile size = {kTiles[tile].m, kTiles[tile].n, ptx::MapData{nullptr, bytes()}.numbers()};
@@ -152,12 +155,11 @@ struct Pass {
 bool supports(const OpDescriptor& op, const Pass& pass) {
   const ConvWalk& w = pass.walk;
   const int32_t stride = w.h.stride, dilation = w.h.dilation;
-  const bool rounds = op.precision == Precision::kBfloat16;
-  if ((op.precision != Precision::kTf32 && !rounds) || op.math == Math::kStrict || w.groups > 1 || !flat(w.d))
+  if (op.precision == Precision::kFloat32 || op.math == Math::kStrict || w.groups > 1 || !flat(w.d))
     return false;
   if (w.c % 4 || w.k % 4 || w.w.stride != stride || w.w.dilation != dilation) return false;
   if (pass.gradient && (stride * stride > kMostClasses || (stride > 1 && dilation > 1))) return false;
-  if (rounds && products_of(w) < kLeastProducts * double(pass.numbers())) return false;
+  if (pass.rounds() && products_of(w) < kLeastProducts * double(pass.numbers())) return false;
   const PixelProduct p = pass.product(kTileCount - 1);
   return p.tiles >= kFewTiles && fits_maps(p, pass.pixels(nullptr, kTiles[0].m));
 }
@@ -171,21 +173,26 @@ size_t bytes_of_b(const Pass& pass) {
   return behind(size_t(pass.bytes()) * size_t(w.taps()) * size_t(w.c) * size_t(w.k));
 }
 size_t workspace_of(const Pass& pass, bool transposes) {
-  if (pass.precision != Precision::kBfloat16) return transposes ? bytes_of_b(pass) : 0;
+  if (!pass.rounds()) return transposes ? bytes_of_b(pass) : 0;
   return bytes_of_b(pass) + 2 * size_t(pass.numbers());
 }
 
 template <class To>
-const void* transposed(Context& context, const ConvWalk& w, const float* from) {
+const void* transposed(Context& context, const ConvWalk& w, const void* from) {
   auto* const to = static_cast<typename To::Number*>(context.workspace);
   const dim3 grid(unsigned(ceil_div(w.c, kSquare) * ceil_div(w.k, kSquare)), 1, unsigned(w.taps()));
-  FASTCNN_LAUNCH(transpose<To>, grid, kThreads, stream_of(context))(from, to, w.c, w.k);
+  FASTCNN_LAUNCH(transpose<To>, grid, kThreads, stream_of(context))(
+      static_cast<const typename To::From*>(from), to, w.c, w.k);
   return to;
 }
 Arrays arrays_of(Context& context, const Pass& pass, const Operands& o, bool transposes) {
   const ConvWalk& w = pass.walk;
   const float *a = input(o, 0), *b = input(o, 1);
-  if (pass.precision != Precision::kBfloat16) return {a, transposes ? transposed<ToFloat>(context, w, b) : b};
+  if (!pass.rounds()) {
+    if (!transposes) return {a, b};
+    return {a, pass.bytes() == 2 ? transposed<Same<uint16_t>>(context, w, b)
+                                 : transposed<Same<float>>(context, w, b)};
+  }
   const int64_t of_b = int64_t(w.taps()) * w.c * w.k;
   const void* const new_b =
       transposes ? transposed<ToBfloat16>(context, w, b) : rounded(context, b, of_b, context.workspace);
@@ -193,25 +200,27 @@ Arrays arrays_of(Context& context, const Pass& pass, const Operands& o, bool tra
   return {rounded(context, a, pass.numbers(), place_of_a), new_b};
 }
 
-template <Precision kPrecision, int kTile>
-using Sums = PixelSums<MapTile<kTiles[kTile].m, kTiles[kTile].n>, kPrecision>;
+template <Precision kPrecision, class Number, int kTile>
+using Sums = PixelSums<MapTile<kTiles[kTile].m, kTiles[kTile].n>, kPrecision, Number>;
 
-template <Precision kPrecision>
-void start(Context& context, const PixelOperands& p, int tile) {
-  constexpr void (*kStart[])(Context&, const PixelOperands&) = {
-      start_maps<Sums<kPrecision, 0>>, start_maps<Sums<kPrecision, 1>>, start_maps<Sums<kPrecision, 2>>,
-      start_maps<Sums<kPrecision, 3>>};
+template <Precision kPrecision, class Number>
+void start(Context& context, const PixelOperands<Number>& p, int tile) {
+  constexpr void (*kStart[])(Context&, const PixelOperands<Number>&) = {
+      start_maps<Sums<kPrecision, Number, 0>>, start_maps<Sums<kPrecision, Number, 1>>,
+      start_maps<Sums<kPrecision, Number, 2>>, start_maps<Sums<kPrecision, Number, 3>>};
   kStart[tile](context, p);
 }
 
 // y from a by b [taps, columns, along the sum], which may have to be transposed; false: not with these
 // arrays.
-bool multiply(Context& context, const Pass& pass, const Operands& o, bool transposes, const AfterSum& after) {
+template <class Number>
+bool multiply(Context& context, const Pass& pass, const Operands& o, bool transposes,
+              const AfterSum<Number>& after) {
   const int tile = pass.tile();
-  PixelOperands p = {};
+  PixelOperands<Number> p = {};
   p.of = pass.product(tile), p.tiles = p.of.tiles;
-  p.after = after, p.y = output(o, 0);
-  if (!aligned_to(o.in[0], 16) || !aligned_to(o.in[1], 16) || !aligned_to(p.y, 8)) return false;
+  p.to = {output<Number>(o, 0), nullptr, after};
+  if (!aligned_to(o.in[0], 16) || !aligned_to(o.in[1], 16) || !p.to.aligned_to_twos()) return false;
   const Arrays arrays = arrays_of(context, pass, o, transposes);
   const ptx::Pixels pixels = pass.pixels(arrays.a, kTiles[tile].m);
   for (int i = 0; i < p.of.classes; ++i)
@@ -219,9 +228,22 @@ bool multiply(Context& context, const Pass& pass, const Operands& o, bool transp
   const ptx::Matrices b = {
       {arrays.b, pass.bytes()}, pixels.c, p.of.columns, pass.walk.taps(), kTiles[tile].n};
   if (!ptx::make_map(&p.b, b)) return false;
-  pass.precision == Precision::kBfloat16 ? start<Precision::kBfloat16>(context, p, tile)
-                                         : start<Precision::kTf32>(context, p, tile);
+  if constexpr (sizeof(Number) == 2)
+    start<Precision::kBfloat16>(context, p, tile);
+  else
+    pass.precision == Precision::kBfloat16 ? start<Precision::kBfloat16>(context, p, tile)
+                                           : start<Precision::kTf32>(context, p, tile);
   return true;
+}
+// With what follows the sum, which reads these operands.
+struct After {
+  const void *bias, *residual, *mask;
+};
+bool multiply(Context& context, const Prepared& p, const Pass& pass, const Operands& o, bool transposes,
+              const After& a) {
+  return pass.storage == Storage::kBfloat16
+             ? multiply(context, pass, o, transposes, after_of<Bfloat16>(p, a.bias, a.residual, a.mask))
+             : multiply(context, pass, o, transposes, after_of<float>(p, a.bias, a.residual, a.mask));
 }
 
 // m images of one pixel.
@@ -230,7 +252,7 @@ Pass pass_of(const OpDescriptor& op) {
   Conv2dShape c = {};
   c.n = s.m, c.c = s.k, c.k = s.n, c.groups = 1;
   c.h = c.w = c.r = c.s = c.p = c.q = c.stride_h = c.stride_w = c.dilation_h = c.dilation_w = 1;
-  return {walk_of(c), false, op.precision};
+  return {walk_of(c), false, op.precision, op.storage};
 }
 
 }  // namespace
@@ -244,34 +266,36 @@ void prepare_gemm_map(Prepared* p) {
   if (p->workspace_bytes < bytes) p->workspace_bytes = bytes;
 }
 void run_gemm_map(const Prepared& p, const Operands& o, Context& context) {
-  const AfterSum after = after_of(p, input(o, 2), nullptr, input(o, 3));
-  if (!multiply(context, pass_of(p.op), o, !p.op.gemm.transpose_b, after)) run_gemm_tensor(p, o, context);
+  if (!multiply(context, p, pass_of(p.op), o, !p.op.gemm.transpose_b, {o.in[2], nullptr, o.in[3]}))
+    run_gemm_tensor(p, o, context);
 }
 
 bool supports_conv2d_fprop_map(const OpDescriptor& op) {
-  return supports_conv2d_fprop_tensor(op) && supports(op, {walk_of(op.conv2d_fprop), false, op.precision});
+  return supports_conv2d_fprop_tensor(op) &&
+         supports(op, {walk_of(op.conv2d_fprop), false, op.precision, op.storage});
 }
 void prepare_conv2d_fprop_map(Prepared* p) {
   prepare_conv2d_fprop_tensor(p);
-  p->workspace_bytes = workspace_of({state<ConvWalk>(*p), false, p->op.precision}, true);
+  p->workspace_bytes = workspace_of({state<ConvWalk>(*p), false, p->op.precision, p->op.storage}, true);
 }
 void run_conv2d_fprop_map(const Prepared& p, const Operands& o, Context& context) {
-  const Pass pass = {state<ConvWalk>(p), false, p.op.precision};
-  const AfterSum after = after_of(p, input(o, 2), input(o, 3), nullptr);
-  if (!multiply(context, pass, o, true, after)) run_conv2d_fprop_tensor(p, o, context);
+  const Pass pass = {state<ConvWalk>(p), false, p.op.precision, p.op.storage};
+  if (!multiply(context, p, pass, o, true, {o.in[2], o.in[3], nullptr}))
+    run_conv2d_fprop_tensor(p, o, context);
 }
 
 bool supports_conv2d_dgrad_map(const OpDescriptor& op) {
-  return supports_conv2d_dgrad_tensor(op) && supports(op, {walk_of(op.conv2d_dgrad), true, op.precision});
+  return supports_conv2d_dgrad_tensor(op) &&
+         supports(op, {walk_of(op.conv2d_dgrad), true, op.precision, op.storage});
 }
 void prepare_conv2d_dgrad_map(Prepared* p) {
   prepare_conv2d_dgrad_tensor(p);
-  p->workspace_bytes = workspace_of({state<ConvWalk>(*p), true, p->op.precision}, false);
+  p->workspace_bytes = workspace_of({state<ConvWalk>(*p), true, p->op.precision, p->op.storage}, false);
 }
 void run_conv2d_dgrad_map(const Prepared& p, const Operands& o, Context& context) {
-  const Pass pass = {state<ConvWalk>(p), true, p.op.precision};
-  const AfterSum after = after_of(p, input(o, 3), nullptr, input(o, 2));
-  if (!multiply(context, pass, o, false, after)) run_conv2d_dgrad_tensor(p, o, context);
+  const Pass pass = {state<ConvWalk>(p), true, p.op.precision, p.op.storage};
+  if (!multiply(context, p, pass, o, false, {o.in[3], nullptr, o.in[2]}))
+    run_conv2d_dgrad_tensor(p, o, context);
 }
 
 }  // namespace cuda

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Steps whose every output has one input of its own place: activations, sums, rescaling, PReLU.
-#include "launch.h"
+#include "stored.h"
 
 #include "../base/formulas/activation.h"
 
@@ -10,13 +10,45 @@ namespace cuda {
 namespace {
 
 template <Activation kind>
-void forward(Context& context, const FlatShape& s, const float* x, float* y) {
-  for_each(context, s.count, [=] __device__(int64_t i) { y[i] = Function<kind>::fwd(x[i], s); });
-}
-
+struct Forward {
+  FlatShape s;
+  FASTCNN_INLINED float operator()(float x, float) const { return Function<kind>::fwd(x, s); }
+};
 template <Activation kind>
-void backward(Context& context, const FlatShape& s, const float* dy, const float* saved, float* dx) {
-  for_each(context, s.count, [=] __device__(int64_t i) { dx[i] = Function<kind>::bwd(dy[i], saved[i], s); });
+struct Backward {
+  FlatShape s;
+  FASTCNN_INLINED float operator()(float dy, float saved) const { return Function<kind>::bwd(dy, saved, s); }
+};
+struct Scaled {
+  float scale, offset;
+  FASTCNN_INLINED float operator()(float x, float) const { return x * scale + offset; }
+};
+
+template <class T>
+void activate(Context& context, const FlatShape& s, const Operands& o) {
+  using Run = void (*)(Context&, int64_t, const Operands&, const FlatShape&);
+  static const Run runs[] = {nullptr,
+#define FASTCNN_ACTIVATION(name, step, saves)                                     \
+  [](Context& c, int64_t count, const Operands& arrays, const FlatShape& shape) { \
+    map_flat<false, T>(c, count, arrays, Forward<Activation::k_##name>{shape});   \
+  },
+                             FASTCNN_ACTIVATIONS(FASTCNN_ACTIVATION)
+#undef FASTCNN_ACTIVATION
+  };
+  runs[int(s.activation)](context, s.count, o, s);
+}
+template <class T>
+void activate_backward(Context& context, const FlatShape& s, const Operands& o) {
+  using Run = void (*)(Context&, int64_t, const Operands&, const FlatShape&);
+  static const Run runs[] = {nullptr,
+#define FASTCNN_ACTIVATION(name, step, saves)                                     \
+  [](Context& c, int64_t count, const Operands& arrays, const FlatShape& shape) { \
+    map_flat<true, T>(c, count, arrays, Backward<Activation::k_##name>{shape});   \
+  },
+                             FASTCNN_ACTIVATIONS(FASTCNN_ACTIVATION)
+#undef FASTCNN_ACTIVATION
+  };
+  runs[int(s.activation)](context, s.count, o, s);
 }
 
 bool known(const OpDescriptor& op) {
@@ -35,6 +67,29 @@ FASTCNN_INLINE int64_t alpha_of(const PreluShape& s, int64_t i) {
   return at;
 }
 
+template <class T>
+void prelu(const Prepared& p, const Operands& o, Context& context) {
+  const PreluShape s = p.op.prelu_fwd;
+  const T* const x = input<T>(o, 0);
+  const float* const alpha = input(o, 1);
+  T* const y = output<T>(o, 0);
+  for_each(context, s.n * s.rows * s.cols, [=] __device__(int64_t i) {
+    const float v = x[i];
+    y[i] = v > 0.0f ? v : alpha[alpha_of(s, i)] * v;
+  });
+}
+template <class T>
+void prelu_backward(const Prepared& p, const Operands& o, Context& context) {
+  const PreluShape s = p.op.prelu_bwd;
+  const T *const dy = input<T>(o, 0), *const x = input<T>(o, 1);
+  const float* const alpha = input(o, 2);
+  T* const dx = output<T>(o, 0);
+  for_each(context, s.n * s.rows * s.cols, [=] __device__(int64_t i) {
+    const float g = dy[i];
+    dx[i] = float(x[i]) > 0.0f ? g : alpha[alpha_of(s, i)] * g;
+  });
+}
+
 double elements(const PreluShape& s) { return double(s.n) * double(s.rows) * double(s.cols); }
 
 }  // namespace
@@ -42,82 +97,57 @@ double elements(const PreluShape& s) { return double(s.n) * double(s.rows) * dou
 bool supports_activation_fwd_flat(const OpDescriptor& op) { return known(op); }
 void prepare_activation_fwd_flat(Prepared* p) {
   const double count = double(p->op.activation_fwd.count);
-  set_cost(p, count, 8 * count);
+  set_cost(p, count, 2 * bytes_of_number(p) * count);
 }
 void run_activation_fwd_flat(const Prepared& p, const Operands& o, Context& context) {
-  using Run = void (*)(Context&, const FlatShape&, const float*, float*);
-  static const Run runs[] = {nullptr,
-#define FASTCNN_ACTIVATION(name, step, saves) forward<Activation::k_##name>,
-                             FASTCNN_ACTIVATIONS(FASTCNN_ACTIVATION)
-#undef FASTCNN_ACTIVATION
-  };
-  const FlatShape& s = p.op.activation_fwd;
-  runs[int(s.activation)](context, s, input(o, 0), output(o, 0));
+  FASTCNN_BY_STORAGE(p, activate)(context, p.op.activation_fwd, o);
 }
 
 bool supports_activation_bwd_flat(const OpDescriptor& op) { return known(op); }
 void prepare_activation_bwd_flat(Prepared* p) {
   const double count = double(p->op.activation_bwd.count);
-  set_cost(p, 3 * count, 12 * count);
+  set_cost(p, 3 * count, 3 * bytes_of_number(p) * count);
 }
 void run_activation_bwd_flat(const Prepared& p, const Operands& o, Context& context) {
-  using Run = void (*)(Context&, const FlatShape&, const float*, const float*, float*);
-  static const Run runs[] = {nullptr,
-#define FASTCNN_ACTIVATION(name, step, saves) backward<Activation::k_##name>,
-                             FASTCNN_ACTIVATIONS(FASTCNN_ACTIVATION)
-#undef FASTCNN_ACTIVATION
-  };
-  const FlatShape& s = p.op.activation_bwd;
-  runs[int(s.activation)](context, s, input(o, 0), input(o, 1), output(o, 0));
+  FASTCNN_BY_STORAGE(p, activate_backward)(context, p.op.activation_bwd, o);
 }
 
 bool supports_rescale_flat(const OpDescriptor& op) { return plain(op.epilogue); }
 void prepare_rescale_flat(Prepared* p) {
   const double count = double(p->op.rescale.count);
-  set_cost(p, 2 * count, 8 * count);
+  set_cost(p, 2 * count, 2 * bytes_of_number(p) * count);
 }
 void run_rescale_flat(const Prepared& p, const Operands& o, Context& context) {
-  const RescaleShape s = p.op.rescale;
-  const float* x = input(o, 0);
-  float* y = output(o, 0);
-  for_each(context, s.count, [=] __device__(int64_t i) { y[i] = x[i] * s.scale + s.offset; });
+  const RescaleShape& s = p.op.rescale;
+  by_storage(p, map_flat<false, float, Scaled>, map_flat<false, Bfloat16, Scaled>)(context, s.count, o,
+                                                                                   {s.scale, s.offset});
 }
 
 bool supports_add_flat(const OpDescriptor& op) { return plain(op.epilogue); }
 void prepare_add_flat(Prepared* p) {
   const double count = double(p->op.add.count);
-  set_cost(p, count, 12 * count);
+  set_cost(p, count, 3 * bytes_of_number(p) * count);
 }
 void run_add_flat(const Prepared& p, const Operands& o, Context& context) {
-  const float *a = input(o, 0), *b = input(o, 1);
-  float* y = output(o, 0);
-  for_each(context, p.op.add.count, [=] __device__(int64_t i) { y[i] = a[i] + b[i]; });
+  by_storage(p, map_flat<true, float, Add>, map_flat<true, Bfloat16, Add>)(context, p.op.add.count, o, {});
 }
 
 bool supports_prelu_fwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
 void prepare_prelu_fwd_rows(Prepared* p) {
   const double count = elements(p->op.prelu_fwd);
-  set_cost(p, 2 * count, 8 * count);
+  set_cost(p, 2 * count, 2 * bytes_of_number(p) * count);
 }
 void run_prelu_fwd_rows(const Prepared& p, const Operands& o, Context& context) {
-  const PreluShape s = p.op.prelu_fwd;
-  const float *x = input(o, 0), *alpha = input(o, 1);
-  float* y = output(o, 0);
-  for_each(context, s.n * s.rows * s.cols,
-           [=] __device__(int64_t i) { y[i] = x[i] > 0.0f ? x[i] : alpha[alpha_of(s, i)] * x[i]; });
+  FASTCNN_BY_STORAGE(p, prelu)(p, o, context);
 }
 
 bool supports_prelu_bwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
 void prepare_prelu_bwd_rows(Prepared* p) {
   const double count = elements(p->op.prelu_bwd);
-  set_cost(p, 2 * count, 12 * count);
+  set_cost(p, 2 * count, 3 * bytes_of_number(p) * count);
 }
 void run_prelu_bwd_rows(const Prepared& p, const Operands& o, Context& context) {
-  const PreluShape s = p.op.prelu_bwd;
-  const float *dy = input(o, 0), *x = input(o, 1), *alpha = input(o, 2);
-  float* dx = output(o, 0);
-  for_each(context, s.n * s.rows * s.cols,
-           [=] __device__(int64_t i) { dx[i] = x[i] > 0.0f ? dy[i] : alpha[alpha_of(s, i)] * dy[i]; });
+  FASTCNN_BY_STORAGE(p, prelu_backward)(p, o, context);
 }
 
 }  // namespace cuda

@@ -8,10 +8,11 @@
 FASTCNN_FORMULAS_BEGIN
 
 // An element of a matrix: outer * outer_step + inner * inner_step.
-template <bool kFast>
+template <bool kFast, class T>
 struct Matrix {
   static constexpr bool kInnerFast = kFast;
-  const float* data;
+  using Number = T;
+  const T* data;
   int64_t step;  // of the index that is not contiguous
   int32_t outers;
   using Outer = int64_t;
@@ -19,21 +20,17 @@ struct Matrix {
   FASTCNN_INLINED int depth(int k) const { return k; }
   FASTCNN_INLINED Outer outer(int i) const { return i < outers ? (kFast ? i * step : i) : -1; }
   FASTCNN_INLINED int64_t inner(int k) const { return kFast ? k : k * step; }
-  FASTCNN_INLINED const float* at(Outer o, int64_t inner) const { return o < 0 ? nullptr : data + o + inner; }
-  bool in_fours() const { return step % 4 == 0 && aligned_to(data, 16); }
+  FASTCNN_INLINED const T* at(Outer o, int64_t inner) const { return o < 0 ? nullptr : data + o + inner; }
+  bool by_sixteen_bytes() const { return step % kSixteenBytes<T> == 0 && aligned_to(data, 16); }
 };
 
-struct MatrixStore {
-  float* y;
+template <class T>
+struct MatrixStore : Results<T> {
   int64_t n, count;  // columns; elements of a part
-  int32_t partial;
-  AfterSum after;
   FASTCNN_INLINED MatrixStore bind(int) const { return *this; }
   FASTCNN_INLINED int64_t place(int split, int m, int col) const { return split * count + m * n + col; }
-  FASTCNN_INLINED float finish(float sum, int64_t at, int col) const {
-    return partial ? sum : after(sum, at, col);
-  }
-  bool in_fours() const { return n % 4 == 0 && aligned_to(y, 16); }
+  FASTCNN_INLINED int64_t column(int col) const { return col; }
+  bool in_fours() const { return n % 4 == 0 && this->aligned_to_fours(); }
 };
 
 inline Problem problem_of(const OpDescriptor& op) {
@@ -51,29 +48,27 @@ inline bool supports_gemm(const OpDescriptor& op) {
 inline void prepare_gemm(Prepared* p) {
   const GemmShape& s = p->op.gemm;
   const double m = double(s.m), n = double(s.n), k = double(s.k);
-  set_cost(p, 2 * m * n * k, 4 * (m * k + k * n + m * n));
+  set_cost(p, 2 * m * n * k, bytes_of_number(p) * (m * k + k * n + m * n));
   const Problem problem = problem_of(p->op);
   if (problem.splits > 1) p->workspace_bytes = sizeof(float) * size_t(problem.splits) * size_t(s.m * s.n);
 }
 
-template <class Kernel, bool kFastA, bool kFastB>
+template <class Kernel, bool kFastA, bool kFastB, class T>
 void multiply_matrices(Context& context, const GemmShape& s, const Problem& p, const Operands& o,
-                       const MatrixStore& store) {
-  const Matrix<kFastA> a = {input(o, 0), kFastA ? s.k : s.m, p.m};
-  const Matrix<kFastB> b = {input(o, 1), kFastB ? s.k : s.n, p.n};
+                       const MatrixStore<T>& store) {
+  const Matrix<kFastA, T> a = {input<T>(o, 0), kFastA ? s.k : s.m, p.m};
+  const Matrix<kFastB, T> b = {input<T>(o, 1), kFastB ? s.k : s.n, p.n};
   Kernel::multiply(context, p, a, b, store);
 }
 
-template <class Kernel>
+template <class Kernel, class T>
 void run_gemm(const Prepared& p, const Operands& o, Context& context) {
   const GemmShape& s = p.op.gemm;
-  const Epilogue& e = p.op.epilogue;
   const Problem problem = problem_of(p.op);
   const bool split = problem.splits > 1;
-  const AfterSum after = {e.bias ? input(o, 2) : nullptr, nullptr, e.relu_mask ? input(o, 3) : nullptr,
-                          e.activation == Activation::kRelu};
-  const MatrixStore store = {split ? static_cast<float*>(context.workspace) : output(o, 0), s.n, s.m * s.n,
-                             split, after};
+  const auto after = after_of<T>(p, o.in[2], nullptr, o.in[3]);
+  auto* const parts = split ? static_cast<float*>(context.workspace) : nullptr;
+  const MatrixStore<T> store = {{output<T>(o, 0), parts, after}, s.n, s.m * s.n};
   if (s.transpose_a)
     s.transpose_b ? multiply_matrices<Kernel, false, true>(context, s, problem, o, store)
                   : multiply_matrices<Kernel, false, false>(context, s, problem, o, store);
@@ -82,8 +77,12 @@ void run_gemm(const Prepared& p, const Operands& o, Context& context) {
                   : multiply_matrices<Kernel, true, false>(context, s, problem, o, store);
   if (!split) return;
   const int64_t n = s.n;
-  sum_parts(context, {store.y, s.m * s.n, problem.splits}, output(o, 0),
+  sum_parts(context, {parts, s.m * s.n, problem.splits}, output<T>(o, 0),
             [=] __device__(float sum, int64_t at) { return after(sum, at, at % n); });
+}
+template <class Kernel>
+void run_gemm(const Prepared& p, const Operands& o, Context& context) {
+  by_storage(p, run_gemm<Kernel, float>, run_gemm<Kernel, Bfloat16>)(p, o, context);
 }
 
 FASTCNN_FORMULAS_END

@@ -24,14 +24,8 @@ void prepare(Prepared* p, const Shape& s) {
   const ConvWalk w = walk_of(s);
   const double y = double(w.n) * double(w.gradient), x = double(w.n) * double(w.image);
   const double taps = double(w.taps()) * w.group_c;
-  set_cost(p, 2 * y * taps, 4 * (x + y + taps * w.k));
+  set_cost(p, 2 * y * taps, bytes_of_number(p) * (x + y + taps * w.k));
   state<ConvWalk>(p) = w;
-}
-
-AfterSum after_of(const Prepared& p, const float* bias, const float* residual, const float* mask) {
-  const Epilogue& e = p.op.epilogue;
-  return {e.bias ? bias : nullptr, e.residual ? residual : nullptr, e.relu_mask ? mask : nullptr,
-          e.activation == Activation::kRelu};
 }
 
 // Element i of [n, a, b, e, channels].
@@ -51,11 +45,12 @@ FASTCNN_INLINE Element element_of(int64_t i, int32_t channels, const ConvWalk& w
   return to;
 }
 
+template <class T>
 void run_fprop(const Prepared& p, const Operands& o, Context& context) {
   const ConvWalk w = state<ConvWalk>(p);
-  const float *x = input(o, 0), *weights = input(o, 1);
-  float* y = output(o, 0);
-  const AfterSum after = after_of(p, input(o, 2), input(o, 3), nullptr);
+  const T *const x = input<T>(o, 0), *const weights = input<T>(o, 1);
+  T* const y = output<T>(o, 0);
+  const auto after = after_of<T>(p, o.in[2], o.in[3], nullptr);
   for_each(context, w.n * w.gradient, [=] __device__(int64_t i) {
     const Element out = element_of(i, w.k, w, true);
     const int32_t first = out.channel / w.group_k * w.group_c;
@@ -66,9 +61,9 @@ void run_fprop(const Prepared& p, const Operands& o, Context& context) {
                     h = out.at.h * w.h.stride - w.h.pad + t.h * w.h.dilation,
                     q = out.at.w * w.w.stride - w.w.pad + t.w * w.w.dilation;
       if (!w.inside(d, h, q)) continue;
-      const float* from = x + out.at.n * w.image + w.element(d, h, q) + first;
+      const T* const from = x + out.at.n * w.image + w.element(d, h, q) + first;
       for (int32_t c = 0; c < w.group_c; ++c)
-        sum = fma(from[c], weights[(int64_t(tap) * w.group_c + c) * w.k + out.channel], sum);
+        sum = fma(float(from[c]), float(weights[(int64_t(tap) * w.group_c + c) * w.k + out.channel]), sum);
     }
     y[i] = after(sum, i, out.channel);
   });
@@ -80,11 +75,12 @@ FASTCNN_INLINE int32_t window_at(const ConvAxis& a, int32_t pixel, int32_t tap) 
   return distance < 0 || distance % a.stride ? -1 : distance / a.stride;
 }
 
+template <class T>
 void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
   const ConvWalk w = state<ConvWalk>(p);
-  const float *dy = input(o, 0), *weights = input(o, 1);
-  float* dx = output(o, 0);
-  const AfterSum after = after_of(p, input(o, 3), nullptr, input(o, 2));
+  const T *const dy = input<T>(o, 0), *const weights = input<T>(o, 1);
+  T* const dx = output<T>(o, 0);
+  const auto after = after_of<T>(p, o.in[3], nullptr, o.in[2]);
   for_each(context, w.n * w.image, [=] __device__(int64_t i) {
     const Element in = element_of(i, w.c, w, false);
     const int32_t group = in.channel / w.group_c, c = in.channel - group * w.group_c;
@@ -94,9 +90,9 @@ void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
       const int32_t z = window_at(w.d, in.at.d, t.d), h = window_at(w.h, in.at.h, t.h),
                     q = window_at(w.w, in.at.w, t.w);
       if (!w.is_window(z, h, q)) continue;
-      const float* from = dy + in.at.n * w.gradient + w.window(z, h, q) + group * w.group_k;
-      const float* by = weights + (int64_t(tap) * w.group_c + c) * w.k + group * w.group_k;
-      for (int32_t k = 0; k < w.group_k; ++k) sum = fma(from[k], by[k], sum);
+      const T* const from = dy + in.at.n * w.gradient + w.window(z, h, q) + group * w.group_k;
+      const T* const by = weights + (int64_t(tap) * w.group_c + c) * w.k + group * w.group_k;
+      for (int32_t k = 0; k < w.group_k; ++k) sum = fma(float(from[k]), float(by[k]), sum);
     }
     dx[i] = after(sum, i, in.channel);
   });
@@ -112,9 +108,10 @@ void prepare_wgrad(Prepared* p) {
   p->workspace_bytes = dw > db ? dw : db;
 }
 
+template <class T>
 void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
   const ConvWalk w = state<ConvWalk>(p);
-  const float *x = input(o, 0), *dy = input(o, 1);
+  const T *const x = input<T>(o, 0), *const dy = input<T>(o, 1);
   const auto term = [=] __device__(int64_t i, int64_t pixel) {
     const int64_t row = i / w.k;
     const int32_t k = int32_t(i - row * w.k), c = int32_t(row % w.group_c);
@@ -124,9 +121,10 @@ void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
                   h = out.h * w.h.stride - w.h.pad + t.h * w.h.dilation,
                   q = out.w * w.w.stride - w.w.pad + t.w * w.w.dilation;
     if (!w.inside(d, h, q)) return 0.0f;
-    return x[out.n * w.image + w.element(d, h, q) + k / w.group_k * w.group_c + c] * dy[pixel * w.k + k];
+    return float(x[out.n * w.image + w.element(d, h, q) + k / w.group_k * w.group_c + c]) *
+           float(dy[pixel * w.k + k]);
   };
-  sum_terms(context, weights_of(w), outputs_of(w), output(o, 0), term, AsItIs{});
+  sum_terms(context, weights_of(w), outputs_of(w), output<T>(o, 0), term, AsItIs{});
   if (p.op.epilogue.bias) column_sum(context, dy, outputs_of(w), w.k, output(o, 1));
 }
 
@@ -138,14 +136,14 @@ void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
   }                                                                                              \
   void prepare_conv##axes##_fprop_grouped(Prepared* p) { prepare(p, p->op.conv##axes##_fprop); } \
   void run_conv##axes##_fprop_grouped(const Prepared& p, const Operands& o, Context& context) {  \
-    run_fprop(p, o, context);                                                                    \
+    FASTCNN_BY_STORAGE(p, run_fprop)(p, o, context);                                             \
   }                                                                                              \
   bool supports_conv##axes##_dgrad_grouped(const OpDescriptor& op) {                             \
     return supports(op.conv##axes##_dgrad, op) && !op.epilogue.residual;                         \
   }                                                                                              \
   void prepare_conv##axes##_dgrad_grouped(Prepared* p) { prepare(p, p->op.conv##axes##_dgrad); } \
   void run_conv##axes##_dgrad_grouped(const Prepared& p, const Operands& o, Context& context) {  \
-    run_dgrad(p, o, context);                                                                    \
+    FASTCNN_BY_STORAGE(p, run_dgrad)(p, o, context);                                             \
   }                                                                                              \
   bool supports_conv##axes##_wgrad_grouped(const OpDescriptor& op) {                             \
     Epilogue e = op.epilogue;                                                                    \
@@ -158,7 +156,7 @@ void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
     prepare_wgrad(p);                                                                            \
   }                                                                                              \
   void run_conv##axes##_wgrad_grouped(const Prepared& p, const Operands& o, Context& context) {  \
-    run_wgrad(p, o, context);                                                                    \
+    FASTCNN_BY_STORAGE(p, run_wgrad)(p, o, context);                                             \
   }
 FASTCNN_CONV(2d)
 FASTCNN_CONV(3d)

@@ -96,8 +96,8 @@ struct Team {
   }
 };
 
-template <class T>
-FASTCNN_INLINE float greatest_of(T, const float* x, int64_t cols) {
+template <class T, class N>
+FASTCNN_INLINE float greatest_of(T, const N* x, int64_t cols) {
   float highest = -HUGE_VALF;
   for (int64_t j = T::rank(); j < cols; j += T::kWidth) highest = Greater{}(x[j], highest);
   return T::all(highest, Greater{});

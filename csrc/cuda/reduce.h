@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums in two stages: parts that are cut by shape alone, then their sum in the order of the parts.
 #pragma once
-#include "launch.h"
+#include "stored.h"
 
 FASTCNN_FORMULAS_BEGIN
 
@@ -29,14 +29,15 @@ void store_sums(Context& context, const PartialSums& from, Store store) {
 }
 
 // y[i] = finish(sum of the parts, i)
-template <class F>
-void sum_parts(Context& context, const PartialSums& from, float* y, F finish) {
+template <class T, class F>
+void sum_parts(Context& context, const PartialSums& from, T* y, F finish) {
   store_sums(context, from, [=] __device__(float sum, int64_t i) { y[i] = finish(sum, i); });
 }
 struct AsItIs {
   FASTCNN_INLINED float operator()(float sum, int64_t) const { return sum; }
 };
-inline void sum_parts(Context& context, const PartialSums& from, float* y) {
+template <class T>
+void sum_parts(Context& context, const PartialSums& from, T* y) {
   sum_parts(context, from, y, AsItIs{});
 }
 
@@ -92,16 +93,17 @@ inline size_t sum_terms_bytes(int64_t outputs, int64_t length) {
 }
 
 // y[i] = finish(that sum, i)
-template <class Term, class F>
-void sum_terms(Context& context, int64_t outputs, int64_t length, float* y, Term term, F finish) {
+template <class T, class Term, class F>
+void sum_terms(Context& context, int64_t outputs, int64_t length, T* y, Term term, F finish) {
   store_sums_of(context, outputs, length, term,
                 [=] __device__(float sum, int64_t i) { y[i] = finish(sum, i); });
 }
 
 // db[c] = sum over rows of dy[rows, cols]
-inline void column_sum(Context& context, const float* dy, int64_t rows, int64_t cols, float* db) {
+template <class T>
+void column_sum(Context& context, const T* dy, int64_t rows, int64_t cols, float* db) {
   sum_terms(
-      context, cols, rows, db, [=] __device__(int64_t c, int64_t row) { return dy[row * cols + c]; },
+      context, cols, rows, db, [=] __device__(int64_t c, int64_t row) { return float(dy[row * cols + c]); },
       AsItIs{});
 }
 

@@ -10,10 +10,10 @@ namespace cuda {
 
 namespace {
 
-template <class T>
-FASTCNN_INLINE float sum_of_exponentials(T team, const float* x, int64_t cols, float highest) {
+template <class T, class N>
+FASTCNN_INLINE float sum_of_exponentials(T team, const N* x, int64_t cols, float highest) {
   float sum = 0.0f;
-  for (int64_t j = team.rank(); j < cols; j += T::kWidth) sum += exp(x[j] - highest);
+  for (int64_t j = team.rank(); j < cols; j += T::kWidth) sum += exp(float(x[j]) - highest);
   return T::sum(sum);
 }
 
@@ -37,19 +37,18 @@ FASTCNN_INLINE RowFactors factors_of(const RowNormShape& s, const RowSums& sums)
           centered ? float(-root * sums.dy * share - slope * rest) : 0.0f};
 }
 
-template <class T>
-FASTCNN_INLINE RowSums sums_of(T team, const RowNormShape& s, const float* x, const float* dy,
-                               const float* gamma) {
+template <class T, class N>
+FASTCNN_INLINE RowSums sums_of(T team, const RowNormShape& s, const N* x, const N* dy, const float* gamma) {
   RowSums sums = {0.0, 0.0, 0.0, 0.0};
   if (s.kind == RowNorm::kLayer) {
-    for (int64_t j = team.rank(); j < s.cols; j += T::kWidth) sums.mean += double(x[j]);
+    for (int64_t j = team.rank(); j < s.cols; j += T::kWidth) sums.mean += double(float(x[j]));
     sums.mean = T::sum(sums.mean) / double(s.cols);
   }
   for (int64_t j = team.rank(); j < s.cols; j += T::kWidth) {
-    const double d = double(x[j]) - sums.mean;
+    const double d = double(float(x[j])) - sums.mean;
     sums.square += d * d;
     if (!dy) continue;
-    const double g = double(dy[j]) * (gamma ? double(gamma[j]) : 1.0);
+    const double g = double(float(dy[j])) * (gamma ? double(gamma[j]) : 1.0);
     sums.dy += g, sums.product += g * d;
   }
   sums.square = T::sum(sums.square);
@@ -60,114 +59,97 @@ FASTCNN_INLINE RowSums sums_of(T team, const RowNormShape& s, const float* x, co
 double elements(const RowsShape& s) { return double(s.rows) * double(s.cols); }
 double elements(const RowNormShape& s) { return double(s.rows) * double(s.cols); }
 
-}  // namespace
-
-bool supports_softmax_fwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
-void prepare_softmax_fwd_rows(Prepared* p) {
-  set_cost(p, 4 * elements(p->op.softmax_fwd), 8 * elements(p->op.softmax_fwd));
-}
-void run_softmax_fwd_rows(const Prepared& p, const Operands& o, Context& context) {
+template <class T>
+void softmax(const Prepared& p, const Operands& o, Context& context) {
   const int64_t cols = p.op.softmax_fwd.cols;
-  const float* from = input(o, 0);
-  float* to = output(o, 0);
+  const T* const from = input<T>(o, 0);
+  T* const to = output<T>(o, 0);
   for_each_row(context, p.op.softmax_fwd.rows, cols, [=] __device__(auto team, int64_t row) {
-    const float* x = from + row * cols;
+    const T* const x = from + row * cols;
     const float highest = greatest_of(team, x, cols), sum = sum_of_exponentials(team, x, cols, highest);
-    for (int64_t j = team.rank(); j < cols; j += team.kWidth) to[row * cols + j] = exp(x[j] - highest) / sum;
+    for (int64_t j = team.rank(); j < cols; j += team.kWidth)
+      to[row * cols + j] = exp(float(x[j]) - highest) / sum;
   });
 }
 
-bool supports_softmax_bwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
-void prepare_softmax_bwd_rows(Prepared* p) {
-  set_cost(p, 4 * elements(p->op.softmax_bwd), 12 * elements(p->op.softmax_bwd));
-}
-void run_softmax_bwd_rows(const Prepared& p, const Operands& o, Context& context) {
-  const int64_t cols = p.op.softmax_bwd.cols;
-  const float *all_dy = input(o, 0), *all_y = input(o, 1);
-  float* dx = output(o, 0);
-  for_each_row(context, p.op.softmax_bwd.rows, cols, [=] __device__(auto team, int64_t row) {
-    const float *dy = all_dy + row * cols, *y = all_y + row * cols;
-    float sum = 0.0f;
-    for (int64_t j = team.rank(); j < cols; j += team.kWidth) sum = fma(dy[j], y[j], sum);
-    sum = team.sum(sum);
-    for (int64_t j = team.rank(); j < cols; j += team.kWidth) dx[row * cols + j] = y[j] * (dy[j] - sum);
-  });
-}
-
-bool supports_log_softmax_fwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
-void prepare_log_softmax_fwd_rows(Prepared* p) { prepare_softmax_fwd_rows(p); }
-void run_log_softmax_fwd_rows(const Prepared& p, const Operands& o, Context& context) {
+template <class T>
+void log_softmax(const Prepared& p, const Operands& o, Context& context) {
   const int64_t cols = p.op.log_softmax_fwd.cols;
-  const float* from = input(o, 0);
-  float* to = output(o, 0);
+  const T* const from = input<T>(o, 0);
+  T* const to = output<T>(o, 0);
   for_each_row(context, p.op.log_softmax_fwd.rows, cols, [=] __device__(auto team, int64_t row) {
-    const float* x = from + row * cols;
+    const T* const x = from + row * cols;
     const float highest = greatest_of(team, x, cols);
     const float logarithm = log(sum_of_exponentials(team, x, cols, highest));
     for (int64_t j = team.rank(); j < cols; j += team.kWidth)
-      to[row * cols + j] = (x[j] - highest) - logarithm;
+      to[row * cols + j] = (float(x[j]) - highest) - logarithm;
   });
 }
 
-bool supports_log_softmax_bwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
-void prepare_log_softmax_bwd_rows(Prepared* p) { prepare_softmax_bwd_rows(p); }
-void run_log_softmax_bwd_rows(const Prepared& p, const Operands& o, Context& context) {
-  const int64_t cols = p.op.log_softmax_bwd.cols;
-  const float *all_dy = input(o, 0), *all_y = input(o, 1);
-  float* dx = output(o, 0);
-  for_each_row(context, p.op.log_softmax_bwd.rows, cols, [=] __device__(auto team, int64_t row) {
-    const float *dy = all_dy + row * cols, *y = all_y + row * cols;
+template <class T>
+void softmax_backward(const Prepared& p, const Operands& o, Context& context) {
+  const int64_t cols = p.op.softmax_bwd.cols;
+  const T *const all_dy = input<T>(o, 0), *const all_y = input<T>(o, 1);
+  T* const dx = output<T>(o, 0);
+  for_each_row(context, p.op.softmax_bwd.rows, cols, [=] __device__(auto team, int64_t row) {
+    const T *const dy = all_dy + row * cols, *const y = all_y + row * cols;
     float sum = 0.0f;
-    for (int64_t j = team.rank(); j < cols; j += team.kWidth) sum += dy[j];
+    for (int64_t j = team.rank(); j < cols; j += team.kWidth) sum = fma(float(dy[j]), float(y[j]), sum);
     sum = team.sum(sum);
-    for (int64_t j = team.rank(); j < cols; j += team.kWidth) dx[row * cols + j] = dy[j] - exp(y[j]) * sum;
+    for (int64_t j = team.rank(); j < cols; j += team.kWidth)
+      dx[row * cols + j] = float(y[j]) * (float(dy[j]) - sum);
   });
 }
 
-bool supports_row_norm_fwd_rows(const OpDescriptor& op) {
-  Epilogue e = op.epilogue;
-  if (e.activation == Activation::kRelu) e.activation = Activation::kNone;
-  return plain(e);
+template <class T>
+void log_softmax_backward(const Prepared& p, const Operands& o, Context& context) {
+  const int64_t cols = p.op.log_softmax_bwd.cols;
+  const T *const all_dy = input<T>(o, 0), *const all_y = input<T>(o, 1);
+  T* const dx = output<T>(o, 0);
+  for_each_row(context, p.op.log_softmax_bwd.rows, cols, [=] __device__(auto team, int64_t row) {
+    const T *const dy = all_dy + row * cols, *const y = all_y + row * cols;
+    float sum = 0.0f;
+    for (int64_t j = team.rank(); j < cols; j += team.kWidth) sum += float(dy[j]);
+    sum = team.sum(sum);
+    for (int64_t j = team.rank(); j < cols; j += team.kWidth)
+      dx[row * cols + j] = float(dy[j]) - exp(float(y[j])) * sum;
+  });
 }
-void prepare_row_norm_fwd_rows(Prepared* p) {
-  set_cost(p, 6 * elements(p->op.row_norm_fwd), 8 * elements(p->op.row_norm_fwd));
-}
-void run_row_norm_fwd_rows(const Prepared& p, const Operands& o, Context& context) {
+
+template <class T>
+void row_norm(const Prepared& p, const Operands& o, Context& context) {
   const RowNormShape s = p.op.row_norm_fwd;
   const bool clamped = p.op.epilogue.activation == Activation::kRelu;
-  const float *from = input(o, 0), *gamma = input(o, 1), *beta = input(o, 2);
-  float* to = output(o, 0);
+  const T* const from = input<T>(o, 0);
+  const float *const gamma = input(o, 1), *const beta = input(o, 2);
+  T* const to = output<T>(o, 0);
   for_each_row(context, s.rows, s.cols, [=] __device__(auto team, int64_t row) {
-    const float* x = from + row * s.cols;
-    const RowFactors k = factors_of(s, sums_of(team, s, x, nullptr, nullptr));
+    const T* const x = from + row * s.cols;
+    const RowFactors k = factors_of(s, sums_of<decltype(team), T>(team, s, x, nullptr, nullptr));
     for (int64_t j = team.rank(); j < s.cols; j += team.kWidth) {
-      const float xhat = fma(x[j] - k.center, k.root, k.nudge);
+      const float xhat = fma(float(x[j]) - k.center, k.root, k.nudge);
       const float y = fma(xhat, gamma ? gamma[j] : 1.0f, beta ? beta[j] : 0.0f);
       to[row * s.cols + j] = clamped ? relu(y) : y;
     }
   });
 }
 
-bool supports_row_norm_bwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
-// The factors of the rows, for dgamma and dbeta, then the parts of these.
-void prepare_row_norm_bwd_rows(Prepared* p) {
-  const RowNormShape& s = p->op.row_norm_bwd;
-  set_cost(p, 12 * elements(s), 12 * elements(s));
-  p->workspace_bytes = sizeof(RowFactors) * size_t(s.rows) + sum_terms_bytes(s.cols, s.rows);
-}
-void run_row_norm_bwd_rows(const Prepared& p, const Operands& o, Context& context) {
+template <class T>
+void row_norm_backward(const Prepared& p, const Operands& o, Context& context) {
   const RowNormShape s = p.op.row_norm_bwd;
-  const float *all_dy = input(o, 0), *all_x = input(o, 1), *gamma = input(o, 2);
-  float *dx = output(o, 0), *dgamma = output(o, 1), *dbeta = output(o, 2);
+  const T *const all_dy = input<T>(o, 0), *const all_x = input<T>(o, 1);
+  const float* const gamma = input(o, 2);
+  T* const dx = output<T>(o, 0);
+  float *const dgamma = output(o, 1), *const dbeta = output(o, 2);
   auto* const factors = static_cast<RowFactors*>(context.workspace);
   for_each_row(context, s.rows, s.cols, [=] __device__(auto team, int64_t row) {
-    const float *x = all_x + row * s.cols, *dy = all_dy + row * s.cols;
+    const T *const x = all_x + row * s.cols, *const dy = all_dy + row * s.cols;
     const RowFactors k = factors_of(s, sums_of(team, s, x, dy, gamma));
     if (team.rank() == 0) factors[row] = k;
     if (!dx) return;
     for (int64_t j = team.rank(); j < s.cols; j += team.kWidth)
-      dx[row * s.cols + j] =
-          fma(dy[j] * (gamma ? gamma[j] : 1.0f), k.root, fma(x[j] - k.center, k.slope, k.offset));
+      dx[row * s.cols + j] = fma(float(dy[j]) * (gamma ? gamma[j] : 1.0f), k.root,
+                                 fma(float(x[j]) - k.center, k.slope, k.offset));
   });
   Context rest = context;
   rest.workspace = factors + s.rows;
@@ -177,10 +159,63 @@ void run_row_norm_bwd_rows(const Prepared& p, const Operands& o, Context& contex
         [=] __device__(int64_t c, int64_t row) {
           const RowFactors k = factors[row];
           const int64_t at = row * s.cols + c;
-          return all_dy[at] * fma(all_x[at] - k.center, k.root, k.nudge);
+          return float(all_dy[at]) * fma(float(all_x[at]) - k.center, k.root, k.nudge);
         },
         AsItIs{});
   if (dbeta) column_sum(rest, all_dy, s.rows, s.cols, dbeta);
+}
+
+}  // namespace
+
+bool supports_softmax_fwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
+void prepare_softmax_fwd_rows(Prepared* p) {
+  set_cost(p, 4 * elements(p->op.softmax_fwd), 2 * bytes_of_number(p) * elements(p->op.softmax_fwd));
+}
+void run_softmax_fwd_rows(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, softmax)(p, o, context);
+}
+
+bool supports_softmax_bwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
+void prepare_softmax_bwd_rows(Prepared* p) {
+  set_cost(p, 4 * elements(p->op.softmax_bwd), 3 * bytes_of_number(p) * elements(p->op.softmax_bwd));
+}
+void run_softmax_bwd_rows(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, softmax_backward)(p, o, context);
+}
+
+bool supports_log_softmax_fwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
+void prepare_log_softmax_fwd_rows(Prepared* p) { prepare_softmax_fwd_rows(p); }
+void run_log_softmax_fwd_rows(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, log_softmax)(p, o, context);
+}
+
+bool supports_log_softmax_bwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
+void prepare_log_softmax_bwd_rows(Prepared* p) { prepare_softmax_bwd_rows(p); }
+void run_log_softmax_bwd_rows(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, log_softmax_backward)(p, o, context);
+}
+
+bool supports_row_norm_fwd_rows(const OpDescriptor& op) {
+  Epilogue e = op.epilogue;
+  if (e.activation == Activation::kRelu) e.activation = Activation::kNone;
+  return plain(e);
+}
+void prepare_row_norm_fwd_rows(Prepared* p) {
+  set_cost(p, 6 * elements(p->op.row_norm_fwd), 2 * bytes_of_number(p) * elements(p->op.row_norm_fwd));
+}
+void run_row_norm_fwd_rows(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, row_norm)(p, o, context);
+}
+
+bool supports_row_norm_bwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
+// The factors of the rows, for dgamma and dbeta, then the parts of these.
+void prepare_row_norm_bwd_rows(Prepared* p) {
+  const RowNormShape& s = p->op.row_norm_bwd;
+  set_cost(p, 3 * bytes_of_number(p) * elements(s), 3 * bytes_of_number(p) * elements(s));
+  p->workspace_bytes = sizeof(RowFactors) * size_t(s.rows) + sum_terms_bytes(s.cols, s.rows);
+}
+void run_row_norm_bwd_rows(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, row_norm_backward)(p, o, context);
 }
 
 }  // namespace cuda

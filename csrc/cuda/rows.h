@@ -16,8 +16,9 @@ struct Capabilities {
 
 struct KernelRow {
   Step step;
-  const char* name;  // <step>_<algorithm>
+  const char* name;  // <step>_<algorithm>, and _bfloat16
   Capabilities on;
+  Storage storage;  // of what it reads and writes
   bool (*supports)(const OpDescriptor&);
   // Chooses blocking from the shape alone, never from the GPU at hand: results have the same bits on any that
   // runs the row. Sets workspace_bytes, flops, bytes; stores what run() needs in Prepared::state.
@@ -36,17 +37,23 @@ const T& state(const Prepared& p) {
   return *reinterpret_cast<const T*>(p.state);
 }
 
-inline const float* input(const Operands& o, int i) { return static_cast<const float*>(o.in[i]); }
-inline float* output(const Operands& o, int i) { return static_cast<float*>(o.out[i]); }
+template <class T = float>
+const T* input(const Operands& o, int i) {
+  return static_cast<const T*>(o.in[i]);
+}
+template <class T = float>
+T* output(const Operands& o, int i) {
+  return static_cast<T*>(o.out[i]);
+}
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline void set_cost(Prepared* p, double flops, double bytes) { p->flops = flops, p->bytes = bytes; }
 inline bool plain(const Epilogue& e) {
   return !e.bias && !e.residual && !e.scale && !e.relu_mask && !e.pool && e.activation == Activation::kNone;
 }
 
-#define FASTCNN_ROW_ON(least, most, step, algorithm)       \
-  bool supports_##step##_##algorithm(const OpDescriptor&); \
-  void prepare_##step##_##algorithm(Prepared*);            \
+#define FASTCNN_ROW_ON(least, most, step, algorithm, stored) \
+  bool supports_##step##_##algorithm(const OpDescriptor&);   \
+  void prepare_##step##_##algorithm(Prepared*);              \
   void run_##step##_##algorithm(const Prepared&, const Operands&, Context&);
 #include "rows.inc"
 #undef FASTCNN_ROW_ON

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Steps that walk arrays of up to eight dimensions: two arrays into one, copies that pad, crop, permute and
 // repeat, the gather of a batch. One thread to an element of y, in y's order.
-#include "launch.h"
+#include "stored.h"
 
 namespace fastcnn {
 namespace cuda {
@@ -59,18 +59,37 @@ struct Minimum {
 };
 
 template <class F>
+struct Combined {
+  float scale;
+  bool clamped;
+  FASTCNN_INLINED float operator()(float a, float b) const {
+    const float v = F{}(a, b) * scale;
+    return clamped ? relu(v) : v;
+  }
+};
+
+template <class T, class F>
 void combine(const Prepared& p, const Operands& o, Context& context) {
   const BinaryShape& s = p.op.binary;
   const Walk walk = state<Walk>(p);
-  const float *a = input(o, 0), *b = input(o, 1), scale = s.scale;
-  const bool clamped = p.op.epilogue.activation == Activation::kRelu;
-  float* y = output(o, 0);
-  for_each(context, elements(s.size, s.rank), [=] __device__(int64_t i) {
+  const Combined<F> f = {s.scale, p.op.epilogue.activation == Activation::kRelu};
+  const int64_t count = elements(s.size, s.rank);
+  if (walk.rank == 1 && walk.stride[0][0] == 1 && walk.stride[1][0] == 1)
+    return map_flat<true, T>(context, count, o, f);
+  const T *const a = input<T>(o, 0), *const b = input<T>(o, 1);
+  T* const y = output<T>(o, 0);
+  for_each(context, count, [=] __device__(int64_t i) {
     int64_t at_a, at_b;
     walk.find(i, &at_a, &at_b);
-    const float v = F{}(a[at_a], b[at_b]) * scale;
-    y[i] = clamped ? relu(v) : v;
+    y[i] = f(float(a[at_a]), float(b[at_b]));
   });
+}
+template <class T>
+void combine_any(const Prepared& p, const Operands& o, Context& context) {
+  using Run = void (*)(const Prepared&, const Operands&, Context&);
+  static const Run runs[] = {combine<T, Sum>, combine<T, Difference>, combine<T, Product>,
+                             combine<T, Maximum>, combine<T, Minimum>};
+  runs[int(p.op.binary.kind)](p, o, context);
 }
 
 struct HalfBits {
@@ -143,6 +162,30 @@ struct Padding {
   int64_t size[kMaxRank], x_stride[kMaxRank], y_stride[kMaxRank], before[kMaxRank], inner[kMaxRank];
 };
 
+template <class T>
+void copy(const Prepared& p, const Operands& o, Context& context) {
+  const CopyShape& s = p.op.copy;
+  Padding at = {};
+  at.rank = int32_t(s.rank);
+  for (int d = 0; d < s.rank; ++d) {
+    at.size[d] = s.size[d], at.x_stride[d] = s.x_stride[d], at.y_stride[d] = s.y_stride[d];
+    at.before[d] = d ? s.before[d] : 0, at.inner[d] = d ? s.inner[d] : s.size[0];
+  }
+  const T* const x = input<T>(o, 0) + s.x_offset;
+  T* const y = output<T>(o, 0) + s.y_offset;
+  for_each(context, elements(s.size, s.rank), [=] __device__(int64_t i) {
+    int64_t from = 0, to = 0;
+    bool there = true;
+    for (int d = at.rank - 1; d >= 0; --d) {
+      const int64_t rest = i / at.size[d], of_y = i - rest * at.size[d], of_x = of_y - at.before[d];
+      there = there && of_x >= 0 && of_x < at.inner[d];
+      from += of_x * at.x_stride[d], to += of_y * at.y_stride[d];
+      i = rest;
+    }
+    y[to] = there ? x[from] : T(0.0f);
+  });
+}
+
 }  // namespace
 
 bool supports_binary_nest(const OpDescriptor& op) {
@@ -153,16 +196,13 @@ bool supports_binary_nest(const OpDescriptor& op) {
 void prepare_binary_nest(Prepared* p) {
   const BinaryShape& s = p->op.binary;
   const double count = double(elements(s.size, s.rank));
-  set_cost(p, count, 12 * count);
+  set_cost(p, count, 3 * bytes_of_number(p) * count);
   Walk& walk = state<Walk>(p);
   walk = {};
   for (int d = 0; d < s.rank; ++d) walk.add(s.size[d], s.a_stride[d], s.b_stride[d]);
 }
 void run_binary_nest(const Prepared& p, const Operands& o, Context& context) {
-  using Run = void (*)(const Prepared&, const Operands&, Context&);
-  static const Run runs[] = {combine<Sum>, combine<Difference>, combine<Product>, combine<Maximum>,
-                             combine<Minimum>};
-  runs[int(p.op.binary.kind)](p, o, context);
+  FASTCNN_BY_STORAGE(p, combine_any)(p, o, context);
 }
 
 bool supports_copy_strided(const OpDescriptor& op) {
@@ -170,29 +210,10 @@ bool supports_copy_strided(const OpDescriptor& op) {
 }
 void prepare_copy_strided(Prepared* p) {
   const CopyShape& s = p->op.copy;
-  set_cost(p, 0, 8 * double(elements(s.size, s.rank)));
+  set_cost(p, 0, 2 * bytes_of_number(p) * double(elements(s.size, s.rank)));
 }
 void run_copy_strided(const Prepared& p, const Operands& o, Context& context) {
-  const CopyShape& s = p.op.copy;
-  Padding at = {};
-  at.rank = int32_t(s.rank);
-  for (int d = 0; d < s.rank; ++d) {
-    at.size[d] = s.size[d], at.x_stride[d] = s.x_stride[d], at.y_stride[d] = s.y_stride[d];
-    at.before[d] = d ? s.before[d] : 0, at.inner[d] = d ? s.inner[d] : s.size[0];
-  }
-  const float* x = input(o, 0) + s.x_offset;
-  float* y = output(o, 0) + s.y_offset;
-  for_each(context, elements(s.size, s.rank), [=] __device__(int64_t i) {
-    int64_t from = 0, to = 0;
-    bool there = true;
-    for (int d = at.rank - 1; d >= 0; --d) {
-      const int64_t rest = i / at.size[d], of_y = i - rest * at.size[d], of_x = of_y - at.before[d];
-      there = there && of_x >= 0 && of_x < at.inner[d];
-      from += of_x * at.x_stride[d], to += of_y * at.y_stride[d];
-      i = rest;
-    }
-    y[to] = there ? x[from] : 0.0f;
-  });
+  FASTCNN_BY_STORAGE(p, copy)(p, o, context);
 }
 
 bool supports_gather_strided(const OpDescriptor& op) {

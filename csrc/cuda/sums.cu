@@ -95,45 +95,25 @@ FASTCNN_INLINE float weight(const Reach& r, int64_t output, int64_t factor) {
 void set_resize_cost(Prepared* p, const ResizeShape& s) {
   const double in = double(s.n) * double(s.h) * double(s.w) * double(s.c);
   const double out = in * double(s.factor_h) * double(s.factor_w);
-  set_cost(p, 6 * out, 4 * (in + out));
+  set_cost(p, 6 * out, bytes_of_number(p) * (in + out));
 }
 
-}  // namespace
-
-bool supports_column_sum_parts(const OpDescriptor& op) { return plain(op.epilogue); }
-void prepare_column_sum_parts(Prepared* p) {
-  const RowsShape& s = p->op.column_sum;
-  set_cost(p, double(s.rows) * double(s.cols), 4 * double(s.rows) * double(s.cols));
-  p->workspace_bytes = sum_terms_bytes(s.cols, s.rows);
-}
-void run_column_sum_parts(const Prepared& p, const Operands& o, Context& context) {
-  column_sum(context, input(o, 0), p.op.column_sum.rows, p.op.column_sum.cols, output(o, 0));
-}
-
-bool supports_binary_bwd_nest(const OpDescriptor& op) {
-  return plain(op.epilogue) && op.binary_bwd.rank >= 1 && op.binary_bwd.rank <= kMaxRank;
-}
-void prepare_binary_bwd_nest(Prepared* p) {
-  const SumState sum = sum_of(p->op.binary_bwd);
-  const double count = double(sum.outputs) * double(sum.length);
-  set_cost(p, 2 * count, 8 * count);
-  p->workspace_bytes = sum_terms_bytes(sum.outputs, sum.length);
-}
-void run_binary_bwd_nest(const Prepared& p, const Operands& o, Context& context) {
+template <class T>
+void combine_backward(const Prepared& p, const Operands& o, Context& context) {
   const BinaryShape& s = p.op.binary_bwd;
   const SumState sum = sum_of(s);
-  const float *dy = input(o, 0), *a = input(o, 1), *b = input(o, 2);
+  const T *const dy = input<T>(o, 0), *const a = input<T>(o, 1), *const b = input<T>(o, 2);
   const float scale = s.which && s.kind == Binary::kSubtract ? -s.scale : s.scale;
   const bool product = s.kind == Binary::kMultiply, of_b = s.which != 0;
   const bool selected = s.kind == Binary::kMaximum || s.kind == Binary::kMinimum;
   const float sign = s.kind == Binary::kMinimum ? -1.0f : 1.0f;
   sum_terms(
-      context, sum.outputs, sum.length, output(o, 0),
+      context, sum.outputs, sum.length, output<T>(o, 0),
       [=] __device__(int64_t i, int64_t t) {
         int64_t at[3] = {0, 0, 0};
         sum.kept.add(i, at), sum.summed.add(t, at);
         const float g = dy[at[0]];
-        if (product) return g * (of_b ? a[at[1]] : b[at[2]]);
+        if (product) return g * float(of_b ? a[at[1]] : b[at[2]]);
         if (!selected) return g;
         const float x = a[at[1]], y = b[at[2]];
         const bool a_wins = x * sign >= y * sign || x != x;
@@ -142,51 +122,44 @@ void run_binary_bwd_nest(const Prepared& p, const Operands& o, Context& context)
       [=] __device__(float total, int64_t) { return total * scale; });
 }
 
-bool supports_prelu_alpha_bwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
-void prepare_prelu_alpha_bwd_rows(Prepared* p) {
-  const SumState sum = sum_of(p->op.prelu_alpha_bwd);
-  const double count = double(sum.outputs) * double(sum.length);
-  set_cost(p, 3 * count, 8 * count);
-  p->workspace_bytes = sum_terms_bytes(sum.outputs, sum.length);
-}
-void run_prelu_alpha_bwd_rows(const Prepared& p, const Operands& o, Context& context) {
+template <class T>
+void prelu_alphas(const Prepared& p, const Operands& o, Context& context) {
   const SumState sum = sum_of(p.op.prelu_alpha_bwd);
-  const float *dy = input(o, 0), *x = input(o, 1);
+  const T *const dy = input<T>(o, 0), *const x = input<T>(o, 1);
   sum_terms(
       context, sum.outputs, sum.length, output(o, 0),
       [=] __device__(int64_t i, int64_t t) {
         int64_t at[3] = {0, 0, 0};
         sum.kept.add(i, at), sum.summed.add(t, at);
-        return x[at[0]] > 0.0f ? 0.0f : dy[at[0]] * x[at[0]];
+        const float v = x[at[0]];
+        return v > 0.0f ? 0.0f : float(dy[at[0]]) * v;
       },
       AsItIs{});
 }
 
-bool supports_resize_fwd_bilinear(const OpDescriptor& op) { return plain(op.epilogue); }
-void prepare_resize_fwd_bilinear(Prepared* p) { set_resize_cost(p, p->op.resize_fwd); }
-void run_resize_fwd_bilinear(const Prepared& p, const Operands& o, Context& context) {
+template <class T>
+void enlarge(const Prepared& p, const Operands& o, Context& context) {
   const ResizeShape s = p.op.resize_fwd;
-  const float* x = input(o, 0);
-  float* y = output(o, 0);
+  const T* const x = input<T>(o, 0);
+  T* const y = output<T>(o, 0);
   const int64_t height = s.h * s.factor_h, width = s.w * s.factor_w;
   for_each(context, s.n * height * width * s.c, [=] __device__(int64_t i) {
     const int64_t pixel = i / s.c, c = i - pixel * s.c, line = pixel / width, n = line / height;
     const Between v = between(line - n * height, s.factor_h, s.h),
                   u = between(pixel - line * width, s.factor_w, s.w);
     const auto column = [&](int64_t w) {
-      const float* at = x + (n * s.h * s.w + w) * s.c + c;
-      return fma(v.of_second, at[v.second * s.w * s.c], v.of_first * at[v.first * s.w * s.c]);
+      const T* const at = x + (n * s.h * s.w + w) * s.c + c;
+      return fma(v.of_second, float(at[v.second * s.w * s.c]), v.of_first * float(at[v.first * s.w * s.c]));
     };
     y[i] = fma(u.of_second, column(u.second), u.of_first * column(u.first));
   });
 }
 
-bool supports_resize_bwd_bilinear(const OpDescriptor& op) { return plain(op.epilogue); }
-void prepare_resize_bwd_bilinear(Prepared* p) { set_resize_cost(p, p->op.resize_bwd); }
-void run_resize_bwd_bilinear(const Prepared& p, const Operands& o, Context& context) {
+template <class T>
+void enlarge_backward(const Prepared& p, const Operands& o, Context& context) {
   const ResizeShape s = p.op.resize_bwd;
-  const float* dy = input(o, 0);
-  float* dx = output(o, 0);
+  const T* const dy = input<T>(o, 0);
+  T* const dx = output<T>(o, 0);
   const int64_t height = s.h * s.factor_h, width = s.w * s.factor_w;
   for_each(context, s.n * s.h * s.w * s.c, [=] __device__(int64_t i) {
     const int64_t pixel = i / s.c, c = i - pixel * s.c, line = pixel / s.w, n = line / s.h;
@@ -195,11 +168,62 @@ void run_resize_bwd_bilinear(const Prepared& p, const Operands& o, Context& cont
     for (int64_t q = u.begin; q < u.end; ++q) {
       float mixed = 0.0f;
       for (int64_t p = v.begin; p < v.end; ++p)
-        mixed = fma(weight(v, p, s.factor_h), dy[((n * height + p) * width + q) * s.c + c], mixed);
+        mixed = fma(weight(v, p, s.factor_h), float(dy[((n * height + p) * width + q) * s.c + c]), mixed);
       sum = fma(weight(u, q, s.factor_w), mixed, sum);
     }
     dx[i] = sum;
   });
+}
+
+}  // namespace
+
+bool supports_column_sum_parts(const OpDescriptor& op) { return plain(op.epilogue); }
+void prepare_column_sum_parts(Prepared* p) {
+  const RowsShape& s = p->op.column_sum;
+  set_cost(p, double(s.rows) * double(s.cols), bytes_of_number(p) * double(s.rows) * double(s.cols));
+  p->workspace_bytes = sum_terms_bytes(s.cols, s.rows);
+}
+void run_column_sum_parts(const Prepared& p, const Operands& o, Context& context) {
+  const RowsShape& s = p.op.column_sum;
+  p.op.storage == Storage::kBfloat16
+      ? column_sum(context, input<Bfloat16>(o, 0), s.rows, s.cols, output(o, 0))
+      : column_sum(context, input(o, 0), s.rows, s.cols, output(o, 0));
+}
+
+bool supports_binary_bwd_nest(const OpDescriptor& op) {
+  return plain(op.epilogue) && op.binary_bwd.rank >= 1 && op.binary_bwd.rank <= kMaxRank;
+}
+void prepare_binary_bwd_nest(Prepared* p) {
+  const SumState sum = sum_of(p->op.binary_bwd);
+  const double count = double(sum.outputs) * double(sum.length);
+  set_cost(p, 2 * count, 2 * bytes_of_number(p) * count);
+  p->workspace_bytes = sum_terms_bytes(sum.outputs, sum.length);
+}
+void run_binary_bwd_nest(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, combine_backward)(p, o, context);
+}
+
+bool supports_prelu_alpha_bwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
+void prepare_prelu_alpha_bwd_rows(Prepared* p) {
+  const SumState sum = sum_of(p->op.prelu_alpha_bwd);
+  const double count = double(sum.outputs) * double(sum.length);
+  set_cost(p, 3 * count, 2 * bytes_of_number(p) * count);
+  p->workspace_bytes = sum_terms_bytes(sum.outputs, sum.length);
+}
+void run_prelu_alpha_bwd_rows(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, prelu_alphas)(p, o, context);
+}
+
+bool supports_resize_fwd_bilinear(const OpDescriptor& op) { return plain(op.epilogue); }
+void prepare_resize_fwd_bilinear(Prepared* p) { set_resize_cost(p, p->op.resize_fwd); }
+void run_resize_fwd_bilinear(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, enlarge)(p, o, context);
+}
+
+bool supports_resize_bwd_bilinear(const OpDescriptor& op) { return plain(op.epilogue); }
+void prepare_resize_bwd_bilinear(Prepared* p) { set_resize_cost(p, p->op.resize_bwd); }
+void run_resize_bwd_bilinear(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, enlarge_backward)(p, o, context);
 }
 
 }  // namespace cuda

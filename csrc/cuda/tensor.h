@@ -6,6 +6,9 @@
 // (3xTF32). Infinities, NaN and numbers that round to infinity have no such halves: where a sum is not finite
 // it is taken again, one term after the other.
 //
+// Numbers that lie in memory as bfloat16 go to the tensor cores as they are, two in a word, twice as many in
+// a strip.
+//
 // A block of 8 warps makes a tile of y from strips of kStripK along k, which come to shared memory by copies
 // that go on while kStages - 1 others are multiplied.
 #pragma once
@@ -33,54 +36,59 @@ struct TensorTile {
 // Brings the strips of one operand.
 template <class Operand, int kOuter>
 struct Feed {
+  using Number = typename Operand::Number;
   static constexpr bool kInnerFast = Operand::kInnerFast;
-  static constexpr int kFours = kOuter * kStripK / 4 / kThreads;
-  static constexpr int kOuters = kInnerFast ? kFours : 1;
+  static constexpr int kSize = sizeof(Number);
+  static constexpr int kCount = kOuter * kStripK / 4 / kThreads;  // of sixteen bytes
+  static constexpr int kOuters = kInnerFast ? kCount : 1;
   typename Operand::Outer outer[kOuters];
   int first;
 
-  FASTCNN_INLINED static StripPlace four(int e) {
-    return strip_four<kInnerFast, kOuter>(int(threadIdx.x) + e * kThreads);
+  FASTCNN_INLINED static StripPlace sixteen(int e) {
+    return strip_sixteen<kInnerFast, kOuter, kSize>(int(threadIdx.x) + e * kThreads);
   }
   FASTCNN_INLINED static uint32_t place(uint32_t strip, const StripPlace& at) {
-    return strip + 4u * uint32_t(strip_place<kInnerFast, kOuter>(at.outer, at.k));
+    return strip + uint32_t(kSize * strip_place<kInnerFast, kOuter, kSize>(at.outer, at.k));
   }
   FASTCNN_INLINED void begin(const Operand& from, int first_outer) {
     first = first_outer;
     FASTCNN_UNROLL
-    for (int e = 0; e < kOuters; ++e) outer[e] = from.outer(first + four(e).outer);
+    for (int e = 0; e < kOuters; ++e) outer[e] = from.outer(first + sixteen(e).outer);
   }
   // k from k0 on, up to end.
-  FASTCNN_INLINED void fetch(const Operand& from, uint32_t strip, int k0, int end, bool in_fours) const {
-    if (in_fours) {
+  FASTCNN_INLINED void fetch(const Operand& from, uint32_t strip, int k0, int end, bool by_sixteen) const {
+    if (by_sixteen) {
       if constexpr (kInnerFast) {
-        const int k = k0 + four(0).k;
+        const int k = k0 + sixteen(0).k;
         const auto inner = from.inner(k < end ? k : 0);
         FASTCNN_UNROLL
-        for (int e = 0; e < kFours; ++e) {
-          const float* const at = k < end ? from.at(outer[e], inner) : nullptr;
-          ptx::copy_16(place(strip, four(e)), at, at);
+        for (int e = 0; e < kCount; ++e) {
+          const Number* const at = k < end ? from.at(outer[e], inner) : nullptr;
+          ptx::copy_16(place(strip, sixteen(e)), at, at);
         }
       } else {
         FASTCNN_UNROLL
-        for (int e = 0; e < kFours; ++e) {
-          const int k = k0 + four(e).k;
-          const float* const at = k < end ? from.at(outer[0], from.inner(k)) : nullptr;
-          ptx::copy_16(place(strip, four(e)), at, at);
+        for (int e = 0; e < kCount; ++e) {
+          const int k = k0 + sixteen(e).k;
+          const Number* const at = k < end ? from.at(outer[0], from.inner(k)) : nullptr;
+          ptx::copy_16(place(strip, sixteen(e)), at, at);
         }
       }
       return;
     }
     FASTCNN_UNROLL
-    for (int e = 0; e < kFours; ++e) {
-      // What the four have in common would fill 80 registers.
+    for (int e = 0; e < kCount; ++e) {
+      // What they have in common would fill 80 registers.
       FASTCNN_ROLLED
-      for (int j = 0; j < 4; ++j) {
-        StripPlace to = four(e);
+      for (int j = 0; j < kSixteenBytes<Number>; ++j) {
+        StripPlace to = sixteen(e);
         (kInnerFast ? to.k : to.outer) += j;
         const int k = k0 + to.k;
-        const float* const at = k < end ? from.at(from.outer(first + to.outer), from.inner(k)) : nullptr;
-        ptx::copy_4(place(strip, to), at, at);
+        const Number* const at = k < end ? from.at(from.outer(first + to.outer), from.inner(k)) : nullptr;
+        if constexpr (kSize == 4)
+          ptx::copy_4(place(strip, to), at, at);
+        else
+          ptx::copy_2(place(strip, to), at);
       }
     }
   }
@@ -91,7 +99,7 @@ struct Feed {
 struct OfA {
   static constexpr int kRegisters = 4, kOuter = 16;
   FASTCNN_INLINED static int row(int lane) { return lane % 16; }
-  FASTCNN_INLINED static int column(int lane) { return lane / 16 * 4; }
+  FASTCNN_INLINED static int column(int lane) { return lane / 16 * 4; }  // in words
   FASTCNN_INLINED static int outer_of(int r) { return r % 2 * 8; }
   FASTCNN_INLINED static int k_of(int r) { return r / 2 * 4; }
 };
@@ -104,7 +112,7 @@ struct OfB {
 };
 
 // The operands of kCount of a warp's instructions, side by side, for kDepth numbers along k.
-template <class Of, int kCount, Precision kPrecision>
+template <class Of, int kCount, Precision kPrecision, class Number>
 struct Fragments {
   static constexpr bool kExact = kPrecision == Precision::kFloat32,
                         kPacked = kPrecision == Precision::kBfloat16;
@@ -113,6 +121,33 @@ struct Fragments {
 
   template <bool kInnerFast, int kOuter>
   FASTCNN_INLINED void load(const float* strip, int outer, int k) {
+    if constexpr (sizeof(Number) == 2)
+      load_pairs<kInnerFast, kOuter>(ptx::shared_address(strip), outer, k);
+    else
+      load_floats<kInnerFast, kOuter>(strip, outer, k);
+  }
+
+ private:
+  // Across the sum the rows that a lane names are of the matrices' transposes.
+  template <bool kInnerFast, int kOuter>
+  FASTCNN_INLINED void load_pairs(uint32_t strip, int outer, int k) {
+    const int lane = int(threadIdx.x) % kWarp;
+    constexpr int kEach = 4 / Of::kRegisters;  // of those that one load brings
+    FASTCNN_UNROLL
+    for (int i = 0; i < kCount; i += kEach) {
+      uint32_t value[4];
+      const int row = outer + i * Of::kOuter + Of::row(lane), column = k + 2 * Of::column(lane);
+      if constexpr (kInnerFast)
+        ptx::load_matrices(value, strip + 2u * uint32_t(strip_place<true, kOuter, 2>(row, column)));
+      else
+        ptx::load_matrices_across(
+            value, strip + 2u * uint32_t(strip_place<false, kOuter, 2>(row / 8 * 8, column + lane % 8)));
+      FASTCNN_UNROLL
+      for (int r = 0; r < 4; ++r) big[i + r / Of::kRegisters][r % Of::kRegisters] = value[r];
+    }
+  }
+  template <bool kInnerFast, int kOuter>
+  FASTCNN_INLINED void load_floats(const float* strip, int outer, int k) {
     float x[kCount][Of::kRegisters], next[kPacked ? kCount : 1][Of::kRegisters];
     read<kInnerFast, kOuter>(x, strip, outer, k);
     if constexpr (kPacked) read<kInnerFast, kOuter>(next, strip, outer, k + 8);
@@ -134,8 +169,6 @@ struct Fragments {
         small[i][r] = uint32_t(__float_as_int(x[i][r] - __int_as_float(int32_t(big[i][r]))));
     }
   }
-
- private:
   // 8 numbers along k.
   template <bool kInnerFast, int kOuter>
   FASTCNN_INLINED static void read(float (&x)[kCount][Of::kRegisters], const float* strip, int outer, int k) {
@@ -185,14 +218,16 @@ FASTCNN_INLINE void multiply_fragments(float (&sum)[4], const uint32_t (&a)[4], 
 }
 
 struct TensorOptions {
-  int32_t a_in_fours, b_in_fours, y_in_fours;
+  int32_t a_by_sixteen, b_by_sixteen, y_in_fours;
 };
 
 template <class T, Precision kPrecision, class A, class B, class Store>
 __global__ void __launch_bounds__(kThreads, T::kBlocks)
     product_sm80(Problem p, TensorOptions options, A every_a, B every_b, Store store) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-  using X = Fragments<OfA, 1, kPrecision>;
+  using Number = typename A::Number;
+  constexpr int kDepth = kStripK * 4 / int(sizeof(Number));  // of a strip
+  using X = Fragments<OfA, 1, kPrecision, Number>;
   constexpr bool kExact = X::kExact;
   __shared__ __align__(128) float memory[T::kFloats];  // strips of a, strips of b; then part of the tile
   float* const a_strips = memory;
@@ -212,27 +247,27 @@ __global__ void __launch_bounds__(kThreads, T::kBlocks)
   feed_b.begin(b, n0);
   const auto fetch = [&](int slot, int k) {
     if (k < end) {
-      feed_a.fetch(a, ptx::shared_address(a_strips + slot * T::kM * kStripK), k, end, options.a_in_fours);
-      feed_b.fetch(b, ptx::shared_address(b_strips + slot * T::kN * kStripK), k, end, options.b_in_fours);
+      feed_a.fetch(a, ptx::shared_address(a_strips + slot * T::kM * kStripK), k, end, options.a_by_sixteen);
+      feed_b.fetch(b, ptx::shared_address(b_strips + slot * T::kN * kStripK), k, end, options.b_by_sixteen);
     }
     ptx::commit_copies();
   };
-  for (int s = 0; s < T::kStages - 1; ++s) fetch(s, begin + s * kStripK);
+  for (int s = 0; s < T::kStages - 1; ++s) fetch(s, begin + s * kDepth);
 
   const int warp = int(threadIdx.x) / kWarp, lane = int(threadIdx.x) % kWarp;
   const int m_warp = warp / T::kWarpsN * T::kWarpM, n_warp = warp % T::kWarpsN * T::kWarpN;
   float sum[T::kRows][T::kCols][4] = {};
   int slot = 0;
-  for (int k = begin; k < end; k += kStripK) {
+  for (int k = begin; k < end; k += kDepth) {
     ptx::wait_copies<T::kStages - 2>();
     __syncthreads();  // the strip is there, and all have done with the one before it
     const int free = slot == 0 ? T::kStages - 1 : slot - 1;
-    fetch(free, k + (T::kStages - 1) * kStripK);
+    fetch(free, k + (T::kStages - 1) * kDepth);
     const float* const a_strip = a_strips + slot * T::kM * kStripK;
     const float* const b_strip = b_strips + slot * T::kN * kStripK;
     FASTCNN_UNROLL
-    for (int step = 0; step < kStripK; step += X::kDepth) {
-      Fragments<OfB, T::kCols, kPrecision> y;
+    for (int step = 0; step < kDepth; step += X::kDepth) {
+      Fragments<OfB, T::kCols, kPrecision, Number> y;
       y.template load<B::kInnerFast, T::kN>(b_strip, n_warp, step);
       FASTCNN_UNROLL
       for (int r = 0; r < T::kRows; ++r) {
@@ -286,16 +321,13 @@ __global__ void __launch_bounds__(kThreads, T::kBlocks)
       if (kExact && !(fabsf(of[0]) + fabsf(of[1]) + fabsf(of[2]) + fabsf(of[3]) <= kLargest))
         for (int j = 0; j < count; ++j) of[j] = sum_in_order(a, b, {m, n + j, begin, end});
       const float4 four = *reinterpret_cast<const float4*>(of);
-      float y[4] = {four.x, four.y, four.z, four.w};
-      FASTCNN_UNROLL
-      for (int j = 0; j < 4; ++j)
-        if (j < count) y[j] = result.finish(y[j], at + j, n + j);
       if (options.y_in_fours) {
-        *reinterpret_cast<float4*>(result.y + at) = make_float4(y[0], y[1], y[2], y[3]);
+        result.put_four(four, at, result.column(n));
       } else {
+        const float y[4] = {four.x, four.y, four.z, four.w};
         FASTCNN_UNROLL
         for (int j = 0; j < 4; ++j)
-          if (j < count) result.y[at + j] = y[j];
+          if (j < count) result.put(y[j], at + j, result.column(n + j));
       }
     }
   }
@@ -321,7 +353,7 @@ struct Tensor {
 
   template <class T, Precision kPrecision, class A, class B, class Store>
   static void start(Context& context, const Problem& p, const A& a, const B& b, const Store& store) {
-    const TensorOptions options = {a.in_fours(), b.in_fours(), store.in_fours()};
+    const TensorOptions options = {a.by_sixteen_bytes(), b.by_sixteen_bytes(), store.in_fours()};
     FASTCNN_LAUNCH((product_sm80<T, kPrecision, A, B, Store>), grid_of<T>(p), kThreads, stream_of(context))
     (p, options, a, b, store);
   }
@@ -334,7 +366,9 @@ struct Tensor {
   }
   template <class A, class B, class Store>
   static void multiply(Context& context, const Problem& p, const A& a, const B& b, const Store& store) {
-    if (p.precision == Precision::kTf32)
+    if constexpr (sizeof(typename A::Number) == 2)
+      multiply<LargeTensorTile, Precision::kBfloat16>(context, p, a, b, store);
+    else if (p.precision == Precision::kTf32)
       multiply<LargeTensorTile, Precision::kTf32>(context, p, a, b, store);
     else if (p.precision == Precision::kBfloat16)
       multiply<LargeTensorTile, Precision::kBfloat16>(context, p, a, b, store);

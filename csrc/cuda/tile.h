@@ -13,7 +13,7 @@
 // The result goes to store.y[place(split, m, n)], unless that is below 0, as finish(sum, place, n);
 // in_fours() says whether every four n of y are aligned 16 bytes.
 #pragma once
-#include "launch.h"
+#include "stored.h"
 
 FASTCNN_FORMULAS_BEGIN
 
@@ -25,8 +25,8 @@ struct Problem {
 
 template <class Operand, class Outer, class Inner>
 FASTCNN_INLINE float element(const Operand& from, const Outer& outer, const Inner& inner) {
-  const float* const at = from.at(outer, inner);
-  return at ? *at : 0.0f;
+  const auto* const at = from.at(outer, inner);
+  return at ? float(*at) : 0.0f;
 }
 
 template <int kTileM, int kTileN>
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(kThreads) product(Problem p, A every_a, B ever
   for (int c = 0; c < T::kCols; ++c) {
     const int m = m0 + r / 4 * 4 * T::kSide + row + r % 4, n = n0 + c / 4 * 4 * T::kSide + col + c % 4;
     const int64_t at = m < p.m && n < p.n ? to.place(split, m, n) : -1;
-    if (at >= 0) to.y[at] = to.finish(sum[r][c], at, n);
+    if (at >= 0) to.put(sum[r][c], at, to.column(n));
   }
 }
 
@@ -174,18 +174,74 @@ struct Generic {
 };
 
 // What follows the sum: y = activation(v + bias[n] + residual), 0 where mask is not above 0.
+template <class T>
 struct AfterSum {
-  const float *bias, *residual, *mask;
+  const float* bias;
+  const T *residual, *mask;
   int32_t clamped;
   FASTCNN_INLINED float operator()(float v, int64_t at, int64_t n) const {
     if (bias) v += bias[n];
-    if (residual) v += residual[at];
+    if (residual) v += float(residual[at]);
     if (clamped) v = relu(v);
-    return mask && mask[at] <= 0.0f ? 0.0f : v;
+    return mask && float(mask[at]) <= 0.0f ? 0.0f : v;
   }
 };
 
 inline bool aligned_to(const void* p, uintptr_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
+
+// Where sums go: to `parts`, if these are not null, as they are, else to y after what follows.
+template <class T>
+struct Results {
+  using Number = T;
+  T* y;
+  float* parts;
+  AfterSum<T> after;
+
+  FASTCNN_INLINED void put(float sum, int64_t at, int64_t column) const {
+    if (parts)
+      parts[at] = sum;
+    else
+      y[at] = after(sum, at, column);
+  }
+  FASTCNN_INLINED void put_two(float left, float right, int64_t at, int64_t column) const {
+    if (parts) {
+      *reinterpret_cast<float2*>(parts + at) = make_float2(left, right);
+      return;
+    }
+    struct alignas(2 * sizeof(T)) Two {
+      T of[2];
+    };
+    Two two;
+    two.of[0] = after(left, at, column), two.of[1] = after(right, at + 1, column + 1);
+    *reinterpret_cast<Two*>(y + at) = two;
+  }
+  FASTCNN_INLINED void put_four(const float4& sum, int64_t at, int64_t column) const {
+    if (parts) {
+      *reinterpret_cast<float4*>(parts + at) = sum;
+      return;
+    }
+    struct alignas(4 * sizeof(T)) Four {
+      T of[4];
+    };
+    Four four;
+    four.of[0] = after(sum.x, at, column), four.of[1] = after(sum.y, at + 1, column + 1);
+    four.of[2] = after(sum.z, at + 2, column + 2), four.of[3] = after(sum.w, at + 3, column + 3);
+    *reinterpret_cast<Four*>(y + at) = four;
+  }
+  bool aligned_to_twos() const { return aligned_to(parts, 8) && aligned_to(y, 2 * sizeof(T)); }
+  bool aligned_to_fours() const { return aligned_to(parts, 16) && aligned_to(y, 4 * sizeof(T)); }
+};
+template <class T>
+AfterSum<T> after_of(const Prepared& p, const void* bias, const void* residual, const void* mask) {
+  const Epilogue& e = p.op.epilogue;
+  const auto of = [](const void* from) { return static_cast<const T*>(from); };
+  return {e.bias ? static_cast<const float*>(bias) : nullptr, e.residual ? of(residual) : nullptr,
+          e.relu_mask ? of(mask) : nullptr, e.activation == Activation::kRelu};
+}
+
+// How many numbers make sixteen bytes.
+template <class T>
+constexpr int kSixteenBytes = 16 / sizeof(T);
 
 inline bool known_epilogue(const Epilogue& e) {
   return !e.scale && !e.pool && (e.activation == Activation::kNone || e.activation == Activation::kRelu);

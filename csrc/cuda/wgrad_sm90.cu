@@ -42,18 +42,19 @@ struct Panels {
   }
 };
 
+template <class Number>
 struct PanelOperands {
   ptx::Map x, dy;
   Panels of;
-  float* y;      // dw, or its parts
-  int64_t part;  // numbers of dw
+  Results<Number> to;  // dw, or its parts
+  int64_t part;        // numbers of dw
   int32_t tiles;
 };
 
-template <class T>
+template <class T, class Number>
 struct PanelSums {
   using Shape = T;
-  using Operands = PanelOperands;
+  using Operands = PanelOperands<Number>;
   struct Tile {
     int32_t part, panel, n, first, steps;
   };
@@ -108,28 +109,35 @@ struct PanelSums {
     for (int half = 0; half < 2; ++half) {
       const int channel = first + 16 * warp + 8 * half + lane / 4;
       if (channel >= p.of.channels) continue;
-      float* const row = p.y + tile.part * p.part + (int64_t(tap) * p.of.channels + channel) * p.of.columns;
+      const int64_t row = tile.part * p.part + (int64_t(tap) * p.of.channels + channel) * p.of.columns;
       FASTCNN_UNROLL
       for (int j = 0; j < T::kN / 8; ++j) {
         const int n = tile.n + 8 * j + 2 * (lane % 4);
         if (n >= p.of.columns) continue;  // a multiple of 8
-        *reinterpret_cast<float2*>(row + n) = make_float2(sum[4 * j + 2 * half], sum[4 * j + 2 * half + 1]);
+        p.to.put_two(sum[4 * j + 2 * half], sum[4 * j + 2 * half + 1], row + n, n);
       }
     }
   }
 };
 
 // Worth their copies, dw has many panels: of 4 a group of warps has 2.
-using Wide = PanelSums<MapTile<256, 128>>;
-using Narrow = PanelSums<MapTile<256, 64>>;
+template <class Number>
+using Wide = PanelSums<MapTile<256, 128>, Number>;
+template <class Number>
+using Narrow = PanelSums<MapTile<256, 64>, Number>;
 Panels panels_of(const ConvWalk& w) { return Panels::of(w, 256, w.k > 64 ? 128 : 64); }
 
+// What is in the workspace: x and dy rounded, unless they lie in memory so, and the parts of dw.
 struct Numbers {
   int64_t x, dy, dw;
-  explicit Numbers(const ConvWalk& w)
-      : x(w.n * w.image), dy(w.n * w.gradient), dw(int64_t(w.taps()) * w.c * w.k) {}
-  size_t place_of_dy() const { return behind(2 * size_t(x)); }
-  size_t place_of_parts() const { return place_of_dy() + behind(2 * size_t(dy)); }
+  bool rounds;
+  Numbers(const ConvWalk& w, Storage storage)
+      : x(w.n * w.image),
+        dy(w.n * w.gradient),
+        dw(int64_t(w.taps()) * w.c * w.k),
+        rounds(storage == Storage::kFloat32) {}
+  size_t place_of_dy() const { return rounds ? behind(2 * size_t(x)) : 0; }
+  size_t place_of_parts() const { return place_of_dy() + (rounds ? behind(2 * size_t(dy)) : 0); }
 };
 
 ptx::Pixels pixels_of(const ConvWalk& w, const Panels& p, const void* x) {
@@ -139,21 +147,28 @@ ptx::Pixels pixels_of(const ConvWalk& w, const Panels& p, const void* x) {
 }
 
 // False: not with these arrays.
+template <class Number>
 bool run_panels(Context& context, const ConvWalk& w, const Operands& o) {
-  const Numbers numbers(w);
-  if (!aligned_to(o.in[0], 16) || !aligned_to(o.in[1], 16) || !aligned_to(o.out[0], 8)) return false;
+  const Numbers numbers(w, sizeof(Number) == 2 ? Storage::kBfloat16 : Storage::kFloat32);
   char* const memory = static_cast<char*>(context.workspace);
-  PanelOperands p = {};
+  PanelOperands<Number> p = {};
   p.of = panels_of(w);
   p.part = numbers.dw, p.tiles = p.of.tiles_of_part * p.of.parts;
   const bool split = p.of.parts > 1;
-  p.y = split ? reinterpret_cast<float*>(memory + numbers.place_of_parts()) : output(o, 0);
-  const ptx::Matrices dy = {{memory + numbers.place_of_dy(), 2}, w.k, w.outputs(), 1, kPanel};
-  if (!ptx::make_map(&p.x, pixels_of(w, p.of, memory)) || !ptx::make_map(&p.dy, dy)) return false;
-  rounded(context, input(o, 0), numbers.x, memory);
-  rounded(context, input(o, 1), numbers.dy, memory + numbers.place_of_dy());
-  w.k > 64 ? start_maps<Wide>(context, p) : start_maps<Narrow>(context, p);
-  if (split) sum_parts(context, {p.y, numbers.dw, p.of.parts}, output(o, 0));
+  auto* const parts = split ? reinterpret_cast<float*>(memory + numbers.place_of_parts()) : nullptr;
+  p.to = {output<Number>(o, 0), parts, {}};
+  if (!aligned_to(o.in[0], 16) || !aligned_to(o.in[1], 16) || !p.to.aligned_to_twos()) return false;
+  const void *const x = numbers.rounds ? memory : o.in[0], *const of_dy = numbers.rounds
+                                                                              ? memory + numbers.place_of_dy()
+                                                                              : o.in[1];
+  const ptx::Matrices dy = {{of_dy, 2}, w.k, w.outputs(), 1, kPanel};
+  if (!ptx::make_map(&p.x, pixels_of(w, p.of, x)) || !ptx::make_map(&p.dy, dy)) return false;
+  if (numbers.rounds) {
+    rounded(context, input(o, 0), numbers.x, memory);
+    rounded(context, input(o, 1), numbers.dy, memory + numbers.place_of_dy());
+  }
+  w.k > 64 ? start_maps<Wide<Number>>(context, p) : start_maps<Narrow<Number>>(context, p);
+  if (split) sum_parts(context, {parts, numbers.dw, p.of.parts}, output<Number>(o, 0));
   return true;
 }
 
@@ -162,17 +177,17 @@ bool run_panels(Context& context, const ConvWalk& w, const Operands& o) {
 bool supports_conv2d_wgrad_map(const OpDescriptor& op) {
   if (op.precision != Precision::kBfloat16 || !supports_conv2d_wgrad_tensor(op)) return false;
   const ConvWalk w = walk_of(op.conv2d_wgrad);
-  const Numbers numbers(w);
+  const Numbers numbers(w, op.storage);
   if (w.groups > 1 || !flat(w.d) || w.c % 8 || w.k % 8) return false;
   if (w.h.stride != w.w.stride || w.h.dilation != w.w.dilation) return false;
-  if (products_of(w) < kLeastProducts * double(numbers.x + numbers.dy)) return false;
+  if (numbers.rounds && products_of(w) < kLeastProducts * double(numbers.x + numbers.dy)) return false;
   const Panels p = panels_of(w);
   return fits_maps(p.pixels, pixels_of(w, p, nullptr));
 }
 void prepare_conv2d_wgrad_map(Prepared* p) {
   prepare_conv2d_wgrad_tensor(p);
   const ConvWalk& w = state<ConvWalk>(*p);
-  const Numbers numbers(w);
+  const Numbers numbers(w, p->op.storage);
   const int32_t parts = panels_of(w).parts;
   const size_t bytes =
       numbers.place_of_parts() + (parts > 1 ? sizeof(float) * size_t(parts * numbers.dw) : 0);
@@ -180,8 +195,12 @@ void prepare_conv2d_wgrad_map(Prepared* p) {
 }
 void run_conv2d_wgrad_map(const Prepared& p, const Operands& o, Context& context) {
   const ConvWalk& w = state<ConvWalk>(p);
-  if (!run_panels(context, w, o)) return run_conv2d_wgrad_tensor(p, o, context);
-  if (p.op.epilogue.bias) column_sum(context, input(o, 1), w.outputs(), w.k, output(o, 1));
+  if (!by_storage(p, run_panels<float>, run_panels<Bfloat16>)(context, w, o))
+    return run_conv2d_wgrad_tensor(p, o, context);
+  if (!p.op.epilogue.bias) return;
+  p.op.storage == Storage::kBfloat16
+      ? column_sum(context, input<Bfloat16>(o, 1), w.outputs(), w.k, output(o, 1))
+      : column_sum(context, input(o, 1), w.outputs(), w.k, output(o, 1));
 }
 
 }  // namespace cuda

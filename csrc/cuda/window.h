@@ -2,7 +2,7 @@
 // Windows of pools over [N,D,H,W,C], an image being one plane: which pixels a window holds, which windows
 // hold a pixel.
 #pragma once
-#include "launch.h"
+#include "stored.h"
 
 FASTCNN_FORMULAS_BEGIN
 

@@ -54,6 +54,16 @@ bool dtype_of(const py::dtype& dtype, DType* out) {
 int64_t item_size(const ArrayView& v) { return item_size(v.dtype); }
 
 std::string dtype_text(const ArrayView& v) { return py::str(v.owner.attr("dtype")); }
+void expect_no_bfloat16(const ArrayView& v) {
+  if (v.bfloat16)
+    fail(Code::kDType, "%s: %s has dtype bfloat16, which is not taken here; convert it to float32", v.op,
+         v.argument);
+}
+void expect_float32(const ArrayView& v) {
+  if (v.dtype != DType::kF32 && !v.bfloat16)
+    fail(Code::kDType, "%s: %s has dtype %s, wanted float32; convert it with %s.astype(numpy.float32)", v.op,
+         v.argument, dtype_text(v).c_str(), v.argument);
+}
 const char* kind_of(const ArrayView& v) { return v.on_gpu ? "in a GPU's memory" : "a NumPy array"; }
 
 // From here on worth a view on the memory of another array, so that it begins with a cache line: NumPy's own
@@ -156,7 +166,7 @@ int choice(const char* op, const char* argument, py::handle value, std::initiali
   fail(Code::kArgument, "%s: %s is '%.60s', wanted one of %s", op, argument, got, wanted.c_str());
 }
 
-ArrayView view(const char* op, const char* argument, py::handle value) {
+ArrayView any_view(const char* op, const char* argument, py::handle value) {
   if (!is_plain_array(value)) {
     if (is_on_gpu(value)) return gpu_view(op, argument, value);
     if (!py::isinstance<py::array>(value) && !py::hasattr(value, "__array_interface__"))
@@ -176,6 +186,12 @@ ArrayView view(const char* op, const char* argument, py::handle value) {
   set_type(&v, array.dtype(), array.ndim());
   std::copy_n(array.shape(), v.rank, v.shape);
   std::copy_n(array.strides(), v.rank, v.strides);
+  return v;
+}
+
+ArrayView view(const char* op, const char* argument, py::handle value) {
+  const ArrayView v = any_view(op, argument, value);
+  expect_no_bfloat16(v);
   return v;
 }
 
@@ -225,13 +241,12 @@ Source source_of(const ArrayView& view) {
   return source;
 }
 
-ArrayView float_view(const char* op, const char* argument, py::handle value, int rank) {
-  const ArrayView v = view(op, argument, value);
+ArrayView stored_view(const char* op, const char* argument, py::handle value, int rank) {
+  ArrayView v = any_view(op, argument, value);
+  v.may_be_bfloat16 = true;
   if (rank == kAnyRank && v.rank < 1)
     fail(Code::kShape, "%s: %s has rank 0, wanted at least 1", op, argument);
-  if (v.dtype != DType::kF32)
-    fail(Code::kDType, "%s: %s has dtype %s, wanted float32; convert it with %s.astype(numpy.float32)", op,
-         argument, dtype_text(v).c_str(), argument);
+  expect_float32(v);
   if (rank != kAnyRank && v.rank != rank)
     fail(Code::kShape, "%s: %s has shape %s, wanted rank %d", op, argument, ShapeText(v.shape, v.rank).text,
          rank);
@@ -239,9 +254,17 @@ ArrayView float_view(const char* op, const char* argument, py::handle value, int
   return v;
 }
 
-void copy_view(const ArrayView& v, float* y) {
-  bool aligned = reinterpret_cast<uintptr_t>(v.data) % alignof(float) == 0;
-  for (int i = 0; i < v.rank; ++i) aligned = aligned && v.strides[i] % int64_t{sizeof(float)} == 0;
+ArrayView float_view(const char* op, const char* argument, py::handle value, int rank) {
+  ArrayView v = stored_view(op, argument, value, rank);
+  expect_no_bfloat16(v);
+  v.may_be_bfloat16 = false;
+  return v;
+}
+
+void copy_view(const ArrayView& v, void* y) {
+  const int64_t size = item_size(v);
+  bool aligned = reinterpret_cast<uintptr_t>(v.data) % static_cast<uintptr_t>(size) == 0;
+  for (int i = 0; i < v.rank; ++i) aligned = aligned && v.strides[i] % size == 0;
   OpDescriptor op = make_op(aligned ? Step::k_copy : Step::k_gather);
   if (aligned) {
     CopyShape& shape = op.copy;
@@ -249,7 +272,7 @@ void copy_view(const ArrayView& v, float* y) {
     int64_t step = 1;
     for (int i = v.rank - 1; i >= 0; --i) {
       shape.size[i] = shape.inner[i] = v.shape[i];
-      shape.x_stride[i] = v.strides[i] / int64_t{sizeof(float)};
+      shape.x_stride[i] = v.strides[i] / size;
       shape.y_stride[i] = step;
       step *= v.shape[i];
     }
@@ -263,7 +286,8 @@ void copy_view(const ArrayView& v, float* y) {
 }
 
 void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands, const RunScalars* scalars) {
-  if (like.on_gpu) return run_on_gpu(op, operands, scalars);
+  if (like.on_gpu)
+    return run_on_gpu(op, like.bfloat16 ? Storage::kBfloat16 : Storage::kFloat32, operands, scalars);
   OpDescriptor rounded;
   const Precision precision = eager_cpu_precision();
   const bool rounds = precision != Precision::kFloat32;
@@ -272,15 +296,16 @@ void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands
   run_eager(cpu::backend(), rounds ? rounded : op, operands, scalars);
 }
 
-const float* dense(const ArrayView& v, Array* keep) {
-  if (is_dense(v)) return reinterpret_cast<const float*>(v.data);
+const void* dense(const ArrayView& v, Array* keep) {
+  if (is_dense(v)) return v.data;
   const std::string what = std::string("a dense copy of ") + v.argument;
   *keep = array_like(v, what.c_str(), std::vector<int64_t>(v.shape, v.shape + v.rank));
-  copy_view(v, static_cast<float*>(keep->mutable_data()));
-  return static_cast<const float*>(keep->data());
+  copy_view(v, keep->mutable_data());
+  return keep->data();
 }
 
 Array array_like(const ArrayView& like, const char* what, const std::vector<int64_t>& shape, DType dtype) {
+  if (like.bfloat16 && dtype == DType::kF32) dtype = DType::kU16;
   if (like.on_gpu) return gpu_array(like.op, what, shape, dtype);
   if (dtype == DType::kI32) return Array(py::array_t<int32_t>(shape));
   return allocate(like.op, what, shape);
@@ -297,22 +322,49 @@ void same_place(const char* op, const std::vector<const ArrayView*>& inputs) {
   }
 }
 
+void expect_apart(const char* op, const ArrayView& out, const std::vector<const ArrayView*>& inputs) {
+  const char *begin, *end, *first, *last;
+  extent(out, &begin, &end);
+  for (const ArrayView* input : inputs) {
+    if (!input) continue;
+    extent(*input, &first, &last);
+    if (first < end && begin < last)
+      fail(Code::kArgument, "%s: out overlaps %s in memory, wanted an array of its own", op, input->argument);
+  }
+}
+
+// Those that may be bfloat16 all are, or none.
+static void same_storage(const char* op, const std::vector<const ArrayView*>& inputs) {
+  const ArrayView* first = nullptr;
+  for (const ArrayView* input : inputs) {
+    if (!input || !input->may_be_bfloat16) continue;
+    if (!first) first = input;
+    if (input->bfloat16 != first->bfloat16)
+      fail(Code::kDType, "%s: %s has dtype %s and %s %s, wanted one dtype", op, first->argument,
+           dtype_text(*first).c_str(), input->argument, dtype_text(*input).c_str());
+  }
+}
+
 Array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
-             const std::vector<const ArrayView*>& inputs) {
+             const std::vector<const ArrayView*>& inputs, Like stored) {
   same_place(op, inputs);
+  same_storage(op, inputs);
   const auto some = std::find_if(inputs.begin(), inputs.end(), [](const ArrayView* v) { return v; });
   const ArrayView* const first_input = some == inputs.end() ? nullptr : *some;
   const int rank = static_cast<int>(shape.size());
   const bool on_gpu = first_input && first_input->on_gpu;
+  const bool bfloat16 = on_gpu && first_input->bfloat16 && stored == Like::kFirstInput;
   if (out.is_none())
-    return on_gpu ? gpu_array(op, "the output", shape, DType::kF32) : allocate(op, "the output", shape);
+    return on_gpu ? gpu_array(op, "the output", shape, bfloat16 ? DType::kU16 : DType::kF32)
+                  : allocate(op, "the output", shape);
   if (!py::isinstance<py::array>(out) && !is_on_gpu(out)) wrong_type(op, "out", out, "an array or None");
-  const ArrayView v = view(op, "out", out);
+  const ArrayView v = any_view(op, "out", out);
   if (first_input && v.on_gpu != on_gpu)
     fail(Code::kDevice, "%s: out is %s and %s is %s, wanted all arrays in one place", op, kind_of(v),
          first_input->argument, kind_of(*first_input));
-  if (v.dtype != DType::kF32)
-    fail(Code::kDType, "%s: out has dtype %s, wanted float32", op, dtype_text(v).c_str());
+  if (v.bfloat16 != bfloat16 || (v.dtype != DType::kF32 && !bfloat16))
+    fail(Code::kDType, "%s: out has dtype %s, wanted %s", op, dtype_text(v).c_str(),
+         bfloat16 ? "bfloat16" : "float32");
   if (v.rank != rank || !std::equal(shape.begin(), shape.end(), v.shape))
     fail(Code::kShape, "%s: out has shape %s, wanted %s", op, ShapeText(v.shape, v.rank).text,
          ShapeText(shape.data(), rank).text);
@@ -320,14 +372,7 @@ Array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
     fail(Code::kArgument, "%s: out is not C-contiguous and aligned, wanted an array as numpy.empty makes it",
          op);
   if (!v.writeable) fail(Code::kArgument, "%s: out is read-only, wanted a writable array", op);
-  const char *begin, *end, *first, *last;
-  extent(v, &begin, &end);
-  for (const ArrayView* input : inputs) {
-    if (!input) continue;
-    extent(*input, &first, &last);
-    if (first < end && begin < last)
-      fail(Code::kArgument, "%s: out overlaps %s in memory, wanted an array of its own", op, input->argument);
-  }
+  expect_apart(op, v, inputs);
   return Array(v.owner, const_cast<char*>(v.data));
 }
 

@@ -28,6 +28,8 @@ struct ArrayView {
   int64_t shape[kMaxRank];
   int64_t strides[kMaxRank];  // bytes
   bool on_gpu, writeable;
+  // A GPU's: of kU16, which are the bits of such numbers; may be that.
+  bool bfloat16 = false, may_be_bfloat16 = false;
 };
 
 // An array that is a result or holds one for a while: NumPy's or CuPy's.
@@ -72,24 +74,32 @@ void set_type(ArrayView* v, const py::dtype& dtype, int64_t rank);
 // Whether it is C-contiguous and aligned.
 bool is_dense(const ArrayView& v);
 Source source_of(const ArrayView& view);
+// Of a GPU's array that may be bfloat16.
+ArrayView any_view(const char* op, const char* argument, py::handle value);
 // The same for operators: float32 only, of this rank, or any from 1, not empty.
 constexpr int kAnyRank = -1;
 ArrayView float_view(const char* op, const char* argument, py::handle value, int rank);
+// The same of what a GPU may hold as bfloat16 as well (Storage, backend.h).
+ArrayView stored_view(const char* op, const char* argument, py::handle value, int rank);
 
-// The elements of a float32 view in their order, any strides and alignment, to dense memory beside it.
-void copy_view(const ArrayView& v, float* y);
-// The data of a float32 view, dense: the array's own memory, or a copy that `keep` then owns.
-const float* dense(const ArrayView& v, Array* keep);
+// The elements of such a view in their order, any strides and alignment, to dense memory beside it.
+void copy_view(const ArrayView& v, void* y);
+// The data of such a view, dense: the array's own memory, or a copy that `keep` then owns.
+const void* dense(const ArrayView& v, Array* keep);
 
 // One step where the arrays of `like` are: on the CPU, or on CuPy's stream; with the GIL released.
 void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands,
          const RunScalars* scalars = nullptr);
 
-// A new float32 array of this shape beside the inputs, or `out` once it is proven to be one: C-contiguous,
-// aligned, writable, exactly this shape, apart from every input. The inputs, some of which may be null, must
-// all be on the host or all on a GPU.
+// A new array of this shape beside the inputs, or `out` once it is proven to be one: C-contiguous, aligned,
+// writable, exactly this shape, apart from every input. It is stored as the first input is, or of float32.
+// The inputs, some of which may be null, must all be on the host or all on a GPU, and those of stored_view()
+// alike.
+enum class Like { kFirstInput, kFloat32 };
 Array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
-             const std::vector<const ArrayView*>& inputs);
+             const std::vector<const ArrayView*>& inputs, Like stored = Like::kFirstInput);
+// Throws if an output shares memory with one of the inputs, some of which may be null.
+void expect_apart(const char* op, const ArrayView& out, const std::vector<const ArrayView*>& inputs);
 // Throws unless all of them, some of which may be null, are on the host or all on a GPU.
 void same_place(const char* op, const std::vector<const ArrayView*>& inputs);
 // A new array like the output of an operator on `like`.

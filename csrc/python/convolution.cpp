@@ -19,7 +19,7 @@ ArrayView Convolution::image(const char* argument, py::handle value) const {
   return image_view(op_, argument, value, first_, rank_);
 }
 
-ArrayView Convolution::kernel(py::handle value) const { return float_view(op_, kernel_name_, value, rank_); }
+ArrayView Convolution::kernel(py::handle value) const { return stored_view(op_, kernel_name_, value, rank_); }
 
 void Convolution::input_shape(py::handle value, int64_t* shape) const {
   input_shape_of(op_, value, first_, shape, rank_);

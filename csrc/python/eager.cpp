@@ -48,13 +48,13 @@ bool channels_first(const char* op, py::handle value) {
 }
 
 ArrayView image_view(const char* op, const char* argument, py::handle value, bool first, int rank) {
-  ArrayView v = float_view(op, argument, value, rank);
+  ArrayView v = stored_view(op, argument, value, rank);
   if (first) to_channels_last(v.shape, rank), to_channels_last(v.strides, rank);
   return v;
 }
 
 ArrayView any_rank_view(const char* op, const char* argument, py::handle value) {
-  return float_view(op, argument, value, kAnyRank);
+  return stored_view(op, argument, value, kAnyRank);
 }
 
 void input_shape_of(const char* op, py::handle value, bool first, int64_t* shape, int rank) {
@@ -74,7 +74,7 @@ TensorShape tensor_shape(const ArrayView& v) {
   return shape;
 }
 
-void activate(const ArrayView& like, int activation, float* y, int64_t rows, int64_t cols) {
+void activate(const ArrayView& like, int activation, void* y, int64_t rows, int64_t cols) {
   if (activation == kNoActivation) return;
   OpDescriptor op = make_op(activation == kSoftmax      ? Step::k_softmax_fwd
                             : activation == kLogSoftmax ? Step::k_log_softmax_fwd
@@ -101,18 +101,19 @@ MovedOutput::MovedOutput(const char* op, py::handle out, const std::vector<int64
   std::vector<int64_t> shape(written.size());
   for (size_t i = 0; i < written.size(); ++i) shape[static_cast<size_t>(axes.order[i])] = written[i];
   result_ = output(op, out, shape, inputs);
-  written_ = axes.in_place() ? result_ : array_like(view(op, "out", result_.object()), "the output", written);
+  written_ =
+      axes.in_place() ? result_ : array_like(any_view(op, "out", result_.object()), "the output", written);
 }
 
 Array MovedOutput::finish() {
   if (axes_.in_place()) return result_;
-  const ArrayView v = view("transpose", "y", written_.object());
+  const ArrayView v = any_view("transpose", "y", written_.object());
   ArrayView back = v;
   for (int i = 0; i < axes_.rank; ++i) {
     back.shape[axes_.order[i]] = v.shape[i];
     back.strides[axes_.order[i]] = v.strides[i];
   }
-  copy_view(back, static_cast<float*>(result_.mutable_data()));
+  copy_view(back, result_.mutable_data());
   return result_;
 }
 

@@ -21,9 +21,10 @@ int activation_of(const char* op, py::handle value);
 Math math_of(const char* op, py::handle value);
 bool channels_first(const char* op, py::handle value);
 
-// An image as [N,H,W,C], whatever its layout; a sequence of rank 3 and a volume of rank 5 likewise.
+// A stored_view() of an image as [N,H,W,C], whatever its layout; a sequence of rank 3 and a volume of rank 5
+// likewise.
 ArrayView image_view(const char* op, const char* argument, py::handle value, bool first, int rank = 4);
-// A float32 view of any rank from 1.
+// The same, of any rank from 1.
 ArrayView any_rank_view(const char* op, const char* argument, py::handle value);
 void input_shape_of(const char* op, py::handle value, bool first, int64_t* shape, int rank = 4);
 void expect_shape(const char* op, const ArrayView& v, const int64_t* wanted);
@@ -35,7 +36,7 @@ TensorShape tensor_shape(const ArrayView& v);
 inline std::vector<int64_t> sizes(const TensorShape& shape) { return {shape.size, shape.size + shape.rank}; }
 
 // The activations that are not fused, in place.
-void activate(const ArrayView& like, int activation, float* y, int64_t rows, int64_t cols);
+void activate(const ArrayView& like, int activation, void* y, int64_t rows, int64_t cols);
 
 // The view with its axes in another order: axis i is the one that stood at order[i].
 ArrayView moved_view(const ArrayView& v, const MovedAxes& axes);
@@ -45,7 +46,7 @@ class MovedOutput {
  public:
   MovedOutput(const char* op, py::handle out, const std::vector<int64_t>& written, const MovedAxes& axes,
               Inputs inputs);
-  float* data() { return static_cast<float*>(written_.mutable_data()); }
+  void* data() { return written_.mutable_data(); }
   Array finish();
 
  private:
@@ -67,7 +68,7 @@ class Bias {
  public:
   Bias(const char* op, py::handle value, int64_t length);
   const ArrayView* view() const { return given_ ? &view_ : nullptr; }
-  const float* get() { return given_ ? dense(view_, &keep_) : nullptr; }
+  const void* get() { return given_ ? dense(view_, &keep_) : nullptr; }
 
  private:
   bool given_;

@@ -80,7 +80,9 @@ ArrayView gpu_view(const char* op, const char* argument, py::handle value) {
   v.data = reinterpret_cast<const char*>(py::cast<uintptr_t>(array.attr("data").attr("ptr")));
   const auto shape = py::cast<std::vector<int64_t>>(array.attr("shape"));
   const auto strides = py::cast<std::vector<int64_t>>(array.attr("strides"));
-  set_type(&v, py::dtype::from_args(array.attr("dtype")), static_cast<int64_t>(shape.size()));
+  v.bfloat16 = py::isinstance(array, device_module("Bfloat16"));
+  set_type(&v, v.bfloat16 ? py::dtype::of<uint16_t>() : py::dtype::from_args(array.attr("dtype")),
+           static_cast<int64_t>(shape.size()));
   std::copy(shape.begin(), shape.end(), v.shape);
   std::copy(strides.begin(), strides.end(), v.strides);
   const char *first, *last;
@@ -93,7 +95,10 @@ ArrayView gpu_view(const char* op, const char* argument, py::handle value) {
 }
 
 Array gpu_array(const char* op, const std::string& what, const std::vector<int64_t>& shape, DType dtype) {
-  const char* name = dtype == DType::kF32 ? "float32" : dtype == DType::kI32 ? "int32" : "uint8";
+  const char* name = dtype == DType::kF32   ? "float32"
+                     : dtype == DType::kI32 ? "int32"
+                     : dtype == DType::kU16 ? "bfloat16"
+                                            : "uint8";
   const py::object array = device_module("empty")(op, what, py::tuple(py::cast(shape)), name);
   return Array(array, reinterpret_cast<void*>(py::cast<uintptr_t>(array.attr("data").attr("ptr"))));
 }
@@ -131,9 +136,10 @@ void set_gpu_precision(py::handle precision) {
       choice("set_gpu_precision", "precision", precision, {"float32", "tf32", "bfloat16"}));
 }
 
-void run_on_gpu(OpDescriptor op, const Operands& operands, const RunScalars* scalars) {
+void run_on_gpu(OpDescriptor op, Storage storage, const Operands& operands, const RunScalars* scalars) {
   const Backend& backend = gpu_backend();
-  op.precision = eager_precision;
+  op.storage = storage;
+  op.precision = storage == Storage::kBfloat16 ? Precision::kBfloat16 : eager_precision;
   DevicePlace place{stream(), nullptr};
   const size_t bytes = device_bytes(backend, op, scalars != nullptr);
   Array workspace;  // given back to the pool at once: CuPy hands it out on the same stream alone

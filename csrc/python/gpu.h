@@ -12,7 +12,7 @@ namespace fastcnn {
 bool is_on_gpu(py::handle value);
 ArrayView gpu_view(const char* op, const char* argument, py::handle value);
 
-// New memory for an array; `what` is for the message.
+// New memory for an array, of bfloat16 if of kU16; `what` is for the message.
 Array gpu_array(const char* op, const std::string& what, const std::vector<int64_t>& shape, DType dtype);
 py::object to_numpy(const ArrayView& v);
 
@@ -23,7 +23,7 @@ Place gpu_place();
 const Backend& gpu_kernels();
 // Of the steps that run_on_gpu() is given from now on.
 void set_gpu_precision(py::handle precision);
-void run_on_gpu(OpDescriptor op, const Operands& operands, const RunScalars* scalars = nullptr);
+void run_on_gpu(OpDescriptor op, Storage storage, const Operands& operands, const RunScalars* scalars);
 // Between the memory of a GPU and any other; complete on return.
 void gpu_copy(void* to, const void* from, size_t bytes);
 

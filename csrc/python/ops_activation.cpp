@@ -39,7 +39,7 @@ RowsShape rows_shape(const char* op, const ArrayView& v, int axes) {
 struct Saved {
   ArrayView dy, saved;
   Saved(const char* op, const char* argument, py::handle gradient, py::handle value)
-      : dy(any_rank_view(op, "dy", gradient)), saved(float_view(op, argument, value, dy.rank)) {
+      : dy(any_rank_view(op, "dy", gradient)), saved(stored_view(op, argument, value, dy.rank)) {
     if (!std::equal(dy.shape, dy.shape + dy.rank, saved.shape))
       fail(Code::kShape, "%s: dy has shape %s and %s %s, wanted equal shapes", op,
            ShapeText(dy.shape, dy.rank).text, argument, ShapeText(saved.shape, saved.rank).text);
@@ -107,7 +107,7 @@ PreluShape checked_prelu(const char* op, const ArrayView& x, const int64_t* alph
 
 Array prelu(py::handle x, py::handle alpha, py::handle out) {
   const char* op = "prelu";
-  const ArrayView xv = any_rank_view(op, "x", x), av = any_rank_view(op, "alpha", alpha);
+  const ArrayView xv = any_rank_view(op, "x", x), av = float_view(op, "alpha", alpha, kAnyRank);
   OpDescriptor step = make_op(Step::k_prelu_fwd);
   step.prelu_fwd = checked_prelu(op, xv, av.shape, av.rank);
   Array y = output(op, out, shape_of(xv), {&xv, &av}), keep_x, keep_a;
@@ -118,7 +118,7 @@ Array prelu(py::handle x, py::handle alpha, py::handle out) {
 Array prelu_bwd(py::handle dy, py::handle x, py::handle alpha, py::handle out) {
   const char* op = "prelu_bwd";
   const Saved in(op, "x", dy, x);
-  const ArrayView av = any_rank_view(op, "alpha", alpha);
+  const ArrayView av = float_view(op, "alpha", alpha, kAnyRank);
   OpDescriptor step = make_op(Step::k_prelu_bwd);
   step.prelu_bwd = checked_prelu(op, in.saved, av.shape, av.rank);
   Array dx = output(op, out, shape_of(in.dy), {&in.dy, &in.saved, &av}), keep_dy, keep_x, keep_a;
@@ -134,7 +134,7 @@ Array prelu_alpha_bwd(py::handle dy, py::handle x, py::handle alpha_shape, py::h
   whole_numbers(op, "alpha_shape", alpha_shape, in.saved.rank - 1, shape.data());
   OpDescriptor step = make_op(Step::k_prelu_alpha_bwd);
   step.prelu_alpha_bwd = checked_prelu(op, in.saved, shape.data(), in.saved.rank - 1);
-  Array dalpha = output(op, out, shape, {&in.dy, &in.saved}), keep_dy, keep_x;
+  Array dalpha = output(op, out, shape, {&in.dy, &in.saved}, Like::kFloat32), keep_dy, keep_x;
   run(in.dy, step, {{dense(in.dy, &keep_dy), dense(in.saved, &keep_x)}, {dalpha.mutable_data()}});
   return dalpha;
 }

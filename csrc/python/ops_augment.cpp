@@ -51,7 +51,7 @@ Array augment(const py::list& nodes, py::handle x, int64_t seed, int64_t step, b
   const OpDescriptor op = for_batch(augmentation(node, training), v.shape[0]);
   Array y = output("augment", out, batch_of(v.shape[0], node.shape), {&v}), keep;
   if (op.step == Step::k_none)
-    copy_view(v, static_cast<float*>(y.mutable_data()));
+    copy_view(v, y.mutable_data());
   else
     run(v, op, {{dense(v, &keep)}, {y.mutable_data()}}, &scalars);
   return y;
@@ -69,7 +69,7 @@ Array augment_bwd(const py::list& nodes, py::handle dy, py::handle x, int64_t se
   const OpDescriptor op = for_batch(augmentation_bwd(node, &reads_x), v.shape[0]);
   Array dx = output(op_name, out, shape_of(xv), {&v, &xv}), keep, keep_x;
   if (op.step == Step::k_none)
-    copy_view(v, static_cast<float*>(dx.mutable_data()));
+    copy_view(v, dx.mutable_data());
   else
     run(v, op, {{dense(v, &keep), dense(xv, &keep_x)}, {dx.mutable_data()}}, &scalars);
   return dx;
@@ -152,7 +152,7 @@ Array mix_step(Step step, const ArrayView& v, py::handle index, py::handle weigh
     const ArrayView w = float_view("mix", "weight", weight, 1);
     same_place("mix", {&v, &w});
     expect_shape("mix", w, {n});
-    weights = dense(w, &keep_w);
+    weights = static_cast<const float*>(dense(w, &keep_w));
   }
   Array y = output("mix", out, shape_of(v), {&v});
   run(v, op, {{dense(v, &keep), beside(v, pairs, &keep_pairs), weights, boxes}, {y.mutable_data()}});

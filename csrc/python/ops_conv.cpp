@@ -41,7 +41,7 @@ Array fprop(const ConvCall& call, py::handle x, py::handle kernel, py::handle bi
   ImageOutput y = conv.image_output(out, conv.y_shape(), {&xv, &wv, b.view()});
 
   Array keep_x, keep_w;
-  const float* b_data = b.get();
+  const void* b_data = b.get();
   OpDescriptor step = conv.step(ConvPass::kFprop);
   step.epilogue.bias = b_data != nullptr;
   step.epilogue.activation = act == kRelu ? Activation::kRelu : Activation::kNone;
@@ -74,7 +74,7 @@ Array wgrad(const ConvCall& call, py::handle x, py::handle dy, py::handle kernel
   expect_shape(conv.op(), dyv, conv.y_shape());
   Array dw = output(conv.op(), out, std::vector<int64_t>(kernel, kernel + conv.rank()), {&xv, &dyv});
   Array keep_x, keep_dy;
-  const float *a = dense(xv, &keep_x), *b = dense(dyv, &keep_dy);
+  const void *a = dense(xv, &keep_x), *b = dense(dyv, &keep_dy);
   if (conv.transposed()) std::swap(a, b);  // the convolution's input is y
   run(xv, conv.step(ConvPass::kWgrad), {{a, b}, {dw.mutable_data()}});
   return dw;

@@ -9,7 +9,7 @@ namespace {
 Array gemm(py::handle a, py::handle b, py::handle transpose_a, py::handle transpose_b, py::handle bias,
            py::handle activation, py::handle out) {
   const char* op = "gemm";
-  const ArrayView av = float_view(op, "a", a, 2), bv = float_view(op, "b", b, 2);
+  const ArrayView av = stored_view(op, "a", a, 2), bv = stored_view(op, "b", b, 2);
   const bool ta = truth(op, "transpose_a", transpose_a), tb = truth(op, "transpose_b", transpose_b);
   const int act = activation_of(op, activation);
   OpDescriptor step = make_op(Step::k_gemm);
@@ -23,11 +23,11 @@ Array gemm(py::handle a, py::handle b, py::handle transpose_a, py::handle transp
   Bias bias_view(op, bias, shape.n);
   Array y = output(op, out, {shape.m, shape.n}, {&av, &bv, bias_view.view()});
   Array keep_a, keep_b;
-  const float* bias_data = bias_view.get();
+  const void* bias_data = bias_view.get();
   step.epilogue.bias = bias_data != nullptr;
   step.epilogue.activation = act == kRelu ? Activation::kRelu : Activation::kNone;
   run(av, step, {{dense(av, &keep_a), dense(bv, &keep_b), bias_data, nullptr}, {y.mutable_data()}});
-  if (act != kRelu) activate(av, act, static_cast<float*>(y.mutable_data()), shape.m, shape.n);
+  if (act != kRelu) activate(av, act, y.mutable_data(), shape.m, shape.n);
   return y;
 }
 

@@ -28,7 +28,7 @@ class Optional {
   }
   bool given() const { return given_; }
   const ArrayView* view() const { return given_ ? &view_ : nullptr; }
-  const float* get() { return given_ ? dense(view_, &keep_) : nullptr; }
+  const void* get() { return given_ ? dense(view_, &keep_) : nullptr; }
 
  private:
   bool given_;
@@ -51,16 +51,17 @@ class Outputs {
   }
 
   // The next one; all are made before any is written.
-  float* add(const Shape& shape) {
+  void* add(const Shape& shape, Like stored = Like::kFirstInput) {
     const size_t i = arrays_.size();
     py::object out = given_.empty() ? py::none() : given_[i];
-    Array array = output(op_, out, shape, inputs_);
+    Array array = output(op_, out, shape, inputs_, stored);
     if (!out.is_none()) {
-      for (const ArrayView& other : views_) output(op_, out, shape, {&other});
-      views_.push_back(view(op_, "another of out", array.object()));
+      const ArrayView mine = any_view(op_, "another of out", array.object());
+      for (const ArrayView& other : views_) expect_apart(op_, mine, {&other});
+      views_.push_back(mine);
     }
     arrays_.push_back(array);
-    return static_cast<float*>(array.mutable_data());
+    return array.mutable_data();
   }
 
   const Array& array(size_t i) const { return arrays_[i]; }
@@ -80,7 +81,7 @@ class Outputs {
 };
 
 ArrayView same_shape_view(const char* op, const char* argument, py::handle value, const ArrayView& x) {
-  const ArrayView v = float_view(op, argument, value, x.rank);
+  const ArrayView v = stored_view(op, argument, value, x.rank);
   if (!std::equal(x.shape, x.shape + x.rank, v.shape))
     fail(Code::kShape, "%s: %s has shape %s and x %s, wanted equal shapes", op, argument,
          ShapeText(v.shape, v.rank).text, ShapeText(x.shape, x.rank).text);
@@ -107,7 +108,7 @@ Array batch_norm(py::handle x, py::handle gamma, py::handle beta, py::handle mea
   Array y = output(op, out, shape_of(xv), {&xv, g.view(), b.view(), m.view(), v.view()}), keep;
   OpDescriptor step = make_op(m.given() ? Step::k_batch_norm_infer : Step::k_batch_norm_fwd);
   step.batch_norm_fwd = shape;
-  const float* data = dense(xv, &keep);
+  const void* data = dense(xv, &keep);
   if (m.given())
     run(xv, step, {{data, m.get(), v.get(), g.get(), b.get()}, {y.mutable_data()}});
   else
@@ -116,9 +117,10 @@ Array batch_norm(py::handle x, py::handle gamma, py::handle beta, py::handle mea
 }
 
 // The moving statistics are returned, not changed in place: those given stay as they are.
-void begin_moving(const ArrayView& like, Optional& given, float initial, int64_t c, float* to) {
+void begin_moving(ArrayView like, Optional& given, float initial, int64_t c, void* to) {
   OpDescriptor step = make_op(Step::k_copy);
   if (given.given()) {
+    like.bfloat16 = false;
     step.copy.size[0] = step.copy.inner[0] = c, step.copy.x_stride[0] = step.copy.y_stride[0] = 1;
     step.copy.rank = 1;
     run(like, step, {{given.get()}, {to}});
@@ -128,7 +130,7 @@ void begin_moving(const ArrayView& like, Optional& given, float initial, int64_t
   if (like.on_gpu)
     gpu_copy(to, values.data(), values.size() * sizeof(float));
   else
-    std::copy(values.begin(), values.end(), to);
+    std::copy(values.begin(), values.end(), static_cast<float*>(to));
 }
 
 py::tuple batch_norm_train(py::handle x, py::handle gamma, py::handle beta, py::handle moving_mean,
@@ -142,9 +144,9 @@ py::tuple batch_norm_train(py::handle x, py::handle gamma, py::handle beta, py::
   Optional g(op, "gamma", gamma, channels), b(op, "beta", beta, channels);
   Optional m(op, "moving_mean", moving_mean, channels), v(op, "moving_variance", moving_variance, channels);
   Outputs results(op, out, 3, {&xv, g.view(), b.view(), m.view(), v.view()});
-  float* const y = results.add(shape_of(xv));
-  float* const mean = results.add(channels);
-  float* const variance = results.add(channels);
+  void* const y = results.add(shape_of(xv));
+  void* const mean = results.add(channels, Like::kFloat32);
+  void* const variance = results.add(channels, Like::kFloat32);
   Array keep;
   OpDescriptor step = make_op(Step::k_batch_norm_fwd);
   step.batch_norm_fwd = shape;
@@ -166,13 +168,13 @@ py::tuple batch_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::hand
   Optional m(op, "mean", mean, channels), v(op, "variance", variance, channels);
   need_pair(op, m, v);
   Outputs results(op, out, 3, {&xv, &dyv, g.view(), m.view(), v.view()});
-  float* const dx = results.add(shape_of(xv));
-  float* const dgamma = results.add(channels);
-  float* const dbeta = results.add(channels);
+  void* const dx = results.add(shape_of(xv));
+  void* const dgamma = results.add(channels, Like::kFloat32);
+  void* const dbeta = results.add(channels, Like::kFloat32);
   Array keep_x, keep_dy;
   OpDescriptor step = make_op(m.given() ? Step::k_batch_norm_infer_bwd : Step::k_batch_norm_bwd);
   step.batch_norm_bwd = shape;
-  const float *from_dy = dense(dyv, &keep_dy), *from_x = dense(xv, &keep_x);
+  const void *from_dy = dense(dyv, &keep_dy), *from_x = dense(xv, &keep_x);
   if (m.given())
     run(xv, step, {{from_dy, from_x, m.get(), v.get(), g.get()}, {dx, dgamma, dbeta}});
   else
@@ -205,9 +207,9 @@ py::tuple group_norm_bwd_of(const char* op, py::handle dy, py::handle x, py::han
   const Shape channels = {shape.c};
   Optional g(op, "gamma", gamma, channels);
   Outputs results(op, out, 3, {&xv, &dyv, g.view()});
-  float* const dx = results.add(shape_of(xv));
-  float* const dgamma = results.add(channels);
-  float* const dbeta = results.add(channels);
+  void* const dx = results.add(shape_of(xv));
+  void* const dgamma = results.add(channels, Like::kFloat32);
+  void* const dbeta = results.add(channels, Like::kFloat32);
   Array keep_x, keep_dy;
   OpDescriptor step = make_op(Step::k_group_norm_bwd);
   step.group_norm_bwd = shape;
@@ -275,12 +277,13 @@ py::tuple row_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::handle
   const Rows rows(op, kind, xv, axis, epsilon);
   Optional g(op, "gamma", gamma, rows.affine);
   Outputs results(op, out, count, {&xv, &dyv, g.view()});
-  float* to[3] = {};
-  for (size_t i = 0; i < count; ++i) to[i] = results.add(i ? rows.affine : shape_of(xv));
+  void* to[3] = {};
+  for (size_t i = 0; i < count; ++i)
+    to[i] = i ? results.add(rows.affine, Like::kFloat32) : results.add(shape_of(xv));
   Array keep_x, keep_dy;
   OpDescriptor step = make_op(Step::k_row_norm_bwd);
   step.row_norm_bwd = rows.shape;
-  MovedOutput dx(op, results.array(0).object(), shape_of(rows.x), rows.axes, {});
+  MovedOutput dx(op, results.array(0).object(), shape_of(rows.x), rows.axes, {&xv});
   run(xv, step,
       {{dense(moved_view(dyv, rows.axes), &keep_dy), dense(rows.x, &keep_x), g.get()},
        {dx.data(), to[1], to[2]}});

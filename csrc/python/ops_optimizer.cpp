@@ -38,7 +38,7 @@ void optimizer_step(const py::dict& description, const StepArguments& from) {
   check_learning_rate(rate);
   const RunScalars scalars = scalars_of(op, from.step, rate);
   const bool decay = truth(op, "decay", from.decay);
-  const ArrayView g = any_rank_view(op, "gradient", from.gradient);
+  const ArrayView g = float_view(op, "gradient", from.gradient, kAnyRank);
   const int64_t count = element_count(op, "gradient", g.shape, g.rank);
   const py::list slots = list_of(from.slots, op, "slots");
   if (slots.size() != static_cast<size_t>(recipe.slots()))
@@ -65,7 +65,7 @@ void optimizer_step(const py::dict& description, const StepArguments& from) {
 
 void clip_norm(py::handle gradient, py::handle limit) {
   const char* op = "clip_norm";
-  const ArrayView g = any_rank_view(op, "gradient", gradient);
+  const ArrayView g = float_view(op, "gradient", gradient, kAnyRank);
   OpDescriptor step = make_op(Step::k_clip_norm);
   const double most = real_number(op, "limit", limit);
   if (!(most > 0)) fail(Code::kArgument, "%s: limit is %g, wanted a number above 0", op, most);
@@ -77,7 +77,7 @@ void clip_norm(py::handle gradient, py::handle limit) {
 
 void accumulate(py::handle gradient, py::handle sum, py::handle steps, py::handle step_number) {
   const char* op = "accumulate";
-  const ArrayView g = any_rank_view(op, "gradient", gradient);
+  const ArrayView g = float_view(op, "gradient", gradient, kAnyRank);
   const int64_t count = whole_number(op, "steps", steps);
   if (count < 1 || count > INT32_MAX)
     fail(Code::kArgument, "%s: steps is %lld, wanted 1 to 2**31 - 1", op, static_cast<long long>(count));

@@ -137,7 +137,7 @@ void def_sliding(py::module_& m, const char* name, const char* bwd_name, Kind ki
 
 // The spatial axes of an array whose rank decides them.
 int axes_of(const char* op, const char* argument, py::handle x) {
-  const int rank = view(op, argument, x).rank;
+  const int rank = any_view(op, argument, x).rank;
   if (rank < 3 || rank > 5)
     fail(Code::kShape, "%s: %s has rank %d, wanted 3, 4 or 5: images, channels and 1 to 3 axes between", op,
          argument, rank);
@@ -215,7 +215,7 @@ Array global_pool_bwd(const Pool& pool, py::handle dy, py::handle x, bool keepdi
   const Input input(pool, x, first);
   const OpDescriptor step = global_step(pool, kBwd2d[pool.kind], input.shape);
   const ArrayView dyv =
-      keepdims ? image_view(pool.op, "dy", dy, first, pool.rank()) : float_view(pool.op, "dy", dy, 2);
+      keepdims ? image_view(pool.op, "dy", dy, first, pool.rank()) : stored_view(pool.op, "dy", dy, 2);
   const std::vector<int64_t> y = keepdims ? kept_dims(pool, input.shape)
                                           : std::vector<int64_t>{input.shape[0], input.shape[pool.axes + 1]};
   expect_shape(pool.op, dyv, y.data());

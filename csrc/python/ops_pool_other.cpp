@@ -55,7 +55,7 @@ Array lp_pool2d_bwd(py::handle dy, py::handle x, py::handle y, py::handle pool_s
 py::tuple max_pool2d_with_index(py::handle x, py::handle pool_size, py::handle strides, py::handle padding,
                                 py::handle dilation_rate, py::handle ceil_mode, py::handle out) {
   const char* op = "max_pool2d_with_index";
-  const ArrayView xv = float_view(op, "x", x, 4);
+  const ArrayView xv = stored_view(op, "x", x, 4);
   PoolArguments arguments = plain(pool_size, strides, padding, ceil_mode);
   arguments.dilation_rate = dilation_rate;
   OpDescriptor step = make_op(Step::k_max_pool2d_with_index);
@@ -115,7 +115,7 @@ class Index {
 
 Array max_unpool2d(py::handle x, py::handle index, py::handle output_shape, py::handle out) {
   const char* op = "max_unpool2d";
-  const ArrayView xv = float_view(op, "x", x, 4);
+  const ArrayView xv = stored_view(op, "x", x, 4);
   int64_t shape[4];
   whole_numbers(op, "output_shape", output_shape, 4, shape);
   OpDescriptor step = make_op(Step::k_max_unpool2d_fwd);
@@ -129,7 +129,7 @@ Array max_unpool2d(py::handle x, py::handle index, py::handle output_shape, py::
 
 Array max_unpool2d_bwd(py::handle dy, py::handle index, py::handle out) {
   const char* op = "max_unpool2d_bwd";
-  const ArrayView dyv = float_view(op, "dy", dy, 4), iv = view(op, "index", index);
+  const ArrayView dyv = stored_view(op, "dy", dy, 4), iv = view(op, "index", index);
   if (iv.rank != 4)
     fail(Code::kShape, "%s: index has shape %s, wanted rank 4", op, ShapeText(iv.shape, iv.rank).text);
   OpDescriptor step = make_op(Step::k_max_unpool2d_bwd);

@@ -18,7 +18,7 @@ class Separable {
   ArrayView image(const char* argument, H value) const { return depthwise_.image(argument, value); }
   ArrayView depthwise_kernel(H value) const { return depthwise_.kernel(value); }
   ArrayView pointwise_kernel(H value) const {
-    return float_view(depthwise_.op(), "pointwise_kernel", value, depthwise_.rank());
+    return stored_view(depthwise_.op(), "pointwise_kernel", value, depthwise_.rank());
   }
   Convolution& depthwise() { return depthwise_; }
 
@@ -79,8 +79,8 @@ Array fprop(const ConvCall& call, int rank, H x, H depthwise_kernel, H pointwise
   ImageOutput y = conv.depthwise().image_output(out, conv.y_shape(), {&xv, &dv, &pv, b.view()});
 
   Array keep_x, keep_d, keep_p, mid = conv.mid(xv);
-  const float* b_data = b.get();
-  const float *x_data = dense(xv, &keep_x), *d_data = dense(dv, &keep_d), *p_data = dense(pv, &keep_p);
+  const void* b_data = b.get();
+  const void *x_data = dense(xv, &keep_x), *d_data = dense(dv, &keep_d), *p_data = dense(pv, &keep_p);
   run(xv, conv.depthwise().step(ConvPass::kFprop), {{x_data, d_data, nullptr}, {mid.mutable_data()}});
   OpDescriptor step = conv.pointwise(Step::k_conv2d_fprop);
   step.epilogue.bias = b_data != nullptr;
@@ -104,7 +104,7 @@ Array dgrad(const ConvCall& call, int rank, H dy, H depthwise_kernel, H pointwis
   ImageOutput dx = conv.depthwise().image_output(out, x_shape, {&dyv, &dv, &pv});
 
   Array keep_dy, keep_d, keep_p, mid = conv.mid(dyv);
-  const float *dy_data = dense(dyv, &keep_dy), *d_data = dense(dv, &keep_d), *p_data = dense(pv, &keep_p);
+  const void *dy_data = dense(dyv, &keep_dy), *d_data = dense(dv, &keep_d), *p_data = dense(pv, &keep_p);
   run(dyv, conv.pointwise(Step::k_conv2d_dgrad), {{dy_data, p_data, nullptr}, {mid.mutable_data()}});
   run(dyv, conv.depthwise().step(ConvPass::kDgrad), {{mid.data(), d_data, nullptr}, {dx.data()}});
   return dx.finish();
@@ -131,7 +131,7 @@ Array depthwise_wgrad(const ConvCall& call, int rank, H x, H dy, H pointwise_ker
   Array dw = output(op, out, std::vector<int64_t>(kernel, kernel + xv.rank), {&xv, &dyv, &pv});
 
   Array keep_x, keep_dy, keep_p, mid = conv.mid(xv);
-  const float *x_data = dense(xv, &keep_x), *dy_data = dense(dyv, &keep_dy), *p_data = dense(pv, &keep_p);
+  const void *x_data = dense(xv, &keep_x), *dy_data = dense(dyv, &keep_dy), *p_data = dense(pv, &keep_p);
   run(xv, conv.pointwise(Step::k_conv2d_dgrad), {{dy_data, p_data, nullptr}, {mid.mutable_data()}});
   run(xv, conv.depthwise().step(ConvPass::kWgrad), {{x_data, mid.data()}, {dw.mutable_data()}});
   return dw;
@@ -151,7 +151,7 @@ Array pointwise_wgrad(const ConvCall& call, int rank, H x, H dy, H depthwise_ker
   Array dw = output(op, out, kernel, {&xv, &dyv, &dv});
 
   Array keep_x, keep_dy, keep_d, mid = conv.mid(xv);
-  const float *x_data = dense(xv, &keep_x), *dy_data = dense(dyv, &keep_dy), *d_data = dense(dv, &keep_d);
+  const void *x_data = dense(xv, &keep_x), *dy_data = dense(dyv, &keep_dy), *d_data = dense(dv, &keep_d);
   run(xv, conv.depthwise().step(ConvPass::kFprop), {{x_data, d_data, nullptr}, {mid.mutable_data()}});
   run(xv, conv.pointwise(Step::k_conv2d_wgrad), {{mid.data(), dy_data}, {dw.mutable_data()}});
   return dw;

@@ -108,7 +108,7 @@ Array concatenate(py::handle inputs, py::handle axis, py::handle out) {
   for (const ArrayView& v : views) pointers.push_back(&v);
   Array y = output(op, out, sizes(shape), pointers);
   std::vector<Array> keep(views.size());
-  std::vector<const float*> data;  // before anything is written: a copy may be refused
+  std::vector<const void*> data;  // before anything is written: a copy may be refused
   for (size_t i = 0; i < views.size(); ++i) data.push_back(dense(views[i], &keep[i]));
   int64_t begin = 0;
   for (size_t i = 0; i < views.size(); ++i) {
@@ -170,7 +170,7 @@ Array permute(py::handle x, py::handle dims, py::handle out) {
 
 Array repeat_vector(py::handle x, py::handle n, py::handle out) {
   const char* op = "repeat_vector";
-  const ArrayView v = float_view(op, "x", x, 2);
+  const ArrayView v = stored_view(op, "x", x, 2);
   TensorShape y;
   const CopyShape copy = repeat_vector_shape(op, tensor_shape(v), whole_number(op, "n", n), &y);
   return run_copy(copy, v, y, out);
@@ -178,7 +178,7 @@ Array repeat_vector(py::handle x, py::handle n, py::handle out) {
 
 Array repeat_vector_bwd(py::handle dy, py::handle out) {
   const char* op = "repeat_vector_bwd";
-  const ArrayView v = float_view(op, "dy", dy, 3);
+  const ArrayView v = stored_view(op, "dy", dy, 3);
   const TensorShape x{2, {v.shape[0], v.shape[2]}};
   return run_sum(repeat_vector_bwd_shape(op, x, v.shape[1]), v, x, out);
 }

@@ -7,12 +7,13 @@ a GPU on import.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import math
 from pathlib import Path
 from typing import Any
 
-from fastcnn.errors import DeviceError, OutOfMemoryError
+from fastcnn.errors import DeviceError, DTypeError, OutOfMemoryError
 
 _FOLDER = Path(__file__).parent
 
@@ -43,12 +44,103 @@ def library() -> str:
     return path
 
 
+_DTYPE = 20  # bytes into a DLTensor: the type's code, a byte; its bits, a byte; its lanes, two
+_BFLOAT16, _UINT = 4, 1  # codes of types
+_CAPSULES = {b"dltensor": 0, b"dltensor_versioned": 32}  # where they hold their DLTensor
+
+
+def _dlpack_type(capsule: Any) -> Any:
+    """Code, bits and lanes of what a capsule holds, as bytes that can be written."""
+    api = ctypes.pythonapi
+    api.PyCapsule_GetName.restype, api.PyCapsule_GetPointer.restype = ctypes.c_char_p, ctypes.c_void_p
+    api.PyCapsule_GetName.argtypes = [ctypes.py_object]
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    name = api.PyCapsule_GetName(capsule)
+    address = api.PyCapsule_GetPointer(capsule, name) + _CAPSULES[name] + _DTYPE
+    return (ctypes.c_uint8 * 4).from_address(address)
+
+
+class _Retyped:
+    """What another array exports, and whether it is bfloat16, which then goes as the 16 bits that it is."""
+
+    bfloat16 = False
+
+    def __init__(self, array: Any, bits: Any = None) -> None:
+        self.array, self.bits = array, bits
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        capsule = self.array.__dlpack__(**options)
+        kind = _dlpack_type(capsule)
+        if self.bits is not None:
+            kind[0] = _BFLOAT16
+        elif bytes(kind) == bytes((_BFLOAT16, 16, 1, 0)):
+            self.bfloat16, kind[0] = True, _UINT
+        return capsule
+
+
+class Bfloat16:
+    """An array of bfloat16 on a GPU: ``bits``, an array of uint16 of CuPy's, are its numbers.
+
+    ``torch.from_dlpack`` and every other reader of DLPack takes it without a copy.
+    """
+
+    dtype = "bfloat16"
+
+    def __init__(self, bits: Any) -> None:
+        self.bits = bits
+
+    shape = property(lambda self: self.bits.shape)
+    strides = property(lambda self: self.bits.strides)
+    ndim = property(lambda self: self.bits.ndim)
+    data = property(lambda self: self.bits.data)
+
+    def __dlpack_device__(self) -> Any:
+        return self.bits.__dlpack_device__()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return _Retyped(self.bits, self.bits).__dlpack__(**options)
+
+    def __repr__(self) -> str:
+        return f"<bfloat16 array of shape {self.shape} on a GPU>"
+
+
 def as_cupy(value: Any) -> Any:
-    """A CuPy array of the same memory; work that the producer has queued is waited for on the GPU."""
+    """A CuPy array of the same memory; work that the producer has queued is waited for on the GPU.
+
+    Of bfloat16, which is told by DLPack's type code or by the name of the array's dtype, a `Bfloat16`. The
+    type string "<V2" of ``__cuda_array_interface__`` alone says no more than that there are two bytes.
+    """
     cupy = _cupy()
+    if isinstance(value, Bfloat16):
+        return value
+    named = str(getattr(value, "dtype", "")).rpartition(".")[2] == "bfloat16"
+    if named and isinstance(value, cupy.ndarray):
+        return Bfloat16(value.view("uint16"))
     if isinstance(value, cupy.ndarray):
         return value
-    return cupy.asarray(value) if hasattr(value, "__cuda_array_interface__") else cupy.from_dlpack(value)
+    if hasattr(value, "__cuda_array_interface__") and not named:
+        if value.__cuda_array_interface__["typestr"] == "<V2":
+            raise DTypeError(
+                f"an array of {type(value).__name__} says that its numbers are two bytes (<V2), not which; "
+                "pass one whose dtype is named bfloat16, or one that speaks DLPack"
+            )
+        return cupy.asarray(value)
+    if hasattr(value, "__dlpack__"):
+        exported = _Retyped(value)
+        array = cupy.from_dlpack(exported)
+        return Bfloat16(array) if exported.bfloat16 else array
+    array = cupy.asarray(_Interface({**value.__cuda_array_interface__, "typestr": "<u2"}, value))
+    return Bfloat16(array)
+
+
+class _Interface:
+    """The memory of another array, which it keeps."""
+
+    def __init__(self, interface: dict[str, Any], owner: Any) -> None:
+        self.__cuda_array_interface__, self.owner = interface, owner
 
 
 def _allocate(needs: str, shape: tuple[int, ...], dtype: str) -> Any:
@@ -67,6 +159,8 @@ def _allocate(needs: str, shape: tuple[int, ...], dtype: str) -> Any:
 
 def empty(op: str, what: str, shape: tuple[int, ...], dtype: str) -> Any:
     """A new array, of which nothing is written."""
+    if dtype == "bfloat16":
+        return Bfloat16(empty(op, what, shape, "uint16"))
     return _allocate(f"{op}: {what} of shape {shape}", shape, dtype)
 
 

@@ -21,31 +21,32 @@ void expect(bool holds, const char* what, int kOuter, bool inner_fast) {
 
 constexpr int kBanks = 32, kLanesOf16Bytes = 8;  // which share one turn of the banks
 
-template <bool kInnerFast, int kOuter>
+template <bool kInnerFast, int kOuter, int kSize>
 void check() {
+  constexpr int kSixteen = 16 / kSize, kDepth = kStripK * 4 / kSize;
   std::set<int> places;
   for (int outer = 0; outer < kOuter; ++outer)
-    for (int k = 0; k < kStripK; ++k) places.insert(strip_place<kInnerFast, kOuter>(outer, k));
-  expect(int(places.size()) == kOuter * kStripK && *places.begin() == 0 &&
-             *places.rbegin() == kOuter * kStripK - 1,
+    for (int k = 0; k < kDepth; ++k) places.insert(strip_place<kInnerFast, kOuter, kSize>(outer, k));
+  expect(int(places.size()) == kOuter * kDepth && *places.begin() == 0 &&
+             *places.rbegin() == kOuter * kDepth - 1,
          "places are not those of the strip", kOuter, kInnerFast);
 
   // Fours: whole, aligned, all of them once; eight lanes in eight groups of banks.
   std::set<int> fours;
   for (int four = 0; four < kOuter * kStripK / 4; ++four) {
-    const StripPlace at = strip_four<kInnerFast, kOuter>(four);
-    const int place = strip_place<kInnerFast, kOuter>(at.outer, at.k);
-    expect(place % 4 == 0, "a four is not aligned", kOuter, kInnerFast);
-    for (int j = 1; j < 4; ++j)
-      expect(strip_place<kInnerFast, kOuter>(at.outer + (kInnerFast ? 0 : j), at.k + (kInnerFast ? j : 0)) ==
-                 place + j,
+    const StripPlace at = strip_sixteen<kInnerFast, kOuter, kSize>(four);
+    const int place = strip_place<kInnerFast, kOuter, kSize>(at.outer, at.k);
+    expect(place % kSixteen == 0, "a four is not aligned", kOuter, kInnerFast);
+    for (int j = 1; j < kSixteen; ++j)
+      expect(strip_place<kInnerFast, kOuter, kSize>(at.outer + (kInnerFast ? 0 : j),
+                                                    at.k + (kInnerFast ? j : 0)) == place + j,
              "a four is torn", kOuter, kInnerFast);
     fours.insert(place);
     if (four % kLanesOf16Bytes == 0) {
       std::set<int> banks;
       for (int lane = 0; lane < kLanesOf16Bytes; ++lane) {
-        const StripPlace with = strip_four<kInnerFast, kOuter>(four + lane);
-        banks.insert(strip_place<kInnerFast, kOuter>(with.outer, with.k) / 4 % (kBanks / 4));
+        const StripPlace with = strip_sixteen<kInnerFast, kOuter, kSize>(four + lane);
+        banks.insert(strip_place<kInnerFast, kOuter, kSize>(with.outer, with.k) / kSixteen % (kBanks / 4));
       }
       expect(banks.size() == kLanesOf16Bytes, "lanes that write meet in a bank", kOuter, kInnerFast);
     }
@@ -53,15 +54,18 @@ void check() {
   expect(int(fours.size()) == kOuter * kStripK / 4, "some fours are brought twice", kOuter, kInnerFast);
 
   for (int outer = 0; outer < kOuter; outer += 8)
-    for (int k = 0; k < kStripK; k += 4) {
+    for (int k = 0; k < kDepth; k += kSize == 2 ? 8 : 4) {
       std::set<int> banks;
-      if (kInnerFast)  // eight rows of 16 bytes
+      if (kInnerFast || kSize == 2)  // eight rows of 16 bytes, along the sum or across
         for (int row = 0; row < 8; ++row)
-          banks.insert(strip_place<kInnerFast, kOuter>(outer + row, k) / 4 % 8);
+          banks.insert(strip_place<kInnerFast, kOuter, kSize>(outer + (kInnerFast ? row : 0),
+                                                              k + (kInnerFast ? 0 : row)) /
+                       kSixteen % 8);
       else  // a float for each lane
         for (int lane = 0; lane < 32; ++lane)
-          banks.insert(strip_place<kInnerFast, kOuter>(outer + lane / 4, k + lane % 4) % kBanks);
-      expect(banks.size() == (kInnerFast ? 8 : 32), "lanes that read meet in a bank", kOuter, kInnerFast);
+          banks.insert(strip_place<kInnerFast, kOuter, kSize>(outer + lane / 4, k + lane % 4) % kBanks);
+      expect(banks.size() == (kInnerFast || kSize == 2 ? 8 : 32), "lanes that read meet in a bank", kOuter,
+             kInnerFast);
     }
 }
 
@@ -83,7 +87,8 @@ void check_divisors() {
 }  // namespace
 
 int main() {
-  check<true, 128>(), check<true, 64>(), check<false, 128>(), check<false, 64>();
+  check<true, 128, 4>(), check<true, 64, 4>(), check<false, 128, 4>(), check<false, 64, 4>();
+  check<true, 128, 2>(), check<true, 64, 2>(), check<false, 128, 2>(), check<false, 64, 2>();
   check_divisors();
   std::printf(right ? "right\n" : "wrong\n");
   return !right;

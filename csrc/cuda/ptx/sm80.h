@@ -27,6 +27,11 @@ __device__ __forceinline__ void copy_4(uint32_t to, const void* from, bool there
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(there ? 4 : 0)
                : "memory");
 }
+// 2 bytes, at once: no copy that goes on is so small.
+__device__ __forceinline__ void copy_2(uint32_t to, const void* from) {
+  const uint16_t value = from ? *static_cast<const uint16_t*>(from) : uint16_t(0);
+  asm volatile("st.shared.u16 [%0], %1;" ::"r"(to), "h"(value) : "memory");
+}
 // Closes the group of the copies since the last; waits until at most kPending of this thread's groups are
 // under way. Others see what has arrived after a barrier.
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -39,6 +44,15 @@ __device__ __forceinline__ void wait_copies() {
 // matrix i, in value[i], the float at row lane / 4, column lane % 4.
 __device__ __forceinline__ void load_matrices(uint32_t (&value)[4], uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(value[0]), "=r"(value[1]), "=r"(value[2]), "=r"(value[3])
+               : "r"(row)
+               : "memory");
+}
+
+// The same of matrices of 16 bits that lie across: each lane gets of matrix i those of rows 2 (lane % 4) and
+// the next, column lane / 4, the first in the lower half.
+__device__ __forceinline__ void load_matrices_across(uint32_t (&value)[4], uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(value[0]), "=r"(value[1]), "=r"(value[2]), "=r"(value[3])
                : "r"(row)
                : "memory");

@@ -15,6 +15,14 @@ Arrays in a GPU's memory (CuPy's, or any with ``__cuda_array_interface__`` or ``
 there, on CuPy's current stream, and give CuPy arrays; all arrays of a call lie in one place. Where that
 cannot be, `fastcnn.DeviceError` says what is missing.
 
+On a GPU they may be bfloat16: images and other activations, matrices, the kernels of convolutions, and the
+gradients of these, all of a call alike. Biases, gamma, beta, alpha, means and variances are float32 beside
+them, and so are their gradients. Sums are float32's, results are rounded once, to nearest, ties to even. An
+array is bfloat16 by DLPack's type code, or by the name of its dtype where ``__cuda_array_interface__`` says
+"<V2", which alone means any two bytes and is refused. CuPy has no such dtype: a result of bfloat16 is an
+object that ``torch.from_dlpack`` and other readers of DLPack take without a copy, with the numbers' bits as
+CuPy's array of uint16, ``y.bits``; ``out`` and every argument take it as well.
+
 ``padding`` is ``"valid"`` (none), ``"same"`` (the output has ``ceil(size / stride)`` pixels; the odd one
 goes to the bottom and right), ``p``, ``(h, w)``, or ``((top, bottom), (left, right))``.
 ``data_format="channels_first"`` accepts and returns ``[N, C, H, W]``, converted at the edge.

@@ -80,6 +80,11 @@ inline void copy_bytes(uint32_t to, const void* from, bool there, size_t bytes) 
 }
 inline void copy_16(uint32_t to, const void* from, bool there) { copy_bytes(to, from, there, 16); }
 inline void copy_4(uint32_t to, const void* from, bool there) { copy_bytes(to, from, there, 4); }
+inline void copy_2(uint32_t to, const void* from) {
+  unsigned char* const at = emulated::shared(to);
+  emulated::require(uintptr_t(at) % 2 == 0 && uintptr_t(from) % 2 == 0, "an aligned copy");
+  from ? void(memcpy(at, from, 2)) : void(memset(at, 0, 2));
+}
 inline void commit_copies() { emulated::copies().groups.emplace_back(); }
 template <int kPending>
 void wait_copies() {
@@ -99,6 +104,17 @@ inline void load_matrices(uint32_t (&value)[4], uint32_t row) {
     emulated::require(uintptr_t(at) % 16 == 0, "an aligned row of a matrix");
     memcpy(&value[i], at + 4 * (lane % 4), 4);
   }
+}
+
+inline void load_matrices_across(uint32_t (&value)[4], uint32_t row) {
+  const auto& rows = emulated::show(row);
+  const unsigned lane = threadIdx.x % 32;
+  for (unsigned i = 0; i < 4; ++i)
+    for (unsigned j = 0; j < 2; ++j) {
+      const unsigned char* at = emulated::shared(rows[8 * i + 2 * (lane % 4) + j]);
+      emulated::require(uintptr_t(at) % 16 == 0, "an aligned row of a matrix");
+      memcpy(reinterpret_cast<unsigned char*>(&value[i]) + 2 * j, at + 2 * (lane / 4), 2);
+    }
 }
 
 inline uint32_t to_tf32(float x) {

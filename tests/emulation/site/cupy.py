@@ -91,6 +91,15 @@ class ndarray:
             **{key: interface[key] for key in ("shape", "typestr", "data", "strides")},
         }
 
+    def view(self, dtype: Any) -> ndarray:
+        return ndarray(self._array.view(dtype))
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (2, 0)
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self._array.__dlpack__()
+
     def __getitem__(self, index: Any) -> ndarray:
         return ndarray(self._array[index])
 
@@ -127,8 +136,21 @@ def asarray(value: Any) -> ndarray:
     return array
 
 
+class _Host:
+    """An export of emulated memory, which NumPy reads as the host's."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self.value.__dlpack__()
+
+
 def from_dlpack(value: Any) -> ndarray:
-    return asarray(value.on_device)
+    return ndarray(np.from_dlpack(_Host(value)))
 
 
 def asnumpy(array: ndarray) -> np.ndarray[Any, Any]:
