@@ -48,7 +48,7 @@ test-avx512: $(VENV)/.test
 	    -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" >/dev/null
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/emulated/avx512
 	FASTCNN_ISA=avx512_bf16 PYTHONPATH=build/emulated/avx512/site $(BIN)/python -m pytest -p no:cacheprovider \
-	    -k "not lenet" tests/kernels tests/plan/test_precision.py tests/test_views.py tests/test_guard_pages.py tests/test_threads.py $(ARGS)
+	    -k "not lenet" tests/kernels tests/plan/test_precision.py tests/operators/test_views.py tests/operators/test_guard_pages.py tests/operators/test_threads.py $(ARGS)
 
 test-cuda: $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/emulated/cuda -G Ninja -DFASTCNN_EMULATE_CUDA=ON \

@@ -13,7 +13,7 @@ import pytest
 
 from fastcnn.testing import timing
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ import runpy
 
 import pytest
 
-EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "article.py"
+EXAMPLE = pathlib.Path(__file__).parents[2] / "examples" / "article.py"
 
 
 @pytest.mark.full
