@@ -60,9 +60,9 @@ test-cuda: $(VENV)/.test
 	    tests/plan/test_gpu_plans.py tests/plan/test_mixed.py \
 	    --ignore=tests/kernels/test_winograd.py -k "$(EMULATED)" $(ARGS)
 	FASTCNN_EMULATED_SM=80 FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
-	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_tensor.py tests/cuda/test_bfloat16.py $(ARGS)
+	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_tensor.py tests/cuda/test_storage.py $(ARGS)
 	FASTCNN_EMULATED_SM=90 FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
-	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_maps.py tests/cuda/test_bfloat16.py $(ARGS)
+	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_maps.py tests/cuda/test_storage.py $(ARGS)
 
 test-gpu: $(VENV)/.test
 	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda tests/plan/test_mixed.py \

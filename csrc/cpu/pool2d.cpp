@@ -57,6 +57,11 @@ void prepare_bwd(Prepared* p, const Pool2dShape& s, Pooling kind) {
   p->scratch_bytes = bands.scratch_bytes;
 }
 
+// Floats of a row of pixels with all that windows reach over, and a rest of a vector or two.
+int64_t pool_line(const Pool2dShape& s) {
+  return ((s.s - 1) * s.dilation_w + std::max((s.q - 1) * s.stride_w + 1, s.w + s.pad_left)) * s.c + 32;
+}
+
 }  // namespace
 
 bool windows_touch_image(const Pool2dShape& s) {
@@ -99,8 +104,14 @@ Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
 void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, const PoolGradient& gradient,
                     Context& context) {
   const Pool2dBwdKernels& k = *kernels().pool2d_bwd;
-  const Pool2dBwd pool = {
-      &s, gradient.dy, gradient.x, gradient.dx, kind == Pooling::kAverage, gradient.relu_mask, bands.stream};
+  const Pool2dBwd pool = {&s,
+                          gradient.dy,
+                          gradient.x,
+                          gradient.dx,
+                          pool_line(s),
+                          kind == Pooling::kAverage,
+                          gradient.relu_mask,
+                          bands.stream};
   if (writes_windows(s, kind)) {
     const auto f = kind == Pooling::kMax ? k.max_apart : k.sum_apart;
     for_each_chunk(context, s.n * s.p, bands.rows, [&](int64_t begin, int64_t end) { f(pool, begin, end); });

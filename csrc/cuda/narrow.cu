@@ -65,7 +65,7 @@ struct Fprop {
   Weights weights;
   float* y;
   uint8_t* index;  // may be null
-  AfterSum after;
+  AfterSum<float> after;
   Divisor quads, high, wide;  // of y's channels, and units of an image
   int32_t units;
 };
@@ -251,16 +251,15 @@ void prepare_conv2d_fprop_narrow(Prepared* p) {
   state<ConvWalk>(p) = walk_of(s);
 }
 void run_conv2d_fprop_narrow(const Prepared& p, const Operands& o, Context& context) {
-  const Epilogue& e = p.op.epilogue;
   Fprop f = {};
   f.walk = state<ConvWalk>(p);
   f.x = input(o, 0), f.y = output(o, 0), f.index = static_cast<uint8_t*>(o.out[1]);
   f.weights = {input(o, 1), f.walk.taps(), f.walk.c, f.walk.k};
-  f.after = {e.bias ? input(o, 2) : nullptr, e.residual ? input(o, 3) : nullptr, nullptr,
-             e.activation == Activation::kRelu};
+  f.after = after_of<float>(p, o.in[2], o.in[3], nullptr);
   f.quads = Divisor::of(int32_t(quads(f.walk.k)));
-  if (e.pool == 2) return start<2, 2, true>(context, f);
-  if (e.pool == 3) return start<3, 3, true>(context, f);
+  const int32_t pool = p.op.epilogue.pool;
+  if (pool == 2) return start<2, 2, true>(context, f);
+  if (pool == 3) return start<3, 3, true>(context, f);
   start<1, 4, false>(context, f);
 }
 

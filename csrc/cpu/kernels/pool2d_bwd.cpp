@@ -164,7 +164,7 @@ void max_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
   const Geometry g(*a.shape);
   const Pool2dShape& s = g.s;
   const Span over = g.rows.over(band.h_begin, band.h_end);
-  const int64_t line = pool_line(s), front = (s.s - 1) * g.col_step, width = s.w * s.c, row = s.q * s.c;
+  const int64_t line = a.line, front = (s.s - 1) * g.col_step, width = s.w * s.c, row = s.q * s.c;
   const Span rows_read = {g.rows.taps(over.begin).begin, g.rows.taps(over.end - 1).end};
   if (over.begin < over.end &&
       has_nan(a.x + (band.n * s.h + rows_read.begin) * width, (rows_read.end - rows_read.begin) * width))
@@ -242,7 +242,7 @@ void sum_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
   const Geometry g(*a.shape);
   const Pool2dShape& s = g.s;
   const Span over = g.rows.over(band.h_begin, band.h_end);
-  const int64_t width = s.w * s.c, row = s.q * s.c, line = pool_line(s), front = (s.s - 1) * g.col_step;
+  const int64_t width = s.w * s.c, row = s.q * s.c, line = a.line, front = (s.s - 1) * g.col_step;
   float *spread = band.scratch, *sums = spread + line, *added = sums + line, *marks = added + line,
         *means = marks + line;
   const float* dy = a.dy + (band.n * s.p + over.begin) * row;

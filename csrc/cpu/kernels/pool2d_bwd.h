@@ -12,6 +12,7 @@ struct Pool2dBwd {
   const float* dy;  // [N,P,Q,C]
   const float* x;   // [N,H,W,C]: what max pooling read; of the others the ReLU mask, or null
   float* dx;        // [N,H,W,C]
+  int64_t line;  // floats of a row of pixels with all that windows reach over, and a rest of a vector or two
   int32_t average;
   int32_t relu_mask;  // dx = 0 where x <= 0
   int32_t stream;     // dx is larger than the caches
@@ -23,12 +24,6 @@ struct Pool2dBand {
   int64_t n, h_begin, h_end;
   float* scratch;
 };
-
-// Floats of a line of pixels with all that windows reach over, and a rest of a vector or two.
-inline int64_t pool_line(const Pool2dShape& s) {
-  const int64_t starts = (s.q - 1) * s.stride_w + 1, pixels = s.w + s.pad_left;
-  return ((s.s - 1) * s.dilation_w + (starts > pixels ? starts : pixels)) * s.c + 32;
-}
 
 // Maxima of windows with at most so many taps, counted once for each pixel from one to the next, are
 // gathered.
