@@ -13,7 +13,7 @@ import pytest
 import fastcnn
 from fastcnn import _native
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 OTHERS = [isa for isa in fastcnn.isas() if isa != _native.isa()]
 
 
@@ -31,11 +31,11 @@ def test_kernels(isa: str) -> None:
         "kernels",
         "plan/test_lanes.py",
         "plan/test_augmented.py",
-        "test_views.py",
-        "test_guard_pages.py",
-        "test_threads.py",
+        "operators/test_views.py",
+        "operators/test_guard_pages.py",
+        "operators/test_threads.py",
     )
-    files = [str(HERE / name) for name in names]
+    files = [str(TESTS / name) for name in names]
     options = ("-q", "--tb=short", "-p", "no:cacheprovider", "-k", "not lenet")
     run = run_in(isa, "-m", "pytest", *options, *files)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
