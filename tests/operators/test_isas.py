@@ -21,7 +21,7 @@ def run_in(isa: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "FASTCNN_ISA": isa}
     command = [sys.executable, *arguments]
     return subprocess.run(
-        command, env=environment, cwd=HERE.parent, capture_output=True, text=True, timeout=600
+        command, env=environment, cwd=TESTS.parent, capture_output=True, text=True, timeout=600
     )
 
 
