@@ -92,6 +92,12 @@ FASTCNN_INLINE float weight(const Reach& r, int64_t output, int64_t factor) {
   return r.last ? 1.0f : float(1 - part_of_way(at, factor));
 }
 
+void prepare_sum(Prepared* p, const SumState& sum, int operations) {
+  const double count = double(sum.outputs) * double(sum.length);
+  set_cost(p, operations * count, 2 * bytes_of_number(p) * count);
+  p->workspace_bytes = sum_terms_bytes(sum.outputs, sum.length);
+}
+
 void set_resize_cost(Prepared* p, const ResizeShape& s) {
   const double in = double(s.n) * double(s.h) * double(s.w) * double(s.c);
   const double out = in * double(s.factor_h) * double(s.factor_w);
@@ -193,23 +199,13 @@ void run_column_sum_parts(const Prepared& p, const Operands& o, Context& context
 bool supports_binary_bwd_nest(const OpDescriptor& op) {
   return plain(op.epilogue) && op.binary_bwd.rank >= 1 && op.binary_bwd.rank <= kMaxRank;
 }
-void prepare_binary_bwd_nest(Prepared* p) {
-  const SumState sum = sum_of(p->op.binary_bwd);
-  const double count = double(sum.outputs) * double(sum.length);
-  set_cost(p, 2 * count, 2 * bytes_of_number(p) * count);
-  p->workspace_bytes = sum_terms_bytes(sum.outputs, sum.length);
-}
+void prepare_binary_bwd_nest(Prepared* p) { prepare_sum(p, sum_of(p->op.binary_bwd), 2); }
 void run_binary_bwd_nest(const Prepared& p, const Operands& o, Context& context) {
   FASTCNN_BY_STORAGE(p, combine_backward)(p, o, context);
 }
 
 bool supports_prelu_alpha_bwd_rows(const OpDescriptor& op) { return plain(op.epilogue); }
-void prepare_prelu_alpha_bwd_rows(Prepared* p) {
-  const SumState sum = sum_of(p->op.prelu_alpha_bwd);
-  const double count = double(sum.outputs) * double(sum.length);
-  set_cost(p, 3 * count, 2 * bytes_of_number(p) * count);
-  p->workspace_bytes = sum_terms_bytes(sum.outputs, sum.length);
-}
+void prepare_prelu_alpha_bwd_rows(Prepared* p) { prepare_sum(p, sum_of(p->op.prelu_alpha_bwd), 3); }
 void run_prelu_alpha_bwd_rows(const Prepared& p, const Operands& o, Context& context) {
   FASTCNN_BY_STORAGE(p, prelu_alphas)(p, o, context);
 }
