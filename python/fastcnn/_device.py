@@ -13,7 +13,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from fastcnn.errors import DeviceError, DTypeError, OutOfMemoryError
+from fastcnn.errors import ArgumentError, DeviceError, DTypeError, OutOfMemoryError
 
 _FOLDER = Path(__file__).parent
 
@@ -56,6 +56,8 @@ def _dlpack_type(capsule: Any) -> Any:
     api.PyCapsule_GetName.argtypes = [ctypes.py_object]
     api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
     name = api.PyCapsule_GetName(capsule)
+    if name not in _CAPSULES:
+        raise ArgumentError(f"a DLPack capsule named {name!r} came, wanted one that was not taken yet")
     address = api.PyCapsule_GetPointer(capsule, name) + _CAPSULES[name] + _DTYPE
     return (ctypes.c_uint8 * 4).from_address(address)
 

@@ -6,6 +6,7 @@ Needs a GPU, or the emulated one.
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,21 @@ def test_any_library_is_taken(rng: np.random.Generator) -> None:
     y = on_gpu("sigmoid")(Foreign(cupy.asarray(x)))
     assert isinstance(y, cupy.ndarray)
     assert_same_bits(cupy.asnumpy(y), ops.sigmoid(x), "sigmoid")
+
+
+def test_a_capsule_that_was_taken_is_refused() -> None:
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+
+    class Spent:
+        def __dlpack_device__(self) -> Any:
+            return cupy.asarray(np.ones(3, np.float32)).__dlpack_device__()
+
+        def __dlpack__(self, **_: Any) -> Any:
+            return new(1, b"used_dltensor", None)
+
+    with pytest.raises(fastcnn.ArgumentError, match="used_dltensor"):
+        on_gpu("relu")(Spent())
 
 
 def test_mixed_places_are_refused_by_name() -> None:
