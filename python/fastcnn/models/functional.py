@@ -107,7 +107,7 @@ class Model(BaseModel):
                 *(each for each in used(self, self._own, self._calls) if each not in entered),
             ]
         self._check_names()
-        for layer in {*self._layers, *self.layers}:
+        for layer in dict.fromkeys((*self._layers, *self.layers)):
             layer.attach(self)
         if not self._trains:
             self.trainable = False
