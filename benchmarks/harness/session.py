@@ -36,9 +36,10 @@ _LOSS_TOLERANCE = 1e-4  # of losses, and of logits over the largest of them
 # losses of mnist_cnn at batch 128 are within 2e-7 of a float64 run in fastcnn, and within 1.8e-4 in PyTorch,
 # with its own Adam or with one written in its operators. An epsilon at another place is 1.8e-3 away.
 _ADAM_TOLERANCE = 1e-3
-# 52 batch norms of 8 samples each make much of a rounding: after one step the loss of MobileNetV2 is 7.08477
-# in float64, 7.08411 in fastcnn, 7.08418 and 7.08234 in PyTorch's two layouts.
-_TOLERANCE_OF = {"mobilenet_v2": 5e-3}
+# Some fifty batch norms of 8 samples each make much of a rounding. After one step the loss of MobileNetV2 is
+# 7.08477 in float64, 7.08411 in fastcnn, 7.08418 and 7.08234 in PyTorch's two layouts; that of ResNet-50 is
+# 7.4616, 7.4820 (7.4383 with math="strict"), 7.4387 and 7.4633. Before the step all are within 2e-5.
+_TOLERANCE_AFTER_A_STEP = {"mobilenet_v2": 5e-3, "resnet50": 5e-2}
 
 # Environment of a worker, beside what all of them share.
 _ENVIRONMENT: Mapping[str, Mapping[str, str]] = {
@@ -249,9 +250,7 @@ class Session:
             if isinstance(task, InferTask):
                 got = got / np.max(np.abs(got))
             try:
-                errors[contender] = (
-                    _loss_error(got, losses, _tolerance(task)) if right is None else right.error(got)
-                )
+                errors[contender] = _loss_error(task, got, losses) if right is None else right.error(got)
             except ArithmeticError as problem:
                 raise ArithmeticError(f"{task.label}: {contender}: {problem}") from None
         if right is None and errors:
@@ -259,20 +258,17 @@ class Session:
         return errors
 
 
-def _tolerance(task: Task) -> float:
-    if not isinstance(task, TrainTask):
-        return _LOSS_TOLERANCE
-    least = _ADAM_TOLERANCE if task.optimizer == "adam" else _LOSS_TOLERANCE
-    return max(least, _TOLERANCE_OF.get(task.network, 0.0))
-
-
-def _loss_error(got: Any, seen: list[Any], tolerance: float) -> float:
+def _loss_error(task: Task, got: Any, seen: list[Any]) -> float:
     """Difference to the first losses of whoever trained first, from equal weights on equal batches."""
     seen.append(got)
-    error = float(np.max(np.abs(got - seen[0])))
-    if not error <= tolerance:
-        raise ArithmeticError(f"{got} differ by {error:.2e} from {seen[0]}")
-    return error
+    tolerances = np.full(np.shape(got), _LOSS_TOLERANCE)
+    if isinstance(task, TrainTask):
+        later = _ADAM_TOLERANCE if task.optimizer == "adam" else _LOSS_TOLERANCE
+        tolerances[1:] = max(later, _TOLERANCE_AFTER_A_STEP.get(task.network, 0.0))
+    errors = np.abs(got - seen[0])
+    if not np.all(errors <= tolerances):
+        raise ArithmeticError(f"{got} differ by {np.max(errors):.2e} from {seen[0]}")
+    return float(np.max(errors))
 
 
 def _result(contender: Contender, samples: list[list[float]], error: float) -> Result:
