@@ -26,6 +26,9 @@ int64_t windows_over(const Pool2dShape& s, int64_t band) {
   return rows < s.p ? rows : s.p;
 }
 
+// Rows of windows that hold a row of pixels, at most.
+int64_t live_windows(const Pool2dShape& s) { return std::min(ceil_div(extent_h(s), s.stride_h), s.p); }
+
 // Windows write their own pixels. Where channels fill no vectors, pixels rather take from the windows: of
 // sums up to more of them, as a pixel compares no labels.
 bool writes_windows(const Pool2dShape& s, Pooling kind) {
@@ -35,7 +38,13 @@ bool writes_windows(const Pool2dShape& s, Pooling kind) {
 }
 
 bool gathers_maxima(const Pool2dShape& s) {
-  return !s.adaptive && s.r <= kGathered && s.s <= kGathered && s.r * s.s * s.stride_w <= kGathered;
+  return !s.adaptive && extent_h(s) <= kGathered && (s.r + s.s) * s.stride_w <= kGathered;
+}
+
+// Whether all taps take less than rows and then columns, each tap of a row of windows about three
+// instructions on a vector to find and three to gather, and a pass over a line of pixels two.
+bool compares_at_once(const Pool2dShape& s) {
+  return s.r * s.s <= kGathered && 3 * s.r * s.s <= 3 * s.r + (3 * s.s + 4) * s.stride_h;
 }
 
 int64_t rows_of_windows_per_task(const Pool2dShape& s) {
@@ -87,16 +96,20 @@ Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
   }
   // Windows across the edge of a band are worked out on both sides: bands well above a window's height, and
   // even.
-  const int64_t least = s.adaptive ? 4 * ceil_div(s.h, s.p) : 4 * extent_h(s);
+  const int64_t least = s.adaptive ? 4 * ceil_div(s.h, s.p) : 8 * extent_h(s);
   int64_t rows = rows_per_chunk(s.w * s.c);
   rows = rows < least ? least : rows;
   bands.rows = rows < s.h ? ceil_div(s.h, ceil_div(s.h, rows)) : s.h;
-  const int64_t over = windows_over(s, bands.rows), row = s.q * s.c;
-  int64_t floats = over * row;
+  const int64_t row = s.q * s.c, scattered = windows_over(s, bands.rows) * row;
+  int64_t floats = scattered;
   if (kind == Pooling::kMax && gathers_maxima(s))
-    floats = (2 * over + 1) * pool_line(s);
+    floats = std::max(scattered,
+                      (2 + 2 * live_windows(s) + (compares_at_once(s) ? 0 : 2 * std::min(extent_h(s), s.h))) *
+                          pool_line(s));
+  else if (kind != Pooling::kMax && s.adaptive)
+    floats = 0;
   else if (kind != Pooling::kMax)
-    floats = 4 * pool_line(s) + (kind == Pooling::kAverage ? floats : 0);
+    floats = 3 * pool_line(s) + (kind == Pooling::kAverage ? live_windows(s) * row : 0);
   bands.scratch_bytes = sizeof(float) * static_cast<size_t>(floats);
   return bands;
 }
@@ -109,6 +122,8 @@ void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, cons
                           gradient.x,
                           gradient.dx,
                           pool_line(s),
+                          live_windows(s),
+                          compares_at_once(s),
                           kind == Pooling::kAverage,
                           gradient.relu_mask,
                           bands.stream};

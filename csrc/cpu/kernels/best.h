@@ -33,26 +33,6 @@ FASTCNN_INLINE auto find_best(const Geometry& g, Size size, Block block, const f
   return best;
 }
 
-// The label alone, where no number is a NaN: half of the instructions.
-template <class Size, class Block, class Label>
-FASTCNN_INLINE auto find_first(const Geometry& g, Size size, Block block, const float* x, Label label) {
-  Best<Block::kVectors> best;
-  for (int v = 0; v < Block::kVectors; ++v) best.value[v] = block.get(x + v * kLanes), best.label[v] = IVec{};
-  size.for_each_tap([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
-    if (position == 0) return;
-    const float* pixel = x + r * g.row_step + col * g.col_step;
-    for (int v = 0; v < Block::kVectors; ++v)
-      best.value[v] = max_or_second(block.get(pixel + v * kLanes), best.value[v]);
-  });
-  size.for_each_tap_back([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
-    const float* pixel = x + r * g.row_step + col * g.col_step;
-    for (int v = 0; v < Block::kVectors; ++v)
-      best.label[v] =
-          block.get(pixel + v * kLanes) == best.value[v] ? IVec{} + label(r, col, position) : best.label[v];
-  });
-  return best;
-}
-
 FASTCNN_INLINE int position_label(int64_t, int64_t, int position) { return position; }
 
 // Where the taps of a window lie from its first, for windows of one size.

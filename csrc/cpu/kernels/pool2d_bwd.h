@@ -13,20 +13,22 @@ struct Pool2dBwd {
   const float* x;   // [N,H,W,C]: what max pooling read; of the others the ReLU mask, or null
   float* dx;        // [N,H,W,C]
   int64_t line;  // floats of a row of pixels with all that windows reach over, and a rest of a vector or two
+  int64_t live;  // rows of windows that hold a row of pixels, at most
+  int32_t at_once;  // maxima of windows whose taps are compared with each other and not row by row
   int32_t average;
   int32_t relu_mask;  // dx = 0 where x <= 0
   int32_t stream;     // dx is larger than the caches
 };
 
 // Rows of dx of one image, and scratch. max_scatter: a [Q,C] row for each row of windows that reaches into
-// them. max: two lines for each of these, and one. sum: four lines, and of means a [Q,C] row for each.
+// them. max: two lines, two for each of the live rows of windows, and if not at once two for each row of
+// pixels that a window reaches over. sum: three lines, and of means a [Q,C] row for each live row of windows.
 struct Pool2dBand {
   int64_t n, h_begin, h_end;
   float* scratch;
 };
 
-// Maxima of windows with at most so many taps, counted once for each pixel from one to the next, are
-// gathered.
+// At most so many rows or columns, or taps at once, of windows whose maxima are gathered.
 constexpr int64_t kGathered = 80;
 
 struct Pool2dBwdKernels {

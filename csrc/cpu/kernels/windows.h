@@ -112,29 +112,18 @@ struct Size {
         for (int64_t s = 0; s < cols; ++s) f(r, s, position++);
     }
   }
-  // From the last to the first.
-  template <class F>
-  FASTCNN_INLINED void for_each_tap_back(F f) const {
-    if constexpr (kKnown) {
-      FASTCNN_UNROLL
-      for (int r = kR - 1; r >= 0; --r) FASTCNN_UNROLL
-      for (int s = kS - 1; s >= 0; --s) f(r, s, r * kS + s);
-    } else {
-      for (int64_t r = rows - 1; r >= 0; --r)
-        for (int64_t s = cols - 1; s >= 0; --s) f(r, s, (int)(r * cols + s));
-    }
-  }
 };
 
 // One window of x or dx: its first tap and as many channels from there; its own place in y or dy; by what an
-// average divides; how many of its columns lie before the image.
+// average divides.
 struct Window {
-  int64_t pixel, output, channels, divisor, skipped;
+  int64_t pixel, output, channels, divisor;
 };
 
 // f(size, window) for the windows of row `row` of the N P rows. Merged, those inside the image are taken as
 // one, with all channels from the first to the last of them: at a distance of one pixel just their own.
-template <class F>
+// Without kSizes no size is known, for walks that are rarely taken.
+template <bool kSizes = true, class F>
 FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, bool merged, F f) {
   const Pool2dShape& s = g.s;
   const int64_t n = row / s.p, p = row - n * s.p;
@@ -149,21 +138,20 @@ FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, bool 
       int64_t pixel = first + (q * s.stride_w - s.pad_left) * s.c;
       const auto take = [&](auto size) FASTCNN_INLINED {
         for (; q < g.inner.end; q += step, pixel += s.stride_w * s.c)
-          f(size, Window{pixel, output + q * s.c, channels, divisor * s.s, 0});
+          f(size, Window{pixel, output + q * s.c, channels, divisor * s.s});
       };
-      if (two) {
-        take(Size<2, 2>{2, 2});
-      } else if (three) {
-        take(Size<3, 3>{3, 3});
+      if (kSizes && two) {
+        take(Size<2 * kSizes, 2 * kSizes>{2, 2});
+      } else if (kSizes && three) {
+        take(Size<3 * kSizes, 3 * kSizes>{3, 3});
       } else {
         take(Size<0, 0>{rows, s.s});
       }
     } else {
       const Span cols = g.cols.taps(q);
       const int64_t count = g.cols.count(cols);
-      const int64_t skipped = (cols.begin - g.cols.reach(q).begin) / g.cols.dilation;
       f(Size<0, 0>{rows, count},
-        Window{first + cols.begin * s.c, output + q * s.c, s.c, divisor * g.cols.divisor(q, count), skipped});
+        Window{first + cols.begin * s.c, output + q * s.c, s.c, divisor * g.cols.divisor(q, count)});
       ++q;
     }
   }
