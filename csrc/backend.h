@@ -177,13 +177,15 @@ struct Epilogue {
   int32_t pool;
 };
 
-// What activations, their gradients, matrices and the weights of convolutions lie in memory as. Biases,
-// factors and statistics of channels and the gradients of these are float32 whatever the rest is; so are all
-// sums.
+// What activations, their gradients, matrices and the weights of convolutions lie in memory as: the operands
+// x, y, a, b, w, residual, mask and saved, and dx, dy, dw. Biases, factors and statistics of channels and the
+// gradients of these are float32 whatever the rest is; so are all sums.
 enum class Storage : int32_t {
   kFloat32,
-  kBfloat16,  // of a GPU alone
-  kPairs      // what a row of the CPU asks another one: two numbers of bfloat16 in the place of each float
+  kBfloat16,   // of a GPU alone, and so are
+  kWidening,   // bfloat16 is read, float32 written: gradients of weights that are float32 themselves
+  kNarrowing,  // float32 is read, bfloat16 written
+  kPairs       // what a row of the CPU asks another one: two numbers of bfloat16 in the place of each float
 };
 
 struct OpDescriptor {
@@ -325,6 +327,6 @@ struct Backend {
   const Device* device;  // null on the CPU
 };
 
-constexpr uint32_t kBackendVersion = 6;
+constexpr uint32_t kBackendVersion = 7;
 
 }  // namespace fastcnn

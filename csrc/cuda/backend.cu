@@ -17,6 +17,8 @@ constexpr char kVariant[] = "cuda";
 
 #define FASTCNN_SUFFIX_kFloat32 ""
 #define FASTCNN_SUFFIX_kBfloat16 "_bfloat16"
+#define FASTCNN_SUFFIX_kWidening "_to_float32"
+#define FASTCNN_SUFFIX_kNarrowing "_to_bfloat16"
 constexpr KernelRow kRows[] = {
 #define FASTCNN_ROW_ON(least, most, step, algorithm, stored) \
   {Step::k_##step,                                           \

@@ -315,10 +315,10 @@ void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
   const int64_t count = int64_t(w.taps()) * w.group_c * w.k;
   const auto x = Image<true, T>::of(w, input<T>(o, 0));
   const Columns<T> dy = {input<T>(o, 1), w.k, w.group_k};
-  auto* const parts = split ? static_cast<float*>(context.workspace) : nullptr;
+  float* const parts = parts_of(p, split, o, context);
   const StoreRows<T> store = {{output<T>(o, 0), parts, {}}, w.k, count, w.group_k, 0};
   Kernel::multiply(context, problem, x, dy, store);
-  if (split) sum_parts(context, {parts, count, problem.splits}, output<T>(o, 0));
+  if (split) add_parts<T>(context, p, {parts, count, problem.splits}, o);
   if (p.op.epilogue.bias) column_sum(context, dy.data, w.outputs(), w.k, output(o, 1));
 }
 

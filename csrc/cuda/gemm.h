@@ -43,6 +43,7 @@ inline Problem problem_of(const OpDescriptor& op) {
 inline bool supports_gemm(const OpDescriptor& op) {
   const GemmShape& s = op.gemm;
   constexpr int64_t kMost = INT32_MAX / 2;
+  if (op.storage == Storage::kWidening && !plain(op.epilogue)) return false;
   return known_epilogue(op.epilogue) && !op.epilogue.residual && s.m < kMost && s.n < kMost && s.k < kMost;
 }
 inline void prepare_gemm(Prepared* p) {
@@ -67,7 +68,7 @@ void run_gemm(const Prepared& p, const Operands& o, Context& context) {
   const Problem problem = problem_of(p.op);
   const bool split = problem.splits > 1;
   const auto after = after_of<T>(p, o.in[2], nullptr, o.in[3]);
-  auto* const parts = split ? static_cast<float*>(context.workspace) : nullptr;
+  float* const parts = parts_of(p, split, o, context);
   const MatrixStore<T> store = {{output<T>(o, 0), parts, after}, s.n, s.m * s.n};
   if (s.transpose_a)
     s.transpose_b ? multiply_matrices<Kernel, false, true>(context, s, problem, o, store)
@@ -76,8 +77,10 @@ void run_gemm(const Prepared& p, const Operands& o, Context& context) {
     s.transpose_b ? multiply_matrices<Kernel, true, true>(context, s, problem, o, store)
                   : multiply_matrices<Kernel, true, false>(context, s, problem, o, store);
   if (!split) return;
+  const PartialSums sums = {parts, s.m * s.n, problem.splits};
+  if (p.op.storage == Storage::kWidening) return sum_parts(context, sums, output(o, 0));
   const int64_t n = s.n;
-  sum_parts(context, {parts, s.m * s.n, problem.splits}, output<T>(o, 0),
+  sum_parts(context, sums, output<T>(o, 0),
             [=] __device__(float sum, int64_t at) { return after(sum, at, at % n); });
 }
 template <class Kernel>

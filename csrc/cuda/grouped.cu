@@ -124,7 +124,10 @@ void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
     return float(x[out.n * w.image + w.element(d, h, q) + k / w.group_k * w.group_c + c]) *
            float(dy[pixel * w.k + k]);
   };
-  sum_terms(context, weights_of(w), outputs_of(w), output<T>(o, 0), term, AsItIs{});
+  if (p.op.storage == Storage::kWidening)
+    sum_terms(context, weights_of(w), outputs_of(w), output(o, 0), term, AsItIs{});
+  else
+    sum_terms(context, weights_of(w), outputs_of(w), output<T>(o, 0), term, AsItIs{});
   if (p.op.epilogue.bias) column_sum(context, dy, outputs_of(w), w.k, output(o, 1));
 }
 

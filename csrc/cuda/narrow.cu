@@ -31,12 +31,13 @@ FASTCNN_INLINE float4 add_scaled(float by, const float4& w, const float4& to) {
   return make_float4(fma(by, w.x, to.x), fma(by, w.y, to.y), fma(by, w.z, to.z), fma(by, w.w, to.w));
 }
 
+template <class T>
 struct Weights {
-  const float* w;  // [taps, c, k]
+  const T* w;  // [taps, c, k]
   int32_t taps, c, k;
 
   FASTCNN_INLINED float at(int32_t tap, int32_t ch, int32_t filter) const {
-    return ch < c && filter < k ? w[(tap * c + ch) * k + filter] : 0.0f;
+    return ch < c && filter < k ? float(w[(tap * c + ch) * k + filter]) : 0.0f;
   }
   // [taps, c, quads of k], and [taps, k, quads of c]; the whole block.
   FASTCNN_INLINED void put_filters(float4* to) const {
@@ -59,20 +60,21 @@ struct Weights {
   }
 };
 
+template <class T>
 struct Fprop {
   ConvWalk walk;
-  const float* x;
-  Weights weights;
-  float* y;
+  const T* x;
+  Weights<T> weights;
+  T* y;
   uint8_t* index;  // may be null
-  AfterSum<float> after;
+  AfterSum<T> after;
   Divisor quads, high, wide;  // of y's channels, and units of an image
   int32_t units;
 };
 
 // A unit is kRows x kCols pixels of y by four channels; pooled, they are a window.
-template <int kRows, int kCols, bool kPooled>
-__global__ void __launch_bounds__(kThreads) narrow_fprop(Fprop f) {
+template <int kRows, int kCols, bool kPooled, class T>
+__global__ void __launch_bounds__(kThreads) narrow_fprop(Fprop<T> f) {
   __shared__ float4 filters[kMostQuads];
   constexpr int kPixels = kRows * kCols;
   const ConvWalk& w = f.walk;
@@ -81,7 +83,7 @@ __global__ void __launch_bounds__(kThreads) narrow_fprop(Fprop f) {
        unit += kThreads * int32_t(gridDim.x)) {
     const int32_t tile = unit / f.quads, quad = unit - tile * f.quads, line = tile / f.wide;
     const int32_t n = line / f.high, p0 = (line - n * f.high) * kRows, q0 = (tile - line * f.wide) * kCols;
-    const float* const image = f.x + n * w.image;
+    const T* const image = f.x + n * w.image;
     float4 sum[kPixels];
     FASTCNN_UNROLL
     for (int i = 0; i < kPixels; ++i) sum[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -100,7 +102,7 @@ __global__ void __launch_bounds__(kThreads) narrow_fprop(Fprop f) {
           const float4 by = *filter;
           FASTCNN_UNROLL
           for (int i = 0; i < kPixels; ++i)
-            sum[i] = add_scaled(from[i] < 0 ? 0.0f : image[from[i] + c], by, sum[i]);
+            sum[i] = add_scaled(from[i] < 0 ? 0.0f : float(image[from[i] + c]), by, sum[i]);
         }
       }
     FASTCNN_UNROLL
@@ -128,13 +130,13 @@ __global__ void __launch_bounds__(kThreads) narrow_fprop(Fprop f) {
   }
 }
 
-template <int kRows, int kCols, bool kPooled>
-void start(Context& context, Fprop f) {
+template <int kRows, int kCols, bool kPooled, class T>
+void start(Context& context, Fprop<T> f) {
   const ConvWalk& w = f.walk;
   const int32_t high = (w.h.out + kRows - 1) / kRows, wide = (w.w.out + kCols - 1) / kCols;
   f.high = Divisor::of(high), f.wide = Divisor::of(wide);
   f.units = w.n * high * wide * f.quads;
-  FASTCNN_LAUNCH((narrow_fprop<kRows, kCols, kPooled>), blocks_for(f.units, kThreads), kThreads,
+  FASTCNN_LAUNCH((narrow_fprop<kRows, kCols, kPooled, T>), blocks_for(f.units, kThreads), kThreads,
                  stream_of(context))
   (f);
 }
@@ -168,17 +170,19 @@ void set_pair_cost(Prepared* p, const PooledConv2dShape& s) {
   const double dy = double(s.pool.n) * double(s.pool.p) * double(s.pool.q) * double(v.k);
   const double taps = double(v.r) * double(v.s) * double(v.c);
   const double x = double(v.n) * double(v.h) * double(v.w) * double(v.c);
-  set_cost(p, 2 * dy * taps, 5 * dy + 4 * (x + taps * double(v.k)));
+  const double number = bytes_of_number(p);
+  set_cost(p, 2 * dy * taps, (number + 1) * dy + number * (x + taps * double(v.k)));
   state<Pair>(p) = pair_of(s);
 }
 
+template <class T>
 struct PairGradient {
   Pair pair;
-  const float* dy;
+  const T* dy;
   const uint8_t* index;
-  Weights weights;
-  const float* mask;  // may be null
-  float* dx;
+  Weights<T> weights;
+  const T* mask;  // may be null
+  T* dx;
 };
 
 // The window that holds pixel `at` as its tap, -1 if none.
@@ -188,7 +192,8 @@ FASTCNN_INLINE int32_t window_of(int32_t at, int32_t tap, int32_t stride, int32_
 }
 
 // A thread to a pixel of dx.
-__global__ void __launch_bounds__(kThreads) narrow_dgrad(PairGradient g) {
+template <class T>
+__global__ void __launch_bounds__(kThreads) narrow_dgrad(PairGradient<T> g) {
   __shared__ float4 channels[kMostQuads];
   const Pair& pair = g.pair;
   const ConvWalk& w = pair.walk;
@@ -228,9 +233,67 @@ __global__ void __launch_bounds__(kThreads) narrow_dgrad(PairGradient g) {
     FASTCNN_UNROLL
     for (int c = 0; c < kMostChannels; ++c) {
       const int32_t to = pixel * w.c + c;
-      if (c < w.c) g.dx[to] = g.mask && g.mask[to] <= 0.0f ? 0.0f : all[c];
+      if (c < w.c) g.dx[to] = g.mask && float(g.mask[to]) <= 0.0f ? 0.0f : all[c];
     }
   }
+}
+
+template <class T>
+void run_fprop(const Prepared& p, const Operands& o, Context& context) {
+  Fprop<T> f = {};
+  f.walk = state<ConvWalk>(p);
+  f.x = input<T>(o, 0), f.y = output<T>(o, 0), f.index = static_cast<uint8_t*>(o.out[1]);
+  f.weights = {input<T>(o, 1), f.walk.taps(), f.walk.c, f.walk.k};
+  f.after = after_of<T>(p, o.in[2], o.in[3], nullptr);
+  f.quads = Divisor::of(int32_t(quads(f.walk.k)));
+  const int32_t pool = p.op.epilogue.pool;
+  if (pool == 2) return start<2, 2, true>(context, f);
+  if (pool == 3) return start<3, 3, true>(context, f);
+  start<1, 4, false>(context, f);
+}
+
+template <class T>
+void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
+  PairGradient<T> g = {};
+  g.pair = state<Pair>(p);
+  const ConvWalk& w = g.pair.walk;
+  g.dy = input<T>(o, 0), g.index = static_cast<const uint8_t*>(o.in[1]);
+  g.weights = {input<T>(o, 2), w.taps(), w.c, w.k};
+  g.mask = p.op.epilogue.relu_mask ? input<T>(o, 3) : nullptr, g.dx = output<T>(o, 0);
+  FASTCNN_LAUNCH(narrow_dgrad<T>, blocks_for(int64_t(w.n) * w.h.in * w.w.in, kThreads), kThreads,
+                 stream_of(context))
+  (g);
+}
+
+// Of dw, and of db after it.
+int64_t sums_of(const Pair& pair, bool bias) {
+  return (int64_t(pair.walk.taps()) * pair.walk.c + bias) * pair.walk.k;
+}
+
+template <class T>
+void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
+  const Pair pair = state<Pair>(p);
+  const ConvWalk& w = pair.walk;
+  const T *const x = input<T>(o, 0), *const dy = input<T>(o, 1);
+  const auto* index = static_cast<const uint8_t*>(o.in[2]);
+  float *dw = output(o, 0), *db = p.op.epilogue.bias ? output(o, 1) : nullptr;
+  const int64_t weights = sums_of(pair, false);
+  const Divisor channels = Divisor::of(w.c), filters = Divisor::of(w.k), taps_w = Divisor::of(w.w.taps),
+                high = Divisor::of(pair.p), wide = Divisor::of(pair.q), cols = Divisor::of(pair.cols);
+  const auto term = [=] __device__(int64_t i, int64_t of_window) {
+    const int32_t row = int32_t(i) / filters, k = int32_t(i) - row * filters, window = int32_t(of_window);
+    const float g = dy[window * w.k + k];
+    if (i >= weights) return g;
+    const int32_t tap = row / channels, c = row - tap * channels, r = tap / taps_w, s = tap - r * taps_w;
+    const int32_t line = window / wide, n = line / high, place = index[window * w.k + k], down = place / cols;
+    const int32_t p = (line - n * high) * pair.stride_h + down * pair.dilation_h,
+                  q = (window - line * wide) * pair.stride_w + (place - down * cols) * pair.dilation_w;
+    const int32_t h = p * w.h.stride - w.h.pad + r * w.h.dilation,
+                  v = q * w.w.stride - w.w.pad + s * w.w.dilation;
+    return w.inside(0, h, v) ? float(x[n * w.image + w.element(0, h, v) + c]) * g : 0.0f;
+  };
+  store_sums_of(context, sums_of(pair, db), pair.windows(), term,
+                [=] __device__(float sum, int64_t i) { (i < weights ? dw[i] : db[i - weights]) = sum; });
 }
 
 }  // namespace
@@ -247,20 +310,12 @@ void prepare_conv2d_fprop_narrow(Prepared* p) {
   const double y = double(s.n) * double(s.p) * double(s.q) * double(s.k), pool = p->op.epilogue.pool;
   const double taps = double(s.r) * double(s.s) * double(s.c);
   const double x = double(s.n) * double(s.h) * double(s.w) * double(s.c);
-  set_cost(p, 2 * y * taps, 4 * (x + (pool > 0 ? y / (pool * pool) : y) + taps * double(s.k)));
+  set_cost(p, 2 * y * taps,
+           bytes_of_number(p) * (x + (pool > 0 ? y / (pool * pool) : y) + taps * double(s.k)));
   state<ConvWalk>(p) = walk_of(s);
 }
 void run_conv2d_fprop_narrow(const Prepared& p, const Operands& o, Context& context) {
-  Fprop f = {};
-  f.walk = state<ConvWalk>(p);
-  f.x = input(o, 0), f.y = output(o, 0), f.index = static_cast<uint8_t*>(o.out[1]);
-  f.weights = {input(o, 1), f.walk.taps(), f.walk.c, f.walk.k};
-  f.after = after_of<float>(p, o.in[2], o.in[3], nullptr);
-  f.quads = Divisor::of(int32_t(quads(f.walk.k)));
-  const int32_t pool = p.op.epilogue.pool;
-  if (pool == 2) return start<2, 2, true>(context, f);
-  if (pool == 3) return start<3, 3, true>(context, f);
-  start<1, 4, false>(context, f);
+  FASTCNN_BY_STORAGE(p, run_fprop)(p, o, context);
 }
 
 bool supports_conv2d_dgrad_pooled_narrow(const OpDescriptor& op) {
@@ -270,15 +325,7 @@ bool supports_conv2d_dgrad_pooled_narrow(const OpDescriptor& op) {
 }
 void prepare_conv2d_dgrad_pooled_narrow(Prepared* p) { set_pair_cost(p, p->op.conv2d_dgrad_pooled); }
 void run_conv2d_dgrad_pooled_narrow(const Prepared& p, const Operands& o, Context& context) {
-  PairGradient g = {};
-  g.pair = state<Pair>(p);
-  const ConvWalk& w = g.pair.walk;
-  g.dy = input(o, 0), g.index = static_cast<const uint8_t*>(o.in[1]);
-  g.weights = {input(o, 2), w.taps(), w.c, w.k};
-  g.mask = p.op.epilogue.relu_mask ? input(o, 3) : nullptr, g.dx = output(o, 0);
-  FASTCNN_LAUNCH(narrow_dgrad, blocks_for(int64_t(w.n) * w.h.in * w.w.in, kThreads), kThreads,
-                 stream_of(context))
-  (g);
+  FASTCNN_BY_STORAGE(p, run_dgrad)(p, o, context);
 }
 
 // The parts of dw, and of db as one more row of it.
@@ -287,37 +334,13 @@ bool supports_conv2d_wgrad_pooled_narrow(const OpDescriptor& op) {
   e.bias = 0;
   return plain(e) && supports_pair(op.conv2d_wgrad_pooled);
 }
-static int64_t sums_of(const Pair& pair, bool bias) {
-  return (int64_t(pair.walk.taps()) * pair.walk.c + bias) * pair.walk.k;
-}
 void prepare_conv2d_wgrad_pooled_narrow(Prepared* p) {
   set_pair_cost(p, p->op.conv2d_wgrad_pooled);
   const Pair& pair = state<Pair>(*p);
   p->workspace_bytes = sum_terms_bytes(sums_of(pair, p->op.epilogue.bias), pair.windows());
 }
 void run_conv2d_wgrad_pooled_narrow(const Prepared& p, const Operands& o, Context& context) {
-  const Pair pair = state<Pair>(p);
-  const ConvWalk& w = pair.walk;
-  const float *x = input(o, 0), *dy = input(o, 1);
-  const auto* index = static_cast<const uint8_t*>(o.in[2]);
-  float *dw = output(o, 0), *db = p.op.epilogue.bias ? output(o, 1) : nullptr;
-  const int64_t weights = sums_of(pair, false);
-  const Divisor channels = Divisor::of(w.c), filters = Divisor::of(w.k), taps_w = Divisor::of(w.w.taps),
-                high = Divisor::of(pair.p), wide = Divisor::of(pair.q), cols = Divisor::of(pair.cols);
-  const auto term = [=] __device__(int64_t i, int64_t of_window) {
-    const int32_t row = int32_t(i) / filters, k = int32_t(i) - row * filters, window = int32_t(of_window);
-    const float g = dy[window * w.k + k];
-    if (i >= weights) return g;
-    const int32_t tap = row / channels, c = row - tap * channels, r = tap / taps_w, s = tap - r * taps_w;
-    const int32_t line = window / wide, n = line / high, place = index[window * w.k + k], down = place / cols;
-    const int32_t p = (line - n * high) * pair.stride_h + down * pair.dilation_h,
-                  q = (window - line * wide) * pair.stride_w + (place - down * cols) * pair.dilation_w;
-    const int32_t h = p * w.h.stride - w.h.pad + r * w.h.dilation,
-                  v = q * w.w.stride - w.w.pad + s * w.w.dilation;
-    return w.inside(0, h, v) ? x[n * w.image + w.element(0, h, v) + c] * g : 0.0f;
-  };
-  store_sums_of(context, sums_of(pair, db), pair.windows(), term,
-                [=] __device__(float sum, int64_t i) { (i < weights ? dw[i] : db[i - weights]) = sum; });
+  FASTCNN_BY_STORAGE(p, run_wgrad)(p, o, context);
 }
 
 }  // namespace cuda

@@ -4,6 +4,7 @@
 // block of four words.
 #include "../base/philox.h"
 #include "random.h"
+#include "stored.h"
 
 namespace fastcnn {
 namespace cuda {
@@ -50,6 +51,51 @@ void for_each_word(Context& context, int64_t count, const Draw& draw, F f) {
   });
 }
 
+template <class T>
+void drop(const Prepared& p, const Operands& o, Context& context) {
+  const DropoutShape& s = p.op.dropout;
+  const Draw draw = draw_of(context, s.op, s.rate);
+  const float keep = 1.0f - s.rate;
+  const T* const x = input<T>(o, 0);
+  T* const y = output<T>(o, 0);
+  for_each_word(context, s.count, draw, [=] __device__(const Words& words, int64_t i, int w) {
+    y[i] = draw.stays(words.of[w]) ? float(x[i]) / keep : 0.0f;
+  });
+}
+template <class T>
+void drop_channels(const Prepared& p, const Operands& o, Context& context) {
+  const SpatialDropoutShape s = p.op.spatial_dropout;
+  const Draw draw = draw_of(context, s.op, s.rate);
+  const float keep = 1.0f - s.rate;
+  const T* const x = input<T>(o, 0);
+  T* const y = output<T>(o, 0);
+  for_each(context, s.n * s.pixels * s.channels, [=] __device__(int64_t i) {
+    const int64_t pixel = i / s.channels, drawn = pixel / s.pixels * s.channels + (i - pixel * s.channels);
+    y[i] = draw.stays(draw.block(drawn / 4).of[drawn % 4]) ? float(x[i]) / keep : 0.0f;
+  });
+}
+template <class T>
+void add_noise(const Prepared& p, const Operands& o, Context& context) {
+  const GaussianShape s = p.op.gaussian;
+  const Draw draw = draw_of(context, s.op, 0);
+  const T* const x = input<T>(o, 0);
+  T* const y = output<T>(o, 0);
+  for_each_word(context, s.count, draw, [=] __device__(const Words& words, int64_t i, int w) {
+    const float z = normal_deviate(words.of, w), v = x[i];
+    y[i] = s.noise == Noise::kAdded ? fma(z, s.scale, v) : v * fma(z, s.scale, 1.0f);
+  });
+}
+template <class T>
+void drop_alpha(const Prepared& p, const Operands& o, Context& context) {
+  const AlphaDropoutShape s = p.op.alpha_dropout;
+  const Draw draw = draw_of(context, s.op, s.rate);
+  const T* const x = input<T>(o, 0);
+  T* const y = output<T>(o, 0);
+  for_each_word(context, s.count, draw, [=] __device__(const Words& words, int64_t i, int w) {
+    y[i] = draw.stays(words.of[w]) ? fma(float(x[i]), s.scale, s.offset) : s.dropped;
+  });
+}
+
 }  // namespace
 
 bool supports_dropout_philox(const OpDescriptor& op) {
@@ -57,17 +103,10 @@ bool supports_dropout_philox(const OpDescriptor& op) {
 }
 void prepare_dropout_philox(Prepared* p) {
   const double count = double(p->op.dropout.count);
-  set_cost(p, count, 8 * count);
+  set_cost(p, count, 2 * bytes_of_number(p) * count);
 }
 void run_dropout_philox(const Prepared& p, const Operands& o, Context& context) {
-  const DropoutShape& s = p.op.dropout;
-  const Draw draw = draw_of(context, s.op, s.rate);
-  const float keep = 1.0f - s.rate;
-  const float* x = input(o, 0);
-  float* y = output(o, 0);
-  for_each_word(context, s.count, draw, [=] __device__(const Words& words, int64_t i, int w) {
-    y[i] = draw.stays(words.of[w]) ? x[i] / keep : 0.0f;
-  });
+  FASTCNN_BY_STORAGE(p, drop)(p, o, context);
 }
 
 bool supports_spatial_dropout_philox(const OpDescriptor& op) {
@@ -76,34 +115,19 @@ bool supports_spatial_dropout_philox(const OpDescriptor& op) {
 void prepare_spatial_dropout_philox(Prepared* p) {
   const SpatialDropoutShape& s = p->op.spatial_dropout;
   const double count = double(s.n) * double(s.pixels) * double(s.channels);
-  set_cost(p, count, 8 * count);
+  set_cost(p, count, 2 * bytes_of_number(p) * count);
 }
 void run_spatial_dropout_philox(const Prepared& p, const Operands& o, Context& context) {
-  const SpatialDropoutShape s = p.op.spatial_dropout;
-  const Draw draw = draw_of(context, s.op, s.rate);
-  const float keep = 1.0f - s.rate;
-  const float* x = input(o, 0);
-  float* y = output(o, 0);
-  for_each(context, s.n * s.pixels * s.channels, [=] __device__(int64_t i) {
-    const int64_t pixel = i / s.channels, drawn = pixel / s.pixels * s.channels + (i - pixel * s.channels);
-    y[i] = draw.stays(draw.block(drawn / 4).of[drawn % 4]) ? x[i] / keep : 0.0f;
-  });
+  FASTCNN_BY_STORAGE(p, drop_channels)(p, o, context);
 }
 
 bool supports_gaussian_philox(const OpDescriptor& op) { return plain(op.epilogue); }
 void prepare_gaussian_philox(Prepared* p) {
   const double count = double(p->op.gaussian.count);
-  set_cost(p, 2 * count, 8 * count);
+  set_cost(p, 2 * count, 2 * bytes_of_number(p) * count);
 }
 void run_gaussian_philox(const Prepared& p, const Operands& o, Context& context) {
-  const GaussianShape s = p.op.gaussian;
-  const Draw draw = draw_of(context, s.op, 0);
-  const float* x = input(o, 0);
-  float* y = output(o, 0);
-  for_each_word(context, s.count, draw, [=] __device__(const Words& words, int64_t i, int w) {
-    const float z = normal_deviate(words.of, w);
-    y[i] = s.noise == Noise::kAdded ? fma(z, s.scale, x[i]) : x[i] * fma(z, s.scale, 1.0f);
-  });
+  FASTCNN_BY_STORAGE(p, add_noise)(p, o, context);
 }
 
 bool supports_alpha_dropout_philox(const OpDescriptor& op) {
@@ -111,16 +135,10 @@ bool supports_alpha_dropout_philox(const OpDescriptor& op) {
 }
 void prepare_alpha_dropout_philox(Prepared* p) {
   const double count = double(p->op.alpha_dropout.count);
-  set_cost(p, 2 * count, 8 * count);
+  set_cost(p, 2 * count, 2 * bytes_of_number(p) * count);
 }
 void run_alpha_dropout_philox(const Prepared& p, const Operands& o, Context& context) {
-  const AlphaDropoutShape s = p.op.alpha_dropout;
-  const Draw draw = draw_of(context, s.op, s.rate);
-  const float* x = input(o, 0);
-  float* y = output(o, 0);
-  for_each_word(context, s.count, draw, [=] __device__(const Words& words, int64_t i, int w) {
-    y[i] = draw.stays(words.of[w]) ? fma(x[i], s.scale, s.offset) : s.dropped;
-  });
+  FASTCNN_BY_STORAGE(p, drop_alpha)(p, o, context);
 }
 
 }  // namespace cuda

@@ -41,6 +41,21 @@ void sum_parts(Context& context, const PartialSums& from, T* y) {
   sum_parts(context, from, y, AsItIs{});
 }
 
+// Where a product puts its sums as they are: a split one its parts; one that widens y itself, of which they
+// are the only part. Null: nowhere.
+inline float* parts_of(const Prepared& p, bool split, const Operands& o, const Context& context) {
+  if (split) return static_cast<float*>(context.workspace);
+  return p.op.storage == Storage::kWidening ? output(o, 0) : nullptr;
+}
+// y, of Ts or widened, from its parts.
+template <class T>
+void add_parts(Context& context, const Prepared& p, const PartialSums& from, const Operands& o) {
+  if (p.op.storage == Storage::kWidening)
+    sum_parts(context, from, output(o, 0));
+  else
+    sum_parts(context, from, output<T>(o, 0));
+}
+
 // How a sum of `length` terms for each of `outputs` is cut: few parts of at least kLeastPart terms, so that
 // there is work for a whole GPU.
 constexpr int64_t kLeastPart = 64, kEnoughThreads = 1 << 16;

@@ -16,9 +16,9 @@ struct Capabilities {
 
 struct KernelRow {
   Step step;
-  const char* name;  // <step>_<algorithm>, and _bfloat16
+  const char* name;  // <step>_<algorithm>, and _bfloat16, _to_float32 or _to_bfloat16
   Capabilities on;
-  Storage storage;  // of what it reads and writes
+  Storage storage;
   bool (*supports)(const OpDescriptor&);
   // Chooses blocking from the shape alone, never from the GPU at hand: results have the same bits on any that
   // runs the row. Sets workspace_bytes, flops, bytes; stores what run() needs in Prepared::state.

@@ -17,15 +17,15 @@ struct Bfloat16 {
   FASTCNN_INLINED operator float() const { return __int_as_float(int32_t(uint32_t(bits) << 16)); }
 };
 
-// Which of two functions, for float and for Bfloat16, a step is.
+// Which of two functions, of what is read as float and as Bfloat16, a step is.
 template <class F>
 F* by_storage(const Prepared& p, F* of_float, F* of_bfloat16) {
-  return p.op.storage == Storage::kBfloat16 ? of_bfloat16 : of_float;
+  return p.op.storage == Storage::kFloat32 ? of_float : of_bfloat16;
 }
 #define FASTCNN_BY_STORAGE(p, ...) by_storage(p, __VA_ARGS__<float>, __VA_ARGS__<Bfloat16>)
 
 inline double bytes_of_number(const Prepared* p) {
-  return p->op.storage == Storage::kBfloat16 ? sizeof(Bfloat16) : sizeof(float);
+  return p->op.storage == Storage::kFloat32 ? sizeof(float) : sizeof(Bfloat16);
 }
 
 // y[i] = f(a[i], b[i]), or f(a[i], 0) if not kTwo.

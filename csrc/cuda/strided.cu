@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps that walk arrays of up to eight dimensions: two arrays into one, copies that pad, crop, permute and
-// repeat, the gather of a batch. One thread to an element of y, in y's order.
+// Steps that walk arrays of up to eight dimensions: two arrays into one, copies that pad, crop, permute,
+// repeat and convert, the gather of a batch. One thread to an element of y, in y's order.
 #include "stored.h"
 
 namespace fastcnn {
@@ -142,7 +142,8 @@ void gather(const Prepared& p, const Operands& o, Context& context) {
   const auto* index = static_cast<const int64_t*>(o.in[1]);
   const float scale = s.scale, offset = s.offset;
   void* const y = o.out[0];
-  const bool ints = s.to == DType::kI32, as_is = scale == 1.0f && offset == 0.0f;  // keeps the bits of -0
+  const bool ints = s.to == DType::kI32, narrow = p.op.storage == Storage::kNarrowing;
+  const bool as_is = scale == 1.0f && offset == 0.0f;  // keeps the bits of -0
   for_each(context, s.n * sample, [=] __device__(int64_t i) {
     const int64_t n = i / sample;
     int64_t at, unused;
@@ -152,9 +153,18 @@ void gather(const Prepared& p, const Operands& o, Context& context) {
       static_cast<int32_t*>(y)[i] = to_int(value);
     } else {
       const float number = to_float(value);
-      static_cast<float*>(y)[i] = as_is ? number : number * scale + offset;
+      const float scaled = as_is ? number : number * scale + offset;
+      if (narrow)
+        static_cast<Bfloat16*>(y)[i] = scaled;
+      else
+        static_cast<float*>(y)[i] = scaled;
     }
   });
+}
+
+// One array to another, as it lies.
+bool is_whole(const CopyShape& s) {
+  return s.rank == 1 && s.x_stride[0] == 1 && s.y_stride[0] == 1 && s.x_offset == 0 && s.y_offset == 0;
 }
 
 struct Padding {
@@ -162,17 +172,49 @@ struct Padding {
   int64_t size[kMaxRank], x_stride[kMaxRank], y_stride[kMaxRank], before[kMaxRank], inner[kMaxRank];
 };
 
-template <class T>
+// y[i] = x[i], four numbers at a time.
+template <class From, class To>
+struct Converted {
+  template <class T>
+  struct alignas(4 * sizeof(T)) Four {
+    T of[4];
+  };
+  const From* x;
+  To* y;
+  int64_t count;
+
+  bool in_fours() const {
+    return reinterpret_cast<uintptr_t>(x) % sizeof(Four<From>) == 0 &&
+           reinterpret_cast<uintptr_t>(y) % sizeof(Four<To>) == 0;
+  }
+  FASTCNN_INLINED void operator()(int64_t i) const {
+    if (4 * i + 4 > count) {
+      for (int64_t j = 4 * i; j < count; ++j) y[j] = To(x[j]);
+      return;
+    }
+    const Four<From> from = reinterpret_cast<const Four<From>*>(x)[i];
+    Four<To> to;
+    FASTCNN_UNROLL
+    for (int j = 0; j < 4; ++j) to.of[j] = To(from.of[j]);
+    reinterpret_cast<Four<To>*>(y)[i] = to;
+  }
+};
+
+template <class From, class To>
 void copy(const Prepared& p, const Operands& o, Context& context) {
   const CopyShape& s = p.op.copy;
+  if constexpr (sizeof(From) != sizeof(To)) {
+    const Converted<From, To> all = {input<From>(o, 0), output<To>(o, 0), s.size[0]};
+    if (is_whole(s) && all.in_fours()) return for_each(context, ceil_div(all.count, 4), all);
+  }
   Padding at = {};
   at.rank = int32_t(s.rank);
   for (int d = 0; d < s.rank; ++d) {
     at.size[d] = s.size[d], at.x_stride[d] = s.x_stride[d], at.y_stride[d] = s.y_stride[d];
     at.before[d] = d ? s.before[d] : 0, at.inner[d] = d ? s.inner[d] : s.size[0];
   }
-  const T* const x = input<T>(o, 0) + s.x_offset;
-  T* const y = output<T>(o, 0) + s.y_offset;
+  const From* const x = input<From>(o, 0) + s.x_offset;
+  To* const y = output<To>(o, 0) + s.y_offset;
   for_each(context, elements(s.size, s.rank), [=] __device__(int64_t i) {
     int64_t from = 0, to = 0;
     bool there = true;
@@ -182,7 +224,7 @@ void copy(const Prepared& p, const Operands& o, Context& context) {
       from += of_x * at.x_stride[d], to += of_y * at.y_stride[d];
       i = rest;
     }
-    y[to] = there ? x[from] : T(0.0f);
+    y[to] = there ? To(x[from]) : To(0.0f);
   });
 }
 
@@ -210,20 +252,32 @@ bool supports_copy_strided(const OpDescriptor& op) {
 }
 void prepare_copy_strided(Prepared* p) {
   const CopyShape& s = p->op.copy;
-  set_cost(p, 0, 2 * bytes_of_number(p) * double(elements(s.size, s.rank)));
+  const bool converts = p->op.storage == Storage::kWidening || p->op.storage == Storage::kNarrowing;
+  const double bytes = converts ? sizeof(float) + sizeof(Bfloat16) : 2 * bytes_of_number(p);
+  set_cost(p, 0, bytes * double(elements(s.size, s.rank)));
 }
 void run_copy_strided(const Prepared& p, const Operands& o, Context& context) {
-  FASTCNN_BY_STORAGE(p, copy)(p, o, context);
+  switch (p.op.storage) {
+    case Storage::kWidening:
+      return copy<Bfloat16, float>(p, o, context);
+    case Storage::kNarrowing:
+      return copy<float, Bfloat16>(p, o, context);
+    case Storage::kBfloat16:
+      return copy<Bfloat16, Bfloat16>(p, o, context);
+    default:
+      return copy<float, float>(p, o, context);
+  }
 }
 
 bool supports_gather_strided(const OpDescriptor& op) {
   const DType to = op.gather.to;
-  return op.gather.rank <= kMaxRank && (to == DType::kF32 || to == DType::kI32);
+  return op.gather.rank <= kMaxRank &&
+         (to == DType::kF32 || (to == DType::kI32 && op.storage == Storage::kFloat32));
 }
 void prepare_gather_strided(Prepared* p) {
   const GatherShape& s = p->op.gather;
   const double count = double(s.n) * double(elements(s.shape, s.rank));
-  set_cost(p, 2 * count, 8 * count);
+  set_cost(p, 2 * count, (sizeof(float) + bytes_of_number(p)) * count);
   Walk& walk = state<Walk>(p);
   walk = {};
   for (int d = 0; d < s.rank; ++d) walk.add(s.shape[d], s.strides[d], s.strides[d]);

@@ -148,14 +148,16 @@ ptx::Pixels pixels_of(const ConvWalk& w, const Panels& p, const void* x) {
 
 // False: not with these arrays.
 template <class Number>
-bool run_panels(Context& context, const ConvWalk& w, const Operands& o) {
-  const Numbers numbers(w, sizeof(Number) == 2 ? Storage::kBfloat16 : Storage::kFloat32);
+bool run_panels(const Prepared& step, const Operands& o, Context& context) {
+  const ConvWalk& w = state<ConvWalk>(step);
+  const Numbers numbers(w, step.op.storage);
   char* const memory = static_cast<char*>(context.workspace);
   PanelOperands<Number> p = {};
   p.of = panels_of(w);
   p.part = numbers.dw, p.tiles = p.of.tiles_of_part * p.of.parts;
   const bool split = p.of.parts > 1;
-  auto* const parts = split ? reinterpret_cast<float*>(memory + numbers.place_of_parts()) : nullptr;
+  auto* const parts =
+      split ? reinterpret_cast<float*>(memory + numbers.place_of_parts()) : parts_of(step, false, o, context);
   p.to = {output<Number>(o, 0), parts, {}};
   if (!aligned_to(o.in[0], 16) || !aligned_to(o.in[1], 16) || !p.to.aligned_to_twos()) return false;
   const void *const x = numbers.rounds ? memory : o.in[0], *const of_dy = numbers.rounds
@@ -168,7 +170,7 @@ bool run_panels(Context& context, const ConvWalk& w, const Operands& o) {
     rounded(context, input(o, 1), numbers.dy, memory + numbers.place_of_dy());
   }
   w.k > 64 ? start_maps<Wide<Number>>(context, p) : start_maps<Narrow<Number>>(context, p);
-  if (split) sum_parts(context, {parts, numbers.dw, p.of.parts}, output<Number>(o, 0));
+  if (split) add_parts<Number>(context, step, {parts, numbers.dw, p.of.parts}, o);
   return true;
 }
 
@@ -195,12 +197,11 @@ void prepare_conv2d_wgrad_map(Prepared* p) {
 }
 void run_conv2d_wgrad_map(const Prepared& p, const Operands& o, Context& context) {
   const ConvWalk& w = state<ConvWalk>(p);
-  if (!by_storage(p, run_panels<float>, run_panels<Bfloat16>)(context, w, o))
-    return run_conv2d_wgrad_tensor(p, o, context);
+  if (!FASTCNN_BY_STORAGE(p, run_panels)(p, o, context)) return run_conv2d_wgrad_tensor(p, o, context);
   if (!p.op.epilogue.bias) return;
-  p.op.storage == Storage::kBfloat16
-      ? column_sum(context, input<Bfloat16>(o, 1), w.outputs(), w.k, output(o, 1))
-      : column_sum(context, input(o, 1), w.outputs(), w.k, output(o, 1));
+  p.op.storage == Storage::kFloat32
+      ? column_sum(context, input(o, 1), w.outputs(), w.k, output(o, 1))
+      : column_sum(context, input<Bfloat16>(o, 1), w.outputs(), w.k, output(o, 1));
 }
 
 }  // namespace cuda
