@@ -57,15 +57,17 @@ test-cuda: $(VENV)/.test
 	ln -sf "$$($(BIN)/python -c 'from fastcnn import _native; print(_native.__file__)')" build/emulated/cuda/site/fastcnn
 	FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
 	    $(BIN)/python -m pytest -p no:cacheprovider tests/kernels tests/cuda \
-	    tests/plan/test_gpu_plans.py tests/plan/test_mixed.py \
+	    tests/plan/test_gpu_plans.py tests/plan/test_mixed.py tests/plan/test_narrow.py \
 	    --ignore=tests/kernels/test_winograd.py -k "$(EMULATED)" $(ARGS)
 	FASTCNN_EMULATED_SM=80 FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
-	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_tensor.py tests/cuda/test_storage.py $(ARGS)
+	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_tensor.py tests/cuda/test_storage.py \
+	    tests/plan/test_narrow.py $(ARGS)
 	FASTCNN_EMULATED_SM=90 FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
-	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_maps.py tests/cuda/test_storage.py $(ARGS)
+	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_maps.py tests/cuda/test_storage.py \
+	    tests/plan/test_narrow.py $(ARGS)
 
 test-gpu: $(VENV)/.test
-	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda tests/plan/test_mixed.py \
+	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda tests/plan/test_mixed.py tests/plan/test_narrow.py \
 	    -k "$(ON_GPU)" $(ARGS)
 
 check-gpu: $(VENV)/.test

@@ -52,6 +52,7 @@ Ref Builder::tensor_of_bytes(int64_t count, size_t size) {
   tensors_.push_back({-1, -1, static_cast<size_t>(count) * size});
   kept_.push_back(false);
   shared_.push_back(false);
+  narrow_.push_back(false);
   return {Memory::kArena, static_cast<int64_t>(tensors_.size()) - 1};
 }
 
@@ -72,7 +73,7 @@ int64_t Builder::batch() const {
 
 Ref Builder::tensor_of(int i, int64_t samples) {
   const int64_t shape[2] = {samples, node(i).count};
-  return tensor(element_count(node(i).label.c_str(), "the output of a batch", shape, 2));
+  return numbers(element_count(node(i).label.c_str(), "the output of a batch", shape, 2));
 }
 
 Ref Builder::in_state(Memory memory, int parameter) const {
@@ -124,23 +125,37 @@ OpDescriptor Builder::forward_op(int i) const {
 }
 
 void Builder::touch(Ref ref) {
-  if (ref.memory != Memory::kArena) return;
+  if (ref.memory != Memory::kArena) return;  // narrow parameters stay to the end
   Lifetime& life = tensors_[ref.offset];
   const int now = static_cast<int>(list_.steps.size());
   if (life.first < 0) life.first = now;
   life.last = now;
 }
 
-const void* Builder::row_of(const OpDescriptor& op) const {
+namespace {
+
+const void* row_as(const Backend& backend, OpDescriptor op, Storage storage) {
+  op.storage = storage;
   Prepared prepared;
   Status status{};
-  return request_.backend.prepare(&op, &prepared, &status) == Code::kOk ? prepared.row : nullptr;
+  return backend.prepare(&op, &prepared, &status) == Code::kOk ? prepared.row : nullptr;
 }
 
-bool Builder::try_add(const NewStep& step) {
+}  // namespace
+
+const void* Builder::row_of(const OpDescriptor& op) const {
+  const void* const row = row_as(request_.backend, op, storage());
+  return row || storage() == Storage::kFloat32 ? row : row_as(request_.backend, op, Storage::kFloat32);
+}
+
+bool Builder::has_row(const OpDescriptor& op) const {
+  return row_as(request_.backend, op, storage()) != nullptr ||
+         (storage() == Storage::kBfloat16 && row_as(request_.backend, op, Storage::kWidening) != nullptr);
+}
+
+void Builder::push(const NewStep& step, const Prepared& prepared) {
   PlannedStep planned;
-  Status status{};
-  if (request_.backend.prepare(&step.op, &planned.prepared, &status) != Code::kOk) return false;
+  planned.prepared = prepared;
   if (in_lanes() && is_elementwise(step.op.step) && step.out[0].memory == Memory::kArena)
     planned.prepared.blocks = batch() / kBatchLanes;
   std::copy(step.in.begin(), step.in.end(), planned.in);
@@ -159,7 +174,6 @@ bool Builder::try_add(const NewStep& step) {
   touch(planned.workspace);
   planned.name = step.name;
   list_.steps.push_back(std::move(planned));
-  return true;
 }
 
 void Builder::add(const NewStep& step) {
@@ -207,19 +221,30 @@ void Builder::settle(int i) {
   if (value[i].memory == Memory::kNone && rows[i].memory != Memory::kNone) value[i] = to_lanes(i, rows[i]);
 }
 
+void Builder::copy_rows(int i, Ref rows, Ref place) {
+  if (is_narrow(rows)) return convert(rows, place, node(i).name);
+  OpDescriptor copy = op(Step::k_gather);
+  copy.layout = Layout::kChannelsLast;
+  copy.gather = dense_gather(n(), node(i).count, DType::kF32);
+  add({copy, {rows}, {place}, node(i).name});
+}
+
 void Builder::add_external_loss(int port, Ref predictions, Ref gradient, Ref result) {
+  predictions = as_stored(predictions, false, "loss");
+  const Ref whole = is_narrow(gradient) ? converted_like(gradient, false) : gradient;
   PlannedStep planned;
   planned.prepared = {};
   planned.prepared.op.step = Step::k_none;
   planned.prepared.kernel = "external";
   planned.in[0] = predictions;
-  planned.out[0] = gradient;
+  planned.out[0] = whole;
   planned.out[1] = result;
-  for (const Ref& ref : {predictions, gradient, result}) touch(ref);
+  for (const Ref& ref : {predictions, whole, result}) touch(ref);
   planned.feed = Feed::kLoss;
   planned.port = port;
   planned.name = "loss";
   list_.steps.push_back(std::move(planned));
+  if (!same(whole, gradient)) convert(whole, gradient, "loss");
 }
 
 int Builder::origin(int u) const {
@@ -331,16 +356,13 @@ void Builder::write_outputs() {
     const int output = graph().outputs[i];
     const Ref predictions = rows_of(output), place{port(Memory::kOutput, i), 0};
     const auto is_predictions = [predictions](Ref ref) { return same(ref, predictions); };
-    if (std::any_of(placed.begin(), placed.end(), is_predictions)) {
-      // Another name for an output that has its place already.
-      OpDescriptor copy = op(Step::k_gather);
-      copy.layout = Layout::kChannelsLast;
-      copy.gather = dense_gather(n(), node(output).count, DType::kF32);
-      add({copy, {predictions}, {place}, node(output).name});
-    }
+    // Another name for an output that has its place already, or not what the caller wants.
+    if (is_narrow(predictions) || std::any_of(placed.begin(), placed.end(), is_predictions))
+      copy_rows(output, predictions, place);
     placed.push_back(predictions);
   }
   for (size_t i = 0; i < placed.size(); ++i) {
+    if (is_narrow(placed[i])) continue;
     if (std::any_of(placed.begin(), placed.begin() + static_cast<std::ptrdiff_t>(i),
                     [&](Ref ref) { return same(ref, placed[i]); }))
       continue;
@@ -378,11 +400,15 @@ StepList Builder::finish() {
   for (const std::vector<Ref>* kept : {&results, &penalties})
     for (const Ref& each : *kept)
       if (each.memory == Memory::kArena) tensors_[each.offset].last = static_cast<int>(list_.steps.size());
+  if (narrow_parameters_.memory != Memory::kNone)
+    tensors_[narrow_parameters_.offset].last = static_cast<int>(list_.steps.size());
   if (in_lanes() && mode() == Mode::kTrain) find_chains();
   if (request_.backend.device) find_branches(list_.steps, gradients_end_, tensors_);
   const MemoryPlan memory = plan_memory(tensors_);
-  const auto place = [&memory](Ref& ref) {
+  const auto place = [&](Ref& ref) {
     if (ref.memory == Memory::kArena) ref.offset = static_cast<int64_t>(memory.offsets[ref.offset]);
+    if (ref.memory == Memory::kNarrowParameters)
+      ref = {Memory::kArena, static_cast<int64_t>(memory.offsets[narrow_parameters_.offset]) + ref.offset};
   };
   double seconds = 0;
   bool any_parallel = false;

@@ -81,6 +81,8 @@ class Builder {
   bool observed() const { return request_.batch.observed; }
 
   Ref tensor(int64_t floats) { return tensor_of_bytes(floats, sizeof(float)); }
+  // Of activations or their gradients, as these are stored.
+  Ref numbers(int64_t count);
   Ref tensor_of_bytes(int64_t count, size_t size);
   // That is made of the parameters alone and stays while these do; any tensor on a GPU, and in training,
   // where they change.
@@ -92,9 +94,11 @@ class Builder {
   OpDescriptor op(Step step) const;         // empty
   OpDescriptor forward_op(int node) const;  // for a batch
 
-  // The row that the device takes for a descriptor; null if none supports it.
+  // The row that the device takes for a descriptor, where all lies as activations do if one supports that;
+  // null if none does.
   const void* row_of(const OpDescriptor& op) const;
-  bool has_row(const OpDescriptor& op) const { return row_of(op) != nullptr; }
+  // Whether there is one that needs no conversions.
+  bool has_row(const OpDescriptor& op) const;
   // False if no row supports the descriptor; nothing is added then.
   bool try_add(const NewStep& step);
   // Throws if no row supports it.
@@ -108,6 +112,8 @@ class Builder {
   Ref rows_of(int node);
   void set_rows(int node, Ref rows);
   void settle(int node);
+  // A node's values as float32, for the caller.
+  void copy_rows(int node, Ref rows, Ref place);
   // The step of an external loss: predictions in, gradient and result out.
   void add_external_loss(int port, Ref predictions, Ref gradient, Ref result);
 
@@ -179,6 +185,16 @@ class Builder {
 
   void find_chains();
   Ref tensor_of(int node, int64_t samples);
+  void push(const NewStep& step, const Prepared& prepared);
+  // storage.cpp
+  static constexpr size_t kNarrowBytes = 2;
+  Storage storage() const;  // of activations and their gradients
+  bool is_narrow(Ref ref) const;
+  int64_t count_of(Ref tensor) const;
+  bool find_row(const NewStep& step, Prepared* prepared) const;
+  Ref converted_like(Ref tensor, bool narrow);
+  void convert(Ref from, Ref to, const std::string& name);
+  Ref as_stored(Ref ref, bool narrow, const std::string& name);
   Ref constants(size_t bytes);
   void touch(Ref ref);
   void add_sum(Ref a, Ref b, Ref y, const Summand& of);
@@ -189,6 +205,8 @@ class Builder {
   std::vector<Lifetime> tensors_;
   std::vector<bool> kept_;    // by tensor: read again by the backward pass
   std::vector<bool> shared_;  // by tensor: the gradient of several nodes
+  std::vector<bool> narrow_;  // by tensor: numbers of bfloat16
+  Ref narrow_parameters_;     // their tensor, if there is one
   StepList list_;
   size_t gradients_end_ = 0;
 };
@@ -199,6 +217,9 @@ struct NoRow : Error {
 };
 
 bool same(Ref a, Ref b);
+
+// What activations and their gradients are stored as.
+Storage storage_of_plan(const Backend& backend, Precision precision);
 
 // A node whose output is another name for its first input.
 bool renames(Op op);

@@ -257,12 +257,9 @@ void write_predictions(Builder& b, size_t output, bool takes_logits) {
   const int i = b.graph().outputs[output], source = takes_logits ? b.node(i).inputs[0] : i;
   const Ref place{port(Memory::kOutput, output), 0};
   const Ref rows = b.in_lanes() ? b.from_lanes(source, b.value[source]) : b.value[source];
-  OpDescriptor op = gather_op(b);
-  op.gather = dense_gather(b.n(), b.node(i).count, DType::kF32);
-  if (takes_logits) {
-    op = for_batch(b.node(i).forward, b.n());
-    op.math = b.math();
-  }
+  if (!takes_logits) return b.copy_rows(i, rows, place);
+  OpDescriptor op = for_batch(b.node(i).forward, b.n());
+  op.math = b.math();
   b.add({op, {rows}, {place}, b.node(i).name});
 }
 

@@ -264,11 +264,13 @@ void Session::resume(const std::vector<Totals>& totals, double penalty) {
 }
 
 Feeds Session::feeds_for(int64_t n) const {
-  const auto prepare = [this](const GatherShape& gather, Layout layout = Layout::kChannelsLast) {
+  const auto prepare = [this](const GatherShape& gather, Layout layout = Layout::kChannelsLast,
+                              Storage storage = Storage::kFloat32) {
     OpDescriptor op{};
     op.step = Step::k_gather;
     op.math = recipe_.math;
     op.layout = layout;
+    op.storage = storage;
     op.gather = gather;
     Prepared prepared;
     Status status{};
@@ -278,13 +280,15 @@ Feeds Session::feeds_for(int64_t n) const {
   };
   Feeds feeds{};
   const Graph& graph = model_->graph();
+  const bool narrow = storage_of_plan(model_->backend(), recipe_.precision) == Storage::kBfloat16;
+  const Storage of_input = narrow ? Storage::kNarrowing : Storage::kFloat32;
   for (size_t i = 0; i < args_.x.size(); ++i) {
     GatherShape x = gather_of(args_.x[i], n, DType::kF32);
     if (const int rescaling = fused_rescaling(graph, static_cast<int>(i))) {
       x.scale = graph.nodes[rescaling].forward.rescale.scale;
       x.offset = graph.nodes[rescaling].forward.rescale.offset;
     }
-    feeds.input.push_back(prepare(x));
+    feeds.input.push_back(prepare(x, Layout::kChannelsLast, of_input));
     if (!model_->place().on_gpu()) feeds.input_in_lanes.push_back(prepare(x, Layout::kBatchInLanes));
   }
   feeds.target.resize(graph.outputs.size());

@@ -23,6 +23,7 @@ inline const char* name_of(Mode mode) {
 enum class Memory : int32_t {
   kNone,
   kArena,
+  kNarrowParameters,  // as bfloat16, in the arena: of a list under construction
   kParameters,
   kGradients,
   kSlot0,

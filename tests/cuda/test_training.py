@@ -31,13 +31,20 @@ __all__ = ["nobody_touches_the_memory"]
 
 BATCH, STEPS = 4, 20
 TERMS = SIDE * SIDE  # of the longest sums, each of which rounds
+UNIT = 2.0**-8  # of a rounding to bfloat16
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 LENET_KERNELS = 24  # of a step
 
 
-def losses_of(model: Any, device: str, optimizer: Any) -> np.ndarray:
+def losses_of(model: Any, device: str, optimizer: Any, precision: str = "float32") -> np.ndarray:
     """Those of each step."""
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], device=device)
+    model.compile(
+        optimizer,
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        device=device,
+        precision=precision,
+    )
     x, y = data(BATCH * STEPS)
     seen: list[float] = []
     watch = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(logs["loss"]))
@@ -63,6 +70,26 @@ def test_losses_are_the_cpus(network: str, name: str) -> None:
     np.testing.assert_array_less(np.abs(there - here), TERMS * np.maximum.accumulate(apart))
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_losses_in_bfloat16_are_nearly_the_cpus(network: str) -> None:
+    """As near as to those of weights that begin such a rounding apart, times the layers, which round."""
+
+    def moved(seed: int) -> Any:
+        model, rng = NETWORKS[network](), np.random.default_rng(seed)
+        ways = [rng.choice(np.float32([-UNIT, UNIT]), each.shape) for each in model.get_weights()]
+        model.set_weights([w + way * np.abs(w) for w, way in zip(model.get_weights(), ways, strict=True)])
+        return model
+
+    model = NETWORKS[network]()
+    here = losses_of(NETWORKS[network](), "cpu", made("sgd"))
+    there = losses_of(model, "cuda", made("sgd"), "bfloat16")
+    near = [losses_of(moved(seed), "cpu", made("sgd")) for seed in range(4)]
+    apart = np.maximum.accumulate(np.abs(near - here).max(axis=0))
+    np.testing.assert_array_less(np.abs(there - here), len(model.layers) * apart)
+    assert not np.array_equal(here, there)
+    assert there[-5:].mean() < there[:5].mean()
+
+
 def nudged(model: Any, seed: int) -> Any:
     rng = np.random.default_rng(seed)
     ways = [rng.choice(np.float32([-np.inf, np.inf]), each.shape) for each in model.get_weights()]
@@ -78,15 +105,18 @@ def since(before: dict[str, int]) -> dict[str, int]:
     return {name: count - before[name] for name, count in counts().items()}
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("network", NETWORKS)
-def test_list_graph_and_repeats_have_the_same_bits(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_graph_and_repeats_have_the_same_bits(
+    network: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The emulated GPU runs what a graph does not order in another order each time."""
 
     def run(graphs: str, branches: str = "1") -> list[np.ndarray]:
         monkeypatch.setenv("FASTCNN_CUDA_GRAPHS", graphs)
         monkeypatch.setenv("FASTCNN_CUDA_BRANCHES", branches)
         model = NETWORKS[network]()
-        model.compile("adam", "sparse_categorical_crossentropy", device="cuda")
+        model.compile("adam", "sparse_categorical_crossentropy", device="cuda", precision=precision)
         x, y = data(BATCH * STEPS + 3)
         model.fit(x, y, BATCH, 2, verbose=0)
         return model.get_weights()

@@ -89,7 +89,7 @@ void forward_chain(Builder& b, int i, Binary kind, float scale, bool may_overwri
       return forward_fused(b, i, {op, {sum, b.value[inputs[k]]}, {b.value[i]}, ""});
     }
     const bool in_y = may_overwrite && chain.results[k].count() == count;
-    const Ref y = in_y ? b.value[i] : b.tensor(b.batch() * chain.results[k].count());
+    const Ref y = in_y ? b.value[i] : b.numbers(b.batch() * chain.results[k].count());
     b.add({op, {sum, b.value[inputs[k]]}, {y}, b.node(i).name});
     b.saved[i].push_back(y);
     sum = y;
@@ -172,7 +172,7 @@ void gradient_read_again(Builder& b, int i) {
     if (!needed[k - 1]) return;
     op.binary_bwd.which = 0;
     if (k == 1) return b.add_input_gradient(inputs[0], {op, in, {}, b.node(i).name});
-    dy = b.tensor(b.batch() * chain.results[k - 1].count());
+    dy = b.numbers(b.batch() * chain.results[k - 1].count());
     b.add({op, in, {dy}, b.node(i).name});
   }
 }

@@ -39,8 +39,8 @@ def conv2d(filters: int, size: int = 3, padding: str = "same") -> Node:
     }
 
 
-device = "cpu"
-"""Where chains work."""
+device, precision = "cpu", "float32"
+"""Where chains work, and how."""
 
 
 class Chain:
@@ -57,7 +57,7 @@ class Chain:
         self.compile()
 
     def compile(self, optimizer: Node = SGD, loss: Node = MEAN_SQUARED_ERROR) -> None:
-        self.model.compile(optimizer, loss, None, device, "float32", "default")
+        self.model.compile(optimizer, loss, None, device, precision, "default")
 
     @property
     def weights(self) -> list[F32]:
