@@ -81,7 +81,7 @@ struct PooledConv2dShape {
   X(resize_fwd, ResizeShape, "x", "y")                                                       \
   X(resize_bwd, ResizeShape, "dy", "dx")                                                     \
   X(gather, GatherShape, "x index?", "y")                                                    \
-  X(loss, LossShape, "x target w? alpha?", "dx? result y?")                                  \
+  X(loss, LossShape, "x target weight? alpha?", "dx? result value?")                         \
   X(accumulate, AccumulateShape, "", "gradient sum")                                         \
   X(clip_norm, ClipNormShape, "", "gradient")                                                \
   X(muon, MuonShape, "gradient", "w momentum average?")                                      \

@@ -199,6 +199,27 @@ void run_infer_bwd(const Prepared& p, const Operands& o, Context& context) {
   run_norm(state<Norm>(p), a, context);
 }
 
+// w to Ts.
+template <class T>
+void fold(const Prepared& p, const Operands& o, Context& context) {
+  const BatchNormShape s = p.op.batch_norm_fold;
+  const float *w = input(o, 0), *mean = input(o, 1), *variance = input(o, 2), *gamma = input(o, 3),
+              *beta = input(o, 4), *bias = input(o, 5);
+  T* const to = output<T>(o, 0);
+  float* const to_bias = output(o, 1);
+  const auto factor = [=] __device__(int64_t k) {
+    return (gamma ? double(gamma[k]) : 1.0) / ::sqrt(double(variance[k]) + s.epsilon);
+  };
+  for_each(context, w ? s.rows * s.c : s.c, [=] __device__(int64_t i) {
+    const float by = float(factor(i % s.c));
+    to[i] = w ? w[i] * by : by;
+  });
+  for_each(context, s.c, [=] __device__(int64_t k) {
+    const double offset = (bias ? double(bias[k]) : 0.0) - double(mean[k]);
+    to_bias[k] = float(offset * factor(k) + (beta ? double(beta[k]) : 0.0));
+  });
+}
+
 }  // namespace
 
 bool supports_batch_norm_fwd_channels(const OpDescriptor& op) { return plain_or_relu(op); }
@@ -246,24 +267,10 @@ void run_batch_norm_infer_bwd_channels(const Prepared& p, const Operands& o, Con
 bool supports_batch_norm_fold_columns(const OpDescriptor& op) { return plain(op.epilogue); }
 void prepare_batch_norm_fold_columns(Prepared* p) {
   const double count = double(p->op.batch_norm_fold.rows) * double(p->op.batch_norm_fold.c);
-  set_cost(p, count, 8 * count);
+  set_cost(p, count, (sizeof(float) + bytes_of_number(p)) * count);
 }
 void run_batch_norm_fold_columns(const Prepared& p, const Operands& o, Context& context) {
-  const BatchNormShape s = p.op.batch_norm_fold;
-  const float *w = input(o, 0), *mean = input(o, 1), *variance = input(o, 2), *gamma = input(o, 3),
-              *beta = input(o, 4), *bias = input(o, 5);
-  float *to = output(o, 0), *to_bias = output(o, 1);
-  const auto factor = [=] __device__(int64_t k) {
-    return (gamma ? double(gamma[k]) : 1.0) / ::sqrt(double(variance[k]) + s.epsilon);
-  };
-  for_each(context, w ? s.rows * s.c : s.c, [=] __device__(int64_t i) {
-    const float by = float(factor(i % s.c));
-    to[i] = w ? w[i] * by : by;
-  });
-  for_each(context, s.c, [=] __device__(int64_t k) {
-    const double offset = (bias ? double(bias[k]) : 0.0) - double(mean[k]);
-    to_bias[k] = float(offset * factor(k) + (beta ? double(beta[k]) : 0.0));
-  });
+  FASTCNN_BY_STORAGE(p, fold)(p, o, context);
 }
 
 }  // namespace cuda

@@ -11,8 +11,8 @@ namespace cuda {
 namespace {
 
 // The first NaN, else the first of the greatest.
-template <class T>
-FASTCNN_INLINE int64_t argmax(T team, const float* x, int64_t cols) {
+template <class T, class N>
+FASTCNN_INLINE int64_t argmax(T team, const N* x, int64_t cols) {
   const float highest = greatest_of(team, x, cols);
   int64_t first = cols;
   for (int64_t j = T::rank(); j < cols; j += T::kWidth)
@@ -20,8 +20,8 @@ FASTCNN_INLINE int64_t argmax(T team, const float* x, int64_t cols) {
   return T::all(first, Lesser{});
 }
 
-template <class T>
-FASTCNN_INLINE bool is_correct(T team, const Batch& b, const Row& row) {
+template <class T, class N>
+FASTCNN_INLINE bool is_correct(T team, const Batch<N>& b, const Row<N>& row) {
   switch (b.s.accuracy) {
     case Accuracy::kSparse:
       return argmax(team, row.x, row.cols) == row.label;
@@ -34,11 +34,11 @@ FASTCNN_INLINE bool is_correct(T team, const Batch& b, const Row& row) {
   }
 }
 
-template <class Loss>
-void run_rows(Context& context, const Batch& b) {
+template <class Loss, class N = float>
+void run_rows(Context& context, const Batch<N>& b) {
   for_each_row(context, b.s.rows, b.s.cols, [=] __device__(auto team, int64_t r) {
     const int64_t at = r * b.s.cols;
-    Row row;
+    Row<N> row;
     row.x = b.x + at, row.cols = b.s.cols;
     row.target = b.labels ? nullptr : b.target + at, row.label = b.labels ? b.labels[r] : 0;
     row.dx = b.dx ? b.dx + at : nullptr;
@@ -58,7 +58,8 @@ void run_rows(Context& context, const Batch& b) {
 
 constexpr int64_t kBlock = kShortRow + 1;  // a row of this length is a block's
 
-void look_through(Context& context, const Batch& b) {
+template <class N>
+void look_through(Context& context, const Batch<N>& b) {
   const bool hinge = is_hinge(b.s);
   for_each_row(context, 1, kBlock, [=] __device__(auto team, int64_t) {
     Survey found = {0.0, 0.0, 0.0, 0.0, 1};
@@ -78,7 +79,8 @@ void look_through(Context& context, const Batch& b) {
   });
 }
 
-void add_up(Context& context, const Batch& b) {
+template <class N>
+void add_up(Context& context, const Batch<N>& b) {
   for_each_row(context, 1, kBlock, [=] __device__(auto team, int64_t) {
     double loss = 0.0;
     int64_t correct = 0;
@@ -89,7 +91,7 @@ void add_up(Context& context, const Batch& b) {
   });
 }
 
-using Run = void (*)(Context&, const Batch&);
+using Run = void (*)(Context&, const Batch<float>&);
 
 Run run_of(const LossShape& s) {
   switch (s.loss) {
@@ -132,31 +134,22 @@ Run run_of(const LossShape& s) {
   return nullptr;
 }
 
-}  // namespace
+bool is_crossentropy_from_logits(const LossShape& s) {
+  return s.from_logits && (s.loss == Loss::kSparseCrossentropy || s.loss == Loss::kCategoricalCrossentropy);
+}
 
-bool supports_loss_rows(const OpDescriptor& op) {
-  const LossShape& s = op.loss;
-  const bool sparse = s.loss == Loss::kSparseCrossentropy;
-  return (s.accuracy != Accuracy::kSparse || sparse) && (s.accuracy != Accuracy::kCategorical || !sparse) &&
-         (s.accuracy != Accuracy::kBinary || s.cols == 1) && (!s.ignores || sparse);
-}
-void prepare_loss_rows(Prepared* p) {
-  const LossShape& s = p->op.loss;
-  const double count = double(s.rows) * double(s.cols);
-  set_cost(p, 8 * count, 12 * count);
-  p->workspace_bytes = sizeof(Survey) + size_t(s.rows) * (sizeof(double) + sizeof(int64_t));
-}
-void run_loss_rows(const Prepared& p, const Operands& o, Context& context) {
+template <class N>
+void run(const Prepared& p, const Operands& o, Context& context) {
   const LossShape& s = p.op.loss;
   const bool sparse = s.loss == Loss::kSparseCrossentropy, overlap = s.loss == Loss::kTversky && !s.by_row;
-  Batch b = {};
+  Batch<N> b = {};
   b.s = s;
-  b.x = input(o, 0);
+  b.x = input<N>(o, 0);
   b.labels = sparse ? static_cast<const int32_t*>(o.in[1]) : nullptr;
   b.target = sparse ? nullptr : input(o, 1);
   b.weights = s.rows_per_weight ? input(o, 2) : nullptr;
   b.alpha = s.class_alpha ? input(o, 3) : nullptr;
-  b.dx = output(o, 0), b.values = output(o, 2);
+  b.dx = output<N>(o, 0), b.values = output(o, 2);
   b.result = static_cast<LossResult*>(o.out[1]);
   b.survey = static_cast<Survey*>(context.workspace);
   b.row_loss = reinterpret_cast<double*>(b.survey + 1);
@@ -164,8 +157,31 @@ void run_loss_rows(const Prepared& p, const Operands& o, Context& context) {
   b.by_weight = s.rows_per_weight && (s.reduction == Reduction::kMeanWithSampleWeight || overlap);
   b.surveyed = s.ignores || b.by_weight || is_hinge(s) || overlap;
   if (b.surveyed) look_through(context, b);
-  run_of(s)(context, b);
+  if constexpr (sizeof(N) == sizeof(float))
+    run_of(s)(context, b);
+  else
+    run_rows<CrossentropyFromLogits>(context, b);
   if (b.result) add_up(context, b);
+}
+
+}  // namespace
+
+bool supports_loss_rows(const OpDescriptor& op) {
+  const LossShape& s = op.loss;
+  const bool sparse = s.loss == Loss::kSparseCrossentropy;
+  // Plans convert for the other losses: a row of each would cost more than they win.
+  if (op.storage == Storage::kBfloat16 && !is_crossentropy_from_logits(s)) return false;
+  return (s.accuracy != Accuracy::kSparse || sparse) && (s.accuracy != Accuracy::kCategorical || !sparse) &&
+         (s.accuracy != Accuracy::kBinary || s.cols == 1) && (!s.ignores || sparse);
+}
+void prepare_loss_rows(Prepared* p) {
+  const LossShape& s = p->op.loss;
+  const double count = double(s.rows) * double(s.cols);
+  set_cost(p, 8 * count, (2 * bytes_of_number(p) + sizeof(float)) * count);
+  p->workspace_bytes = sizeof(Survey) + size_t(s.rows) * (sizeof(double) + sizeof(int64_t));
+}
+void run_loss_rows(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, run)(p, o, context);
 }
 
 }  // namespace cuda

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loss of a row and its gradient, by a team of threads: x, dx [rows, cols], target int32 labels [rows]
-// for the sparse loss and float32 [rows, cols] for the others. Functors of loss.cu, which looks through the
-// batch first where they need to know of it.
+// The loss of a row and its gradient, by a team of threads: x, dx [rows, cols] of Ns, target int32 labels
+// [rows] for the sparse loss and float32 [rows, cols] for the others. Functors of loss.cu, which looks
+// through the batch first where they need to know of it.
 #pragma once
-#include "launch.h"
+#include "stored.h"
 
 #include "../base/formulas/loss.h"
 
@@ -16,12 +16,14 @@ struct Survey {
   int64_t binary;                   // all targets are 0 or 1
 };
 
+template <class N>
 struct Batch {
   LossShape s;
-  const float* x;
+  const N* x;
   const int32_t* labels;
   const float *target, *weights, *alpha;
-  float *dx, *values;
+  N* dx;
+  float* values;
   LossResult* result;
   double* row_loss;
   int64_t* row_correct;
@@ -45,9 +47,11 @@ struct Batch {
 };
 
 // One row for a team.
+template <class N>
 struct Row {
-  const float *x, *target;
-  float* dx;
+  const N* x;
+  const float* target;
+  N* dx;
   int64_t cols, label;
   double weight, scale;  // scale: of dx, by the weight too
 };
@@ -66,15 +70,16 @@ FASTCNN_INLINE TverskyTerms tversky_of(const LossShape& s, const Survey& sums, d
           weight * scale * s.beta * sums.both / (d * d)};
 }
 
-FASTCNN_INLINE TverskyTerms tversky_of(const Batch& b) {
+template <class N>
+FASTCNN_INLINE TverskyTerms tversky_of(const Batch<N>& b) {
   return tversky_of(b.s, *b.survey, b.s.rows_per_weight ? b.survey->counted : 1.0, b.scale());
 }
 
 // Sum or mean over the elements of a row, by the functions of base/formulas/loss.h.
 template <class F>
 struct Elements {
-  template <class T>
-  FASTCNN_INLINED static double run(T, const Batch& b, const Row& row) {
+  template <class T, class N>
+  FASTCNN_INLINED static double run(T, const Batch<N>& b, const Row<N>& row) {
     const F f(b.s, b.surveyed && b.survey->binary);
     const double divisor = F::kMean ? double(row.cols) : 1.0;
     const float scale = float(row.scale / divisor);
@@ -93,7 +98,8 @@ struct Targets {
   const float* at;
   int64_t label;
   float keep, share;
-  FASTCNN_INLINED Targets(const Batch& b, const Row& row)
+  template <class N>
+  FASTCNN_INLINED Targets(const Batch<N>& b, const Row<N>& row)
       : at(b.labels ? nullptr : row.target),
         label(row.label),
         keep(float(1.0 - b.s.label_smoothing)),
@@ -110,8 +116,8 @@ constexpr float kLow = 1e-7f, kHigh = 1.0f - 1e-7f;
 FASTCNN_INLINE float clipped(float q) { return q < kLow ? kLow : q > kHigh ? kHigh : q; }
 
 struct CrossentropyFromLogits {
-  template <class T>
-  FASTCNN_INLINED static double run(T team, const Batch& b, const Row& row) {
+  template <class T, class N>
+  FASTCNN_INLINED static double run(T team, const Batch<N>& b, const Row<N>& row) {
     const Targets targets(b, row);
     const float highest = greatest_of(team, row.x, row.cols), scale = float(row.scale);
     float sum = 0.0f, total = 0.0f, products = 0.0f;
@@ -126,16 +132,16 @@ struct CrossentropyFromLogits {
   }
 };
 
-template <class T>
-FASTCNN_INLINE float sum_of(T, const float* x, int64_t cols) {
+template <class T, class N>
+FASTCNN_INLINE float sum_of(T, const N* x, int64_t cols) {
   float sum = 0.0f;
   for (int64_t j = T::rank(); j < cols; j += T::kWidth) sum += x[j];
   return T::sum(sum);
 }
 
 struct CrossentropyFromProbabilities {
-  template <class T>
-  FASTCNN_INLINED static double run(T team, const Batch& b, const Row& row) {
+  template <class T, class N>
+  FASTCNN_INLINED static double run(T team, const Batch<N>& b, const Row<N>& row) {
     const Targets targets(b, row);
     const float sum = sum_of(team, row.x, row.cols), scale = float(row.scale);
     float total = 0.0f, products = 0.0f;
@@ -162,8 +168,8 @@ struct Focal {
     const float by_factor = gamma == 0.0f ? 0.0f : gamma * (t * power(rest, gamma - 1.0f)) * log(q);
     return q < kLow || q > kHigh ? 0.0f : by_factor - by_log;
   }
-  template <class T>
-  FASTCNN_INLINED static double run(T team, const Batch& b, const Row& row) {
+  template <class T, class N>
+  FASTCNN_INLINED static double run(T team, const Batch<N>& b, const Row<N>& row) {
     const Targets targets(b, row);
     const float alpha = b.alpha ? 1.0f : float(b.s.alpha), gamma = float(b.s.beta), scale = float(row.scale);
     const auto of_class = [&](int64_t j) { return b.alpha ? b.alpha[j] : 1.0f; };
@@ -193,8 +199,8 @@ struct Focal {
 
 // L = max(0, 1 + max_j (1 - t_j) x_j - sum_j t_j x_j)
 struct CategoricalHinge {
-  template <class T>
-  FASTCNN_INLINED static double run(T, const Batch&, const Row& row) {
+  template <class T, class N>
+  FASTCNN_INLINED static double run(T, const Batch<N>&, const Row<N>& row) {
     float highest = -HUGE_VALF, sum = 0.0f;
     for (int64_t j = T::rank(); j < row.cols; j += T::kWidth) {
       const float against = (1.0f - row.target[j]) * row.x[j];
@@ -217,8 +223,8 @@ struct CategoricalHinge {
 
 // L = -sum_j x_j t_j / (|x| |t|), each length at least 1e-7
 struct Cosine {
-  template <class T>
-  FASTCNN_INLINED static double run(T, const Batch&, const Row& row) {
+  template <class T, class N>
+  FASTCNN_INLINED static double run(T, const Batch<N>&, const Row<N>& row) {
     float xx = 0.0f, tt = 0.0f, xt = 0.0f;
     for (int64_t j = T::rank(); j < row.cols; j += T::kWidth) {
       xx = fma(row.x[j], row.x[j], xx), tt = fma(row.target[j], row.target[j], tt);
@@ -237,8 +243,8 @@ struct Cosine {
 // Of the batch, or of each row.
 template <bool kByRow>
 struct Tversky {
-  template <class T>
-  FASTCNN_INLINED static double run(T, const Batch& b, const Row& row) {
+  template <class T, class N>
+  FASTCNN_INLINED static double run(T, const Batch<N>& b, const Row<N>& row) {
     TverskyTerms terms;
     if (kByRow) {
       Survey sums = {0.0, 0.0, 0.0, 0.0, 0};

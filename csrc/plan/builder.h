@@ -87,6 +87,7 @@ class Builder {
   // That is made of the parameters alone and stays while these do; any tensor on a GPU, and in training,
   // where they change.
   Ref constant(int64_t floats);
+  Ref constant_weights(int64_t count);  // the same, as weights are read
   // A tensor shaped like the node's output, and one of n samples channels-last.
   Ref tensor_like(int node) { return tensor_of(node, batch()); }
   Ref rows_like(int node) { return tensor_of(node, n()); }

@@ -57,6 +57,10 @@ Ref Builder::numbers(int64_t count) {
   return ref;
 }
 
+Ref Builder::constant_weights(int64_t count) {
+  return storage() == Storage::kFloat32 ? constant(count) : numbers(count);
+}
+
 bool Builder::is_narrow(Ref ref) const {
   return ref.memory == Memory::kNarrowParameters || (ref.memory == Memory::kArena && narrow_[ref.offset]);
 }

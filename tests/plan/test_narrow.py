@@ -15,6 +15,7 @@ import pytest
 import test_augmented
 from graph_checks import UnfitNumbers, half_squares, small, stay_exact
 from plan_networks import (
+    CATEGORICAL,
     SGD,
     SPARSE,
     SQUARED,
@@ -37,7 +38,7 @@ from test_reals import NETWORKS, Bounded
 import fastcnn
 from fastcnn import _native
 from fastcnn.testing import network, reference
-from fastcnn.testing.compare import UNIT, assert_same_bits, assert_within, gamma, softmax_bound
+from fastcnn.testing.compare import UNIT, assert_exact, assert_same_bits, assert_within, gamma, softmax_bound
 from fastcnn.testing.fill import F32, bfloat16, integers, poisoned
 from fastcnn.testing.graph import GraphReference
 from fastcnn.testing.nodes import NODES
@@ -244,6 +245,29 @@ def test_real_steps(name: str, rng: np.random.Generator) -> None:
             assert parameter["role"] == "bias" or not loose, "a looser bound would prove nothing"
 
 
+@pytest.mark.parametrize("loss", [SPARSE, CATEGORICAL, SQUARED], ids=lambda loss: str(loss["name"]))
+@pytest.mark.parametrize("weighs", [False, True])
+def test_losses_are_those_of_float32(loss: Node, weighs: bool, rng: np.random.Generator) -> None:
+    """To the last bit where bfloat16 holds the predictions; their gradients are rounded once."""
+    nodes, batch = chain((5,), dense(7)), 12
+    x = integers(rng, (batch, 5))
+    labels = rng.integers(0, 7, batch)
+    y = labels if loss is SPARSE else np.eye(7, dtype=np.float32)[labels]
+    weights = rng.random(batch).astype(np.float32) if weighs else None
+    found = []
+    for precision in ("float32", "bfloat16"):
+        model = build(nodes, SGD, {**loss, "from_logits": loss is not SQUARED}, precision)
+        kernel = small(np.random.default_rng(1), (5, 7))
+        model.set_parameters([kernel, np.zeros(7, np.float32)])
+        total = run(model.session("train", x, y, None, batch, weights))
+        moved = kernel - model.get_parameters()[0]
+        found.append((total["loss"], total["samples"], moved))
+    assert found[0][:2] == found[1][:2]
+    off = np.abs(x @ kernel - y).max() * 2 / 7 if loss is SQUARED else 1.0
+    most = (2.0**-8 + gamma(batch + 8)) * np.abs(x).sum(axis=0).max() * off / batch  # off / batch: of dy
+    assert 0 < np.abs(found[0][2] - found[1][2]).max() <= most
+
+
 def test_master_weights_are_float32(rng: np.random.Generator) -> None:
     """Updates far below bfloat16's resolution add up, and gradients of weights are not rounded."""
     nodes = chain((16,), dense(24))
@@ -337,7 +361,7 @@ def test_what_is_drawn_is_rounded_once(
 
 
 def test_most_rows_need_no_conversion() -> None:
-    """Of a network of usual layers the loss alone does, and what the caller is given."""
+    """Of a network of usual layers and losses what the caller is given alone does."""
     nodes = chain(
         (8, 8, 3),
         conv2d(8, 3, padding="same"),
@@ -353,9 +377,7 @@ def test_most_rows_need_no_conversion() -> None:
     model = build(nodes, SGD, SPARSE)
     _, of_step = steps(model, "train", 8)
     assert [step for step in of_step if step[1].startswith("copy_strided")] == [
-        ("weights", "copy_strided_to_bfloat16"),
-        ("loss", "copy_strided_to_float32"),
-        ("loss", "copy_strided_to_bfloat16"),
+        ("weights", "copy_strided_to_bfloat16")
     ]
     assert ("batch", "gather_strided_to_bfloat16") in of_step
     of_weights = [kernel for _, kernel in of_step if "wgrad" in kernel]
@@ -366,6 +388,23 @@ def test_most_rows_need_no_conversion() -> None:
         ("weights", "copy_strided_to_bfloat16"),
         ("softmax_9", "copy_strided_to_float32"),
     ]
+
+
+def test_norms_go_into_narrow_weights(rng: np.random.Generator) -> None:
+    """Of a prediction: gamma over the root of the variance is one half, and all numbers stay whole."""
+    norm = {"op": "batch_norm", "epsilon": 2.0**-10, "momentum": 0.5, "scale": True, "center": True}
+    nodes = chain((5, 5, 3), conv2d(8, 3), norm, op("relu"))
+    model = build(nodes, SGD, SQUARED)
+    kernel, (bias, gain, shift, mean) = 2 * small(rng, (3, 3, 3, 8)), (small(rng, (8,)) for _ in range(4))
+    gain[:] = 1
+    model.set_parameters([kernel, 2 * bias, gain, shift, 2 * mean, np.full(8, 4 - 2.0**-10, np.float32)])
+    x = signs(rng, (4, 5, 5, 3), 0.8)
+    wanted = np.maximum(reference.conv2d(x, kernel / 2, bias - mean + shift), 0)
+    assert is_held(wanted)
+    assert_exact(predict(model, x, 4), wanted, "predictions")
+    kernels = [kernel for _, kernel in steps(model, "predict", 4)[1]]
+    assert kernels.count("batch_norm_fold_columns_to_bfloat16") == 1
+    assert sum(kernel.startswith("copy_strided") for kernel in kernels) == 1
 
 
 @pytest.mark.parametrize("name", ["resnet20", "mobilenet_v2"])

@@ -100,7 +100,7 @@ bool join_batch(Builder& b, int i, int from, NewStep* step) {
   fold.batch_norm_fold = {floats / s.c, s.c, s.epsilon, s.momentum};
   const size_t bias = step->kernel + 1;  // follows the weights in every linear step
   step->in.resize(std::max<size_t>({step->in.size(), bias + 1, static_cast<size_t>(operand) + 1}));
-  const Ref w = b.constant(floats), shift = b.constant(s.c);
+  const Ref w = scales ? b.constant(floats) : b.constant_weights(floats), shift = b.constant(s.c);
   b.add({fold,
          {step->in[operand], b.parameter(i, "moving_mean"), b.parameter(i, "moving_variance"),
           b.parameter(i, "gamma"), b.parameter(i, "beta"), step->in[bias]},
