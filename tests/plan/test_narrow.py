@@ -259,13 +259,32 @@ def test_losses_are_those_of_float32(loss: Node, weighs: bool, rng: np.random.Ge
         model = build(nodes, SGD, {**loss, "from_logits": loss is not SQUARED}, precision)
         kernel = small(np.random.default_rng(1), (5, 7))
         model.set_parameters([kernel, np.zeros(7, np.float32)])
-        total = run(model.session("train", x, y, None, batch, weights))
+        watched = poisoned((batch, 7))
+        total = run(model.session("train", x, y, watched, batch, weights))
+        assert_exact(watched, x @ kernel, "predictions")
         moved = kernel - model.get_parameters()[0]
         found.append((total["loss"], total["samples"], moved))
     assert found[0][:2] == found[1][:2]
     off = np.abs(x @ kernel - y).max() * 2 / 7 if loss is SQUARED else 1.0
     most = (2.0**-8 + gamma(batch + 8)) * np.abs(x).sum(axis=0).max() * off / batch  # off / batch: of dy
     assert 0 < np.abs(found[0][2] - found[1][2]).max() <= most
+
+
+def test_a_loss_of_the_callers_own_reads_float32(rng: np.random.Generator) -> None:
+    """And gives float32 back."""
+    model = _native.Model(chain((5,), dense(3, use_bias=False)))
+    w, dy = integers(rng, (5, 3)), integers(rng, (5, 3))
+    model.set_parameters([w])
+    model.compile(SGD, {"external": True, "weight": 1.0}, None, "cuda", "bfloat16", "default")
+    seen: list[F32] = []
+
+    def measure(output: int, batch: int, predictions: F32) -> tuple[float, F32]:
+        seen.append(predictions)
+        return 2.5, dy[batch * 3 : batch * 3 + len(predictions)]
+
+    run(model.session("train", np.eye(5, dtype=np.float32), None, None, 3, None, measure))
+    assert_exact(model.get_parameters()[0], w - dy, "kernel")
+    assert_exact(np.concatenate(seen), w, "predictions")
 
 
 def test_master_weights_are_float32(rng: np.random.Generator) -> None:
