@@ -32,7 +32,7 @@ Vector plan(const GemmShape& v) {
   d.block = d.dots ? kBlockRows : kBlockCols;
   const int64_t wanted = gemm_tasks(v), blocks = ceil_div(d.outputs, d.block);
   d.parts = std::min(wanted, blocks);
-  d.k_parts = std::max<int64_t>(1, std::min(wanted / d.parts, v.k / 256));
+  d.k_parts = std::max<int64_t>(1, std::min(wanted / d.parts, v.k / 64));
   if (d.vectors > 3) d.k_parts = std::max(d.k_parts, ceil_div(v.k, kDepth));
   d.k_parts = std::min(d.k_parts, most_partial_sums(v));
   return d;
