@@ -47,29 +47,38 @@ FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t, const float* fir
     }
   }
   const int64_t row = opaque(t.a_row), a_step = opaque(t.a_step), b_step = opaque(t.b_step);
-  for (int64_t h = 0; h < t.taps_h; ++h)
-    for (int64_t w = 0; w < t.taps_w; ++w) {
-      const float* a[kBases];
-      FASTCNN_UNROLL for (int g = 0; g < kBases; ++g) a[g] = first + h * t.a_h + w * t.a_w + g * t.a_group;
-      const float* b = t.b + h * t.b_h + w * t.b_w;
-      const auto step = [&](Vec(&sum)[MR][NV]) FASTCNN_INLINED {
-        typename Number::Lanes bv[NV];
-        FASTCNN_UNROLL for (int j = 0; j < NV; ++j) bv[j] = Number::get(b + j * kLanes);
-        FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
-          const typename Number::Lanes av = Number::spread(a[i / 3] + i % 3 * row);
-          FASTCNN_UNROLL for (int j = 0; j < NV; ++j) sum[i][j] = Number::add(av, bv[j], sum[i][j]);
-        }
-        FASTCNN_UNROLL for (int g = 0; g < kBases; ++g) a[g] += a_step;
-        b += b_step;
-      };
-      int64_t k = t.depth;
-      if constexpr (kWays > 1)
-        for (; k >= kWays; k -= kWays) {
-          step(acc);
-          FASTCNN_UNROLL for (int n = 1; n < kWays; ++n) step(others[n]);
-        }
-      for (; k > 0; --k) step(acc);
-    }
+  // Pointers are moved on from tap to tap, rows of taps in the same loop: addresses worked out for each tap,
+  // in two loops, took 1.2 times as long where its steps are few (3x3 and 5x5 of one channel).
+  const float* a[kBases];
+  FASTCNN_UNROLL for (int g = 0; g < kBases; ++g) a[g] = first + g * t.a_group;
+  const float* b = t.b;
+  const int64_t next_a = t.a_w - t.depth * a_step, next_b = t.b_w - t.depth * b_step;
+  const int64_t down_a = t.a_h - t.taps_w * t.a_w, down_b = t.b_h - t.taps_w * t.b_w;
+  const auto move = [&](int64_t by_a, int64_t by_b) FASTCNN_INLINED {
+    FASTCNN_UNROLL for (int g = 0; g < kBases; ++g) a[g] += by_a;
+    b += by_b;
+  };
+  for (int64_t n = t.taps_h * t.taps_w, w = t.taps_w; n > 0; --n) {
+    const auto step = [&](Vec(&sum)[MR][NV]) FASTCNN_INLINED {
+      typename Number::Lanes bv[NV];
+      FASTCNN_UNROLL for (int j = 0; j < NV; ++j) bv[j] = Number::get(b + j * kLanes);
+      FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+        const typename Number::Lanes av = Number::spread(a[i / 3] + i % 3 * row);
+        FASTCNN_UNROLL for (int j = 0; j < NV; ++j) sum[i][j] = Number::add(av, bv[j], sum[i][j]);
+      }
+      move(a_step, b_step);
+    };
+    int64_t k = t.depth;
+    if constexpr (kWays > 1)
+      for (; k >= kWays; k -= kWays) {
+        step(acc);
+        FASTCNN_UNROLL for (int n = 1; n < kWays; ++n) step(others[n]);
+      }
+    for (; k > 0; --k) step(acc);
+    const bool down = --w == 0;
+    w = down ? t.taps_w : w;
+    move(next_a + (down ? down_a : 0), next_b + (down ? down_b : 0));
+  }
   FASTCNN_UNROLL for (int n = 1; n < kWays; ++n) {
     FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
       FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] + others[n][i][j];
