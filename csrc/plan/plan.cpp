@@ -7,11 +7,11 @@
 namespace fastcnn {
 namespace {
 
-// Of the last cache, what one process may count on; and what memory moves while the team meets after a step,
-// one member on a core that others use too: the 53 steps of MobileNetV2 took 1.03 to 1.14 as long in parts of
-// 2 at batch 8, 1.19 at 32; four convolutions of 16 channels took 0.92 and 0.81. Where sums take far longer
-// than memory, nothing is gained: ResNet-50, with 80 operations to a byte, took 5 % longer in parts.
-constexpr double kCacheBytes = 16 << 20, kStepBytes = 1 << 20, kMostIntensity = 32;
+// Of the last cache, what one core may count on. Where sums take far longer than memory, nothing is gained:
+// ResNet-50, with 80 operations to a byte, took 5 % longer in parts, ResNet-18 8 to 23 %. MobileNetV2 took
+// 0.81 to 0.87 of the time in parts of one at batch 8, each by one core, and 0.83 to 0.86 at 32 in parts of
+// two; by all cores, who meet after each step, 1.03 to 1.14 and 1.19.
+constexpr double kCacheBytes = 8 << 20, kMostIntensity = 32;
 constexpr size_t kLists = 8;  // kept for each plan: batch sizes in turn, each with its short last batch
 
 }  // namespace
@@ -49,8 +49,7 @@ int64_t Plan::at_once(int64_t n) {
     costs.arena = static_cast<double>(list.arena_bytes), costs.flops = list.flops;
     for (const PlannedStep& step : list.steps) costs.moved += step.prepared.bytes;
     costs.moved -= weights;
-    costs.fixed = std::max(weights, static_cast<double>(list.constant_bytes)) +
-                  kStepBytes * static_cast<double>(list.steps.size());
+    costs.fixed = std::max(weights, static_cast<double>(list.constant_bytes));
     sample_ = costs;
   }
   if (sample_->arena * static_cast<double>(n) <= kCacheBytes) return n;
@@ -60,12 +59,13 @@ int64_t Plan::at_once(int64_t n) {
   return m > 0 && sample_->fixed / static_cast<double>(m) < sample_->moved ? m : n;
 }
 
-StepList& Plan::list(const Batch& batch) {
+StepList& Plan::list(const Batch& batch, int arenas) {
   StepList& list = steps(batch);
-  if (list.arena_bytes > arena_.bytes()) {
+  const size_t arena_bytes = list.arena_bytes * static_cast<size_t>(arenas);
+  if (arena_bytes > arena_.bytes()) {
     arena_ = Buffer();  // first, so that both never stand side by side: nothing in it outlives a batch
-    arena_ = Buffer(list.arena_bytes, ("the memory of a batch of " + std::to_string(batch.n)).c_str(),
-                    place_.pool);
+    arena_ =
+        Buffer(arena_bytes, ("the memory of a batch of " + std::to_string(batch.n)).c_str(), place_.pool);
   }
   size_t newer = 0;
   for (StepList& other : lists_)

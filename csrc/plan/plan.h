@@ -22,10 +22,11 @@ class Plan {
   Mode mode() const { return mode_; }
   char* arena() const { return arena_.data(); }
   // Built on first use, with room for it in the arena, which may move; the two asked for last stay valid, and
-  // have room for their constants.
-  StepList& list(const Batch& batch);
+  // have room for their constants. Room for several that are run at once, one arena after the other.
+  StepList& list(const Batch& batch, int arenas = 1);
   // How many samples of a batch of n predictions to run at a time, a divisor of n: so few that their
-  // activations stay in the last cache, where reading the weights more often costs less than that saves.
+  // activations stay in a core's share of the last cache, where reading the weights more often costs less
+  // than that saves.
   int64_t at_once(int64_t n);
   // A table of the steps: row, shapes, FLOPs, bytes, place in the arena, the times of its fastest run.
   std::string describe(const Batch& batch);

@@ -45,13 +45,14 @@ struct Session::Loop {
   const Memories memories;  // of sample 0
   const Run& run;
   const Clock::time_point deadline;
+  const int members;  // of a team
   size_t scratch_bytes = 0;
   bool refused = false;
 
   // Where the team stands. A member that lost its core for a while goes on from here.
   struct Place {
-    int64_t batch;
-    uint32_t phase;  // before the first of the batch
+    int64_t batch, end;  // of a turn: one batch by all, or several by a member each
+    uint32_t phase;      // before the first of the turn
     bool stop, ready, timed;
     double begin;
     RunScalars scalars;
@@ -70,14 +71,29 @@ struct Session::Loop {
       me.phase = at.phase;
       StepList& list = list_of(at.batch);
       const Memories now = memories_of(at.batch);
-      const Feeds& feeds = feeds_of(at.batch);
-      run_list({session.model_->backend(), list, feeds, now, at.timed, at.ready, 0, list.steps.size()}, me,
-               at.scalars);
+      if (at.end == at.batch + 1)
+        run_batch(at, at.batch, now, me);
+      else
+        parallel_for(me, at.end - at.batch, [&](int64_t i) {
+          Memories own = memories_of(at.batch + i);
+          own[Memory::kArena] += static_cast<size_t>(me.index) * std::max(full.arena_bytes, tail.arena_bytes);
+          Team nobody;
+          Member alone{&nobody, 0, 1};
+          run_batch(at, at.batch + i, own, alone);
+        });
       parallel_for(me, 1, [&](int64_t) {
         if (at.timed) keep_fastest(list, at.begin);
-        finish(at.batch, me.phase, list, now);
+        finish(at.end - 1, me.phase, list, now);
       });
     }
+  }
+
+  // Of the batches of a turn the first may be timed.
+  void run_batch(const Place& at, int64_t batch, const Memories& now, Member& me) const {
+    StepList& list = list_of(batch);
+    const bool timed = at.timed && batch == at.batch;
+    run_list({session.model_->backend(), list, feeds_of(batch), now, timed, at.ready, 0, list.steps.size()},
+             me, at.scalars);
   }
 
   // All batches if there are external losses: a team works up to each of them, and another goes on.
@@ -119,17 +135,24 @@ struct Session::Loop {
   StepList& list_of(int64_t batch) const { return is_last(batch) ? tail : full; }
   const Feeds& feeds_of(int64_t batch) const { return is_last(batch) ? session.tail_ : session.full_; }
 
+  bool is_ready(const StepList& list) const { return list.constants_of == session.model_->version(); }
+
+  // Of a batch in parts as many as can go to each member alike: they meet only at the end of these. All run
+  // together what is left, and a part that makes the constants of its list.
+  int64_t end_of_turn(int64_t batch) const {
+    const int64_t end = std::min((batch / session.parts_ + 1) * session.parts_, session.last_batch(run));
+    const int64_t parts = (end - batch) / members * members;
+    const bool spread = parts > 1 && is_ready(list_of(batch)) && is_ready(list_of(batch + parts - 1));
+    return batch + (spread ? parts : 1);
+  }
+
   // What holds before batch `batch`.
   Place before(int64_t batch, uint32_t phase, bool stop) const {
     const StepList& list = list_of(batch);
     // Not all: reading the clock between steps costs a small network a percent.
-    return {batch,
-            phase,
-            stop,
-            list.constants_of == session.model_->version(),
-            list.runs < 8 || list.runs % 64 == 0,
-            seconds_now(),
-            session.model_->run_scalars()};
+    return {
+        batch,          stop ? batch : end_of_turn(batch),    phase,         stop,
+        is_ready(list), list.runs < 8 || list.runs % 64 == 0, seconds_now(), session.model_->run_scalars()};
   }
 
   Memories memories_of(int64_t batch) const {
@@ -348,8 +371,9 @@ int64_t Session::run_batches(const Run& run) {
     fail(Code::kArgument, "%s: the model was compiled again after the session began; begin another",
          name_of(args_.mode));
   const Model::Lease plan(*model_, args_.mode);
-  StepList& full = plan->list(batch_of(args_.batch_size));
-  StepList& tail = plan->list(batch_of(samples_of(lists() - 1)));
+  const int members = threads(), arenas = parts_ > 1 && parts_ >= members ? members : 1;
+  StepList& full = plan->list(batch_of(args_.batch_size), arenas);
+  StepList& tail = plan->list(batch_of(samples_of(lists() - 1)), arenas);
   Memories memories;
   model_->bind(&memories);
   memories[Memory::kArena] = plan->arena();
@@ -369,8 +393,8 @@ int64_t Session::run_batches(const Run& run) {
   for (size_t i = 0; i < mixed_.size(); ++i)
     memories[port(Memory::kMixed, i)] = reinterpret_cast<char*>(mixed_[i]);
   const std::chrono::duration<double> limit(run.seconds > 0 ? std::min(run.seconds, 1e6) : 0.0);
-  Loop loop{*this, full, tail, memories, run, start + std::chrono::duration_cast<Clock::duration>(limit),
-            0,     false};
+  Loop loop{*this,  full, tail, memories, run, start + std::chrono::duration_cast<Clock::duration>(limit),
+            members};
   loop.place = loop.before(run.begin, 0, false);
   loop.scratch_bytes = std::max(full.scratch_bytes, tail.scratch_bytes);
   for (const std::vector<Prepared>* feeds :
@@ -380,7 +404,7 @@ int64_t Session::run_batches(const Run& run) {
   if (external_)
     loop.run_around_losses();
   else
-    run_team(parallel ? threads() : 1, [&loop](Member& me) { loop(me); });
+    run_team(parallel ? members : 1, [&loop](Member& me) { loop(me); });
   if (loop.refused)
     fail(Code::kMemory, "%s: a scratch buffer of %zu bytes for each thread was refused", name_of(args_.mode),
          loop.scratch_bytes);

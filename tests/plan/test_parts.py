@@ -21,6 +21,16 @@ def wide() -> list[Node]:
     return chain((SIDE, SIDE, 2), conv2d(16, 1), op("relu"), conv2d(4, 1), op("relu"))
 
 
+NORM: Node = {"op": "batch_norm", "epsilon": 1e-3, "momentum": 0.9, "scale": True, "center": True}
+NETWORKS = {
+    "as they are": wide(),
+    # The first part of a call makes what is kept of the weights.
+    "folded and transformed": chain(
+        (SIDE, SIDE, 2), conv2d(8, padding="same"), NORM, op("relu"), conv2d(8, padding="same"), op("relu")
+    ),
+}
+
+
 def images(rng: np.random.Generator, count: int) -> Any:
     return rng.standard_normal((count, SIDE, SIDE, 2), dtype=np.float32)
 
@@ -45,13 +55,17 @@ def test_long_sums_stay_whole() -> None:
 
 @pytest.mark.usefixtures("keep_threads")
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_bits_of_the_parts(threads: int, rng: np.random.Generator) -> None:
-    """Whole batches and a short last one, whose own last part is short too."""
+@pytest.mark.parametrize("name", NETWORKS)
+def test_bits_of_the_parts(name: str, threads: int, rng: np.random.Generator) -> None:
+    """Whole batches and a short last one, whose own last part is short too; parts that all threads run
+    together, and parts of one thread each."""
     fastcnn.set_num_threads(threads)
-    model, x = build(wide()), images(rng, 19)
+    model, x = build(NETWORKS[name]), images(rng, 19)
     part = samples_of_a_part(model, 12)
+    assert 12 // part >= 5
     apart = [predict(model, x[i : i + part], part) for i in range(0, len(x), part)]
-    assert_same_bits(predict(model, x, 12), np.concatenate(apart), "a batch in parts")
+    for weights in ("new", "known"):
+        assert_same_bits(predict(model, x, 12), np.concatenate(apart), f"a batch in parts, weights {weights}")
 
 
 def test_batches_are_those_asked_for(rng: np.random.Generator) -> None:
