@@ -47,6 +47,11 @@ bool compares_at_once(const Pool2dShape& s) {
   return s.r * s.s <= kGathered && 3 * s.r * s.s <= 3 * s.r + (3 * s.s + 4) * s.stride_h;
 }
 
+// Whether windows rather give to their pixels: the same for all widths of vectors.
+bool gives_maxima(const Pool2dShape& s) {
+  return !s.adaptive && s.r == 3 && s.s == 3 && s.stride_h * s.stride_w > 1 && s.c % 16 == 0;
+}
+
 int64_t rows_of_windows_per_task(const Pool2dShape& s) {
   return rows_per_chunk(s.adaptive ? ceil_div(s.h, s.p) * s.w * s.c : s.stride_h * s.w * s.c);
 }
@@ -102,7 +107,9 @@ Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
   bands.rows = rows < s.h ? ceil_div(s.h, ceil_div(s.h, rows)) : s.h;
   const int64_t row = s.q * s.c, scattered = windows_over(s, bands.rows) * row;
   int64_t floats = scattered;
-  if (kind == Pooling::kMax && gathers_maxima(s))
+  if (kind == Pooling::kMax && gives_maxima(s))
+    floats = 0;
+  else if (kind == Pooling::kMax && gathers_maxima(s))
     floats = std::max(scattered,
                       (2 + 2 * live_windows(s) + (compares_at_once(s) ? 0 : 2 * std::min(extent_h(s), s.h))) *
                           pool_line(s));
@@ -132,7 +139,7 @@ void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, cons
     for_each_chunk(context, s.n * s.p, bands.rows, [&](int64_t begin, int64_t end) { f(pool, begin, end); });
     return;
   }
-  const auto max = gathers_maxima(s) ? k.max : k.max_scatter;
+  const auto max = gives_maxima(s) ? k.max_give : gathers_maxima(s) ? k.max : k.max_scatter;
   const auto f = kind == Pooling::kMax ? max : s.adaptive ? k.sum_scatter : k.sum;
   float* scratch =
       bands.scratch_bytes ? static_cast<float*>(context.member->scratch(bands.scratch_bytes)) : nullptr;

@@ -39,6 +39,8 @@ struct Pool2dBwdKernels {
   // Any windows: each pixel of a band of dx takes from the windows that hold it, in their order; or windows
   // give to the pixels: many taps to a pixel.
   void (*max)(const Pool2dBwd&, const Pool2dBand&);
+  // Of 3 x 3 windows, with channels in whole vectors.
+  void (*max_give)(const Pool2dBwd&, const Pool2dBand&);
   void (*max_scatter)(const Pool2dBwd&, const Pool2dBand&);
   // Those without dilation, and window by window: for adaptive windows, which have most pixels to themselves.
   void (*sum)(const Pool2dBwd&, const Pool2dBand&);

@@ -120,10 +120,12 @@ struct Window {
   int64_t pixel, output, channels, divisor;
 };
 
+// Which sizes are known when compiling: 2 x 2, 3 x 3, or none where a walk is rarely taken.
+enum Known { kNone = 0, kTwo = 1, kThree = 2, kBoth = 3 };
+
 // f(size, window) for the windows of row `row` of the N P rows. Merged, those inside the image are taken as
 // one, with all channels from the first to the last of them: at a distance of one pixel just their own.
-// Without kSizes no size is known, for walks that are rarely taken.
-template <bool kSizes = true, class F>
+template <Known kKnown = kBoth, class F>
 FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, bool merged, F f) {
   const Pool2dShape& s = g.s;
   const int64_t n = row / s.p, p = row - n * s.p;
@@ -140,10 +142,11 @@ FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, bool 
         for (; q < g.inner.end; q += step, pixel += s.stride_w * s.c)
           f(size, Window{pixel, output + q * s.c, channels, divisor * s.s});
       };
-      if (kSizes && two) {
-        take(Size<2 * kSizes, 2 * kSizes>{2, 2});
-      } else if (kSizes && three) {
-        take(Size<3 * kSizes, 3 * kSizes>{3, 3});
+      constexpr int k2 = kKnown & kTwo ? 2 : 0, k3 = kKnown & kThree ? 3 : 0;
+      if (k2 && two) {
+        take(Size<k2, k2>{2, 2});
+      } else if (k3 && three) {
+        take(Size<k3, k3>{3, 3});
       } else {
         take(Size<0, 0>{rows, s.s});
       }
