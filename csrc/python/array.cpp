@@ -31,8 +31,6 @@ bool is_plain_array(py::handle value) {
   fail(Code::kDType, "%s: %s is a %s, wanted %s", op, argument, type_name(value).c_str(), wanted);
 }
 
-bool is_sequence(py::handle value) { return PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()); }
-
 bool dtype_of(const py::dtype& dtype, DType* out) {
   struct Known {
     char kind;

@@ -58,6 +58,7 @@ std::string text(const char* op, const char* argument, py::handle value);
 
 // A whole number for both axes, or two of them.
 void pair(const char* op, const char* argument, py::handle value, int64_t out[2]);
+inline bool is_sequence(py::handle value) { return PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()); }
 // A sequence of `count` whole numbers.
 void whole_numbers(const char* op, const char* argument, py::handle value, int count, int64_t* out);
 

@@ -6,8 +6,6 @@
 namespace fastcnn {
 namespace {
 
-bool is_sequence(py::handle value) { return PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()); }
-
 void explicit_padding(const char* op, py::handle value, ConvWindow* window) {
   const int rank = window->rank;
   window->padding = ConvWindow::kExplicit;

@@ -16,9 +16,7 @@ bool truth_or_false(const char* op, const py::dict& from, const char* key) {
   return from.contains(key) && truth(op, key, from[key]);
 }
 
-bool is_sequence(py::handle value) { return PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()); }
-
-std::vector<float> numbers(const char* op, const char* argument, const py::object& value) {
+std::vector<float> class_numbers(const char* op, const char* argument, const py::object& value) {
   std::vector<float> result;
   for (const py::handle each : py::reinterpret_borrow<py::sequence>(value))
     result.push_back(static_cast<float>(real_number(op, argument, each)));
@@ -77,7 +75,7 @@ LossOptions read_loss(const char* op, const py::dict& from) {
   } else {
     const bool each = options.kind == Loss::kCategoricalFocalCrossentropy && from.contains("alpha") &&
                       is_sequence(from["alpha"]);
-    if (each) options.class_alpha = numbers(op, "alpha", from["alpha"]);
+    if (each) options.class_alpha = class_numbers(op, "alpha", from["alpha"]);
     options.alpha = each ? 1 : number_or(op, from, "alpha", 0.25);
     options.beta = number_or(op, from, "gamma", 2);
   }

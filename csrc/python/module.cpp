@@ -37,18 +37,21 @@ const char* const kStepNames[] = {
 #undef FASTCNN_NAME
 };
 
-const char* saves_name(Saves saves) {
-  static const char* const names[] = {"nothing", "x", "y", "x and y"};
-  return names[static_cast<int>(saves)];
-}
-
 py::list operators() {
-  py::list result;
-#define FASTCNN_OPERATOR(name, forward, saves)                                   \
-  result.append(py::dict(py::arg("name") = #name, py::arg("forward") = #forward, \
-                         py::arg("saved") = saves_name(Saves::saves)));
-  FASTCNN_OPERATORS(FASTCNN_OPERATOR)
+  struct Row {
+    const char *name, *forward;
+    Saves saves;
+  };
+  static constexpr Row rows[] = {
+#define FASTCNN_OPERATOR(name, forward, saves) {#name, #forward, Saves::saves},
+      FASTCNN_OPERATORS(FASTCNN_OPERATOR)
 #undef FASTCNN_OPERATOR
+  };
+  static const char* const saved[] = {"nothing", "x", "y", "x and y"};
+  py::list result;
+  for (const Row& row : rows)
+    result.append(py::dict(py::arg("name") = row.name, py::arg("forward") = row.forward,
+                           py::arg("saved") = saved[static_cast<int>(row.saves)]));
   return result;
 }
 

@@ -18,7 +18,7 @@ py::list list_of(const py::handle& value, const char* op, const char* argument) 
 
 namespace {
 
-std::vector<int64_t> numbers(const char* op, const char* argument, const py::handle& value) {
+std::vector<int64_t> whole_list(const char* op, const char* argument, const py::handle& value) {
   std::vector<int64_t> result;
   for (const py::handle item : list_of(value, op, argument))
     result.push_back(whole_number(op, argument, item));
@@ -39,7 +39,7 @@ class DictAttributes final : public Attributes {
     return fastcnn::choice(op(), key, get(key), names);
   }
   void pair(const char* key, int64_t out[2]) const override { fastcnn::pair(op(), key, get(key), out); }
-  std::vector<int64_t> list(const char* key) const override { return numbers(op(), key, get(key)); }
+  std::vector<int64_t> list(const char* key) const override { return whole_list(op(), key, get(key)); }
   void sizes(const char* key, int rank, int64_t* out) const override {
     fastcnn::sizes(op(), key, get(key), rank, out);
   }
@@ -62,7 +62,7 @@ class DictAttributes final : public Attributes {
 }  // namespace
 
 std::vector<int64_t> read_outputs(const py::handle& outputs) {
-  return outputs.is_none() ? std::vector<int64_t>() : numbers("model", "outputs", outputs);
+  return outputs.is_none() ? std::vector<int64_t>() : whole_list("model", "outputs", outputs);
 }
 
 std::vector<Layer> read_layers(const py::list& nodes) {
@@ -78,7 +78,7 @@ std::vector<Layer> read_layers(const py::list& nodes) {
     layer.name = text("model", "name", required("model", node, "name"));
     if (node.contains("layer")) layer.kind = text("model", "layer", node["layer"]);
     if (node.contains("call")) layer.call = whole_number("model", "call", node["call"]);
-    layer.inputs = numbers("model", "inputs", required("model", node, "inputs"));
+    layer.inputs = whole_list("model", "inputs", required("model", node, "inputs"));
     layers.push_back(std::move(layer));
   }
   const std::vector<std::string> labels = layer_labels(layers);

@@ -7,12 +7,12 @@ namespace fastcnn {
 namespace {
 
 // Average is a sum with a scale.
-enum { kAdd, kSubtract, kMultiply, kMaximum, kMinimum, kAverage };
+enum { kAdd, kSubtract, kMultiply, kMaximum, kMinimum, kHalfSum };
 const char* const kNames[6] = {"add", "subtract", "multiply", "maximum", "minimum", "average"};
 const char* const kNamesBwd[6] = {"add_bwd",     "subtract_bwd", "multiply_bwd",
                                   "maximum_bwd", "minimum_bwd",  "average_bwd"};
-constexpr Binary kind_of(int op) { return op == kAverage ? Binary::kAdd : static_cast<Binary>(op); }
-constexpr float scale_of(int op) { return op == kAverage ? 0.5f : 1.0f; }
+constexpr Binary kind_of(int op) { return op == kHalfSum ? Binary::kAdd : static_cast<Binary>(op); }
+constexpr float scale_of(int op) { return op == kHalfSum ? 0.5f : 1.0f; }
 
 template <int kind>
 Array binary(py::handle x1, py::handle x2, py::handle out) {
@@ -74,7 +74,7 @@ Array add_bwd(py::handle dy, py::handle input_shape, py::handle out) {
   return linear_bwd<kAdd>(dy, input_shape, py::none(), out);
 }
 Array average_bwd(py::handle dy, py::handle input_shape, py::handle out) {
-  return linear_bwd<kAverage>(dy, input_shape, py::none(), out);
+  return linear_bwd<kHalfSum>(dy, input_shape, py::none(), out);
 }
 
 Array multiply_bwd(py::handle dy, py::handle other, py::handle input_shape, py::handle out) {
@@ -119,7 +119,7 @@ void bind_merge_ops(py::module_& m) {
   def_binary("multiply", &binary<kMultiply>);
   def_binary("maximum", &binary<kMaximum>);
   def_binary("minimum", &binary<kMinimum>);
-  def_binary("average", &binary<kAverage>);
+  def_binary("average", &binary<kHalfSum>);
   m.def("add_bwd", &add_bwd, py::arg("dy"), py::arg("input_shape"), py::arg("out"));
   m.def("average_bwd", &average_bwd, py::arg("dy"), py::arg("input_shape"), py::arg("out"));
   m.def("subtract_bwd", &linear_bwd<kSubtract>, py::arg("dy"), py::arg("input_shape"), py::arg("index"),

@@ -6,8 +6,6 @@
 namespace fastcnn {
 namespace {
 
-bool is_sequence(py::handle value) { return PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()); }
-
 Array run_copy(const CopyShape& shape, const ArrayView& x, const TensorShape& y_shape, py::handle out) {
   OpDescriptor step = make_op(Step::k_copy);
   step.copy = shape;

@@ -4,12 +4,6 @@
 #include <algorithm>
 
 namespace fastcnn {
-namespace {
-
-bool is_sequence(py::handle value) { return PyTuple_Check(value.ptr()) || PyList_Check(value.ptr()); }
-
-}  // namespace
-
 PoolWindow pool_window(const char* op, int axes, const PoolArguments& arguments) {
   PoolWindow window;
   sizes(op, "pool_size", arguments.pool_size, axes, window.size);
