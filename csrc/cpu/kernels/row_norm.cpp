@@ -234,13 +234,18 @@ FASTCNN_INLINE void for_each_factors(const RowStatistics& of, const NormRows& a,
   }
 }
 
+// Asked row by row, activation or not: of these loops one copy is enough.
+__attribute__((noinline)) void wide_fwd(const RowStatistics& of, const NormRows& a, bool active) {
+  for_each_factors<false>(of, a, [active](const NormRows& row, const RowFactors& k) FASTCNN_INLINED {
+    active ? row_fwd<true>(row, k) : row_fwd<false>(row, k);
+  });
+  if (a.stream) end_stream();
+}
+
 template <bool kRelu>
 FASTCNN_INLINE void rows_fwd(const RowStatistics& of, const NormRows& a) {
-  if (a.count <= kTurned)
-    return with_columns(a.count, [&](auto cols) FASTCNN_INLINED { narrow_fwd<cols.kCount, kRelu>(of, a); });
-  for_each_factors<false>(
-      of, a, [](const NormRows& row, const RowFactors& k) FASTCNN_INLINED { row_fwd<kRelu>(row, k); });
-  if (a.stream) end_stream();
+  if (a.count > kTurned) return wide_fwd(of, a, kRelu);
+  with_columns(a.count, [&](auto cols) FASTCNN_INLINED { narrow_fwd<cols.kCount, kRelu>(of, a); });
 }
 
 void fwd(const RowStatistics& of, const NormRows& a) { rows_fwd<false>(of, a); }
