@@ -15,6 +15,8 @@ VENV ?= .venv
 PEERS ?= .venv-peers
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Where pip builds: its objects are linked to emulated kernels as well.
+BUILD := build/package
 
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt \
@@ -44,10 +46,8 @@ test-differential: $(PEERS)/.installed
 	$(PEERS)/bin/python -m pytest -m differential tests/differential $(ARGS)
 
 test-avx512: $(VENV)/.test
-	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/emulated/avx512 -G Ninja -DFASTCNN_EMULATE_AVX512=ON \
-	    -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" >/dev/null
-	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/emulated/avx512
-	FASTCNN_ISA=avx512_bf16 PYTHONPATH=build/emulated/avx512/site $(BIN)/python -m pytest -p no:cacheprovider \
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build $(BUILD) --target emulated_avx512
+	FASTCNN_ISA=avx512_bf16 PYTHONPATH=$(BUILD)/emulated/avx512/site $(BIN)/python -m pytest -p no:cacheprovider \
 	    -k "not lenet" tests/kernels tests/plan/test_precision.py tests/operators/test_views.py tests/operators/test_guard_pages.py tests/operators/test_threads.py $(ARGS)
 
 test-cuda: $(VENV)/.test
@@ -114,13 +114,14 @@ wheel: build/.wheel
 
 build/.wheel: $(VENV)/.build $(SOURCES)
 	@rm -rf build/dist
-	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/dist .
+	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps -C build-dir=$(BUILD) \
+	    --wheel-dir build/dist .
 	@touch $@
 
 $(VENV)/.installed: $(if $(wildcard $(VENV)/.editable),$(VENV)/.build $(SOURCES),build/.wheel)
 	@$(BIN)/python -m pip uninstall --quiet --yes fastcnn 2>/dev/null
 ifneq ($(wildcard $(VENV)/.editable),)
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[plot]"
+	$(BIN)/python -m pip install --quiet --no-build-isolation -C build-dir=$(BUILD) --editable ".[plot]"
 else
 	$(BIN)/python -m pip install --quiet "$$(ls build/dist/*.whl)[plot]"
 endif

@@ -14,15 +14,17 @@ set(FASTCNN_ISAS
     "avx512_bf16|${x86_64}|-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mavx2 -mfma -mprefer-vector-width=512|bfloat16"
     "neon|^(aarch64|arm64|ARM64)$||")
 
-# For tests on a processor without AVX-512: these rows alone, their intrinsics written out for AVX2.
-option(FASTCNN_EMULATE_AVX512 "Build only the avx512 kernels, as tests/emulation/avx512.h emulates them" OFF)
-if(FASTCNN_EMULATE_AVX512)
-  set(emulated "-O1 -mavx2 -mfma -Wno-psabi -include ${PROJECT_SOURCE_DIR}/tests/emulation/avx512.h")
-  set(FASTCNN_ISAS "avx512|${x86_64}|${emulated}|" "avx512_bf16|${x86_64}|${emulated}|bfloat16")
-endif()
+# For tests on a processor without AVX-512: these rows, their intrinsics written out for AVX2, in a module of their own
+# (the target emulated_avx512). -Og leaves loops as they stand: with -O1 the kernels took six times as long to compile.
+set(emulated "-Og -mavx2 -mfma -Wno-psabi -include ${PROJECT_SOURCE_DIR}/tests/emulation/avx512.h")
+set(FASTCNN_EMULATED_ISAS "avx512|${x86_64}|${emulated}|" "avx512_bf16|${x86_64}|${emulated}|bfloat16")
 
 # While a kernel is being written: builds in a third of the time. Releases and CI build every row.
 set(FASTCNN_ONLY "" CACHE STRING "Build only these rows, by name and separated by semicolons; all if empty")
+if(FASTCNN_ONLY)
+  string(REPLACE ";" "|" only "${FASTCNN_ONLY}")
+  list(FILTER FASTCNN_ISAS INCLUDE REGEX "^(${only})\\|")
+endif()
 
 # What keeps one ISA's code out of another's: no exceptions or RTTI (shared weak symbols), no LTO (it would merge
 # functions across rows), and -march put back to the architecture's base should CXXFLAGS have raised it. Nor does anything
@@ -50,12 +52,13 @@ endforeach()
 set_source_files_properties("${PROJECT_SOURCE_DIR}/csrc/cpu/kernels/activation.cpp" PROPERTIES COMPILE_OPTIONS
                             "$<$<CXX_COMPILER_ID:GNU>:-fschedule-insns;-fsched-pressure>;$<${for_speed}:-O2>")
 
-# fastcnn_add_isa_libraries(SOURCES <files> LIBRARIES <out: targets> DEFINITIONS <out: FASTCNN_HAVE_...>)
-function(fastcnn_add_isa_libraries)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "" "LIBRARIES;DEFINITIONS" "SOURCES")
+# fastcnn_add_isa_libraries(<prefix of targets> ISAS <rows> SOURCES <files> LIBRARIES <out: targets>
+#                           DEFINITIONS <out: FASTCNN_HAVE_...>)
+function(fastcnn_add_isa_libraries prefix)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LIBRARIES;DEFINITIONS" "ISAS;SOURCES")
   set(libraries "")
-  set(definitions $<$<BOOL:${FASTCNN_EMULATE_AVX512}>:FASTCNN_EMULATE_AVX512>)
-  foreach(row IN LISTS FASTCNN_ISAS)
+  set(definitions "")
+  foreach(row IN LISTS arg_ISAS)
     string(REGEX MATCH "^([a-z0-9_]+)\\|(.*)\\|([^|]*)\\|([^|]*)$" _ "${row}")
     set(name "${CMAKE_MATCH_1}")
     set(processors "${CMAKE_MATCH_2}")
@@ -66,18 +69,19 @@ function(fastcnn_add_isa_libraries)
     else()
       list(FILTER sources EXCLUDE REGEX "/bfloat16\\.cpp$")
     endif()
-    if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "${processors}" OR (FASTCNN_ONLY AND NOT name IN_LIST FASTCNN_ONLY))
+    if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "${processors}")
       continue()
     endif()
     string(TOUPPER "${name}" upper)
-    add_library(fastcnn_isa_${name} OBJECT ${sources})
-    target_link_libraries(fastcnn_isa_${name} PRIVATE fastcnn_flags)
-    target_compile_definitions(fastcnn_isa_${name} PRIVATE FASTCNN_ISA_NS=${name})
-    target_compile_options(fastcnn_isa_${name} PRIVATE ${FASTCNN_ISA_COMMON_FLAGS} ${flags})
+    set(library ${prefix}_${name})
+    add_library(${library} OBJECT ${sources})
+    target_link_libraries(${library} PRIVATE fastcnn_flags)
+    target_compile_definitions(${library} PRIVATE FASTCNN_ISA_NS=${name})
+    target_compile_options(${library} PRIVATE ${FASTCNN_ISA_COMMON_FLAGS} ${flags})
     if(NOT flags MATCHES "-O")  # of its own: for size, or for a quick build
-      set_target_properties(fastcnn_isa_${name} PROPERTIES FASTCNN_FOR_SPEED ON)
+      set_target_properties(${library} PROPERTIES FASTCNN_FOR_SPEED ON)
     endif()
-    list(APPEND libraries fastcnn_isa_${name})
+    list(APPEND libraries ${library})
     list(APPEND definitions FASTCNN_HAVE_${upper}=1)
   endforeach()
   set(${arg_LIBRARIES} "${libraries}" PARENT_SCOPE)
