@@ -20,7 +20,7 @@ struct PooledConv2dShape {
 
 // X(step, shape struct, inputs, outputs): operands in order; a trailing ? may be null.
 #define FASTCNN_STEPS(X)                                                                     \
-  X(conv2d_fprop, Conv2dShape, "x w bias? residual? scale?", "y index?")                     \
+  X(conv2d_fprop, Conv2dShape, "x w bias? residual? scale?", "y index? statistics?")         \
   X(conv2d_dgrad, Conv2dShape, "dy w mask? bias?", "dx")                                     \
   X(conv2d_wgrad, Conv2dShape, "x dy", "dw db?")                                             \
   X(conv2d_dgrad_pooled, PooledConv2dShape, "dy index w mask?", "dx")                        \
@@ -85,7 +85,7 @@ struct PooledConv2dShape {
   X(accumulate, AccumulateShape, "", "gradient sum")                                         \
   X(clip_norm, ClipNormShape, "", "gradient")                                                \
   X(muon, MuonShape, "gradient", "w momentum average?")                                      \
-  X(batch_norm_fwd, BatchNormShape, "x gamma? beta?", "y moving_mean? moving_variance?")     \
+  X(batch_norm_fwd, BatchNormShape, "x gamma? beta? statistics?", "y mean? variance?")       \
   X(batch_norm_bwd, BatchNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
   X(batch_norm_infer, BatchNormShape, "x mean variance gamma? beta?", "y")                   \
   X(batch_norm_infer_bwd, BatchNormShape, "dy x mean variance gamma?", "dx? dgamma? dbeta?") \
@@ -171,11 +171,22 @@ struct Epilogue {
   Activation activation;  // y = activation(y), last; one without parameters
   // Backward steps: dx is set to 0 where mask <= 0. mask is the ReLU output that dx is the gradient of;
   // max_pool2d_bwd reads x itself, which is that output, and max_pool2d_bwd_index y, the greatest of it.
-  int32_t relu_mask;
+  int16_t relu_mask;
+  // conv2d_fprop writes the PartStatistics of y, batch_norm_fwd reads those of x.
+  int16_t statistics;
   // conv2d_fprop: y is the greatest of each window of pool x pool pixels, which cover P x Q side by side, and
   // index, which may be null, its number in the window. 0: no pooling.
   int32_t pool;
 };
+
+// Of a channel and kStatisticsRows pixels in their order, of the last ones fewer: how far their mean lies
+// from the first of their values, so that it keeps what a mean far from 0 would round away, and the sum of
+// the squares of their distances from it. [parts, channels]
+struct PartStatistics {
+  float shift, square;
+};
+constexpr int64_t kStatisticsRows = 64;
+inline int64_t statistics_parts(int64_t rows) { return (rows + kStatisticsRows - 1) / kStatisticsRows; }
 
 // What activations, their gradients, matrices and the weights of convolutions lie in memory as: the operands
 // x, y, a, b, w, residual, mask and saved, and dx, dy, dw. Biases, factors and statistics of channels and the

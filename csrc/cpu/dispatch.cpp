@@ -97,6 +97,7 @@ Code prepare(const OpDescriptor* op, Prepared* out, Status* status) {
   *status = selection().status;
   if (status->code != Code::kOk) return status->code;
   for (const KernelRow& row : kRows) {
+    if (op->epilogue.statistics) break;  // no row of the CPU takes or makes them
     const bool lies = row.layouts == Layouts::kAny || int(row.layouts) == int(op->layout);
     if (row.step != op->step || !lies || !row.supports(*op)) continue;
     *out = {};

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Batch and group norm of x [n, m, c]; batch norm is n = 1 with a group for each channel. Sums of each
-// channel in parts, in double precision about the channel's first element; from them the factors of each
-// sample and channel; the map. A backward pass takes the statistics anew from x, as on the CPU.
+// channel in parts, in double precision about the channel's first element, unless the step that made x has
+// measured its parts; from them the factors of each sample and channel; the map. A backward pass takes the
+// statistics anew from x, as on the CPU.
 //
 //   y = (x - center) scale + offset      dx = dy scale + (x - center) slope + offset
+#include "measure.h"
 #include "reduce.h"
 
 namespace fastcnn {
@@ -38,13 +40,14 @@ struct Arrays {
   T* y;
   const float *gamma, *beta, *mean, *variance;
   float *dgamma, *dbeta, *moving_mean, *moving_variance;
+  const PartStatistics* measured;
   int32_t clamped;
 };
 
-size_t workspace_bytes(const Norm& s) {
+size_t workspace_bytes(const Norm& s, bool measured) {
   const size_t channels = size_t(s.n * s.c);
-  return sizeof(ChannelSums) * size_t(s.cut.parts) * channels + sizeof(ChannelFactors) * channels +
-         2 * sizeof(float) * channels;
+  return (measured ? 0 : sizeof(ChannelSums) * size_t(s.cut.parts) * channels) +
+         (sizeof(ChannelFactors) + 2 * sizeof(float)) * channels;
 }
 
 // The channels of a group about the group's mean, by a team.
@@ -54,15 +57,20 @@ FASTCNN_INLINE void statistics(T team, const Norm& s, const Arrays<N>& a, const 
   const int64_t groups = s.c / s.group, sample = unit / groups, first = unit % groups * s.group;
   const int64_t channels = s.n * s.c, count = s.group * s.cut.parts;
   const double share = 1.0 / (double(s.m) * double(s.group));
-  const auto at = [&](int64_t i) {
-    return sums[i % s.cut.parts * channels + sample * s.c + first + i / s.cut.parts];
-  };
   const auto pivot = [&](int64_t i) {
     return double(float(a.x[sample * s.m * s.c + first + i / s.cut.parts]));
   };
   const auto rows = [&](int64_t i) {
     const int64_t begin = i % s.cut.parts * s.cut.each, left = s.m - begin;
     return double(left < s.cut.each ? left : s.cut.each);
+  };
+  const auto at = [&](int64_t i) -> ChannelSums {
+    const int64_t part = i % s.cut.parts, place = part * channels + sample * s.c + first + i / s.cut.parts;
+    if (!a.measured) return sums[place];
+    const PartStatistics of = a.measured[place];
+    const int64_t row = part * s.cut.each * s.c + first + i / s.cut.parts;
+    const double d = double(float(a.x[row])) - pivot(i) + double(of.shift);
+    return {rows(i) * d, rows(i) * d * d + double(of.square), 0.0, 0.0};
   };
   double mean = 0.0, square = 0.0, dy = 0.0, product = 0.0;
   if (a.mean) {
@@ -111,9 +119,9 @@ template <class T>
 void run_norm(const Norm& s, const Arrays<T>& a, Context& context) {
   const int64_t channels = s.n * s.c;
   auto* const sums = static_cast<ChannelSums*>(context.workspace);
-  auto* const factors = reinterpret_cast<ChannelFactors*>(sums + s.cut.parts * channels);
+  auto* const factors = reinterpret_cast<ChannelFactors*>(sums + (a.measured ? 0 : s.cut.parts * channels));
   float *dgamma = reinterpret_cast<float*>(factors + channels), *dbeta = dgamma + channels;
-  if (!a.mean || a.dgamma || a.dbeta)
+  if (!a.measured && (!a.mean || a.dgamma || a.dbeta))
     for_each(context, s.cut.parts * channels, [=] __device__(int64_t i) {
       const int64_t part = i / channels, channel = i - part * channels, sample = channel / s.c;
       const int64_t first = sample * s.m * s.c + (channel - sample * s.c), begin = part * s.cut.each;
@@ -160,7 +168,7 @@ bool plain_or_relu(const OpDescriptor& op) {
 void prepare(Prepared* p, const Norm& s, double flops, double passes) {
   const double count = double(s.n) * double(s.m) * double(s.c);
   set_cost(p, flops * count, bytes_of_number(p) * passes * count);
-  p->workspace_bytes = workspace_bytes(s);
+  p->workspace_bytes = workspace_bytes(s, p->op.epilogue.statistics != 0);
   state<Norm>(p) = s;
 }
 
@@ -170,6 +178,7 @@ void run_fwd(const Prepared& p, const Operands& o, Context& context) {
   a.x = input<T>(o, 0), a.gamma = input(o, 1), a.beta = input(o, 2);
   a.y = output<T>(o, 0), a.moving_mean = output(o, 1), a.moving_variance = output(o, 2);
   a.clamped = p.op.epilogue.activation == Activation::kRelu;
+  if (p.op.epilogue.statistics) a.measured = input<PartStatistics>(o, 3);
   run_norm(state<Norm>(p), a, context);
 }
 
@@ -222,8 +231,18 @@ void fold(const Prepared& p, const Operands& o, Context& context) {
 
 }  // namespace
 
-bool supports_batch_norm_fwd_channels(const OpDescriptor& op) { return plain_or_relu(op); }
-void prepare_batch_norm_fwd_channels(Prepared* p) { prepare(p, norm_of(p->op.batch_norm_fwd), 6, 3); }
+bool supports_batch_norm_fwd_channels(const OpDescriptor& op) {
+  OpDescriptor unmeasured = op;
+  unmeasured.epilogue.statistics = 0;
+  return plain_or_relu(unmeasured);
+}
+void prepare_batch_norm_fwd_channels(Prepared* p) {
+  Norm s = norm_of(p->op.batch_norm_fwd);
+  if (!p->op.epilogue.statistics) return prepare(p, s, 6, 3);
+  s.cut = {statistics_parts(s.m), kStatisticsRows};
+  prepare(p, s, 3, 2);
+  p->bytes += bytes_of_statistics(s.m, s.c);
+}
 void run_batch_norm_fwd_channels(const Prepared& p, const Operands& o, Context& c) {
   FASTCNN_BY_STORAGE(p, run_fwd)(p, o, c);
 }

@@ -9,6 +9,7 @@
 // With strides dgrad goes by classes of pixels, whose place modulo the stride says which taps reach them, so
 // that no tap is tried in vain. Index arithmetic is host code too (walk.h), and tested there.
 #pragma once
+#include "measure.h"
 #include "reduce.h"
 #include "tile.h"
 #include "walk.h"
@@ -202,6 +203,19 @@ struct StoreRows : Results<T> {  // y [pixels, k], dw [taps c, k]: of a group so
 };
 
 template <class T>
+struct StoreOutputs : StoreRows<T> {  // y, and its statistics
+  Measured<T> measured;
+  FASTCNN_INLINED StoreOutputs bind(int group) const { return {StoreRows<T>::bind(group), measured}; }
+  template <class Tile>
+  FASTCNN_INLINED void measure(int m0, int n0) const {
+    if (!measured.to) return;
+    __syncthreads();
+    const Measured<T> of_group = measured.from_channel(this->first);  // here: no registers before
+    of_group.template tile<Tile::kM, Tile::kN>(m0, n0, int(threadIdx.x) / kWarp, kThreads / kWarp);
+  }
+};
+
+template <class T>
 struct StorePixels : Results<T> {  // dx
   ConvWalk walk;
   PixelClass of;
@@ -243,7 +257,9 @@ inline bool fits(const ConvWalk& w) {
 
 template <class Kernel, class Shape>
 bool supports_fprop(const Shape& s, const OpDescriptor& op) {
-  if (!walk_fits(s) || !known_epilogue(op.epilogue) || op.epilogue.relu_mask) return false;
+  Epilogue e = op.epilogue;
+  if (op.step == Step::k_conv2d_fprop) e.statistics = 0;
+  if (!walk_fits(s) || !known_epilogue(e) || e.relu_mask) return false;
   const ConvWalk w = walk_of(s);
   return fits(w) && Kernel::takes(op, fprop_problem(w).k);
 }
@@ -267,7 +283,8 @@ void prepare(Prepared* p, const Shape& s) {
   const ConvWalk w = walk_of(s);
   const double y = double(w.outputs()) * w.k, x = double(w.n) * double(w.image);
   const double weights = double(w.taps()) * w.group_c * w.k;
-  set_cost(p, 2 * y * w.taps() * w.group_c, bytes_of_number(p) * (x + y + weights));
+  const double statistics = p->op.epilogue.statistics ? bytes_of_statistics(w.outputs(), w.k) : 0;
+  set_cost(p, 2 * y * w.taps() * w.group_c, bytes_of_number(p) * (x + y + weights) + statistics);
   state<ConvWalk>(p) = w;
 }
 
@@ -279,7 +296,9 @@ void run_fprop(const Prepared& p, const Operands& o, Context& context) {
   Problem problem = fprop_problem(w);
   problem.precision = p.op.precision;
   const auto after = after_of<T>(p, o.in[2], o.in[3], nullptr);
-  const StoreRows<T> store = {{output<T>(o, 0), nullptr, after}, w.k, 0, w.group_k, 0};
+  const StoreRows<T> rows = {{output<T>(o, 0), nullptr, after}, w.k, 0, w.group_k, 0};
+  const bool measures = p.op.epilogue.statistics != 0;
+  const StoreOutputs<T> store = {rows, measured_of<T>(o, measures, {w.outputs(), w.group_k, w.k})};
   Kernel::multiply(context, problem, x, weights, store);
 }
 

@@ -20,6 +20,7 @@ struct PixelOperands {
   ptx::Map a[kMostClasses], b;
   PixelProduct of;
   Results<Number> to;
+  Measured<Number> measured;
   int32_t tiles;
 };
 
@@ -75,6 +76,13 @@ struct PixelSums {
       }
     }
   }
+  FASTCNN_INLINED static void measure(const Operands& p, const Tile& tile, int group) {
+    if (!p.measured.to) return;
+    constexpr int kRows = 64 * T::kBlocks;
+    ptx::meet(1 + group, kGroup);
+    p.measured.template tile<kRows, T::kN>(tile.m + kRows * group, tile.n, int(threadIdx.x) % kGroup / kWarp,
+                                           kGroup / kWarp);
+  }
 };
 
 // The first that gives every block a tile, and has no columns to spare, else the last. Two numbers of 4 bytes
@@ -124,6 +132,7 @@ struct Pass {
   bool gradient;  // of the data
   Precision precision;
   Storage storage;
+  bool measures = false;  // y
 
   bool rounds() const { return precision == Precision::kBfloat16 && storage == Storage::kFloat32; }
   int bytes() const { return precision == Precision::kBfloat16 ? 2 : 4; }  // of a number of the operands
@@ -220,6 +229,7 @@ bool multiply(Context& context, const Pass& pass, const Operands& o, bool transp
   PixelOperands<Number> p = {};
   p.of = pass.product(tile), p.tiles = p.of.tiles;
   p.to = {output<Number>(o, 0), nullptr, after};
+  p.measured = measured_of<Number>(o, pass.measures, {pass.walk.outputs(), pass.walk.k, pass.walk.k});
   if (!aligned_to(o.in[0], 16) || !aligned_to(o.in[1], 16) || !p.to.aligned_to_twos()) return false;
   const Arrays arrays = arrays_of(context, pass, o, transposes);
   const ptx::Pixels pixels = pass.pixels(arrays.a, kTiles[tile].m);
@@ -279,7 +289,8 @@ void prepare_conv2d_fprop_map(Prepared* p) {
   p->workspace_bytes = workspace_of({state<ConvWalk>(*p), false, p->op.precision, p->op.storage}, true);
 }
 void run_conv2d_fprop_map(const Prepared& p, const Operands& o, Context& context) {
-  const Pass pass = {state<ConvWalk>(p), false, p.op.precision, p.op.storage};
+  const bool measures = p.op.epilogue.statistics != 0;
+  const Pass pass = {state<ConvWalk>(p), false, p.op.precision, p.op.storage, measures};
   if (!multiply(context, p, pass, o, true, {o.in[2], o.in[3], nullptr}))
     run_conv2d_fprop_tensor(p, o, context);
 }

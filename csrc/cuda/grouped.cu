@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions whose groups are narrow, depthwise ones above all, where a matrix product would be nearly
 // empty: a thread to an output, neighbouring channels by neighbouring threads.
+#include "measure.h"
 #include "reduce.h"
 #include "tile.h"
 #include "walk.h"
@@ -10,21 +11,29 @@ namespace cuda {
 
 namespace {
 
-constexpr int kNarrow = 16;  // channels of a group
+constexpr int kNarrow = 16;     // channels of a group
+constexpr int kAcross = kWarp;  // channels of a block that measures
 
 template <class Shape>
 bool supports(const Shape& s, const OpDescriptor& op) {
-  if (!walk_fits(s) || !known_epilogue(op.epilogue)) return false;
+  Epilogue e = op.epilogue;
+  if (op.step == Step::k_conv2d_fprop) e.statistics = 0;
+  if (!walk_fits(s) || !known_epilogue(e)) return false;
   const ConvWalk w = walk_of(s);
+  if (op.epilogue.statistics && w.n * w.gradient / w.k * ceil_div(w.k, kAcross) > INT32_MAX) return false;
   return w.groups > 1 && w.group_c <= kNarrow && w.group_k <= kNarrow;
 }
+
+int64_t weights_of(const ConvWalk& w) { return int64_t(w.taps()) * w.group_c * w.k; }
+int64_t outputs_of(const ConvWalk& w) { return w.n * w.gradient / w.k; }
 
 template <class Shape>
 void prepare(Prepared* p, const Shape& s) {
   const ConvWalk w = walk_of(s);
   const double y = double(w.n) * double(w.gradient), x = double(w.n) * double(w.image);
   const double taps = double(w.taps()) * w.group_c;
-  set_cost(p, 2 * y * taps, bytes_of_number(p) * (x + y + taps * w.k));
+  const double statistics = p->op.epilogue.statistics ? bytes_of_statistics(outputs_of(w), w.k) : 0;
+  set_cost(p, 2 * y * taps, bytes_of_number(p) * (x + y + taps * w.k) + statistics);
   state<ConvWalk>(p) = w;
 }
 
@@ -45,13 +54,33 @@ FASTCNN_INLINE Element element_of(int64_t i, int32_t channels, const ConvWalk& w
   return to;
 }
 
+// make(i) for every element of y: a block has some channels of a part, which it then measures.
+template <class T, class F>
+__global__ void __launch_bounds__(kThreads) each_measured(Measured<T> measured, F make) {
+  const RowsOfTile& of = measured.of;
+  const int across = (of.columns + kAcross - 1) / kAcross, part = int(blockIdx.x) / across;
+  const int m0 = part * int(kStatisticsRows), n0 = (int(blockIdx.x) - part * across) * kAcross;
+  for (int i = int(threadIdx.x); i < int(kStatisticsRows) * kAcross; i += kThreads) {
+    const int row = m0 + i / kAcross, column = n0 + i % kAcross;
+    if (row < of.rows && column < of.columns) make(row * of.pitch + column);
+  }
+  __syncthreads();
+  measured.template tile<kStatisticsRows, kAcross>(m0, n0, int(threadIdx.x) / kWarp, kThreads / kWarp);
+}
+
+template <class T, class F>
+void for_each_measured(Context& context, const Measured<T>& measured, F make) {
+  const int64_t blocks = statistics_parts(measured.of.rows) * ceil_div(measured.of.columns, kAcross);
+  FASTCNN_LAUNCH((each_measured<T, F>), unsigned(blocks), kThreads, stream_of(context))(measured, make);
+}
+
 template <class T>
 void run_fprop(const Prepared& p, const Operands& o, Context& context) {
   const ConvWalk w = state<ConvWalk>(p);
   const T *const x = input<T>(o, 0), *const weights = input<T>(o, 1);
   T* const y = output<T>(o, 0);
   const auto after = after_of<T>(p, o.in[2], o.in[3], nullptr);
-  for_each(context, w.n * w.gradient, [=] __device__(int64_t i) {
+  const auto make = [=] __device__(int64_t i) {
     const Element out = element_of(i, w.k, w, true);
     const int32_t first = out.channel / w.group_k * w.group_c;
     float sum = 0.0f;
@@ -66,7 +95,11 @@ void run_fprop(const Prepared& p, const Operands& o, Context& context) {
         sum = fma(float(from[c]), float(weights[(int64_t(tap) * w.group_c + c) * w.k + out.channel]), sum);
     }
     y[i] = after(sum, i, out.channel);
-  });
+  };
+  if (p.op.epilogue.statistics)
+    for_each_measured(context, measured_of<T>(o, true, {int32_t(outputs_of(w)), w.k, w.k}), make);
+  else
+    for_each(context, w.n * w.gradient, make);
 }
 
 // The window of which a pixel is this tap, -1 if none.
@@ -97,9 +130,6 @@ void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
     dx[i] = after(sum, i, in.channel);
   });
 }
-
-int64_t weights_of(const ConvWalk& w) { return int64_t(w.taps()) * w.group_c * w.k; }
-int64_t outputs_of(const ConvWalk& w) { return w.n * w.gradient / w.k; }
 
 void prepare_wgrad(Prepared* p) {
   const ConvWalk& w = state<ConvWalk>(*p);

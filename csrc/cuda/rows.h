@@ -48,7 +48,8 @@ T* output(const Operands& o, int i) {
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline void set_cost(Prepared* p, double flops, double bytes) { p->flops = flops, p->bytes = bytes; }
 inline bool plain(const Epilogue& e) {
-  return !e.bias && !e.residual && !e.scale && !e.relu_mask && !e.pool && e.activation == Activation::kNone;
+  return !e.bias && !e.residual && !e.scale && !e.relu_mask && !e.pool && !e.statistics &&
+         e.activation == Activation::kNone;
 }
 
 #define FASTCNN_ROW_ON(least, most, step, algorithm, stored) \

@@ -331,6 +331,7 @@ __global__ void __launch_bounds__(kThreads, T::kBlocks)
       }
     }
   }
+  result.template measure<T>(m0, n0);
 #endif
 }
 

@@ -11,6 +11,7 @@
 //   operand_a(), operand_b()     of 64 rows, and of all columns, of a step at an address
 //   next(), multiply()           from one product of a step to the next; the product
 //   store(operands, tile, block, sum)     64 rows of the sums
+//   measure(operands, tile, group)        when a group has stored all of its own
 #pragma once
 #include "ptx/sm90.h"
 #include "tile.h"
@@ -102,6 +103,7 @@ FASTCNN_INLINE void multiply_tiles(const typename Op::Operands& p, uint32_t ring
     if (before >= 0) release(before);
     FASTCNN_UNROLL
     for (int r = 0; r < T::kBlocks; ++r) Op::store(p, tile, T::kBlocks * group + r, sum[r]);
+    Op::measure(p, tile, group);
   }
 }
 

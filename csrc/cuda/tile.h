@@ -11,7 +11,8 @@
 //   in_fours()        whether every four of them, from a multiple of four on, are aligned 16 bytes
 //
 // The result goes to store.y[place(split, m, n)], unless that is below 0, as finish(sum, place, n);
-// in_fours() says whether every four n of y are aligned 16 bytes.
+// in_fours() says whether every four n of y are aligned 16 bytes. measure() is called by the whole block when
+// its tile has been put.
 #pragma once
 #include "stored.h"
 
@@ -126,6 +127,7 @@ __global__ void __launch_bounds__(kThreads) product(Problem p, A every_a, B ever
     const int64_t at = m < p.m && n < p.n ? to.place(split, m, n) : -1;
     if (at >= 0) to.put(sum[r][c], at, to.column(n));
   }
+  to.template measure<T>(m0, n0);
 }
 
 using LargeTile = Tile<128, 128>;
@@ -228,6 +230,8 @@ struct Results {
     four.of[2] = after(sum.z, at + 2, column + 2), four.of[3] = after(sum.w, at + 3, column + 3);
     *reinterpret_cast<Four*>(y + at) = four;
   }
+  template <class Tile>
+  FASTCNN_INLINED void measure(int, int) const {}
   bool aligned_to_twos() const { return aligned_to(parts, 8) && aligned_to(y, 2 * sizeof(T)); }
   bool aligned_to_fours() const { return aligned_to(parts, 16) && aligned_to(y, 4 * sizeof(T)); }
 };
@@ -244,7 +248,8 @@ template <class T>
 constexpr int kSixteenBytes = 16 / sizeof(T);
 
 inline bool known_epilogue(const Epilogue& e) {
-  return !e.scale && !e.pool && (e.activation == Activation::kNone || e.activation == Activation::kRelu);
+  return !e.scale && !e.pool && !e.statistics &&
+         (e.activation == Activation::kNone || e.activation == Activation::kRelu);
 }
 
 FASTCNN_FORMULAS_END

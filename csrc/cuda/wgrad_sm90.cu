@@ -118,6 +118,7 @@ struct PanelSums {
       }
     }
   }
+  FASTCNN_INLINED static void measure(const Operands&, const Tile&, int) {}
 };
 
 // Worth their copies, dw has many panels: of 4 a group of warps has 2.

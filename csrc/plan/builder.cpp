@@ -33,6 +33,7 @@ Builder::Builder(const Request& request) : request_(request) {
   rows.resize(nodes.size());
   saved.resize(nodes.size());
   pooled.resize(nodes.size(), -1);
+  statistics.resize(nodes.size());
   done.resize(nodes.size());
   masked.resize(nodes.size());
   parameter_written.resize(request.graph.parameters.size());

@@ -57,10 +57,10 @@ struct NewStep {
   std::string name;
   // What those who join it need to know: the operand of the weights [..., channels of y] that it is linear
   // in, the floats of these, and the operands of a residual and of a scale of y's channels; -1 where there is
-  // none.
+  // none. And which output, besides y, are the statistics of its channels.
   int kernel = -1;
   int64_t kernel_floats = 0;
-  int residual = -1, scale = -1;
+  int residual = -1, scale = -1, statistics = -1;
 };
 
 class Builder {
@@ -162,6 +162,7 @@ class Builder {
   std::vector<std::vector<Ref>> saved;        // what a forward rule keeps for its gradient rule, by node
   std::vector<int> pooled;                    // of a convolution whose gradient is that of its pooled values,
                                               // at the places that the pool has saved: the pool; or -1
+  std::vector<Ref> statistics;                // of a node's values, where the step that made them wrote some
   std::vector<bool> done;                     // forward: already part of another step
   std::vector<bool> masked;                   // gradient of a ReLU's output: the mask has been applied
   std::vector<bool> needs_gradient;           // a parameter that trains lies at or before it

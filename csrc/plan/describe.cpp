@@ -149,7 +149,7 @@ std::string epilogue_text(const Epilogue& e) {
   return std::string(e.bias ? " + bias" : "") + (e.residual ? " + residual" : "") +
          (e.scale ? " + scale" : "") + (activation ? " + " : "") +
          (activation ? info(e.activation).name : "") + (e.relu_mask ? " + mask" : "") +
-         (e.pool ? " + pool" : "");
+         (e.pool ? " + pool" : "") + (e.statistics ? " + statistics" : "");
 }
 
 std::string shapes_text(const OpDescriptor& op) {

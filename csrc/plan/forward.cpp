@@ -61,6 +61,30 @@ void forward_rename(Builder& b, int i) {
   b.lies_as[i] = b.lies_as[u];
 }
 
+namespace {
+
+// Has the step write the statistics of node i's values, where some reader takes them and the device's row for
+// the step can.
+void add_statistics(Builder& b, int i, NewStep* step) {
+  const std::vector<int>& readers = b.node(i).consumers;
+  const auto takes = [&b](int reader) {
+    const auto asks = rule(b.node(reader).op).takes_statistics;
+    return asks && asks(b, reader);
+  };
+  OpDescriptor measuring = step->op;
+  measuring.epilogue.statistics = 1;
+  if (step->statistics < 0 || std::none_of(readers.begin(), readers.end(), takes) ||
+      b.row_of(measuring) != b.row_of(step->op))
+    return;
+  const int64_t channels = b.node(i).shape.back(), rows = b.batch() * (b.node(i).count / channels);
+  step->op = measuring;
+  step->out.resize(std::max<size_t>(step->out.size(), step->statistics + 1));
+  step->out[step->statistics] = b.statistics[i] =
+      b.tensor_of_bytes(statistics_parts(rows) * channels, sizeof(PartStatistics));
+}
+
+}  // namespace
+
 void forward_fused(Builder& b, int i, NewStep step) {
   if (b.has(i, "bias")) step.in.push_back(b.parameter(i, "bias"));
   step.name = b.node(i).name;
@@ -71,6 +95,7 @@ void forward_fused(Builder& b, int i, NewStep step) {
     if (!join || !join(b, next, nodes.back(), &joined) || b.row_of(joined.op) != b.row_of(step.op)) break;
     step = joined;
   }
+  add_statistics(b, nodes.back(), &step);
   step.out.resize(std::max<size_t>(step.out.size(), 1));
   if (step.out[0].memory == Memory::kNone) step.out[0] = b.tensor_like(nodes.back());
   for (const int node : nodes) {

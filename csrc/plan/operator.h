@@ -58,6 +58,8 @@ struct Rule {
   bool (*join)(Builder& b, int node, int from, NewStep* step) = nullptr;
   // Its steps read and write channels-last in either layout: forward() takes rows_of() its input.
   bool in_rows = false;
+  // Whether it reads the statistics of its input's channels where there are some. Null: never.
+  bool (*takes_statistics)(const Builder& b, int node) = nullptr;
 };
 
 #define FASTCNN_OPERATOR(name, forward, saves) extern const Rule rule_##name;

@@ -21,6 +21,15 @@ def is_emulated() -> bool:
     return hasattr(cupy, "emulated")
 
 
+def counts() -> dict[str, int]:
+    """What the emulated GPU has done so far; nothing of a real one."""
+    return cupy.emulated.counts() if is_emulated() else {}
+
+
+def since(before: dict[str, int]) -> dict[str, int]:
+    return {name: count - before[name] for name, count in counts().items()}
+
+
 @pytest.fixture(autouse=True)
 def nobody_touches_the_memory() -> Iterator[None]:
     """The emulated GPU's memory is out of the host's reach: to touch it ends the process."""
@@ -51,9 +60,9 @@ def residual() -> Any:
     fastcnn.utils.set_random_seed(5)
     x = fastcnn.Input((SIDE, SIDE, 1))
     y = layers.Rescaling(1 / 255)(x)
-    y = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same", use_bias=False)(y))
+    y = layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same", use_bias=False)(y))
     y = layers.ReLU()(y)
-    z = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same", use_bias=False)(y))
+    z = layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same", use_bias=False)(y))
     z = layers.ReLU()(layers.Add()([y, z]))
     z = layers.GlobalAveragePooling2D()(z)
     return fastcnn.Model(x, layers.Dense(CLASSES, activation="softmax")(z))

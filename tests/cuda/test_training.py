@@ -14,12 +14,13 @@ from networks import (
     CLASSES,
     NETWORKS,
     SIDE,
-    cupy,
+    counts,
     data,
     is_emulated,
     lenet,
     nobody_touches_the_memory,
     residual,
+    since,
 )
 
 import fastcnn
@@ -95,14 +96,6 @@ def nudged(model: Any, seed: int) -> Any:
     ways = [rng.choice(np.float32([-np.inf, np.inf]), each.shape) for each in model.get_weights()]
     model.set_weights(list(map(np.nextafter, model.get_weights(), ways)))
     return model
-
-
-def counts() -> dict[str, int]:
-    return cupy.emulated.counts() if is_emulated() else {}
-
-
-def since(before: dict[str, int]) -> dict[str, int]:
-    return {name: count - before[name] for name, count in counts().items()}
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

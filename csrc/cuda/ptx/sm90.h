@@ -58,6 +58,12 @@ __device__ __forceinline__ void wait_for(uint32_t barrier, uint32_t parity) {
       : "memory");
 }
 
+// Waits for all of so many threads, which see then what each has written. `number` is not 0, which is that of
+// __syncthreads().
+__device__ __forceinline__ void meet(int number, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
+}
+
 // Boxes of a tensor come to shared memory, their bytes counted by the barrier; what lies outside the tensor
 // is 0.
 __device__ __forceinline__ void load_box(uint32_t to, const Map* map, uint32_t barrier, BoxPlace at) {

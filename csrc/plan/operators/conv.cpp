@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kMask = 2, kPooledMask = 3;              // operand of the dgrad steps
 constexpr int kKernel = 1, kResidual = 3, kScale = 4;  // of the fprop steps
+constexpr int kStatistics = 2;                         // output of those
 
 struct Form {
   Op op;
@@ -124,7 +125,8 @@ void forward(Builder& b, int i) {
   } else {
     step.kernel = kKernel;
     step.kernel_floats = b.graph().parameters[b.graph().parameter(i, role_of(node))].count;
-    if (step.op.step == Step::k_conv2d_fprop) step.residual = kResidual, step.scale = kScale;
+    if (step.op.step == Step::k_conv2d_fprop)
+      step.residual = kResidual, step.scale = kScale, step.statistics = kStatistics;
   }
   forward_fused(b, i, step);
 }

@@ -71,15 +71,26 @@ OpDescriptor with_moving(const Builder& b, int i, Step step) {
 // A frozen layer, or one whose caller wants no training of its statistics.
 bool keeps_moving(const Builder& b, int i) { return b.frozen(i) || b.node(i).settings[0]; }
 
+// Of a batch in training.
+bool measures_batch(const Builder& b, int i) { return b.mode() == Mode::kTrain && !keeps_moving(b, i); }
+
+bool takes_statistics_of_batch(const Builder& b, int i) {
+  if (!measures_batch(b, i)) return false;
+  OpDescriptor op = batch_step(b, i, Step::k_batch_norm_fwd);
+  op.epilogue.statistics = 1;
+  return b.has_row(op);
+}
+
 void forward_batch(Builder& b, int i) {
   const Ref x = input_of(b, i), gamma = b.parameter(i, "gamma"), beta = b.parameter(i, "beta");
   const Ref mean = b.parameter(i, "moving_mean"), variance = b.parameter(i, "moving_variance");
-  if (b.mode() == Mode::kTrain && !keeps_moving(b, i))
-    forward_fused(b, i,
-                  {batch_step(b, i, Step::k_batch_norm_fwd), {x, gamma, beta}, {{}, mean, variance}, ""});
-  else
-    forward_fused(b, i,
-                  {with_moving(b, i, Step::k_batch_norm_infer), {x, mean, variance, gamma, beta}, {}, ""});
+  if (!measures_batch(b, i))
+    return forward_fused(
+        b, i, {with_moving(b, i, Step::k_batch_norm_infer), {x, mean, variance, gamma, beta}, {}, ""});
+  const Ref statistics = b.statistics[b.node(i).inputs[0]];
+  OpDescriptor op = batch_step(b, i, Step::k_batch_norm_fwd);
+  op.epilogue.statistics = statistics.memory != Memory::kNone;
+  forward_fused(b, i, {op, {x, gamma, beta, statistics}, {{}, mean, variance}, ""});
 }
 
 // By its moving statistics it is a map of each channel, which goes into the weights before it. A convolution
@@ -168,8 +179,8 @@ void gradient_row(Builder& b, int i) {
 
 }  // namespace
 
-const Rule rule_batch_norm = {"BatchNormalization", 1,         infer_batch, forward_batch,
-                              gradient_batch,       join_batch};
+const Rule rule_batch_norm = {"BatchNormalization", 1,          infer_batch, forward_batch,
+                              gradient_batch,       join_batch, false,       takes_statistics_of_batch};
 const Rule rule_group_norm = {"GroupNormalization", 1, infer_group, forward_affine, gradient_group};
 const Rule rule_layer_norm = {"LayerNormalization", 1, infer_row<RowNorm::kLayer>, forward_affine,
                               gradient_row};

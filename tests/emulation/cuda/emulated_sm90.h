@@ -132,6 +132,16 @@ inline void arrive_expecting(uint32_t barrier, uint32_t bytes) {
   emulated::in_window<emulated::Barrier>(barrier).bytes += int32_t(bytes);
   arrive(barrier);
 }
+inline void meet(int number, int threads) {
+  struct Meeting {
+    int come, times;
+  };
+  static Meeting meetings[16];
+  Meeting& of = meetings[number];
+  const int times = of.times;
+  if (++of.come == threads) of = {0, times + 1};
+  while (of.times == times) emulated::warp_barrier(1u << (threadIdx.x % 32));  // lets the others go on
+}
 inline void wait_for(uint32_t barrier, uint32_t parity) {
   for (int tries = 0; emulated::in_window<emulated::Barrier>(barrier).parity == parity; ++tries) {
     emulated::require(tries < 1000000, "a barrier whose phase ends");
