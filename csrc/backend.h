@@ -21,7 +21,7 @@ struct PooledConv2dShape {
 // X(step, shape struct, inputs, outputs): operands in order; a trailing ? may be null.
 #define FASTCNN_STEPS(X)                                                                     \
   X(conv2d_fprop, Conv2dShape, "x w bias? residual? scale?", "y index? statistics?")         \
-  X(conv2d_dgrad, Conv2dShape, "dy w mask? bias?", "dx")                                     \
+  X(conv2d_dgrad, Conv2dShape, "dy w mask? bias? residual?", "dx")                           \
   X(conv2d_wgrad, Conv2dShape, "x dy", "dw db?")                                             \
   X(conv2d_dgrad_pooled, PooledConv2dShape, "dy index w mask?", "dx")                        \
   X(conv2d_wgrad_pooled, PooledConv2dShape, "x dy index", "dw db?")                          \
@@ -166,7 +166,7 @@ enum class Step : int32_t {
 // dgrad step, so that those take a bias and ReLU too.
 struct Epilogue {
   int32_t bias;           // y += bias[K]; conv2d_wgrad, _pooled: db[K] = the sum of dy as well
-  int32_t residual;       // y += residual, which is shaped as y; of conv2d_fprop alone
+  int32_t residual;       // y += residual, which is shaped as y; of conv2d_fprop, and dx of conv2d_dgrad
   int32_t scale;          // w[...,k] scale[k] in place of w; of conv2d_fprop alone
   Activation activation;  // y = activation(y), last; one without parameters
   // Backward steps: dx is set to 0 where mask <= 0. mask is the ReLU output that dx is the gradient of;

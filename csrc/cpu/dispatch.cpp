@@ -93,11 +93,16 @@ const Selection& selection() {
   return s;
 }
 
+// What no row here does, so that none asks.
+bool is_of_gpus(const OpDescriptor& op) {
+  return op.epilogue.statistics || (op.step == Step::k_conv2d_dgrad && op.epilogue.residual);
+}
+
 Code prepare(const OpDescriptor* op, Prepared* out, Status* status) {
   *status = selection().status;
   if (status->code != Code::kOk) return status->code;
   for (const KernelRow& row : kRows) {
-    if (op->epilogue.statistics) break;  // no row of the CPU takes or makes them
+    if (is_of_gpus(*op)) break;
     const bool lies = row.layouts == Layouts::kAny || int(row.layouts) == int(op->layout);
     if (row.step != op->step || !lies || !row.supports(*op)) continue;
     *out = {};

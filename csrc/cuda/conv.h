@@ -265,7 +265,8 @@ bool supports_fprop(const Shape& s, const OpDescriptor& op) {
 }
 template <class Kernel, class Shape>
 bool supports_dgrad(const Shape& s, const OpDescriptor& op) {
-  if (!walk_fits(s) || !known_epilogue(op.epilogue) || op.epilogue.residual) return false;
+  const bool adds = op.epilogue.residual && op.step != Step::k_conv2d_dgrad;
+  if (!walk_fits(s) || !known_epilogue(op.epilogue) || adds) return false;
   const ConvWalk w = walk_of(s);
   return fits(w) && Kernel::takes(op, dgrad_problem(w).k);
 }
@@ -310,7 +311,7 @@ void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
   const Transposed<T> weights = {w, input<T>(o, 1), channels, {}, 0, {}, {}};
   Problem problem = dgrad_problem(w);
   problem.precision = p.op.precision;
-  const auto after = after_of<T>(p, o.in[3], nullptr, o.in[2]);
+  const auto after = after_of<T>(p, o.in[3], o.in[4], o.in[2]);
   const StorePixels<T> store = {{output<T>(o, 0), nullptr, after}, w, {}, 0};
   Kernel::multiply(context, problem, dy, weights, store);
 }

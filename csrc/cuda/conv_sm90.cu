@@ -305,7 +305,7 @@ void prepare_conv2d_dgrad_map(Prepared* p) {
 }
 void run_conv2d_dgrad_map(const Prepared& p, const Operands& o, Context& context) {
   const Pass pass = {state<ConvWalk>(p), true, p.op.precision, p.op.storage};
-  if (!multiply(context, p, pass, o, false, {o.in[3], nullptr, o.in[2]}))
+  if (!multiply(context, p, pass, o, false, {o.in[3], o.in[4], o.in[2]}))
     run_conv2d_dgrad_tensor(p, o, context);
 }
 

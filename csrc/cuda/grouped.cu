@@ -113,7 +113,7 @@ void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
   const ConvWalk w = state<ConvWalk>(p);
   const T *const dy = input<T>(o, 0), *const weights = input<T>(o, 1);
   T* const dx = output<T>(o, 0);
-  const auto after = after_of<T>(p, o.in[3], nullptr, o.in[2]);
+  const auto after = after_of<T>(p, o.in[3], o.in[4], o.in[2]);
   for_each(context, w.n * w.image, [=] __device__(int64_t i) {
     const Element in = element_of(i, w.c, w, false);
     const int32_t group = in.channel / w.group_c, c = in.channel - group * w.group_c;
@@ -172,7 +172,8 @@ void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
     FASTCNN_BY_STORAGE(p, run_fprop)(p, o, context);                                             \
   }                                                                                              \
   bool supports_conv##axes##_dgrad_grouped(const OpDescriptor& op) {                             \
-    return supports(op.conv##axes##_dgrad, op) && !op.epilogue.residual;                         \
+    const bool adds = op.epilogue.residual && op.step != Step::k_conv2d_dgrad;                   \
+    return supports(op.conv##axes##_dgrad, op) && !adds;                                         \
   }                                                                                              \
   void prepare_conv##axes##_dgrad_grouped(Prepared* p) { prepare(p, p->op.conv##axes##_dgrad); } \
   void run_conv##axes##_dgrad_grouped(const Prepared& p, const Operands& o, Context& context) {  \

@@ -307,19 +307,39 @@ bool Builder::is_relu(int i) const {
   return node(u).op == Op::k_relu && pooled[node(u).inputs[0]] == i;
 }
 
-// A mask acts on the whole gradient of the ReLU's output: a step can apply it that is the only one to
-// contribute.
+// Whether no other node than the one whose turn it is can still contribute to the gradient of u.
+bool Builder::is_last_reader(int u) const {
+  const std::vector<int>& readers = node(u).consumers;
+  return std::count_if(readers.begin(), readers.end(), [this](int i) { return i <= in_turn; }) <= 1;
+}
+
+// A mask acts on the whole gradient of the ReLU's output: a step can apply it that is the last one to
+// contribute, and adds what others have.
 bool Builder::mask_can_be_fused(int u, int from) const {
   if (!is_relu(from)) return false;
-  for (;; u = node(u).inputs[0]) {
-    if (node(u).consumers.size() != 1 || node(u).output) return false;
+  for (bool whole = is_last_reader(u);; whole = node(u).consumers.size() == 1) {
+    if (!whole || node(u).output) return false;
     if (u == from) return true;
+    u = node(u).inputs[0];
   }
 }
 
 void Builder::add_input_gradient(int u, NewStep step, int mask) {
   const int from = origin(u);
-  const Ref dx = tensor_like(u);
+  const Ref before = gradient[u];
+  const bool first = before.memory == Memory::kNone;
+  NewStep sum = step;
+  sum.op.epilogue.residual = 1;
+  const bool adds = !first && step.residual >= 0 && row_of(sum.op) == row_of(step.op);
+  if (adds) {
+    step = sum;
+    step.in.resize(std::max<size_t>(step.in.size(), step.residual + 1));
+    step.in[step.residual] = before;
+    gradient[u] = {};
+  } else if (!first) {
+    mask = kNoMask;
+  }
+  const Ref dx = adds && !shared_[before.offset] ? before : tensor_like(u);
   step.out = {dx};
   if (mask != kNoMask && mask_can_be_fused(u, from)) {
     NewStep fused = step;

@@ -135,9 +135,10 @@ class Builder {
   Ref begin_parameter_gradient(int node, const char* role);
   void end_parameter_gradient(int node, const char* role, Ref written);
 
-  // Adds the step whose only output is a contribution to the gradient of node u. If a ReLU made the values of
-  // u, or of a pool whose gradient stays pooled, its mask is applied in the same step where a row can: as
-  // operand `mask` of the step, or without one when the step reads the values anyway.
+  // Adds the step whose only output is a contribution to the gradient of node u, and which adds those before
+  // it where its row can, as a residual. If a ReLU made the values of u, or of a pool whose gradient stays
+  // pooled, its mask is applied in the same step where a row can: as operand `mask` of the step, or without
+  // one when the step reads the values anyway.
   static constexpr int kNoMask = -1, kMaskIsRead = -2;
   void add_input_gradient(int u, NewStep step, int mask = kNoMask);
   // `ref` holds a contribution to the gradient of node u, whole: the first one is the gradient, others are
@@ -165,6 +166,7 @@ class Builder {
   std::vector<Ref> statistics;                // of a node's values, where the step that made them wrote some
   std::vector<bool> done;                     // forward: already part of another step
   std::vector<bool> masked;                   // gradient of a ReLU's output: the mask has been applied
+  int in_turn = -1;                           // backward: the node whose rule adds steps
   std::vector<bool> needs_gradient;           // a parameter that trains lies at or before it
   std::vector<bool> parameter_written;        // gradient of each parameter
   std::vector<Ref> results;                   // of each objective; kNone for an output without a loss
@@ -201,6 +203,7 @@ class Builder {
   void touch(Ref ref);
   void add_sum(Ref a, Ref b, Ref y, const Summand& of);
   bool is_relu(int i) const;
+  bool is_last_reader(int u) const;
   bool mask_can_be_fused(int u, int from) const;
 
   const Request request_;

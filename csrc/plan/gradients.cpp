@@ -49,6 +49,7 @@ void weight_gradient(Builder& b, int i, const char* role, NewStep step) {
 void build_gradients(Builder& b) {
   for (int i = static_cast<int>(b.graph().nodes.size()) - 1; i >= 0; --i) {
     if (b.node(i).op == Op::k_input) continue;
+    b.in_turn = i;
     if (b.needs_gradient[i] && b.gradient[i].memory != Memory::kNone) rule(b.node(i).op).gradient(b, i);
   }
   for (const auto& add : b.put_off) add();

@@ -11,7 +11,7 @@
 namespace fastcnn {
 namespace {
 
-constexpr int kMask = 2, kPooledMask = 3;              // operand of the dgrad steps
+constexpr int kMask = 2, kPooledMask = 3, kSum = 4;    // operands of the dgrad steps
 constexpr int kKernel = 1, kResidual = 3, kScale = 4;  // of the fprop steps
 constexpr int kStatistics = 2;                         // output of those
 
@@ -160,8 +160,9 @@ void gradient(Builder& b, int i) {
   if (!b.needs_gradient[u]) return;
   const OpDescriptor op = transposed ? step_of(b, i, Step::k_conv2d_fprop, Step::k_conv3d_fprop)
                                      : step_of(b, i, Step::k_conv2d_dgrad, Step::k_conv3d_dgrad);
-  b.add_input_gradient(u, {op, {b.gradient[i], b.parameter(i, role)}, {}, node.name},
-                       transposed ? Builder::kNoMask : kMask);
+  NewStep step = {op, {b.gradient[i], b.parameter(i, role)}, {}, node.name};
+  if (op.step == Step::k_conv2d_dgrad) step.residual = kSum;
+  b.add_input_gradient(u, step, transposed ? Builder::kNoMask : kMask);
 }
 
 }  // namespace
