@@ -29,14 +29,14 @@ steps() { pytest tests/cuda; }
 kernels() {
   local on_gpu
   on_gpu=$(sed -n '/^ON_GPU := /,/[^\\]$/{s/^ON_GPU := //;s/\\$//;p}' Makefile | tr -s '\n ' ' ')
-  pytest tests/kernels tests/plan/test_mixed.py -k "$on_gpu"
+  pytest tests/kernels tests/plan/test_mixed.py tests/plan/test_narrow.py -k "$on_gpu"
 }
 sanitizer() {
   local tool failed=0
   for tool in memcheck racecheck synccheck initcheck; do
     printf '\n--- %s\n' "$tool"
     compute-sanitizer --tool "$tool" --error-exitcode 9 "$python" -m pytest -p no:cacheprovider -q -x \
-      tests/cuda/test_pooled.py tests/cuda/test_tensor.py tests/cuda/test_maps.py \
+      tests/cuda/test_pooled.py tests/cuda/test_tensor.py tests/cuda/test_maps.py tests/cuda/test_statistics.py \
       tests/cuda/test_training.py -k 'gradients or every_run or same_bits' || failed=1
   done
   return $failed
