@@ -259,11 +259,12 @@ void sum_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
       divide_windows(g, g.rows.divisor(p, g.rows.count(g.rows.taps(p))), {0, s.q}, dy + p * row, means[p]);
     return true;
   };
+  const bool keep = s.stride_h > 1;  // the next row of pixels may be the same
   Span summed = {-1, -1};
   const auto put = [&](int64_t h, Span ps) {
     const int64_t at = (band.n * s.h + h) * width;
     const float* mask = a.relu_mask ? a.x + at : nullptr;
-    if (ps.begin == summed.begin && ps.end == summed.end) {
+    if (keep && ps.begin == summed.begin && ps.end == summed.end) {
       for_each_block<2>(width, [&](auto block, int64_t i) FASTCNN_INLINED {
         for (int v = 0; v < block.kVectors; ++v, i += kLanes) {
           const Vec sum = load(sums + i);
@@ -291,7 +292,6 @@ void sum_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
       copy_windows({sums, s.c, spread + front, s.stride_w * s.c, s.c}, s.q, row);
       starts.clear_others(spread + front);
     }
-    const bool keep = s.stride_h > 1;  // the next row of pixels may be the same
     const float* const before = spread + s.pad_left * s.c;
     for_each_block<4>(width, [&](auto block, int64_t i) FASTCNN_INLINED {
       constexpr int kVectors = block.kVectors;

@@ -25,6 +25,9 @@ POOL: tuple[PoolCase, ...] = (
     PoolCase(2, 5, 7, 3, pool_size=(2, 2), strides=(4, 4), ceil_mode=True),
     PoolCase(1, 9, 9, 2, pool_size=(7, 7), strides=(2, 2), padding=3),
     PoolCase(1, 17, 17, 2, pool_size=(16, 17)),
+    # windows over all rows, at each of them
+    PoolCase(2, 5, 12, 17, pool_size=(5, 2), strides=(1, 2)),
+    PoolCase(1, 4, 9, 3, pool_size=(4, 4), strides=(1, 1), padding=((1, 0), (2, 1))),
     # Tall: worked on in bands.
     PoolCase(1, 200, 16, 32, pool_size=(3, 3), strides=(1, 1), padding="same"),
     PoolCase(1, 131, 20, 16, pool_size=(3, 2), strides=(2, 1), padding=(1, 0), ceil_mode=True),
