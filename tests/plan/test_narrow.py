@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import test_augmented
+from bfloat16_reference import RoundedKernels, rounded, signs
 from graph_checks import UnfitNumbers, half_squares, small, stay_exact
 from plan_networks import (
     CATEGORICAL,
@@ -33,7 +34,7 @@ from plan_networks import (
     train,
 )
 from plan_reference import Array
-from test_reals import NETWORKS, Bounded
+from test_reals import NETWORKS
 
 import fastcnn
 from fastcnn import _native
@@ -115,11 +116,6 @@ def whole(number: int) -> Whole:
     raise UnfitNumbers
 
 
-def signs(rng: np.random.Generator, shape: tuple[int, ...], share: float) -> F32:
-    """Some +-1, else zeros."""
-    return (rng.choice((-1.0, 1.0), shape) * (rng.random(shape) < share)).astype(np.float32)
-
-
 def compiled(nodes: list[Node], outputs: list[int], math: str = "default") -> Any:
     model = _native.Model(nodes, outputs)
     losses = tuple(half_squares(model.output_shapes[each][-1]) for each in outputs)
@@ -148,24 +144,8 @@ def test_whole_numbers_are_exact(number: int, math: str) -> None:
         assert np.array_equal(old - new, gradient), parameter["name"]
 
 
-def nearest(x: Array) -> Array:
-    """The nearest bfloat16, ties to even, of numbers that it has."""
-    fraction, exponent = np.frexp(x)
-    return np.ldexp(np.rint(np.ldexp(fraction, 8)), exponent - 8)
-
-
-def rounded(x: Array, error: Array) -> tuple[Array, Array]:
-    """What is stored in place of x, and how far off it is: not at all, or by some steps of bfloat16."""
-    value = nearest(x)
-    return value, np.maximum(np.abs(nearest(x + error) - value), np.abs(nearest(x - error) - value))
-
-
-class Stored(Bounded):
+class Stored(RoundedKernels):
     """The reference with each value, and each gradient of one, rounded as it is stored."""
-
-    def __init__(self, nodes: list[Node], weights: list[Array]) -> None:
-        super().__init__(nodes, weights)
-        self.kernels = {i: (nearest(w.astype(np.float64)), bias) for i, (w, bias) in self.kernels.items()}
 
     def forward(self, x: Array) -> Array:
         value, error = rounded(x.astype(np.float64), np.zeros(x.shape))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bfloat16_reference import RoundedKernels, rounded, signs
 from plan_networks import (
     SGD,
     SPARSE,
@@ -23,7 +24,6 @@ from plan_networks import (
     train,
 )
 from plan_reference import Array, Reference
-from test_reals import Bounded
 
 import fastcnn
 from fastcnn import _native
@@ -53,24 +53,8 @@ def network(pooling: str = "max") -> list[Node]:
     )
 
 
-def nearest(x: Array) -> Array:
-    """The nearest bfloat16, ties to even, of numbers that it has."""
-    fraction, exponent = np.frexp(x)
-    return np.ldexp(np.rint(np.ldexp(fraction, 8)), exponent - 8)
-
-
-def rounded(x: Array, error: Array) -> tuple[Array, Array]:
-    """What is multiplied in place of x, and how far off it is: not at all, or by a step of bfloat16."""
-    value = nearest(x)
-    return value, np.maximum(np.abs(nearest(x + error) - value), np.abs(nearest(x - error) - value))
-
-
-class InBfloat16(Bounded):
-    """The reference of rounded operands, its bounds those of float32 sums."""
-
-    def __init__(self, nodes: list[Node], weights: list[Array]) -> None:
-        super().__init__(nodes, weights)
-        self.kernels = {i: (nearest(w.astype(np.float64)), bias) for i, (w, bias) in self.kernels.items()}
+class InBfloat16(RoundedKernels):
+    """The reference of rounded operands."""
 
     def forward(self, x: Array) -> Array:
         self.values, self.errors = [x.astype(np.float64)], [np.zeros(x.shape)]
@@ -95,12 +79,6 @@ class InBfloat16(Bounded):
         return found
 
 
-def small(rng: np.random.Generator, shape: tuple[int, ...], share: float) -> Any:
-    """Mostly zeros, some +-1."""
-    values = rng.choice((-1.0, 1.0), shape) * (rng.random(shape) < share)
-    return values.astype(np.float32)
-
-
 def kernels(model: Any, mode: str) -> dict[str, int]:
     """How often each kernel of bfloat16 stands in a plan."""
     names = ("conv2d_fprop", "conv2d_dgrad", "conv2d_wgrad", "gemm")
@@ -121,9 +99,9 @@ def test_whole_numbers_are_exact(rng: np.random.Generator) -> None:
     """Predictions, and the weights after a step of SGD with rate 1."""
     nodes, batch = network(), BATCH
     model = build(nodes, SGD, SQUARED, None, "bfloat16")
-    weights = [small(rng, p["shape"], 0.05) for p in model.parameters]
+    weights = [signs(rng, p["shape"], 0.05) for p in model.parameters]
     model.set_parameters(weights)
-    x = small(rng, (batch, *nodes[0]["shape"]), 0.3)
+    x = signs(rng, (batch, *nodes[0]["shape"]), 0.3)
     judge = Reference(nodes, weights)
     wanted = judge.forward(x)
     assert max(np.abs(value).max() for value in judge.values[:-1]) <= 256, "not exact in bfloat16"
@@ -131,7 +109,7 @@ def test_whole_numbers_are_exact(rng: np.random.Generator) -> None:
     # Weights that were rounded are kept until they change.
     assert_exact(predict(model, x, batch), wanted, "predictions again")
 
-    dy = small(rng, wanted.shape, 0.2)
+    dy = signs(rng, wanted.shape, 0.2)
     train(model, x, (wanted - dy.astype(np.float64) * dy.size / 2).astype(np.float32), batch)
     after = model.get_parameters()
     for parameter, old, new, gradient in zip(
