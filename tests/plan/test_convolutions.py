@@ -11,7 +11,8 @@ from plan_networks import Node, bits, build, chain, conv2d, convolution, dense, 
 
 import fastcnn
 from fastcnn import ops
-from fastcnn.testing.compare import assert_same_bits
+from fastcnn.testing import winograd
+from fastcnn.testing.compare import assert_same_bits, assert_within
 
 NETWORKS: dict[str, list[Node]] = {
     "images": chain(
@@ -90,3 +91,25 @@ def test_predictions_are_those_of_ops(rng: np.random.Generator) -> None:
     y = ops.conv3d(x, first, first_bias, padding="same", activation="relu")
     y = ops.conv3d_transpose(y, second, second_bias, strides=(2, 1, 2), activation="tanh")
     assert_same_bits(predict(model, x, 3), y, "predictions")
+
+
+@pytest.mark.usefixtures("keep_threads")
+@pytest.mark.parametrize(("side", "channels"), [(28, 64), (28, 128), (14, 256)])
+def test_kept_filters(side: int, channels: int, rng: np.random.Generator) -> None:
+    """Winograd's filters that a plan keeps: some of them by few tiles are a task."""
+    nodes = chain((side, side, channels), conv2d(channels, padding="same"))
+    loss = {"name": "mean_squared_error", "from_logits": False}
+    x: Any = rng.standard_normal((1, side, side, channels)).astype(np.float32)
+    alone: Any = None
+    for threads in (1, 2, 3, 5):
+        fastcnn.set_num_threads(threads)
+        model = build(nodes, loss=loss, accuracy=None)
+        for weights in ("new", "known"):
+            y = predict(model, x, 1)
+            alone = y if alone is None else alone
+            assert_same_bits(y, alone, f"{threads} threads, weights {weights}")
+    assert "conv2d_fprop_winograd" in model.describe("predict", 1)
+    kernel, bias = model.get_parameters()
+    at, real, filters = winograd.Geometry((1, 1)), x.astype(np.float64), kernel.astype(np.float64)
+    wanted = winograd.convolve(real, filters, (side, side), at, 4) + bias
+    assert_within(alone, wanted, winograd.bound(real, filters, wanted, at, 4), "predictions")
