@@ -8,6 +8,7 @@
 // with another register tile. Workspace: words of the first operand | of the second | of that row. Constant
 // weights are rounded once: a convolution keeps the panels that it makes of them, gemm the words, half the
 // bytes of the floats.
+#include "cpu.h"
 #include "gemm.h"
 
 namespace fastcnn {
@@ -96,9 +97,9 @@ Pairing pairing(const OpDescriptor& op) {
 
 // Whether the products that pairs save are worth the floats to round and one more phase of tasks, each in
 // multiply-adds. A float that is rounded moves eight bytes: 3 multiply-adds of Zen 4 in cache, some 30 from
-// memory. These are estimates: no machine with the instructions was at hand.
+// memory. These are estimates: no machine where they are fast was at hand.
 bool pays(const OpDescriptor& op) {
-  if (op.precision != Precision::kBfloat16 || !kernels().bfloat16) return false;
+  if (op.precision != Precision::kBfloat16 || !bfloat16_pays()) return false;
   constexpr double kFloat = 8, kPhase = 16384;
   const Pairing d = pairing(op);
   const double saved = d.products * (1 - double(ceil_div(d.length, 2)) / double(d.length));

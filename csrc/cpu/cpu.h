@@ -16,6 +16,9 @@ std::vector<std::string> supported_isas();
 
 // Null where Precision::kBfloat16 can be had; else what lacks the instructions.
 const char* bfloat16_missing();
+// Whether it is had then in products large enough for it: not where the processor multiplies floats faster,
+// unless FASTCNN_ISA names the instruction set.
+bool bfloat16_pays();
 
 // Measured roofs: GFLOP/s of independent fused multiply-adds, and GB/s (read plus written) of a large copy.
 double fma_peak(int threads);

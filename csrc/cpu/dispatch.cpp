@@ -64,6 +64,7 @@ constexpr KernelRow kRows[] = {
 struct Selection {
   const CpuKernels* kernels;
   Status status;  // why FASTCNN_ISA could not be followed
+  bool bfloat16_pays;
 };
 
 Selection select() {
@@ -77,6 +78,8 @@ Selection select() {
     const bool chosen = !wanted || !*wanted || !std::strcmp(wanted, row.kernels->name);
     if (chosen && !s.kernels) s.kernels = row.kernels;
   }
+  const bool named = wanted && *wanted;
+  s.bfloat16_pays = s.kernels && s.kernels->bfloat16 && (named || !(detected & kSlowBf16));
   if (!s.kernels) {
     // Something that runs everywhere, for those who only ask for names; every prepare() fails with the
     // message.
@@ -153,6 +156,8 @@ const char* bfloat16_missing() {
   if (kernels().bfloat16) return nullptr;
   return detected_features() & kAvx512Bf16 ? "FASTCNN_ISA leaves it out" : "this processor has none";
 }
+
+bool bfloat16_pays() { return selection().bfloat16_pays; }
 
 const Backend& backend() {
   static const Backend b = {kBackendVersion, sizeof(Backend), "cpu", kernels().name, prepare, run,

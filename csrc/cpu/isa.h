@@ -12,6 +12,7 @@ enum Feature : uint32_t {
   kAvx512 = 4,  // F, BW, VL and DQ: what the avx512 files are compiled for
   kNeon = 8,
   kAvx512Bf16 = 16,
+  kSlowBf16 = 32,  // that, and products of floats are faster
 };
 
 uint32_t detected_features();

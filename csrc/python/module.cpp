@@ -102,6 +102,7 @@ PYBIND11_MODULE(_native, m) {
   m.def("isa", [] { return cpu::backend().variant; });
   m.def("isas", &cpu::supported_isas);
   m.def("bfloat16", [] { return !cpu::bfloat16_missing(); });
+  m.def("bfloat16_pays", cpu::bfloat16_pays);
   m.def("set_cpu_precision", &set_cpu_precision, py::arg("precision"));
   m.def("thread_sources", &thread_sources_dict);
   m.def("get_num_threads", &threads);
