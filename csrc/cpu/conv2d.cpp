@@ -91,20 +91,26 @@ struct Pixels {
   Range rows;
 };
 
+// Floats that follow each other in memory.
+struct Run {
+  const float* data;
+  int64_t count;
+};
+
 // What a task reads and writes, and the pixels that it does.
 struct Task {
   const View& x;
   const Arguments& to;
   const Pixels& at;
+  Run next;  // the input of the next one, or nothing
 };
 
-// Panels and where they lie, `each` floats apart; and what is multiplied after them, to be fetched meanwhile,
-// or null.
+// Panels and where they lie, `each` floats apart; and what is fetched meanwhile, or nothing.
 struct Panels {
   Range range;
   const float* weights;
   int64_t each;
-  const float* next;
+  Run next;
 };
 
 // Steps of the sums of some panels, with their weights; parts of them where pixels are joined.
@@ -120,7 +126,7 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
   // 128 -> 512 channels pointwise at 28x28 took 1 to 8 % less, 256 -> 1024 at 14x14 3 to 5 %.
   t.fetch_y = begins && !d.turn;
   const int64_t strips = at.images * d.phases_h * d.phases_w * (d.joined ? 1 : at.rows.end - at.rows.begin);
-  t.ahead = panels.next, t.ahead_floats = ceil_div((steps.end - steps.begin) * d.panel, strips);
+  t.ahead = panels.next.data, t.ahead_floats = ceil_div(panels.next.count, strips);
   const float* weights = panels.weights;
   // Outputs from `out` on, `count` of them a row of tiles after the other.
   const auto run_strip = [&](const float* a, const float* b, int64_t out, int64_t count) {
@@ -199,8 +205,7 @@ void run_private(const Direct& d, const Weights& w, const Task& task, Range pane
     for (int64_t k = part.begin; k < part.end; k += run)
       for (int64_t i = panels.begin; i < panels.end; ++i)
         pack_steps(d, w, panel_of(i), {k, std::min(k + run, part.end)}, at(i) + (k - begin) * d.panel);
-    for (int64_t i = panels.begin; i < panels.end; ++i)
-      run_panels(d, task, {{i, i + 1}, at(i), 0, nullptr}, part);
+    for (int64_t i = panels.begin; i < panels.end; ++i) run_panels(d, task, {{i, i + 1}, at(i), 0, {}}, part);
   }
 }
 
@@ -209,14 +214,39 @@ void run_packed(const Direct& d, const float* packed, const Task& task, Range pa
   const int64_t all = d.panel_floats / d.panel, each = d.part;
   const int64_t together = d.turn ? panels.end - panels.begin : 1;
   const float* const last = packed + (d.groups * d.panels - 1) * d.panel_floats;
+  const int64_t turns = (panels.end - panels.begin) * ceil_div(all, each);
+  int64_t turn = 0;
   for (int64_t i = panels.begin; i < panels.end; i += together)
-    for (int64_t begin = 0; begin < all; begin += each) {
+    for (int64_t begin = 0; begin < all; begin += each, ++turn) {
       const float* const weights = packed + i * d.panel_floats + begin * d.panel;
-      const float* const next = weights + each * d.panel;
-      run_panels(d, task,
-                 {{i, i + together}, weights, d.panel_floats, !d.turn && next <= last ? next : nullptr},
-                 {begin, std::min(begin + each, all)});
+      const Range steps = {begin, std::min(begin + each, all)};
+      Run next = {};
+      if (task.next.data) {
+        const Range part = part_of(task.next.count, turns, turn);
+        next = {task.next.data + part.begin, part.end - part.begin};
+      } else if (!d.turn && weights + each * d.panel <= last) {
+        next = {weights + each * d.panel, (steps.end - steps.begin) * d.panel};
+      }
+      run_panels(d, task, {{i, i + together}, weights, d.panel_floats, next}, steps);
     }
+}
+
+// Images and output rows of a task.
+Pixels pixels_of(const Direct& d, int64_t task) {
+  const int64_t band = task / d.parts % d.bands, n = task / d.parts / d.bands * d.images;
+  const Range windows = part_of(d.rows / d.pool, d.bands, band);
+  return {n, std::min(d.images, d.n - n), {windows.begin * d.pool, windows.end * d.pool}};
+}
+
+// The input of a task, row after row from x on, if it is worth fetching: tiles read many rows side by side,
+// which the processor does not foresee. Weights that are no smaller come first.
+Run input_of(const Direct& d, int64_t task, const float* x, int64_t row) {
+  const int64_t tasks = ceil_div(d.n, d.images) * d.bands * d.parts, image = d.in_h * row;
+  if (d.turn || d.private_panels || task == tasks || d.n * image < 4 * d.groups * d.panels * d.panel_floats)
+    return {};
+  const Pixels at = pixels_of(d, task);
+  const Range in = rows_met(d, at.rows);
+  return {x + at.n * image + in.begin * row, (at.images - 1) * image + (in.end - in.begin) * row};
 }
 
 void run(const Direct& d, const float* x, const Weights& w, const Arguments& to, Context& context) {
@@ -237,18 +267,17 @@ void run(const Direct& d, const float* x, const Weights& w, const Arguments& to,
         pad_row(d, x + (i - pack_tasks) * d.in_w * d.in_c, padded + (i - pack_tasks) * row);
     });
 
+  const View source =
+      d.input == Input::kPaddedWhole ? View{padded, 0, row, 0} : View{x, 0, d.in_w * d.in_c, 0};
   const int64_t groups_of_images = ceil_div(d.n, d.images);
   parallel_for(me, groups_of_images * d.bands * d.parts, [&](int64_t task) {
     const Range mine = part_of(all_panels, d.parts, task % d.parts);
-    const int64_t band = task / d.parts % d.bands, n = task / d.parts / d.bands * d.images;
-    const int64_t images = std::min(d.images, d.n - n);
-    const Range windows = part_of(d.rows / d.pool, d.bands, band);
-    const Range rows = {windows.begin * d.pool, windows.end * d.pool};
-    const Range in = rows_met(d, rows);
-    View view = {x + n * d.in_h * d.in_w * d.in_c, d.in_h * d.in_w * d.in_c, d.in_w * d.in_c, 0};
+    const Pixels pixels = pixels_of(d, task);
+    const int64_t n = pixels.n, images = pixels.images;
+    const Range rows = pixels.rows, in = rows_met(d, rows);
+    View view = {source.data + n * d.in_h * source.row, d.in_h * source.row, source.row, 0};
     float* const scratch = static_cast<float*>(me.scratch(scratch_bytes(d)));
     float* const band_copy = scratch + panel_bytes(d) / sizeof(float);
-    if (d.input == Input::kPaddedWhole) view = {padded + n * d.in_h * row, d.in_h * row, row, 0};
     if (d.input == Input::kPaddedBand) {
       for (int64_t m = 0; m < images; ++m)
         for (int64_t h = in.begin; h < in.end; ++h)
@@ -259,8 +288,8 @@ void run(const Direct& d, const float* x, const Weights& w, const Arguments& to,
     Arguments here = to;
     float* const unpooled = band_copy + band_bytes(d) / sizeof(float);
     if (d.pool > 1) here.y = unpooled - (n * d.out_h + rows.begin) * d.out_w * d.out_c;
-    const Pixels pixels = {n, images, rows};
-    const Task all = {view, here, pixels};
+    const bool last = (task + 1) % d.parts == 0;
+    const Task all = {view, here, pixels, last ? input_of(d, task + 1, source.data, source.row) : Run{}};
     if (!weight_bytes(d))
       run_private(d, w, all, mine, scratch);
     else
