@@ -194,19 +194,18 @@ void transform_output(const Winograd& d, const Arguments& to, const float* m, Ra
   t.channels = std::min(m_row(d), d.out_c - first);
   t.bias = to.bias ? to.bias + first : nullptr;
   t.relu = to.relu, t.pool = to.pool;
-  for (int64_t i = tiles.begin; i < tiles.end; ++i) {
-    const Place at = place_of(d, i);
+  for_each_place(d, tiles, [&](int64_t i, const Place& at, bool begins_row) {
     // A tile is a window.
     const int64_t pixel = to.pool ? i : (at.n * d.out_h + at.p) * d.out_w + at.q;
     const int64_t out = pixel * d.out_c + first;
     t.y = to.y + out, t.mask = to.mask ? to.mask + out : nullptr;
     t.residual = to.residual ? to.residual + out : nullptr;
     t.index = to.index ? to.index + out : nullptr;
-    t.rows = pixels_before(d.out_h, at.p, d.dilation_h, d.outputs);
+    if (begins_row) t.rows = pixels_before(d.out_h, at.p, d.dilation_h, d.outputs);
     t.cols = pixels_before(d.out_w, at.q, d.dilation_w, d.outputs);
     t.m = m + (i - tiles.begin) * m_row(d);
     kernels().winograd->output[d.order](t);
-  }
+  });
 }
 
 void run(const Winograd& d, const Arguments& to, Context& context) {

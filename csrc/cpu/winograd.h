@@ -41,9 +41,21 @@ inline Place place_of(const Tiling& t, int64_t i) {
           phase % t.dilation_w + tile % t.tiles_w * t.outputs * t.dilation_w};
 }
 
+// f(i, place, whether the tile begins a row) for some tiles. A place is worked out once for each row:
+// divisions for each tile took a sixth of the time of 16 channels.
+template <class F>
+inline void for_each_place(const Tiling& t, Range tiles, F f) {
+  for (int64_t i = tiles.begin; i < tiles.end;) {
+    Place at = place_of(t, i);
+    const int64_t end = std::min(tiles.end, i + t.tiles_w - i % t.tiles_w);
+    for (bool first = true; i < end; ++i, first = false, at.q += t.outputs * t.dilation_w) f(i, at, first);
+  }
+}
+
 // How many of `most` pixels from `first`, `step` apart, lie before `end`.
 inline int32_t pixels_before(int64_t end, int64_t first, int64_t step, int64_t most) {
-  return end <= first ? 0 : static_cast<int32_t>(std::min(most, ceil_div(end - first, step)));
+  const int64_t rest = std::max<int64_t>(0, end - first);
+  return static_cast<int32_t>(std::min(most, step == 1 ? rest : ceil_div(rest, step)));
 }
 
 // Some channels of images [n,h,w,c]; pixels of tiles lie (low_h, low_w) from their outputs, `edge` of them.
@@ -66,17 +78,18 @@ inline void transform_tiles(void (*transform)(const InputTile&), const Tiling& d
   t.x_row = d.dilation_h * x.w * x.c, t.x_col = d.dilation_w * x.c;
   t.v_plane = to.v_plane, t.channels = x.channels;
   t.zeros = x.zeros;
-  for (int64_t i = tiles.begin; i < tiles.end; ++i) {
-    const Place at = place_of(d, i);
+  for_each_place(d, tiles, [&](int64_t i, const Place& at, bool first) {
     const int64_t h = at.p + x.low_h, w = at.q + x.low_w;
-    t.row_begin = pixels_before(0, h, d.dilation_h, x.edge);
-    t.row_end = pixels_before(x.h, h, d.dilation_h, x.edge);
+    if (first) {
+      t.row_begin = pixels_before(0, h, d.dilation_h, x.edge);
+      t.row_end = pixels_before(x.h, h, d.dilation_h, x.edge);
+    }
     t.col_begin = pixels_before(0, w, d.dilation_w, x.edge);
     t.col_end = pixels_before(x.w, w, d.dilation_w, x.edge);
     t.x = x.data + ((at.n * x.h + h) * x.w + w) * x.c;
     t.v = to.v + (i - tiles.begin) * to.v_row;
     transform(t);
-  }
+  });
 }
 
 // Planes an odd number of lines apart: the points of a tile lie in as many sets of the caches. (Planes 20 KB
