@@ -12,10 +12,12 @@ namespace {
 // channels pointwise 1.08, 32 -> 192 1.1, 3x3 of 3 -> 32 1.1 to 1.18 times as fast; but 24 -> 150 0.7, 48 ->
 // 300 0.9.
 constexpr int64_t kShortSteps = 64, kFewSteps = 16, kTurnBytes = 16 << 10;
-// Of a panel, beside what tiles read of the input in L1. (Parts of other convolutions, whose strips are as
-// short as their rows, cost 4 to 8 % of 3x3 and strided ones at 7x7 and 14x14.) And the private panels of a
-// task, whose weights lie side by side in memory, so that they are read by more than a line at a time.
-constexpr int64_t kPartBytes = 20 << 10, kPrivatePanels = 8;
+// Of a panel, beside what tiles read of the input in L1, if as many steps pay for the outputs that are read
+// and written once more: the panels of 16 lanes, of 80 and 160 steps, took 1.03 to 1.4 times as long as none.
+// (Parts of other convolutions, whose strips are as short as their rows, cost 4 to 8 % of 3x3 and strided
+// ones at 7x7 and 14x14.) And the private panels of a task, whose weights lie side by side in memory, so that
+// they are read by more than a line at a time.
+constexpr int64_t kPartBytes = 20 << 10, kPartSteps = 200, kPrivatePanels = 8;
 
 // Clocks of a step of a register tile on a core with two multiply-adds and two loads in each, which wait four
 // for their result.
@@ -82,14 +84,14 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   d.panels = ceil_div(d.out_g, d.panel);
   d.panel_floats = v.r * v.s * d.in_g * d.panel;
 
-  const int64_t steps = v.r * v.s * d.in_g, fit = std::max<int64_t>(1, kPartBytes / 4 / d.panel);
-  d.part = d.joined ? ceil_div(steps, ceil_div(steps, fit)) : steps;
-
   const double flops = conv_flops(v);
   const int64_t all_panels = d.groups * d.panels, wanted = tasks_for(flops);
   const int64_t padded_bytes = d.n * d.in_h * d.columns * d.in_c * 4;
   const bool padded = d.columns > d.in_w;
   d.private_panels = all_panels >= 8 && all_panels * d.panel_floats * 4 > padded_bytes;
+  const int64_t steps = v.r * v.s * d.in_g, fit = std::max<int64_t>(1, kPartBytes / 4 / d.panel);
+  const bool in_parts = d.joined && (d.private_panels || fit >= kPartSteps);
+  d.part = in_parts ? ceil_div(steps, ceil_div(steps, fit)) : steps;
   d.input = !padded                                                     ? Input::kBorrowed
             : d.private_panels || (d.n < 16 && padded_bytes <= 4 << 20) ? Input::kPaddedWhole
                                                                         : Input::kPaddedBand;
