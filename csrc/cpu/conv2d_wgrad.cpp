@@ -206,7 +206,18 @@ struct BlockAhead {
   Ahead x, dy;
   int64_t lines_x, lines_dy;  // for each tile
 
-  void ask() { x.ask(lines_x), dy.ask(lines_dy); }
+  // Some of it with a tile: line by line with its steps where it is one run, first that of x; else at once.
+  void ask(Tile* t) {
+    t->ahead = nullptr;
+    for (Ahead* a : {&x, &dy}) {
+      if (a->width != a->pitch) {
+        a->ask(a == &x ? lines_x : lines_dy);
+      } else if (!t->ahead && a->at < a->width * a->count) {
+        t->ahead = a->data + a->at, t->ahead_floats = 16 * (lines_x + lines_dy);
+        a->at += t->ahead_floats;
+      }
+    }
+  }
 };
 
 BlockAhead block_ahead(const Wgrad& d, const Block& at, const Part& part) {
@@ -292,7 +303,7 @@ void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead)
         t.taps_w = 1;
       }
       t.y = dw + ((r * v.s + s) * d.in_g + first) * v.k + column;
-      ahead->ask();
+      ahead->ask(&t);
       strip_tiles(t, rows, cols, kernel.max_rows[1]);
     }
   }
