@@ -35,6 +35,7 @@ NETWORKS: dict[str, list[Node]] = {
     "gaps": chain((12, 12, 1), conv2d(3), RELU, pool("max", 2, strides=(3, 3)), *TAIL),
     "rows left over": chain((9, 10, 2), conv2d(2), conv2d(3, 2), RELU, pool("max", 3, strides=(3, 3)), *TAIL),
     "seven rows of taps": chain((12, 12, 1), conv2d(4, 7), pool("max"), *TAIL),
+    "few channels in bands": chain((21, 22, 1), conv2d(7, 5, padding="same"), RELU, pool("max"), *TAIL),
     "vectors in parts": chain((7, 6, 2), conv2d(35, 1), conv2d(3), RELU, pool("max"), *TAIL),
     "a filter of whole pages": chain((7, 7, 2), conv2d(32, 1), conv2d(3, 4), pool("max"), *TAIL),
     "winograd": chain((14, 13, 2), conv2d(24, 1), conv2d(21), RELU, pool("max"), *TAIL),

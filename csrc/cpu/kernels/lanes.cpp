@@ -142,7 +142,7 @@ void row(const LanesRow& a) {
   }
 }
 
-constexpr int most_channels(int taps) { return least(6, 12 / taps); }
+constexpr int most_channels(int taps) { return least(6, (kRegisters == 32 ? 24 : 12) / taps); }
 
 template <int KT, int ST>
 void wgrad_tile(const LanesWgrad& tile) {
