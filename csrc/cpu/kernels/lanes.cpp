@@ -19,6 +19,7 @@ constexpr T least(T a, T b) {
   return a < b ? a : b;
 }
 constexpr int kMostChannels = least(6, kSums / kVectors);
+constexpr int kMostSingle = least(12, kSums / kVectors);  // of one pixel: chains of additions wait, if few
 constexpr int pixels_of(int channels) { return least(5, kSums / kVectors / channels); }
 
 // A vector that stays in a register: GCC would make it the memory operand of every multiply-add that reads
@@ -58,8 +59,9 @@ FASTCNN_INLINE void step(Vec (&acc)[MR][NP * kVectors], const float* const (&x)[
 template <int MR, int NP>
 FASTCNN_INLINE void tile(const LanesRow& a, int64_t j, int64_t i, int64_t s, int64_t taps) {
   Vec acc[MR][NP * kVectors];
+  const float* const bias = opaque(a.bias ? a.bias + j : a.bias);
   FASTCNN_UNROLL for (int m = 0; m < MR; ++m) {
-    const Vec start = a.bias ? broadcast(a.bias[j + m]) : Vec{};
+    const Vec start = a.bias ? broadcast(bias[m]) : Vec{};
     FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v) acc[m][v] = start;
   }
   // The longer of channels and columns runs innermost; few channels outermost, where they cost least.
@@ -88,58 +90,91 @@ FASTCNN_INLINE void tile(const LanesRow& a, int64_t j, int64_t i, int64_t s, int
     FASTCNN_UNROLL for (int m = 0; m < MR; ++m) FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v)
         acc[m][v] = relu(acc[m][v]);
   }
-  const int64_t y0 = j * a.y_channel + i * a.y_pixel;
-  const auto at = [&](int m, int v) FASTCNN_INLINED {
-    return y0 + m * a.y_channel + v / kVectors * a.y_pixel + v % kVectors * kLanes;
-  };
+  // Channel by channel: the compiler would work out the places of all of them ahead.
+  const int64_t channel = opaque(a.y_channel), first = j * channel + i * a.y_pixel;
+  const auto at = [&](int v) FASTCNN_INLINED { return v / kVectors * a.y_pixel + v % kVectors * kLanes; };
   if (a.mask) {
-    FASTCNN_UNROLL for (int m = 0; m < MR; ++m) FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v)
-        acc[m][v] = load(a.mask + at(m, v)) <= Vec{} ? Vec{} : acc[m][v];
+    const float* mask = a.mask + first;
+    FASTCNN_UNROLL for (int m = 0; m < MR; ++m, mask = opaque(mask + channel))
+        FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v) acc[m][v] =
+            load(mask + at(v)) <= Vec{} ? Vec{} : acc[m][v];
   }
-  FASTCNN_UNROLL for (int m = 0; m < MR; ++m) FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v)
-      store(a.y + at(m, v), acc[m][v]);
+  float* y = a.y + first;
+  FASTCNN_UNROLL for (int m = 0; m < MR; ++m, y = opaque(y + channel))
+      FASTCNN_UNROLL for (int v = 0; v < NP * kVectors; ++v) store(y + at(v), acc[m][v]);
 }
 
 FASTCNN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// How many of `count` pixels tiles of `most` and of one pixel less cover.
+FASTCNN_INLINE int64_t covered(int64_t count, int64_t most) {
+  if (most == 1) return 0;
+  const int64_t tiles = ceil_div(count, most), smaller = tiles * most - count;
+  return smaller <= tiles ? count : count / most * most;
+}
+
+// Pixels [i, end), with what taps each has.
 template <int MR>
-void channels_of_row(const LanesRow& row, int64_t j) {
+void single_pixels(const LanesRow& row, int64_t j, int64_t i, int64_t end) {
   const LanesRow a = row;  // stores do not reach it
+  for (; i < end; ++i) {
+    const int64_t column = a.first + i * a.step, all = a.cols.count;
+    const int64_t taps = column < a.width ? least((a.width - 1 - column) / a.spread + 1, all) : 0;
+    const int64_t s = column < 0 ? least(ceil_div(-column, a.spread), taps) : 0;
+    tile<MR, 1>(a, j, i, s, taps - s);
+  }
+}
+
+// Pixels [i, end), all of which have all taps.
+template <int MR>
+void whole_pixels(const LanesRow& row, int64_t j, int64_t i, int64_t end) {
   constexpr int kPixels = pixels_of(MR);
+  if constexpr (kPixels > 1) {
+    const LanesRow a = row;
+    int64_t left = covered(end - i, kPixels), tiles = ceil_div(left, kPixels);
+    for (; left > tiles * (kPixels - 1); --tiles, left -= kPixels, i += kPixels)
+      tile<MR, kPixels>(a, j, i, 0, a.cols.count);
+    for (; tiles > 0; --tiles, i += kPixels - 1) tile<MR, kPixels - 1>(a, j, i, 0, a.cols.count);
+  }
+  single_pixels<MR>(row, j, i, end);
+}
+
+// f(channel, channels): as few parts of them as possible, nearly equal ones.
+template <class F>
+FASTCNN_INLINE void for_each_part(int64_t channels, int64_t most, F f) {
+  int64_t j = 0;
+  for (int64_t left = ceil_div(channels, most); left > 0; --left) {
+    const int64_t n = ceil_div(channels - j, left);
+    f(j, n);
+    j += n;
+  }
+}
+
+void row(const LanesRow& a) {
+#define FASTCNN_PART(f, most)                                                                           \
+  {                                                                                                     \
+    f<least(1, most)>, f<least(2, most)>, f<least(3, most)>, f<least(4, most)>, f<least(5, most)>,      \
+        f<least(6, most)>, f<least(7, most)>, f<least(8, most)>, f<least(9, most)>, f<least(10, most)>, \
+        f<least(11, most)>, f<least(12, most)>                                                          \
+  }
+  using Part = void (*)(const LanesRow&, int64_t, int64_t, int64_t);
+  static constexpr Part kWhole[] = FASTCNN_PART(whole_pixels, kMostChannels),
+                        kSingle[] = FASTCNN_PART(single_pixels, kMostSingle);
+#undef FASTCNN_PART
   // Pixels [begin, end) have all taps.
   const int64_t last = a.width - 1 - (a.cols.count - 1) * a.spread - a.first;
   int64_t begin = a.first < 0 ? ceil_div(-a.first, a.step) : 0, end = last < 0 ? 0 : last / a.step + 1;
   end = least(end, a.pixels);
   if (begin > end) begin = end = a.pixels;
-  for (int64_t i = 0; i < a.pixels;) {
-    if constexpr (kPixels > 1)
-      if (i >= begin && i + kPixels <= end) {
-        tile<MR, kPixels>(a, j, i, 0, a.cols.count);
-        i += kPixels;
-        continue;
-      }
-    int64_t s = 0, taps = a.cols.count;
-    if (i < begin || i >= end) {
-      const int64_t column = a.first + i * a.step;
-      taps = column < a.width ? least((a.width - 1 - column) / a.spread + 1, taps) : 0;
-      s = column < 0 ? least(ceil_div(-column, a.spread), taps) : 0;
-    }
-    tile<MR, 1>(a, j, i, s, taps - s);
-    ++i;
-  }
-}
-
-void row(const LanesRow& a) {
-  static constexpr void (*kRows[])(const LanesRow&, int64_t) = {
-      channels_of_row<least(1, kMostChannels)>, channels_of_row<least(2, kMostChannels)>,
-      channels_of_row<least(3, kMostChannels)>, channels_of_row<least(4, kMostChannels)>,
-      channels_of_row<least(5, kMostChannels)>, channels_of_row<least(6, kMostChannels)>};
-  int64_t j = 0;
-  for (int64_t left = ceil_div(a.channels, kMostChannels); left > 0; --left) {
-    const int64_t n = ceil_div(a.channels - j, left);
-    kRows[n - 1](a, j);
-    j += n;
-  }
+  const int64_t most = ceil_div(a.channels, ceil_div(a.channels, kMostChannels));
+  end = begin + covered(end - begin, pixels_of(static_cast<int>(most)));
+  if (begin < end)
+    for_each_part(a.channels, kMostChannels, [&](int64_t j, int64_t n) { kWhole[n - 1](a, j, begin, end); });
+  if (end - begin < a.pixels)
+    for_each_part(a.channels, kMostSingle, [&](int64_t j, int64_t n) {
+      kSingle[n - 1](a, j, 0, begin);
+      kSingle[n - 1](a, j, end, a.pixels);
+    });
 }
 
 constexpr int most_channels(int taps) { return least(6, (kRegisters == 32 ? 24 : 12) / taps); }
