@@ -64,6 +64,7 @@ Pooled plan_pooled(const PooledConv2dShape& shape, Layout layout) {
   d.packs = v.r * d.vectors > kPackedVectors;
   const int64_t most = kListEntries / 2 / (d.windows * d.samples);
   d.group = round_up(std::max<int64_t>(1, std::min(v.k, most)), in_lanes ? 1 : lanes);
+  for (d.near = d.samples; d.near > 1 && d.near * d.image > kNearImages;) d.near /= 2;
   d.print = footprint(shape, lanes);
   // The footprint of a window that reaches beyond y would reach beyond dx.
   d.by_window = in_lanes && v.dilation_h == 1 && windows_are_whole(shape.pool) &&
@@ -71,9 +72,10 @@ Pooled plan_pooled(const PooledConv2dShape& shape, Layout layout) {
   if (d.by_window) d.together = std::max<int64_t>(1, std::min(d.windows, kListEntries / (lanes * v.k)));
   const int64_t by_place = d.together * d.places * (v.k + 1), by_window = d.together * lanes * (v.k + 1);
   const int64_t by_channel = d.windows * d.samples * d.group + 1;
-  d.listed = std::max(d.packs ? 0 : by_channel, d.by_window ? by_window : 0);
+  const int64_t at_once = d.packs ? d.windows * lanes : by_channel;  // of one channel, or of a vector of them
+  d.listed = std::max(at_once, d.by_window ? by_window : 0);
   d.packed = std::max(by_channel, d.by_window ? by_window : by_place);
-  d.runs = std::max(d.group, d.together * std::max(d.places, d.samples));
+  d.runs = std::max(d.group * (d.samples / d.near), d.together * std::max(d.places, d.samples));
   return d;
 }
 

@@ -6,9 +6,12 @@
 //   dx[n, place + (r,s), c] = sum over windows and k of dy[n,window,k] w[r,s,c,k]
 //
 // A pooling of 2x2 leaves a quarter of the products that the gradient of y itself would take, and that
-// gradient is never written. A task takes its images one after the other: the gradients are listed with what
-// they meet, most lists without those that are zero, and summed with vectors along (s, c) (kernels/pooled.h).
+// gradient is never written. A task takes one image, or a few, after the other: gradients are listed with
+// what they meet, most lists without those that are zero, and summed with vectors along (s, c)
+// (kernels/pooled.h).
 #pragma once
+#include <cstring>
+
 #include "kernels/pooled.h"
 #include "lanes.h"
 
@@ -30,6 +33,7 @@ struct Pooled {
   int64_t samples, units, chunks;       // of a unit; of the batch; tasks of the weight gradient
   int64_t dy_window, dy_channel;        // steps of dy and index
   int64_t group;                        // output channels that are listed together for the weight gradient
+  int64_t near;                         // samples of a unit whose images it takes together where it packs
   int64_t listed, packed, runs;         // entries and runs that a task keeps
   bool packs;                           // leaves zeros out of the weight gradient's sums
   bool by_window;                       // sums of a window in one for dx, not of each place
@@ -37,7 +41,7 @@ struct Pooled {
 };
 
 constexpr int64_t kMostImage = 256 << 10, kMostFilter = 128 << 10, kMostEntries = 128 << 10;  // L2
-constexpr int64_t kListEntries = 4 << 10;                                                     // L1
+constexpr int64_t kListEntries = 4 << 10, kNearImages = 6 << 10;                              // L1
 constexpr int64_t kMostPlaces = 64, kSlack = 16, kTurned = 32;
 // Their partial sums wander between the cores.
 constexpr int64_t kPooledTasks = std::min<int64_t>(kTasks, 8);
@@ -98,6 +102,19 @@ struct Gradient {
 
 // Of the unit's samples.
 Gradient gradient_of(const Pooled& d, int64_t k, const Operands& operands, int at, int64_t unit);
+
+// Copies entries that are `step` apart and whose gradient is not zero; returns the end of the copies. Its
+// bits are compared: a comparison of floats, which may be NaN, takes twice the instructions.
+inline PooledEntry* pack(const PooledEntry* from, int64_t step, int64_t count, PooledEntry* to) {
+  for (int64_t i = 0; i < count; ++i) {
+    const PooledEntry each = from[i * step];
+    uint32_t bits;
+    std::memcpy(&bits, &each.g, sizeof bits);
+    *to = each;
+    to += bits << 1 != 0;
+  }
+  return to;
+}
 
 // What is summed for an entry: rows of `width` floats.
 struct Extent {

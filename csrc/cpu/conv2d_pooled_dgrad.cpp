@@ -9,17 +9,6 @@ namespace fastcnn {
 namespace cpu {
 namespace {
 
-// Copies entries that are `step` apart and not zero; returns their number.
-int32_t pack(const PooledEntry* from, int64_t step, int64_t count, PooledEntry* to) {
-  PooledEntry* e = to;
-  for (int64_t i = 0; i < count; ++i) {
-    const PooledEntry each = from[i * step];
-    *e = each;
-    e += each.g != 0;
-  }
-  return static_cast<int32_t>(e - to);
-}
-
 // Those of windows [begin, end) by window and place; the number of runs.
 int64_t list_by_place(const Pooled& d, int64_t channels, const Places& places, const Gradient& from,
                       Range windows, const Scratch& to) {
@@ -59,10 +48,10 @@ int64_t list_by_window(const Pooled& d, int64_t channels, PooledList l, const Gr
   for (int64_t sample = 0; sample < d.samples; ++sample)
     for (int64_t i = windows.begin; i < windows.end; ++i) {
       const PooledEntry* const of_window = entries + (i - windows.begin) * channels * d.samples + sample;
-      const int32_t count = pack(of_window, d.samples, channels, packed);
-      *run = {static_cast<int32_t>(packed - to.packed), count,
+      PooledEntry* const end = pack(of_window, d.samples, channels, packed);
+      *run = {static_cast<int32_t>(packed - to.packed), static_cast<int32_t>(end - packed),
               static_cast<int32_t>(to.first[i] + sample * d.image)};
-      run += count > 0, packed += count;
+      run += end > packed, packed = end;
     }
   return run - to.runs;
 }

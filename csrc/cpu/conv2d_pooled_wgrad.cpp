@@ -18,65 +18,70 @@ void take_images(const Conv2dShape& v, const Pooled& d, const float* x, float* i
 // Sums of a chunk: of the filters, then of the bias.
 int64_t sums_floats(const Pooled& d, int64_t k) { return round_up((d.filter + 1) * k, kSlack); }
 
-// The gradients that are not zero of one image and output channel; adds all to `sum`.
-PooledEntry* list_channel(const Pooled& d, const Places& places, const Gradient& from, const int32_t* first,
-                          int64_t image, PooledEntry* e, float* sum) {
-  float part[4] = {};  // one would wait for each addition
-  const auto take = [&](int64_t i, float* total) {
-    const float g = from.dy[i * d.dy_window];
-    *e = {g, static_cast<int32_t>(first[i] + places.at[from.index[i * d.dy_window]] + image)};
-    e += g != 0;
-    *total += g;
-  };
-  int64_t i = 0;
-  for (; i + 4 <= d.windows; i += 4)
-    for (int j = 0; j < 4; ++j) take(i + j, part + j);
-  for (; i < d.windows; ++i) take(i, part);
-  *sum += part[0] + part[1] + (part[2] + part[3]);
-  return e;
-}
-
-// The lists of some output channels, and the runs of their sums. In lanes a list has the gradients of all
-// samples.
-void list_packed(const Pooled& d, const Places& places, const Gradient& from, Range channels,
-                 const Scratch& to, float* db) {
-  PooledEntry* e = to.packed;
-  for (int64_t k = channels.begin; k < channels.end; ++k) {
-    const PooledEntry* const begin = e;
-    for (int64_t i = 0; i < d.samples; ++i)
-      e = list_channel(d, places, {from.dy + k * d.dy_channel + i, from.index + k * d.dy_channel + i},
-                       to.first, i * d.image, e, db + k);
-    to.runs[k - channels.begin] = {static_cast<int32_t>(begin - to.packed), static_cast<int32_t>(e - begin),
-                                   static_cast<int32_t>(k * d.filter)};
-  }
-}
-
-// The same of all gradients.
-void list_all(const Pooled& d, const Places& places, const Gradient& from, Range channels, const Scratch& to,
-              float* db) {
-  const int64_t lanes = kernels().pooled->lanes;
+// Lists the gradients of a channel and all samples of a unit, or of one sample and a vector of channels, by
+// windows; adds their sums to db. Returns how many there are of a window.
+int32_t list_vector(const Pooled& d, const Places& places, const Gradient& from, Range channels,
+                    const int32_t* first, PooledEntry* entries, float* db) {
+  const int64_t lanes = kernels().pooled->lanes, k = channels.begin;
   const bool in_lanes = d.samples > 1;
+  float total[kBatchLanes] = {};
   PooledList l = {};
-  l.first = to.first, l.step = d.dy_window, l.rows = d.windows;
+  l.first = first, l.step = d.dy_window, l.rows = d.windows;
   l.width = places.width, l.down = places.down, l.right = places.right;
   l.apart = in_lanes ? static_cast<int32_t>(d.image) : 0;
-  l.entries = to.entries;
-  for (int64_t k = channels.begin; k < channels.end; k += in_lanes ? 1 : lanes) {
-    float total[kBatchLanes] = {};
-    l.dy = from.dy + k * d.dy_channel, l.index = from.index + k * d.dy_channel;
-    l.sums = total;
-    l.count = static_cast<int32_t>(in_lanes ? lanes : std::min(lanes, channels.end - k));
-    kernels().pooled->list(l);
-    PooledRun* const runs = to.runs + (k - channels.begin);
-    const int32_t begin = static_cast<int32_t>(l.entries - to.entries);
-    for (int32_t j = 0; j < l.count; ++j) db[in_lanes ? k : k + j] += total[j];
-    if (in_lanes)
-      runs[0] = {begin, static_cast<int32_t>(d.windows * lanes), static_cast<int32_t>(k * d.filter)};
+  l.dy = from.dy + k * d.dy_channel, l.index = from.index + k * d.dy_channel;
+  l.entries = entries, l.sums = total;
+  l.count = static_cast<int32_t>(in_lanes ? lanes : std::min(lanes, channels.end - k));
+  kernels().pooled->list(l);
+  for (int32_t j = 0; j < l.count; ++j) db[in_lanes ? k : k + j] += total[j];
+  return l.count;
+}
+
+// The lists of some output channels, and the runs of their sums; returns the number of runs.
+int64_t list_all(const Pooled& d, const Places& places, const Gradient& from, Range channels,
+                 const Scratch& to, float* db) {
+  const int64_t lanes = kernels().pooled->lanes;
+  PooledRun* run = to.runs;
+  PooledEntry* entries = to.entries;
+  for (int64_t k = channels.begin; k < channels.end; k += d.samples > 1 ? 1 : lanes) {
+    const int32_t count = list_vector(d, places, from, {k, channels.end}, to.first, entries, db);
+    const int32_t begin = static_cast<int32_t>(entries - to.entries), filter = static_cast<int32_t>(d.filter);
+    const int32_t at = static_cast<int32_t>(k) * filter;
+    if (d.samples > 1)
+      *run++ = {begin, static_cast<int32_t>(d.windows * lanes), at};
     else
-      for (int32_t j = 0; j < l.count; ++j)
-        runs[j] = {begin + j, static_cast<int32_t>(d.windows), static_cast<int32_t>((k + j) * d.filter)};
-    l.entries += d.windows * lanes;
+      for (int32_t j = 0; j < count; ++j)
+        *run++ = {begin + j, static_cast<int32_t>(d.windows), at + j * filter};
+    entries += d.windows * lanes;
   }
+  return run - to.runs;
+}
+
+// The same of those that are not zero, by samples whose images lie near.
+int64_t list_packed(const Pooled& d, const Places& places, const Gradient& from, Range channels,
+                    const Scratch& to, float* db) {
+  const int64_t lanes = kernels().pooled->lanes, parts = d.samples / d.near;
+  const int64_t all = channels.end - channels.begin;
+  PooledEntry* e = to.packed;
+  const auto add = [&](int64_t i, int64_t k, auto entries_of) {
+    PooledEntry* const begin = e;
+    entries_of();
+    to.runs[i] = {static_cast<int32_t>(begin - to.packed), static_cast<int32_t>(e - begin),
+                  static_cast<int32_t>(k * d.filter)};
+  };
+  for (int64_t k = channels.begin; k < channels.end; k += d.samples > 1 ? 1 : lanes) {
+    const int32_t count = list_vector(d, places, from, {k, channels.end}, to.first, to.entries, db);
+    if (d.samples == 1)
+      for (int32_t j = 0; j < count; ++j)
+        add(k + j - channels.begin, k + j, [&] { e = pack(to.entries + j, lanes, d.windows, e); });
+    else
+      for (int64_t part = 0; part < parts; ++part)
+        add(part * all + k - channels.begin, k, [&] {
+          for (int64_t i = 0; i < d.windows; ++i)
+            e = pack(to.entries + i * lanes + part * d.near, 1, d.near, e);
+        });
+  }
+  return all * parts;
 }
 
 void run(const Prepared& prepared, const Operands& operands, Context& context) {
@@ -97,11 +102,12 @@ void run(const Prepared& prepared, const Operands& operands, Context& context) {
       const Gradient from = gradient_of(d, v.k, operands, 1, unit);
       for (int64_t k = 0; k < v.k; k += d.group) {
         const Range channels = {k, std::min(v.k, k + d.group)};
-        (d.packs ? list_packed : list_all)(d, places, from, channels, scratch, sums + d.filter * v.k);
         PooledSum sum = {};
+        sum.run_count =
+            (d.packs ? list_packed : list_all)(d, places, from, channels, scratch, sums + d.filter * v.k);
         sum.entries = d.packs ? scratch.packed : scratch.entries;
         sum.step = d.packs || d.samples > 1 ? 1 : kernels().pooled->lanes;
-        sum.runs = scratch.runs, sum.run_count = channels.end - channels.begin;
+        sum.runs = scratch.runs;
         sum.a = scratch.images, sum.y = sums;
         sum_up({v.r, d.vectors, v.s * v.c, v.dilation_h * d.row, d.filter_row}, sum);
       }

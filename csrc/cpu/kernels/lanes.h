@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution with the batch in lanes: activations [C][H][W][16] of a block of 16 samples, so that every
 // vector is full for any number of channels, size, stride, dilation and padding. Weights are scalars,
-// [R,S,C,K]. Called by cpu/conv2d_lanes.cpp and cpu/conv2d_lanes_wgrad.cpp, which choose the blocking.
+// [R,S,C,K]. Called by cpu/conv2d_lanes*.cpp, which choose the blocking.
 #pragma once
 #include <stdint.h>
 
