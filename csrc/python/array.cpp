@@ -8,6 +8,7 @@
 
 #include "../cpu/cpu.h"
 #include "../plan/eager.h"
+#include "../plan/large_results.h"
 #include "gpu.h"
 #include "precision.h"
 
@@ -84,6 +85,11 @@ Array allocate(const char* op, const char* what, const std::vector<int64_t>& sha
     const double count = std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>());
     if (count < kAlignedFloats || count > 0x1p60) return Array(empty(shape));
     const std::vector<py::ssize_t> sizes(shape.begin(), shape.end());
+    if (count * sizeof(float) >= kLargeResult) {
+      Buffer* const memory = take_large_result(static_cast<size_t>(count) * sizeof(float));
+      const py::capsule owner(memory, [](void* p) { keep_large_result(static_cast<Buffer*>(p)); });
+      return Array(py::array_t<float>(sizes, reinterpret_cast<float*>(memory->data()), owner));
+    }
     py::array_t<float> memory(static_cast<py::ssize_t>(count) + kLine / 4);
     const auto address = reinterpret_cast<uintptr_t>(memory.data());
     return Array(
@@ -91,6 +97,7 @@ Array allocate(const char* op, const char* what, const std::vector<int64_t>& sha
   } catch (const py::error_already_set& error) {
     if (!error.matches(PyExc_MemoryError)) throw;
   } catch (const std::bad_alloc&) {
+  } catch (const Error&) {
   }
   const int rank = static_cast<int>(shape.size());
   fail(Code::kMemory, "%s: %s of shape %s needs %lld bytes, which were refused", op, what,

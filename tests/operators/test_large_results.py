@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The memory of a large result serves the next once nobody holds it, and what is kept has a bound."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fastcnn import ops
+
+F32 = NDArray[np.float32]
+MIB = 1 << 20
+
+
+def address(a: F32) -> int:
+    return int(a.__array_interface__["data"][0])
+
+
+@pytest.fixture
+def x() -> F32:
+    return np.arange(-2 * MIB, MIB, dtype=np.float32).reshape(3, 1024, 1024)
+
+
+def test_memory_of_a_dead_result_is_taken_again(x: F32) -> None:
+    y = ops.relu(x)
+    first = address(y)
+    del y
+    again = ops.relu(-x)
+    assert address(again) == first
+    np.testing.assert_array_equal(again, np.maximum(-x, 0))
+
+
+def test_memory_in_use_is_left_alone(x: F32) -> None:
+    y = ops.relu(x)
+    part = y[1:, ::2]
+    wanted = part.copy()
+    del y
+    others = [ops.add(x, x) for _ in range(3)]
+    for other in others:
+        assert not np.shares_memory(other, part)
+        np.testing.assert_array_equal(other, x + x)
+    np.testing.assert_array_equal(part, wanted)
+
+
+def test_another_size_is_another_block(x: F32) -> None:
+    y = ops.relu(x)
+    del y
+    smaller, larger = ops.relu(x[:, :900]), ops.relu(np.repeat(x, 2, axis=1))
+    np.testing.assert_array_equal(smaller, np.maximum(x[:, :900], 0))
+    np.testing.assert_array_equal(larger[:, ::2], np.maximum(x, 0))
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not say what is resident")
+def test_what_is_kept_has_a_bound() -> None:
+    x = np.ones((32, MIB // 4), np.float32)
+    before = resident()
+    results = [ops.relu(x) for _ in range(12)]
+    assert resident() - before > 350 * MIB
+    del results
+    assert resident() - before < (256 + 32) * MIB
