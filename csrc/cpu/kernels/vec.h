@@ -233,11 +233,22 @@ FASTCNN_INLINE T opaque(T x) {
   return x;
 }
 
-// Sum of the lanes, always in the order of a binary tree over halves.
+// f over the lanes, always in the order of a binary tree over halves. Of 16 lanes GCC 12 takes the loop
+// through memory, lane by lane: softmax of 20 to 50 columns took 1.4 times as long.
+template <class F>
+FASTCNN_INLINE float fold_lanes(Vec v, F f) {
+#if defined(__AVX512F__)
+  auto folded = f(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7),
+                  __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+#else
+  Vec folded = v;
+#endif
+  for (int half = kLanes > 8 ? 4 : kLanes / 2; half; half /= 2)
+    for (int i = 0; i < half; ++i) folded[i] = f(folded[i], folded[i + half]);
+  return folded[0];
+}
 FASTCNN_INLINE float lane_sum(Vec v) {
-  for (int half = kLanes / 2; half; half /= 2)
-    for (int i = 0; i < half; ++i) v[i] += v[i + half];
-  return v[0];
+  return fold_lanes(v, [](auto a, auto b) FASTCNN_INLINED { return a + b; });
 }
 
 #if defined(__AVX512BF16__)

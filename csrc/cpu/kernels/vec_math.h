@@ -54,9 +54,7 @@ namespace {
 
 // The greatest lane.
 FASTCNN_INLINE float lane_max(Vec v) {
-  for (int half = kLanes / 2; half; half /= 2)
-    for (int i = 0; i < half; ++i) v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
-  return v[0];
+  return fold_lanes(v, [](auto a, auto b) FASTCNN_INLINED { return a > b ? a : b; });
 }
 
 // products_of_pairs(a, b): the 64-bit product of the first numbers of each pair of lanes, low word first;
