@@ -73,7 +73,7 @@ void prepare_bwd(Prepared* p, const Pool2dShape& s, Pooling kind) {
 
 // Floats of a row of pixels with all that windows reach over, and a rest of a vector or two.
 int64_t pool_line(const Pool2dShape& s) {
-  return ((s.s - 1) * s.dilation_w + std::max((s.q - 1) * s.stride_w + 1, s.w + s.pad_left)) * s.c + 32;
+  return ((s.s - 1) * s.dilation_w + std::max((s.q - 1) * s.stride_w + 1, s.w + s.pad_left)) * s.c + kRest;
 }
 
 }  // namespace
@@ -111,12 +111,12 @@ Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
     floats = 0;
   else if (kind == Pooling::kMax && gathers_maxima(s))
     floats = std::max(scattered,
-                      (2 + 2 * live_windows(s) + (compares_at_once(s) ? 0 : 2 * std::min(extent_h(s), s.h))) *
+                      (1 + 2 * live_windows(s) + (compares_at_once(s) ? 0 : 2 * std::min(extent_h(s), s.h))) *
                           pool_line(s));
   else if (kind != Pooling::kMax && s.adaptive)
     floats = 0;
   else if (kind != Pooling::kMax)
-    floats = 3 * pool_line(s) + (kind == Pooling::kAverage ? live_windows(s) * row : 0);
+    floats = 2 * pool_line(s) + (kind == Pooling::kAverage ? live_windows(s) * (row + kRest) : 0);
   bands.scratch_bytes = sizeof(float) * static_cast<size_t>(floats);
   return bands;
 }

@@ -127,12 +127,11 @@ void max_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
   const int64_t line = a.line, front = (s.s - 1) * g.col_step, width = s.w * s.c, row = s.q * s.c;
   const int64_t length = ((s.q - 1) * s.stride_w + 1) * s.c, left = s.pad_left * s.c;
   const bool copies = a.at_once || s.stride_w > 1;
-  float *const marks = band.scratch, *const spread = marks + line;
+  float* const spread = band.scratch;
   Ring rows{spread + line, line, a.live, 0};
   Ring values{rows.first + rows.count * line, line, a.live, 0};
   Ring greatest{values.first + values.count * line, line, smaller(g.rows.extent(), s.h), 0};
   Ring columns{greatest.first + greatest.count * line, line, greatest.count, 0};
-  const Starts starts(g, marks);
   set_zero(spread, line);
   if (copies) set_zero(values.first, values.count * line);
   const Output output(a.dx, a.stream, width), near(a.dx, false, width);
@@ -154,10 +153,7 @@ void max_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
         lines.add(greatest[h], skipped + lines.count);
       find_first(lines, 0, length, nullptr, rows[p] + front);
     }
-    if (copies) {
-      copy_windows({dy + p * row, s.c, values[p] + front, s.stride_w * s.c, s.c}, s.q, row);
-      starts.clear_others(values[p] + front);
-    }
+    if (copies) spread_windows(s, dy + p * row, values[p] + front);
     return true;
   };
   const auto put = [&](int64_t h, Span ps) {
@@ -249,15 +245,14 @@ void sum_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
   const Geometry g(*a.shape);
   const Pool2dShape& s = g.s;
   const int64_t width = s.w * s.c, row = s.q * s.c, line = a.line, front = (s.s - 1) * g.col_step;
-  float *const spread = band.scratch, *const sums = spread + line, *const marks = sums + line;
-  Ring means{marks + line, row, a.live, 0};
-  const Starts starts(g, marks);
+  float *const spread = band.scratch, *const sums = spread + line;
+  Ring means{sums + line, row + kRest, a.live, 0};
   set_zero(spread, line);
+  if (a.average) set_zero(means.first, means.count * means.line);
   const Output output(a.dx, a.stream, width);
   const float* const dy = a.dy + band.n * s.p * row;
   const auto enter = [&](int64_t p) {
-    if (a.average)
-      divide_windows(g, g.rows.divisor(p, g.rows.count(g.rows.taps(p))), {0, s.q}, dy + p * row, means[p]);
+    if (a.average) divide_row(g, g.rows.divisor(p, g.rows.count(g.rows.taps(p))), dy + p * row, means[p]);
     return true;
   };
   const bool keep = s.stride_h > 1;  // the next row of pixels may be the same
@@ -275,24 +270,26 @@ void sum_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
       return;
     }
     summed = ps;
+    const int64_t pitch = a.average ? means.line : row;
     const float *const first = a.average ? means.first : dy, *const end =
-                                                                 first + (a.average ? a.live : s.p) * row;
+                                                                 first + (a.average ? a.live : s.p) * pitch;
     const float* const oldest = a.average ? means[ps.begin] : dy + ps.begin * row;
+    const bool alone = ps.end - ps.begin == 1 && s.stride_w > 1;
     float* const to = s.stride_w == 1 ? spread + front : sums;
-    for_each_block<4>(row, [&](auto block, int64_t i) FASTCNN_INLINED {
-      constexpr int kVectors = block.kVectors;
-      Vec sum[kVectors] = {};
-      const float* from = oldest;
-      for (int64_t p = ps.begin; p < ps.end; ++p) {
-        for (int v = 0; v < kVectors; ++v) sum[v] += block.get(from + i + v * kLanes);
-        from = from + row == end ? first : from + row;
-      }
-      for (int v = 0; v < kVectors; ++v) block.put(to + i + v * kLanes, sum[v]);
-    });
-    if (s.stride_w > 1) {
-      copy_windows({sums, s.c, spread + front, s.stride_w * s.c, s.c}, s.q, row);
-      starts.clear_others(spread + front);
-    }
+    // Parts of vectors would have to reach memory before they could be read again.
+    if (!alone)
+      for_each_block<4>(row, [&](auto block, int64_t i) FASTCNN_INLINED {
+        constexpr int kVectors = block.kVectors;
+        Vec sum[kVectors] = {};
+        const float* from = oldest + i;
+        for (int64_t p = ps.begin; p < ps.end; ++p) {
+          for (int v = 0; v < kVectors; ++v)
+            sum[v] += a.average ? load(from + v * kLanes) : block.get(from + v * kLanes);
+          from = from + pitch < end ? from + pitch : first + i;
+        }
+        for (int v = 0; v < kVectors; ++v) store(to + i + v * kLanes, sum[v]);
+      });
+    if (s.stride_w > 1) spread_windows(s, alone ? oldest : sums, spread + front);
     const float* const before = spread + s.pad_left * s.c;
     for_each_block<4>(width, [&](auto block, int64_t i) FASTCNN_INLINED {
       constexpr int kVectors = block.kVectors;

@@ -21,12 +21,16 @@ struct Pool2dBwd {
 };
 
 // Rows of dx of one image, and scratch. max_scatter: a [Q,C] row for each row of windows that reaches into
-// them. max: two lines, two for each of the live rows of windows, and if not at once two for each row of
-// pixels that a window reaches over. sum: three lines, and of means a [Q,C] row for each live row of windows.
+// them. max: a line, two for each of the live rows of windows, and if not at once two for each row of pixels
+// that a window reaches over. sum: two lines, and of means a [Q,C] row and a rest for each live row of
+// windows.
 struct Pool2dBand {
   int64_t n, h_begin, h_end;
   float* scratch;
 };
+
+// Floats after a row, for whole vectors.
+constexpr int64_t kRest = 32;
 
 // At most so many rows or columns, or taps at once, of windows whose maxima are gathered.
 constexpr int64_t kGathered = 80;

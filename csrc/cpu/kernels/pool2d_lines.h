@@ -15,29 +15,28 @@ FASTCNN_INLINE void set_zero(float* p, int64_t count) {
   if (count > 0) memset(p, 0, (size_t)count * sizeof *p);
 }
 
-// Which of a line's floats belong to the first pixel of a window, as 0 there and -1 elsewhere.
-class Starts {
- public:
-  FASTCNN_INLINED Starts(const Geometry& g, float* marks)
-      : marks_(marks),
-        length_(((g.s.q - 1) * g.s.stride_w + 1) * g.s.c),
-        needed_(g.s.stride_w > 1 && !copies_alone(g.s.c)) {
-    const int64_t step = g.s.stride_w * g.s.c;
-    if (!needed_) return;
-    memset(marks, 0xff, (size_t)(length_ + kLanes) * sizeof *marks);
-    for (int64_t i = 0; i < length_; i += step) set_zero(marks + i, g.s.c);
-  }
-  FASTCNN_INLINED void clear_others(float* line) const {
-    if (!needed_) return;
-    for (int64_t i = 0; i < length_; i += kLanes)
-      store(line + i, bits_to_vec(vec_to_bits(load(line + i)) & ~vec_to_bits(load(marks_ + i))));
-  }
+// The windows of a row, each put where it begins in a line, between zeros that stay. Whole vectors, whose
+// rest was cleared afterwards, had twice to reach memory before they could be read again across their ends.
+FASTCNN_INLINE void spread_windows(const Pool2dShape& s, const float* from, float* to) {
+  const int64_t step = s.stride_w * s.c;
+  if (copies_alone(s.c)) return copy_windows({from, s.c, to, step, s.c}, s.q, s.q * s.c);
+  for (int64_t q = 0; q < s.q; ++q, from += s.c, to += step)
+    for_each_vector(s.c,
+                    [&](auto block, int64_t c) FASTCNN_INLINED { block.put(to + c, block.get(from + c)); });
+}
 
- private:
-  const float* marks_;
-  int64_t length_;
-  bool needed_;
-};
+// Of a row of windows the sums over their sizes, in whole vectors: with zeros after the last.
+FASTCNN_INLINE void divide_row(const Geometry& g, int64_t rows, const float* from, float* to) {
+  const int64_t c = g.s.c;
+  for (int64_t q = 0, step; q < g.s.q; q += step, from += step * c, to += step * c) {
+    const bool inner = q == g.inner.begin && q < g.inner.end;
+    step = inner ? g.inner.end - q : 1;
+    const Mean mean(rows * (inner ? g.s.s : g.cols.divisor(q, g.cols.count(g.cols.taps(q)))));
+    for_each_block<2>(step * c, [&](auto block, int64_t i) FASTCNN_INLINED {
+      for (int v = 0; v < block.kVectors; ++v, i += kLanes) store(to + i, mean(block.get(from + i)));
+    });
+  }
+}
 
 // False if there is a NaN; true of numbers, unless there are infinities of both signs or they overflow.
 bool are_numbers(const float* x, int64_t count) {
