@@ -15,9 +15,13 @@ constexpr size_t kPage = size_t{2} << 20, kMostKept = size_t{256} << 20;
 
 using Block = std::unique_ptr<Buffer>;
 
-// The latest last. Never destroyed: arrays may die later.
+// The latest last. Never destroyed: arrays may die later. Nor does it grow, which could fail while one dies.
 std::vector<Block>& kept() {
-  static auto* const blocks = new std::vector<Block>;
+  static auto* const blocks = [] {
+    auto* const made = new std::vector<Block>;
+    made->reserve(kMostKept / kLargeResult + 1);
+    return made;
+  }();
   return *blocks;
 }
 
