@@ -30,6 +30,7 @@ struct Winograd : Correlation, Tiling {
 // Bytes of a task's blocks: half an L2 cache of 1 MB and a little more, since U only streams past; and of
 // what the team shares, in L3.
 constexpr int64_t kPartBytes = 640 << 10, kFilterBytes = 6 << 20, kSharedBytes = 8 << 20;
+constexpr int64_t kWideSteps = 192;
 
 Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {
   const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
@@ -39,31 +40,36 @@ Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {
   static_cast<Correlation&>(d) = correlation(v, dgrad);
   static_cast<Tiling&>(d) = tiling(order, v, d.out_h, d.out_w);
   d.channels = round_up(d.in_c, kernel.lanes);
-  d.panel = kernel.lanes * std::min<int64_t>(kernel.vectors, ceil_div(d.out_c, kernel.lanes));
+  // Nearly equal panels, wide ones where tiles or panels are enough for a team. (Sums of 128 took as long,
+  // F(4) of them 1.1 times.)
+  const int64_t few = 8, least_tiles = 24, columns = ceil_div(d.out_c, kernel.lanes);
+  const bool wide = d.in_c >= kWideSteps && (d.tiles >= few * least_tiles || columns >= few * kMaxVectors);
+  const int64_t vectors = wide ? wide_vectors() : kernel.vectors;
+  d.panel = kernel.lanes * ceil_div(columns, ceil_div(columns, vectors));
   d.panels = ceil_div(d.out_c, d.panel);
   d.strip = kernel.max_rows[d.panel / kernel.lanes];
 
-  // Parts of 24 tiles at least (12 cost a fifth of 16 channels), of more while there are enough of them for a
-  // large team.
+  // Parts of so many tiles at least (12 cost a fifth of 16 channels), of more while there are enough of them
+  // for a large team.
   const int64_t tile_bytes = d.points * d.channels * 4, panel_bytes = d.points * d.in_c * d.panel * 4;
   const int64_t strips = ceil_div(d.tiles, d.strip);
   const int64_t most = kPartBytes / tile_bytes / d.strip;
-  const int64_t least = ceil_div(24, d.strip);
+  const int64_t least = ceil_div(least_tiles, d.strip);
   d.part = std::max(least, std::min(most, ceil_div(strips, kTasks)));
-  // With fewer parts than this a team waits for its last ones: then panels, if there are more, share the work
-  // better. Kept ones are tasks of their own, which make V again where another member has it: V from another
-  // core's cache took 1.7 times as long (128 channels at 28x28, AVX-512), and where all of it fits and
-  // filters are large 1.2 times (256 channels at 14x14).
-  const int64_t few = 8, parts = ceil_div(strips, d.part);
+  // With fewer parts than `few` a team waits for its last ones: then panels, if there are more, share the
+  // work better. Kept ones are tasks of their own, which make V again where another member has it: V from
+  // another core's cache took 1.7 times as long (128 channels at 28x28, AVX-512), and where all of it fits
+  // and filters are large 1.2 times (256 channels at 14x14).
+  const int64_t parts = ceil_div(strips, d.part);
   const bool large = most < least || panel_bytes * d.panels > kFilterBytes;
   const bool whole = d.kept && large && d.panels > parts && d.tiles * tile_bytes <= kPartBytes;
   d.shared = large ? !whole : !d.kept && parts < few && d.panels > parts;
   if (whole) d.part = strips;
   if (d.shared) d.part = std::max<int64_t>(2, std::min(strips, kSharedBytes / tile_bytes / d.strip));
-  const int64_t wide = d.shared      ? std::min(kPartBytes / panel_bytes, d.panels / few)
-                       : parts < few ? 1
-                                     : 64 / d.panel;
-  d.block_panels = std::min(d.panels, std::max<int64_t>(1, wide));
+  const int64_t together = d.shared      ? std::min(kPartBytes / panel_bytes, d.panels / few)
+                           : parts < few ? 1
+                                         : 64 / d.panel;
+  d.block_panels = std::min(d.panels, std::max<int64_t>(1, together));
   d.blocks = ceil_div(d.panels, d.block_panels);
   d.part *= d.strip;
   d.parts = ceil_div(d.tiles, d.part);

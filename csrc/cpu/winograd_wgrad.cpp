@@ -33,7 +33,7 @@ WinogradWgrad plan(const Conv2dShape& v) {
     return round_up(ceil_div(channels, *parts), kernel.lanes);
   };
   d.c_part = part(d.c, &d.c_parts), d.k_part = part(d.k, &d.k_parts);
-  d.panel = std::min<int64_t>(kernel.lanes * kernel.vectors, d.k_part);
+  d.panel = std::min(kernel.lanes * wide_vectors(), d.k_part);
   d.block = std::min<int64_t>(96, kBlockBytes / (4 * d.points * (d.c_part + d.k_part)));
   // A chunk costs another pass over D: not fewer than 128 tiles for it.
   const int64_t wanted = std::min<int64_t>(16, tasks_for(conv_flops(v)));
