@@ -15,6 +15,8 @@
 // as often.
 #include "depthwise.h"
 
+#include "caches.h"
+
 namespace fastcnn {
 namespace cpu {
 namespace {
@@ -355,7 +357,8 @@ Depthwise plan_depthwise(Prepared* p, const Conv3dShape& volume, bool dgrad) {
   d.rows_in = std::min(v.h, (ceil_div(out_h, d.bands) - 1) * v.stride_h + (v.r - 1) * v.dilation_h + 1);
   const bool plain = volume.t == 1 && volume.d == 1 && !repeats(v);
   d.ahead = plain && p->bytes > kAheadBytes;
-  d.stream = plain && p->bytes > kStreamBytes;
+  // More than half the last cache; what fits stays there, for less than writing past it costs.
+  d.stream = plain && p->bytes > last_cache_bytes() / 2;
   return d;
 }
 
