@@ -238,8 +238,8 @@ Pixels pixels_of(const Direct& d, int64_t task) {
   return {n, std::min(d.images, d.n - n), {windows.begin * d.pool, windows.end * d.pool}};
 }
 
-// The input of a task, row after row from x on, if it is worth fetching: tiles read many rows side by side,
-// which the processor does not foresee. Weights that are no smaller come first.
+// The input of a task, row after row from x on, if it is to be fetched: tiles read many rows side by side,
+// which the processor does not foresee. Weights are fetched instead where they are not much smaller.
 Run input_of(const Direct& d, int64_t task, const float* x, int64_t row) {
   const int64_t tasks = ceil_div(d.n, d.images) * d.bands * d.parts, image = d.in_h * row;
   if (d.turn || d.private_panels || task == tasks || d.n * image < 4 * d.groups * d.panels * d.panel_floats)
