@@ -45,7 +45,9 @@ struct Far {
   int64_t step;
 };
 
-template <class Number, int MR, int NV>
+// kAsks: whether there is such memory. To ask is a tenth of a step of the small tiles that 16 registers hold,
+// so that few lines are asked for before a tile.
+template <class Number, bool kAsks, int MR, int NV>
 FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t, const float* first, const Far& far) {
   // One pointer for three rows: base, base + row and base + 2 row are addressing modes, 14 pointers would be
   // spilled.
@@ -79,8 +81,10 @@ FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t, const float* fir
         FASTCNN_UNROLL for (int j = 0; j < NV; ++j) sum[i][j] = Number::add(av, bv[j], sum[i][j]);
       }
       move(a_step, b_step);
-      __builtin_prefetch(line, 0, 2);
-      line += line_step;
+      if constexpr (kAsks) {
+        __builtin_prefetch(line, 0, 2);
+        line += line_step;
+      }
     };
     int64_t k = t.depth;
     if constexpr (kWays > 1)
@@ -109,7 +113,10 @@ void tile(const Tile& t, int64_t row, int tail, const Far& far) {
   FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
     FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = Vec{};
   }
-  multiply<Number>(acc, t, t.a + row * t.a_row, far);
+  if (kRegisters == 32 || far.step)
+    multiply<Number, true>(acc, t, t.a + row * t.a_row, far);
+  else
+    multiply<Number, false>(acc, t, t.a + row * t.a_row, far);
   const auto read = [tail](const float* p, int j) {
     return j < NV - 1 || tail == kLanes ? load(p + j * kLanes) : load_n(p + j * kLanes, tail);
   };
@@ -172,10 +179,13 @@ void strip_of(const Tile& t, int64_t rows, int tail, int most) {
   const int64_t tiles = (rows + most - 1) / most, least = rows / (tiles ? tiles : 1);
   int64_t more = rows - tiles * least;  // tiles that have one row more, the first
   const int64_t steps = t.taps_h * t.taps_w * t.depth;
-  Far far = {t.b, 0};  // of which it asks for nothing new
-  if (t.ahead && tiles && steps) far = {t.ahead, (t.ahead_floats + tiles * steps - 1) / (tiles * steps)};
+  const int64_t lines = t.ahead ? lines_each(t.ahead_floats, tiles) : 0;
+  const bool before = kRegisters < 32 && lines <= 16;
+  Far far = {t.ahead ? t.ahead : t.b, 0};  // asks for nothing new
+  if (!before && lines && steps) far.step = (t.ahead_floats + tiles * steps - 1) / (tiles * steps);
   for (int64_t row = 0; row < rows; --more) {
     const int64_t n = least + (more > 0);
+    if (before) far.at = fetch(far.at, lines);
     if (t.fetch_y)
       for (int64_t i = row; i < row + n; ++i)
         for (int j = 0; j < NV * kLanes; j += kLineFloats) __builtin_prefetch(t.y + i * t.y_row + j, 0, 3);
