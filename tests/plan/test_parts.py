@@ -60,12 +60,12 @@ def test_bits_of_the_parts(name: str, threads: int, rng: np.random.Generator) ->
     """Whole batches and a short last one, whose own last part is short too; parts that all threads run
     together, and parts of one thread each."""
     fastcnn.set_num_threads(threads)
-    model, x = build(NETWORKS[name]), images(rng, 19)
-    part = samples_of_a_part(model, 12)
-    assert 12 // part >= 5
+    model, x = build(NETWORKS[name]), images(rng, 31)
+    part = samples_of_a_part(model, 24)
+    assert 24 // part >= 5
     apart = [predict(model, x[i : i + part], part) for i in range(0, len(x), part)]
     for weights in ("new", "known"):
-        assert_same_bits(predict(model, x, 12), np.concatenate(apart), f"a batch in parts, weights {weights}")
+        assert_same_bits(predict(model, x, 24), np.concatenate(apart), f"a batch in parts, weights {weights}")
 
 
 def test_batches_are_those_asked_for(rng: np.random.Generator) -> None:
