@@ -101,7 +101,7 @@ Gemm plan(const GemmShape& v) {
   d.slice = round_up(ceil_div(part, ceil_div(part, most)), 8);
   // A transposed a is read a few floats of each row at a time: copied where that would miss cache, once for
   // many panels. (A copy of rows as they lie cost more than it saved, even where they share sets of L2.)
-  d.copy_a = v.transpose_a && v.m * v.k > 64 << 10 && d.panels >= 4 * d.col_parts;
+  d.copy_a = v.transpose_a && v.m * v.k > 64 << 10 && ceil_div(v.n, kernel.lanes) >= 8 * d.col_parts;
   return d;
 }
 
