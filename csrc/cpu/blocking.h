@@ -23,6 +23,14 @@ inline decltype(TileKernels::strip) strip_of(int32_t pairs) {
   return pairs ? kernels().bfloat16->strip : kernels().tile->strip;
 }
 
+// Vectors of a panel of long products. Where registers allow six rows of four vectors, these load less for a
+// multiply-add than more rows of two (1.58 instructions for each in place of 1.82 with 14 rows), and their
+// rows of a fill no set of L1.
+inline int64_t wide_vectors() {
+  const TileKernels& kernel = *kernels().tile;
+  return kernel.max_rows[kMaxVectors] >= 6 ? kMaxVectors : kernel.vectors;
+}
+
 // Part `i` of `total` things split into `parts` nearly equal ranges.
 inline Range part_of(int64_t total, int64_t parts, int64_t i) {
   return {total * i / parts, total * (i + 1) / parts};

@@ -27,11 +27,6 @@ struct Gemm {
 // took 2 to 3 percent at 192^3 and 256^3, lines of b asked for ahead by the tile 10 at 64^3.)
 constexpr int64_t kBlockRows = 128, kBlockCols = 512, kSlice = 1024, kOwnSlice = 384;
 
-// Where registers allow as many rows of four vectors, such tiles load less for a multiply-add than those of
-// more rows and two vectors (1.58 instructions for each in place of 1.82), and their rows of a fill no set of
-// L1. With 14 rows of two vectors 1024^3 took 1.18 times as long, 1536^3 1.09 times.
-constexpr int64_t kWideRows = 6;
-
 // Where the sum is short and y larger than L2's part for it, y is what moves: some rows of it at a time are
 // written panel after panel, nearly in the order of memory, and their lines are asked for before each tile's
 // sum (1521x3487x67 took 1.5 times as long down the columns, 3923x2689x92 1.25 times; without asking, the
@@ -77,9 +72,8 @@ Gemm plan(const GemmShape& v) {
   const TileKernels& kernel = *kernels().tile;
   Gemm d = {};
   int64_t vectors = kernel.vectors;
-  if (kernel.max_rows[kMaxVectors] >= kWideRows && v.m > kernel.max_rows[vectors] &&
-      v.n > vectors * kernel.lanes)
-    vectors = kMaxVectors;
+  // (With 14 rows of two vectors 1024^3 took 1.18 times as long, 1536^3 1.09 times.)
+  if (v.m > kernel.max_rows[vectors] && v.n > vectors * kernel.lanes) vectors = wide_vectors();
   for (int64_t i = vectors; i <= kMaxVectors; ++i)
     if (v.m <= kernel.max_rows[i]) vectors = i;
   const int64_t tile = kernel.max_rows[vectors];

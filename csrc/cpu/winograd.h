@@ -96,13 +96,6 @@ inline void transform_tiles(void (*transform)(const InputTile&), const Tiling& d
 // apart doubled the time of a weight gradient.)
 inline int64_t plane_floats(int64_t floats) { return (ceil_div(floats, 16) | 1) * 16; }
 
-// Vectors of a panel of long products. Six rows of four need fewer instructions for each multiply-add than 14
-// of two, which a core shares where another thread runs beside it.
-inline int64_t wide_vectors() {
-  const TileKernels& kernel = *kernels().tile;
-  return kernel.max_rows[kMaxVectors] >= 6 ? kMaxVectors : kernel.vectors;
-}
-
 inline bool fits_winograd(const Conv2dShape& v) {
   return v.r == 3 && v.s == 3 && v.stride_h == 1 && v.stride_w == 1 && v.groups == 1;
 }
