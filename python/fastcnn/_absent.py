@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -168,6 +167,8 @@ def absent(package: str, name: str) -> AttributeError:
     if instead is None and package == "fastcnn.ops":
         instead = "ops holds the kernels and some of NumPy; use numpy for the rest"
     if instead is None:
+        import difflib  # only now, as it costs milliseconds
+
         module = sys.modules[package]
         near = difflib.get_close_matches(name, getattr(module, "__all__", dir(module)), 1)
         instead = f"did you mean {near[0]!r}?" if near and not name.startswith("_") else None

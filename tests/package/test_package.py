@@ -14,7 +14,8 @@ import fastcnn
 PACKAGE = Path(fastcnn.__file__).parent
 # Installed, and compressed as in a wheel: kernels for three instruction sets are most of it.
 MAX_BYTES, MAX_WHEEL_BYTES = 6_000_000, 2_500_000
-MAX_IMPORT_SECONDS = 0.040
+# Of the time that importing numpy takes, which a slow or busy machine stretches as much.
+MAX_IMPORT = 0.6
 
 
 def python(code: str) -> str:
@@ -44,10 +45,12 @@ def test_import_loads_no_optional_package() -> None:
 
 
 def test_import_is_quick() -> None:
-    # numpy comes first, so that only what fastcnn adds is timed; the least of several is what the work costs.
-    code = "import time, numpy; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
-    beyond = min(float(python(code.format("import fastcnn"))) for _ in range(7))
-    assert beyond < MAX_IMPORT_SECONDS
+    code = "import time; a = time.perf_counter(); import numpy; b = time.perf_counter(); import fastcnn; "
+    code += "print(b - a, time.perf_counter() - b)"
+    # The least of several is what the work costs.
+    seconds = [tuple(map(float, python(code).split())) for _ in range(9)]
+    theirs, ours = (min(column) for column in zip(*seconds, strict=True))
+    assert ours < MAX_IMPORT * theirs
 
 
 def test_the_version_is_the_metadata_s() -> None:
