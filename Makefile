@@ -30,7 +30,7 @@ ON_GPU := not lenet and not overlap_is_refused and not the_cases_are_winograds \
 LARGE := n5s6 n1h290 n2h90 20000x3
 EMULATED = not any_number_of_threads $(LARGE:%=and not %) and ($(ON_GPU))
 # Of every family of matrix kernels: 7.5, 8.0, 9.0.
-EACH_FAMILY := tests/cuda/test_storage.py tests/cuda/test_statistics.py tests/cuda/test_residual.py tests/plan/test_narrow.py
+EACH_FAMILY := tests/cuda/test_storage.py tests/cuda/test_statistics.py tests/cuda/test_residual.py tests/plan/test_narrow*.py
 BENCHMARKS := layers gemm pool train infer operators
 
 .PHONY: train test test-full test-differential test-avx512 test-cuda test-gpu check-gpu bench dev fmt lint wheel clean
@@ -59,7 +59,7 @@ test-cuda: $(VENV)/.test
 	ln -sf "$$($(BIN)/python -c 'from fastcnn import _native; print(_native.__file__)')" build/emulated/cuda/site/fastcnn
 	FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
 	    $(BIN)/python -m pytest -p no:cacheprovider tests/kernels tests/cuda \
-	    tests/plan/test_gpu_plans.py tests/plan/test_mixed.py tests/plan/test_narrow.py \
+	    tests/plan/test_gpu_plans.py tests/plan/test_mixed.py tests/plan/test_narrow*.py \
 	    --ignore=tests/kernels/test_winograd.py -k "$(EMULATED)" $(ARGS)
 	FASTCNN_EMULATED_SM=80 FASTCNN_TEST_DEVICE=cuda PYTHONPATH=build/emulated/cuda/site:tests/emulation/site \
 	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_tensor.py $(EACH_FAMILY) $(ARGS)
@@ -67,7 +67,7 @@ test-cuda: $(VENV)/.test
 	    $(BIN)/python -m pytest -p no:cacheprovider tests/cuda/test_maps.py $(EACH_FAMILY) $(ARGS)
 
 test-gpu: $(VENV)/.test
-	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda tests/plan/test_mixed.py tests/plan/test_narrow.py \
+	FASTCNN_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/cuda tests/plan/test_mixed.py tests/plan/test_narrow*.py \
 	    -k "$(ON_GPU)" $(ARGS)
 
 check-gpu: $(VENV)/.test

@@ -29,7 +29,7 @@ steps() { pytest tests/cuda; }
 kernels() {
   local on_gpu
   on_gpu=$(sed -n '/^ON_GPU := /,/[^\\]$/{s/^ON_GPU := //;s/\\$//;p}' Makefile | tr -s '\n ' ' ')
-  pytest tests/kernels tests/plan/test_mixed.py tests/plan/test_narrow.py -k "$on_gpu"
+  pytest tests/kernels tests/plan/test_mixed.py tests/plan/test_narrow*.py -k "$on_gpu"
 }
 sanitizer() {
   local tool failed=0
