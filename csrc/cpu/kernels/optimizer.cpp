@@ -5,6 +5,7 @@
 #include "optimizer.h"
 
 #include "blocks.h"
+#include "own.h"
 #include "vec_math.h"
 
 #include "../../base/formulas/optimizer.h"
@@ -14,10 +15,16 @@ namespace cpu {
 namespace FASTCNN_ISA_NS {
 namespace {
 
+constexpr int64_t kAhead = 32 * kOwnedFloats;
+
+// Every core reads the parameters between two updates. What else is written no other core reads.
 template <class Rule>
 void update(const OptimizerRun& run) {
   const OptimizerRun a = run;  // a copy of its own, which no store may alias
-  for_each_vector(a.count, [&](auto block, int64_t i) FASTCNN_INLINED { update<Rule>(a, block, i); });
+  for_each_vector(a.count, [&](auto block, int64_t i) FASTCNN_INLINED {
+    own(a.parameters + i + kAhead);
+    update<Rule>(a, block, i);
+  });
 }
 
 template <bool kNesterov>
