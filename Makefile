@@ -51,6 +51,8 @@ test-avx512: $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build $(BUILD) --target emulated_avx512
 	FASTCNN_ISA=avx512_bf16 PYTHONPATH=$(BUILD)/emulated/avx512/site $(BIN)/python -m pytest -p no:cacheprovider \
 	    -k "not lenet" tests/kernels tests/plan/test_precision.py tests/operators/test_views.py tests/operators/test_guard_pages.py tests/operators/test_threads.py $(ARGS)
+	FASTCNN_ISA=amx_bf16 PYTHONPATH=$(BUILD)/emulated/avx512/site $(BIN)/python -m pytest -p no:cacheprovider \
+	    tests/kernels/test_bfloat16.py tests/plan/test_precision.py $(ARGS)
 
 test-cuda: $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/emulated/cuda -G Ninja -DFASTCNN_EMULATE_CUDA=ON \

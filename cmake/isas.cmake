@@ -12,12 +12,14 @@ set(FASTCNN_ISAS
     "avx2|${x86_64}|-mavx2 -mfma|"
     "avx512|${x86_64}|-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mprefer-vector-width=512|"
     "avx512_bf16|${x86_64}|-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mavx2 -mfma -mprefer-vector-width=512|bfloat16"
+    "amx_bf16|${x86_64}|-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mamx-tile -mamx-bf16 -mavx2 -mfma -mprefer-vector-width=512|bfloat16"
     "neon|^(aarch64|arm64|ARM64)$||")
 
 # For tests on a processor without AVX-512: these rows, their intrinsics written out for AVX2, in a module of their own
 # (the target emulated_avx512). -Og leaves loops as they stand: with -O1 the kernels took six times as long to compile.
 set(emulated "-Og -mavx2 -mfma -Wno-psabi -include ${PROJECT_SOURCE_DIR}/tests/emulation/avx512.h")
-set(FASTCNN_EMULATED_ISAS "avx512|${x86_64}|${emulated}|" "avx512_bf16|${x86_64}|${emulated}|bfloat16")
+set(FASTCNN_EMULATED_ISAS "avx512|${x86_64}|${emulated}|" "avx512_bf16|${x86_64}|${emulated}|bfloat16"
+    "amx_bf16|${x86_64}|${emulated} -D__AMX_BF16__=1|bfloat16")
 
 # While a kernel is being written: builds in a third of the time. Releases and CI build every row.
 set(FASTCNN_ONLY "" CACHE STRING "Build only these rows, by name and separated by semicolons; all if empty")

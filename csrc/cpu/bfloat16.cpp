@@ -15,16 +15,18 @@ namespace fastcnn {
 namespace cpu {
 namespace {
 
-// An operand [blocks][rows][cols] whose pairs are neighbouring columns, or else rows.
+// An operand [blocks][rows][cols] whose pairs are neighbouring columns, or else rows; of which each `turned`
+// columns, [pixels][channels], become [channels][pixels].
 struct Operand {
   int64_t blocks, rows, cols;
   bool along;
+  int64_t turned, channels;
 };
 // An even row is followed by the next one, without a zero.
 Operand columns(int64_t rows, int64_t cols) {
-  return cols % 2 ? Operand{1, rows, cols, true} : Operand{1, 1, rows * cols, true};
+  return cols % 2 ? Operand{1, rows, cols, true, 0, 0} : Operand{1, 1, rows * cols, true, 0, 0};
 }
-Operand rows(int64_t blocks, int64_t count, int64_t cols) { return {blocks, count, cols, false}; }
+Operand rows(int64_t blocks, int64_t count, int64_t cols) { return {blocks, count, cols, false, 0, 0}; }
 
 double floats(const Operand& x) { return 1.0 * x.blocks * x.rows * x.cols; }
 // Rows of words, made one by one, and their length.
@@ -33,13 +35,18 @@ int64_t word_cols(const Operand& x) { return x.along ? ceil_div(x.cols, 2) : x.c
 size_t word_bytes(const Operand& x) { return float_bytes(word_rows(x) * word_cols(x)); }
 
 // A task is a part of a long row of words, or some short rows.
-int64_t parts(const Operand& x) { return ceil_div(word_cols(x), kChunk); }
+int64_t parts(const Operand& x) {
+  const int64_t parts = ceil_div(word_cols(x), kChunk);
+  return x.turned ? std::min(parts, word_cols(x) / x.turned) : parts;
+}
 int64_t rows_of_task(const Operand& x) { return rows_per_chunk(word_cols(x)); }
 int64_t tasks(const Operand& x) { return ceil_div(word_rows(x), rows_of_task(x)) * parts(x); }
 
 void round_part(const Operand& x, const float* from, const float* scale, int64_t task, float* to) {
   const int64_t all = word_cols(x), first = task / parts(x) * rows_of_task(x);
-  const Range cols = part_of(all, parts(x), task % parts(x));
+  const int64_t unit = x.turned ? x.turned : 1;
+  const Range units = part_of(all / unit, parts(x), task % parts(x));
+  const Range cols = {units.begin * unit, units.end * unit};
   const int64_t count = cols.end - cols.begin, pairs = ceil_div(x.rows, 2);
   for (int64_t row = first; row < std::min(first + rows_of_task(x), word_rows(x)); ++row) {
     float* const words = to + row * all + cols.begin;
@@ -51,16 +58,21 @@ void round_part(const Operand& x, const float* from, const float* scale, int64_t
     }
     const int64_t at = row % pairs * 2;  // of the block's rows
     const float* const pair = from + (row / pairs * x.rows + at) * x.cols + cols.begin;
+    for (int64_t i = 0; x.turned && i < count; i += x.turned)
+      kernels().bfloat16->round_turned(pair + i, at + 1 < x.rows ? pair + x.cols + i : nullptr,
+                                       x.turned / x.channels, x.channels, words + i);
+    if (x.turned) continue;
     kernels().bfloat16->round_across(pair, at + 1 < x.rows ? pair + x.cols : nullptr,
                                      scale ? scale + cols.begin : nullptr, count, words);
   }
 }
 
-// A step, its operands, the product of their words, and the length of its sums that is halved.
+// A step, its operands, the product of their words, the length of its sums that is halved, and how many steps
+// of words lie evenly.
 struct Pairing {
   Operand a, b;
   OpDescriptor words;
-  int64_t length;
+  int64_t length, run;
   double products;  // multiply-adds
   bool keeps_b;     // as words
 };
@@ -74,25 +86,34 @@ Pairing pairing(const OpDescriptor& op) {
     d.a = v.transpose_a ? rows(1, v.k, v.m) : columns(v.m, v.k);
     d.b = v.transpose_b ? columns(v.n, v.k) : rows(1, v.k, v.n);
     d.length = v.k, d.products = gemm_flops(v) / 2;
-    d.words.gemm.k = ceil_div(v.k, 2);
+    d.words.gemm.k = d.run = ceil_div(v.k, 2);
     d.keeps_b = op.constant_weights != 0;
     return d;
   }
   const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
   Conv2dShape& words = d.words.conv2d_fprop;
   d.products = conv_flops(v) / 2;
+  const int64_t taps = v.groups == 1 && v.stride_w == 1 && v.dilation_w == 1 ? v.s : 1;
   if (op.step == Step::k_conv2d_wgrad) {
     d.a = rows(1, v.n, v.h * v.w * v.c), d.b = rows(1, v.n, v.p * v.q * v.k);
-    d.length = v.n, words.n = ceil_div(v.n, 2);
+    d.length = v.n, words.n = ceil_div(v.n, 2), d.run = v.q;
+    if (turns(1, v)) d.a.turned = v.w * v.c, d.a.channels = v.c;
   } else if (op.step == Step::k_conv2d_dgrad) {
     d.a = columns(v.n * v.p * v.q, v.k), d.b = columns(v.r * v.s * v.c / v.groups, v.k);
-    d.length = v.k / v.groups, words.k = ceil_div(v.k, 2);
+    d.length = v.k / v.groups, words.k = ceil_div(v.k, 2), d.run = taps * ceil_div(d.length, 2);
   } else {
     d.a = columns(v.n * v.h * v.w, v.c), d.b = rows(v.r * v.s, v.c / v.groups, v.k);
-    d.length = v.c / v.groups, words.c = ceil_div(v.c, 2);
+    d.length = v.c / v.groups, words.c = ceil_div(v.c, 2), d.run = taps * ceil_div(d.length, 2);
     d.words.epilogue.scale = 0;  // of the weights, before they are rounded
   }
   return d;
+}
+
+// Of the products of pairs, in those of floats.
+double cost(const Pairing& d) {
+  const Bfloat16Products& by = kernels().bfloat16->products;
+  return double(ceil_div(d.length, 2)) / double(d.length) * by.cost * double(round_up(d.run, by.steps)) /
+         double(d.run);
 }
 
 // Whether the products that pairs save are worth the floats to round and one more phase of tasks, each in
@@ -102,7 +123,7 @@ bool pays(const OpDescriptor& op) {
   if (op.precision != Precision::kBfloat16 || !bfloat16_pays()) return false;
   constexpr double kFloat = 8, kPhase = 16384;
   const Pairing d = pairing(op);
-  const double saved = d.products * (1 - double(ceil_div(d.length, 2)) / double(d.length));
+  const double saved = d.products * (1 - cost(d));
   return saved > kFloat * (floats(d.a) + (op.constant_weights ? 0 : floats(d.b))) + kPhase;
 }
 
@@ -150,6 +171,8 @@ void run(const Prepared& p, const Operands& x, Context& context,
 }
 
 }  // namespace
+
+double bfloat16_cost(const OpDescriptor& op) { return cost(pairing(op)); }
 
 bool supports_gemm_bfloat16(const OpDescriptor& op) { return pays(op); }
 void prepare_gemm_bfloat16(Prepared* p) { prepare(p, prepare_gemm_tiled); }

@@ -20,7 +20,23 @@ inline size_t float_bytes(int64_t count) { return static_cast<size_t>(round_up(c
 
 // The register tile of a product of floats, or of pairs of bfloat16 in their place.
 inline decltype(TileKernels::strip) strip_of(int32_t pairs) {
-  return pairs ? kernels().bfloat16->strip : kernels().tile->strip;
+  return pairs ? kernels().bfloat16->products.strip : kernels().tile->strip;
+}
+
+// Time of a step's products in pairs, where it supports them, beside that of floats.
+double bfloat16_cost(const OpDescriptor& op);
+
+// Rows of its tile of so many vectors.
+inline int64_t most_rows(int32_t pairs, int64_t vectors) {
+  const int32_t rows = pairs ? kernels().bfloat16->products.rows : 0;
+  return rows ? rows : kernels().tile->max_rows[vectors];
+}
+
+// Whether it takes many words of a row at once, so that they are laid side by side before.
+inline bool turns(int32_t pairs) { return pairs && kernels().bfloat16->products.steps > 1; }
+// Of a weight gradient's x, then [n][h][c][w].
+inline bool turns(int32_t pairs, const Conv2dShape& v) {
+  return turns(pairs) && v.stride_w == 1 && v.r * v.s > 1 && v.c / v.groups >= kernels().tile->lanes;
 }
 
 // Vectors of a panel of long products. Where registers allow six rows of four vectors, these load less for a

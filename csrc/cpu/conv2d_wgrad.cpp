@@ -77,10 +77,11 @@ Conv2dShape flattened(Conv2dShape v) {
   return v;
 }
 
-Wgrad plan(const Conv2dShape& original) {
+Wgrad plan(const Conv2dShape& original, int32_t pairs) {
   const TileKernels& kernel = *kernels().tile;
   Wgrad d = {};
   d.shape = flattened(original);
+  d.pairs = pairs;
   const Conv2dShape& v = d.shape;
   d.in_g = v.c / v.groups, d.out_g = v.k / v.groups;
   d.panel = kernel.lanes * std::min<int64_t>(kernel.vectors, ceil_div(d.out_g, kernel.lanes));
@@ -88,7 +89,7 @@ Wgrad plan(const Conv2dShape& original) {
   d.columns = std::max((v.q - 1) * v.stride_w + (v.s - 1) * v.dilation_w + 1, v.pad_left + 1);
   const int64_t most_rows = kernel.max_rows[d.panel / kernel.lanes];
   d.merged = v.dilation_w == 1 && d.in_g <= most_rows / 2;
-  d.strips = d.merged ? 1 : ceil_div(d.in_g, most_rows);
+  d.strips = d.merged ? 1 : ceil_div(d.in_g, cpu::most_rows(pairs, d.panel / kernel.lanes));
   d.tile_rows = d.merged ? v.s * d.in_g : ceil_div(d.in_g, d.strips);
   d.filter_rows = d.merged && d.tile_rows == 3 && v.r * 3 <= most_rows ? static_cast<int32_t>(v.r) : 1;
 
@@ -154,10 +155,10 @@ void copy_dy(const Wgrad& d, const Block& at, const float* dy, Range panels, flo
 }
 
 // x as tiles read it: image m of the block and its row h at data + m image + (h - top) row, where top is the
-// first input row that the block can read; pixels lie `pixel` floats apart.
+// first input row that the block can read; pixels lie `pixel` floats apart, channels `channel`.
 struct View {
   const float* data;
-  int64_t image, row, pixel;
+  int64_t image, row, pixel, channel;
   int64_t left;  // columns of zeros before the first
 };
 
@@ -185,14 +186,21 @@ View copy_x(const Wgrad& d, const Block& at, const float* x, int64_t group, floa
                              middle);
       std::fill(middle + inside * width, to + row, 0.0f);
     }
-  return {out, d.rows_in * row, row, width, v.pad_left};
+  return {out, d.rows_in * row, row, width, 1, v.pad_left};
 }
 
 // Read in place.
 View view_x(const Wgrad& d, const Block& at, const float* x, int64_t group) {
   const Conv2dShape& v = d.shape;
   const int64_t row = v.w * v.c;
-  return {x + (at.n * v.h + at.p * v.stride_h - v.pad_top) * row + group * d.in_g, v.h * row, row, v.c, 0};
+  const bool turned = turns(d.pairs, v);
+  const int64_t pixel = turned ? 1 : v.c, channel = turned ? v.w : 1;
+  return {x + (at.n * v.h + at.p * v.stride_h - v.pad_top) * row + group * d.in_g * channel,
+          v.h * row,
+          row,
+          pixel,
+          channel,
+          0};
 }
 
 // What a task has of every block.
@@ -234,8 +242,10 @@ BlockAhead block_ahead(const Wgrad& d, const Block& at, const Part& part) {
       std::max<int64_t>(0, at.p * v.stride_h - v.pad_top),
       std::min(v.h, (at.p + at.rows - 1) * v.stride_h - v.pad_top + (v.r - 1) * v.dilation_h + 1)};
   const int64_t rows = std::max<int64_t>(0, (at.images - 1) * v.h + h.end - h.begin);
+  const int64_t run = turns(d.pairs, v) ? v.w : 1;  // of a channel
   BlockAhead a = {
-      {part.x + (at.n * v.h + h.begin) * v.w * v.c + c.begin, v.c, c.end - c.begin, rows * v.w},
+      {part.x + (at.n * v.h + h.begin) * v.w * v.c + c.begin * run, v.c * run, (c.end - c.begin) * run,
+       rows * v.w / run},
       {part.dy + (at.n * v.p + at.p) * v.q * v.k + k.begin, v.k, k.end - k.begin, at.images * at.rows * v.q},
       0,
       0};
@@ -282,7 +292,7 @@ void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead)
   const auto strip_tiles = strip_of(d.pairs);
   Tile t = {};
   t.taps_h = at.images, t.a_h = x.image, t.b_h = dy.image;
-  t.a_row = 1, t.a_group = d.filter_rows > 1 ? v.dilation_h * x.row : 3;
+  t.a_row = x.channel, t.a_group = d.filter_rows > 1 ? v.dilation_h * x.row : 3 * x.channel;
   t.y_row = v.k, t.accumulate = !at.first;
   for (int64_t r = 0; r < v.r; r += d.filter_rows) {
     const Range p =
@@ -295,7 +305,7 @@ void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead)
       t.a = x.data, t.b = dy.data;
       if (t.taps_w && t.depth) {
         t.a += ((p.begin - at.p) * v.stride_h + r * v.dilation_h) * x.row +
-               (q.begin * v.stride_w + s * v.dilation_w - v.pad_left + x.left) * x.pixel + first;
+               (q.begin * v.stride_w + s * v.dilation_w - v.pad_left + x.left) * x.pixel + first * x.channel;
         t.b += (p.begin - at.p) * t.b_w + q.begin * t.b_step;
       }
       if (t.depth == 1) {  // one column: the innermost loop runs down
@@ -358,8 +368,7 @@ void run(const Wgrad& d, const float* x, const float* dy, float* dw, Context& co
 bool supports_conv2d_wgrad_direct(const OpDescriptor&) { return true; }
 void prepare_conv2d_wgrad_direct(Prepared* p) {
   const Conv2dShape& v = p->op.conv2d_wgrad;
-  Wgrad& d = state<Wgrad>(p) = plan(v);
-  d.pairs = p->op.storage == Storage::kPairs;
+  const Wgrad& d = state<Wgrad>(p) = plan(v, p->op.storage == Storage::kPairs);
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
   p->parallel = p->flops > kParallelFlops;
   p->workspace_bytes = d.chunks > 1 ? float_bytes(d.chunks * dw_floats(d)) : 0;

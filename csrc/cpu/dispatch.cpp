@@ -8,6 +8,7 @@
 #include "cpu.h"
 #include "isa.h"
 #include "kernels.h"
+#include "kernels/bfloat16.h"
 #include "rows.h"
 
 namespace fastcnn {
@@ -20,17 +21,14 @@ namespace cpu {
   FASTCNN_KERNEL_TABLES(FASTCNN_TABLE)                                                    \
   constexpr CpuKernels kKernels = {#isa, FASTCNN_KERNEL_TABLES(FASTCNN_ADDRESS) nullptr}; \
   }
-#define FASTCNN_BFLOAT16_ROW(isa, other, features)                                                      \
-  namespace isa {                                                                                       \
-  extern const Bfloat16Kernels bfloat16_kernels;                                                        \
-  }                                                                                                     \
-  namespace other {                                                                                     \
-  FASTCNN_KERNEL_TABLES(FASTCNN_TABLE)                                                                  \
-  constexpr CpuKernels kAndBfloat16 = {#isa,                                                            \
-                                       FASTCNN_KERNEL_TABLES(FASTCNN_ADDRESS) & isa::bfloat16_kernels}; \
-  }                                                                                                     \
-  namespace isa {                                                                                       \
-  constexpr const CpuKernels& kKernels = other::kAndBfloat16;                                           \
+#define FASTCNN_BFLOAT16_ROW(isa, other, features)                                                   \
+  namespace other {                                                                                  \
+  FASTCNN_KERNEL_TABLES(FASTCNN_TABLE)                                                               \
+  }                                                                                                  \
+  namespace isa {                                                                                    \
+  using namespace other;                                                                             \
+  extern const Bfloat16Kernels bfloat16_kernels;                                                     \
+  constexpr CpuKernels kKernels = {#isa, FASTCNN_KERNEL_TABLES(FASTCNN_ADDRESS) & bfloat16_kernels}; \
   }
 #include "isas.inc"
 #undef FASTCNN_ADDRESS
@@ -79,7 +77,9 @@ Selection select() {
     if (chosen && !s.kernels) s.kernels = row.kernels;
   }
   const bool named = wanted && *wanted;
-  s.bfloat16_pays = s.kernels && s.kernels->bfloat16 && (named || !(detected & kSlowBf16));
+  const Bfloat16Kernels* const pairs = s.kernels ? s.kernels->bfloat16 : nullptr;
+  const bool slow = (detected & kSlowBf16) && pairs && pairs->products.cost >= 1;
+  s.bfloat16_pays = pairs && (named || !slow);
   if (!s.kernels) {
     // Something that runs everywhere, for those who only ask for names; every prepare() fails with the
     // message.
@@ -153,7 +153,8 @@ std::vector<std::string> supported_isas() {
 }
 
 const char* bfloat16_missing() {
-  if (kernels().bfloat16) return nullptr;
+  if (const Bfloat16Kernels* const pairs = kernels().bfloat16)
+    return pairs->products.steps == 1 || may_use_tiles() ? nullptr : "the system withholds AMX's tiles";
   return detected_features() & kAvx512Bf16 ? "FASTCNN_ISA leaves it out" : "this processor has none";
 }
 

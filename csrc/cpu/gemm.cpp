@@ -16,8 +16,8 @@ namespace {
 struct Gemm {
   int64_t panel, panels, packed_from;  // panels from `packed_from` on are packed
   int64_t row_parts, col_parts, k_parts, slice;
-  int32_t own_panels;  // packed by the task that reads them
-  int32_t copy_a;
+  int32_t own_panels;      // packed by the task that reads them
+  int32_t copy_a, turn_a;  // turned: its rows follow each other in the copy
   int32_t pairs;
 };
 
@@ -68,9 +68,10 @@ void choose_parts(const GemmShape& v, int64_t tile, int64_t most_cols, Gemm* d) 
     }
 }
 
-Gemm plan(const GemmShape& v) {
+Gemm plan(const GemmShape& v, int32_t pairs) {
   const TileKernels& kernel = *kernels().tile;
   Gemm d = {};
+  d.pairs = pairs;
   int64_t vectors = kernel.vectors;
   // (With 14 rows of two vectors 1024^3 took 1.18 times as long, 1536^3 1.09 times.)
   if (v.m > kernel.max_rows[vectors] && v.n > vectors * kernel.lanes) vectors = wide_vectors();
@@ -95,15 +96,18 @@ Gemm plan(const GemmShape& v) {
   d.slice = round_up(ceil_div(part, ceil_div(part, most)), 8);
   // A transposed a is read a few floats of each row at a time: copied where that would miss cache, once for
   // many panels. (A copy of rows as they lie cost more than it saved, even where they share sets of L2.)
+  d.turn_a = v.transpose_a && turns(pairs);
   d.copy_a = v.transpose_a && v.m * v.k > 64 << 10 && ceil_div(v.n, kernel.lanes) >= 8 * d.col_parts;
+  d.copy_a = d.copy_a || d.turn_a;
   return d;
 }
 
-// Floats of a step of k in the copy of a block of a: an odd number of vectors, so that a column of it falls
-// into all sets of L1 (up to a quarter of the time of a narrow block).
+int64_t block_rows(const GemmShape& v, const Gemm& d) { return ceil_div(v.m, d.row_parts); }
+// Floats of a step of k, or of a row, in the copy of a block of a: an odd number of vectors, so that a column
+// of it falls into all sets of L1 (up to a quarter of the time of a narrow block).
 int64_t copy_width(const GemmShape& v, const Gemm& d) {
   const int64_t lanes = kernels().tile->lanes;
-  return (ceil_div(ceil_div(v.m, d.row_parts), lanes) | 1) * lanes;
+  return (ceil_div(d.turn_a ? d.slice : block_rows(v, d), lanes) | 1) * lanes;
 }
 int64_t most_panels(const Gemm& d) { return ceil_div(d.panels, d.col_parts); }
 int64_t own_floats(const Gemm& d) { return d.slice * d.panel + 16; }
@@ -161,14 +165,20 @@ struct Run {
     float* const copy = scratch + own_bytes(d) / sizeof(float);
     Tile t = {};
     t.taps_h = t.taps_w = 1;
-    t.a_row = v.transpose_a ? 1 : v.k, t.a_group = 3 * t.a_row, t.a_step = d.copy_a ? width : a_step;
+    const int64_t a_row = v.transpose_a ? 1 : v.k;
+    t.a_row = d.turn_a ? width : a_row, t.a_step = d.turn_a ? 1 : d.copy_a ? width : a_step;
+    t.a_group = 3 * t.a_row;
     t.y_row = v.n;
     for (Range k = {all_k.begin, all_k.begin}; k.begin < all_k.end; k.begin = k.end) {
       k.end = std::min(all_k.end, k.begin + d.slice);
       const bool last = d.k_parts == 1 && k.end == v.k;
       t.depth = k.end - k.begin;
-      t.a = a + rows.begin * t.a_row + k.begin * a_step;
-      if (d.copy_a) {
+      t.a = a + rows.begin * a_row + k.begin * a_step;
+      if (d.turn_a) {
+        kernel.pack({t.a, 1, a_step, count, static_cast<int32_t>(t.depth), static_cast<int32_t>(width)},
+                    copy);
+        t.a = copy;
+      } else if (d.copy_a) {
         kernel.pack({t.a, a_step, 1, t.depth, count, static_cast<int32_t>(width)}, copy);
         t.a = copy;
       }
@@ -222,12 +232,12 @@ struct Run {
 };
 
 void prepare(Prepared* p, const GemmShape& v) {
-  Gemm& d = state<Gemm>(p) = plan(v);
-  d.pairs = p->op.storage == Storage::kPairs;
+  const Gemm& d = state<Gemm>(p) = plan(v, p->op.storage == Storage::kPairs);
   p->flops = gemm_flops(v), p->bytes = gemm_bytes(v);
   p->parallel = d.row_parts * d.col_parts * d.k_parts > 1;
   p->workspace_bytes = shared_bytes(v, d) + (d.k_parts > 1 ? float_bytes(d.k_parts * v.m * v.n) : 0);
-  p->scratch_bytes = own_bytes(d) + (d.copy_a ? float_bytes(d.slice * copy_width(v, d)) : 0);
+  p->scratch_bytes =
+      own_bytes(d) + (d.copy_a ? float_bytes((d.turn_a ? block_rows(v, d) : d.slice) * copy_width(v, d)) : 0);
 }
 
 // dw[c,k] = sum over pixels of x[pixel,c] dy[pixel,k], of the pixels of x that a stride leaves.

@@ -13,9 +13,14 @@ enum Feature : uint32_t {
   kNeon = 8,
   kAvx512Bf16 = 16,
   kSlowBf16 = 32,  // that, and products of floats are faster
+  kAmxBf16 = 64,   // matrices of bfloat16
 };
 
 uint32_t detected_features();
+
+// Asks Linux for AMX's tiles, which it gives to a whole process, for good: signal handlers then need larger
+// stacks, so that whoever multiplies in float32 is to be spared it.
+bool may_use_tiles();
 
 }  // namespace cpu
 }  // namespace fastcnn

@@ -277,7 +277,7 @@ bool chosen(const OpDescriptor& op, bool dgrad, Order order) {
   const double clocks = winograd_clocks(d);
   const bool pairs = dgrad ? supports_conv2d_dgrad_bfloat16(op) : supports_conv2d_fprop_bfloat16(op);
   // What the model cannot see is worth 5 %.
-  if (clocks > 0.95 * direct_clocks(d) / (pairs ? 2 : 1)) return false;
+  if (clocks > 0.95 * direct_clocks(d) * (pairs ? bfloat16_cost(op) : 1)) return false;
   return order == kF2 || clocks < winograd_clocks(plan(op, dgrad, kF2));
 }
 

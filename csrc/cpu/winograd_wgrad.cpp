@@ -141,7 +141,7 @@ void run(const WinogradWgrad& d, const Conv2dShape& v, const Operands& operands,
 bool supports_conv2d_wgrad_winograd2(const OpDescriptor& op) {
   const Conv2dShape& v = op.conv2d_wgrad;
   if (op.math == Math::kStrict || !fits_winograd(v)) return false;
-  const double direct = direct_clocks(v) / (supports_conv2d_wgrad_bfloat16(op) ? 2 : 1);
+  const double direct = direct_clocks(v) * (supports_conv2d_wgrad_bfloat16(op) ? bfloat16_cost(op) : 1);
   return winograd_clocks(plan(v)) < 0.95 * direct;
 }
 void prepare_conv2d_wgrad_winograd2(Prepared* p) {

@@ -13,8 +13,8 @@ Precision precision_of_steps = Precision::kFloat32;  // under the GIL
 
 Precision cpu_bfloat16(const char* op) {
   if (const char* lacking = cpu::bfloat16_missing())
-    fail(Code::kDevice, "%s: precision is 'bfloat16', which needs AVX512-BF16 (%s); wanted 'float32'", op,
-         lacking);
+    fail(Code::kDevice, "%s: precision is 'bfloat16', which needs AMX or AVX512-BF16 (%s); wanted 'float32'",
+         op, lacking);
   return Precision::kBfloat16;
 }
 

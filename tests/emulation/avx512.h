@@ -124,6 +124,64 @@ FASTCNN_EMULATED_CALL __m512bh emulated_cvtne2ps_pbh(__m512 a, __m512 b) {
   return v;
 }
 
+// AMX: eight tiles of each thread, shaped as it says. What does not fit together traps, as the instruction
+// would.
+struct EmulatedTiles {
+  uint8_t config[64];
+  uint32_t word[8][16][16];
+  int rows(int i) const { return config[48 + i]; }
+  int words(int i) const { return (config[16 + 2 * i] | config[17 + 2 * i] << 8) / 4; }
+};
+static thread_local EmulatedTiles emulated_tiles;
+FASTCNN_EMULATED_CALL void emulated_tile_loadconfig(const void* p) {
+  emulated_tiles = EmulatedTiles();
+  memcpy(emulated_tiles.config, p, 64);
+}
+FASTCNN_EMULATED_CALL void emulated_tile_storeconfig(void* p) { memcpy(p, emulated_tiles.config, 64); }
+FASTCNN_EMULATED_CALL void emulated_tile_zero(int i) {
+  if (!emulated_tiles.rows(i)) __builtin_trap();
+  memset(emulated_tiles.word[i], 0, sizeof emulated_tiles.word[i]);
+}
+FASTCNN_EMULATED_CALL void emulated_tile_loadd(int i, const void* p, int64_t stride) {
+  emulated_tile_zero(i);
+  for (int r = 0; r < emulated_tiles.rows(i); ++r)
+    memcpy(emulated_tiles.word[i][r], static_cast<const char*>(p) + r * stride, 4 * emulated_tiles.words(i));
+}
+FASTCNN_EMULATED_CALL void emulated_tile_stored(int i, void* p, int64_t stride) {
+  for (int r = 0; r < emulated_tiles.rows(i); ++r)
+    memcpy(static_cast<char*>(p) + r * stride, emulated_tiles.word[i][r], 4 * emulated_tiles.words(i));
+}
+// Sums of the first and of the second numbers of the pairs, then both, then with what the tile held.
+FASTCNN_EMULATED_CALL void emulated_tile_dpbf16ps(int sum, int a, int b) {
+  EmulatedTiles& t = emulated_tiles;
+  if (t.rows(sum) != t.rows(a) || t.words(a) != t.rows(b) || t.words(b) != t.words(sum)) __builtin_trap();
+  const EmulatedWords high = EmulatedWords{} + 0xffff0000;
+  for (int r = 0; r < t.rows(sum); ++r) {
+    EmulatedWords first = {}, second = {}, held;
+    for (int k = 0; k < t.words(a); ++k) {
+      EmulatedWords y;
+      memcpy(&y, t.word[b][k], 64);
+      const EmulatedWords x = EmulatedWords{} + t.word[a][r][k];
+      first = emulated_add_bf16(first, x << 16, y << 16);
+      second = emulated_add_bf16(second, x & high, y & high);
+    }
+    memcpy(&held, t.word[sum][r], 64);
+    const EmulatedWords one = EmulatedWords{} + 0x3f800000;
+    held = emulated_add_bf16(emulated_add_bf16(first, one, second), one, held);
+    memcpy(t.word[sum][r], &held, 64);
+  }
+}
+
+#undef _tile_loadd
+#undef _tile_stored
+#undef _tile_zero
+#undef _tile_dpbf16ps
+#define _tile_loadconfig emulated_tile_loadconfig
+#define _tile_storeconfig emulated_tile_storeconfig
+#define _tile_zero emulated_tile_zero
+#define _tile_loadd emulated_tile_loadd
+#define _tile_stored emulated_tile_stored
+#define _tile_dpbf16ps emulated_tile_dpbf16ps
 #define _mm512_maskz_loadu_ps emulated_maskz_loadu_ps
 #define _mm512_mask_storeu_ps emulated_mask_storeu_ps
 #define _mm512_fmadd_ps emulated_fmadd_ps

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Products of matrices in bfloat16: those of the rounded operands, whose sums have float32's error.
 
-Where the processor has no AVX512-BF16 they are refused; ``make test-avx512`` emulates it.
+Where the processor has neither AMX nor AVX512-BF16 they are refused; ``make test-avx512`` emulates both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fastcnn.testing.check import check_exact, run_poisoned
 from fastcnn.testing.compare import assert_same_bits, assert_within
 from fastcnn.testing.fill import F32, bfloat16, reals
 
-has_bfloat16 = pytest.mark.skipif(not _native.bfloat16_pays(), reason="no AVX512-BF16, or a slow one")
+has_bfloat16 = pytest.mark.skipif(not _native.bfloat16_pays(), reason="no products of bfloat16, or slow ones")
 
 GEMM = (
     *cases.GEMM_PARALLEL[:3],
@@ -138,9 +138,9 @@ def test_small_products_stay_in_float32(rng: np.random.Generator, in_bfloat16: N
 
 @pytest.mark.skipif(_native.bfloat16(), reason="this processor has it")
 def test_refused_elsewhere() -> None:
-    with pytest.raises(DeviceError, match=r"needs AVX512-BF16 \(.*\); wanted 'float32'"):
+    with pytest.raises(DeviceError, match=r"needs AMX or AVX512-BF16 \(.*\); wanted 'float32'"):
         _native.set_cpu_precision("bfloat16")
     model = fastcnn.Sequential([fastcnn.layers.Dense(1)])
-    with pytest.raises(DeviceError, match="compile: precision is 'bfloat16', which needs AVX512-BF16"):
+    with pytest.raises(DeviceError, match="compile: precision is 'bfloat16', which needs AMX or AVX512-BF16"):
         model.compile("sgd", "mse", device="cpu", precision="bfloat16")
     assert model.get_compile_config() is None

@@ -4,19 +4,28 @@
 #include "bfloat16.h"
 
 #include "blocks.h"
+#ifdef __AMX_BF16__
+#include "amx.h"
+#else
 #include "strip.h"
+#endif
 
 namespace fastcnn {
 namespace cpu {
 namespace FASTCNN_ISA_NS {
 namespace {
 
+#ifdef __AMX_BF16__
+constexpr Bfloat16Products kProducts = {strip_of_matrices, 2 * kTileRows, kTileWords, 0.25f};
+#else
 struct Pairs {
   typedef UVec Lanes;
   static FASTCNN_INLINED UVec get(const float* p) { return load_pairs(p); }
   static FASTCNN_INLINED UVec spread(const float* p) { return broadcast_pair(p); }
   static FASTCNN_INLINED Vec add(UVec a, UVec b, Vec sum) { return add_products(a, b, sum); }
 };
+constexpr Bfloat16Products kProducts = {strip<Pairs>, 0, 1, 1};
+#endif
 
 void round_along(const float* x, int64_t count, float* y) {
   int64_t i = 0;
@@ -37,10 +46,29 @@ void round_across(const float* first, const float* second, const float* scale, i
   });
 }
 
+void round_turned(const float* first, const float* second, int64_t count, int64_t channels, float* y) {
+  for (int64_t c = 0; c < channels; c += kLanes) {
+    const int across = (int)(channels - c < kLanes ? channels - c : kLanes);
+    for (int64_t i = 0; i < count; i += kLanes) {
+      const int down = (int)(count - i < kLanes ? count - i : kLanes);
+      Vec v[kLanes];
+      FASTCNN_UNROLL for (int j = 0; j < kLanes; ++j) {
+        const int64_t at = (i + j) * channels + c;
+        const bool reads = j < down;
+        const Vec a = reads ? load_n(first + at, across) : Vec{};
+        v[j] = (Vec)pairs_across(a, reads && second ? load_n(second + at, across) : Vec{});
+      }
+      transpose(v);
+      FASTCNN_UNROLL for (int j = 0; j < kLanes; ++j) if (j < across)
+          store_n(y + (c + j) * count + i, v[j], down);
+    }
+  }
+}
+
 }  // namespace
 
 extern const Bfloat16Kernels bfloat16_kernels;
-const Bfloat16Kernels bfloat16_kernels = {strip<Pairs>, round_along, round_across};
+const Bfloat16Kernels bfloat16_kernels = {kProducts, round_along, round_across, round_turned};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

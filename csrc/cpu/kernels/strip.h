@@ -104,19 +104,10 @@ FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t, const float* fir
   }
 }
 
-// Rows from `row` on of what t describes, which is the caller's (a copy to move on in took 10 to 20 cycles of
-// each strip). `tail`: how many lanes of the last vector count.
-template <class Number, int MR, int NV>
-void tile(const Tile& t, int64_t row, int tail, const Far& far) {
-  Vec acc[MR][NV];
-  const int64_t at = row * t.y_row;
-  FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
-    FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = Vec{};
-  }
-  if (kRegisters == 32 || far.step)
-    multiply<Number, true>(acc, t, t.a + row * t.a_row, far);
-  else
-    multiply<Number, false>(acc, t, t.a + row * t.a_row, far);
+// What follows the sums of MR rows of vectors, the first of which stands `at` floats from y's first. `tail`:
+// how many lanes of the last vector count.
+template <int MR, int NV>
+FASTCNN_INLINE void finish(Vec (&acc)[MR][NV], const Tile& t, int64_t at, int tail) {
   const auto read = [tail](const float* p, int j) {
     return j < NV - 1 || tail == kLanes ? load(p + j * kLanes) : load_n(p + j * kLanes, tail);
   };
@@ -158,6 +149,21 @@ void tile(const Tile& t, int64_t row, int tail, const Far& far) {
         store_n(p, acc[i][j], tail);
     }
   }
+}
+
+// Rows from `row` on of what t describes, which is the caller's (a copy to move on in took 10 to 20 cycles of
+// each strip).
+template <class Number, int MR, int NV>
+void tile(const Tile& t, int64_t row, int tail, const Far& far) {
+  Vec acc[MR][NV];
+  FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+    FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = Vec{};
+  }
+  if (kRegisters == 32 || far.step)
+    multiply<Number, true>(acc, t, t.a + row * t.a_row, far);
+  else
+    multiply<Number, false>(acc, t, t.a + row * t.a_row, far);
+  finish(acc, t, row * t.y_row, tail);
 }
 
 typedef void (*TileFunction)(const Tile&, int64_t row, int tail, const Far&);

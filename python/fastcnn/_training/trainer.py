@@ -73,9 +73,9 @@ class Trainer(Fitter):
             "cpu"; "cuda": the GPU, which the weights move to; "auto": the GPU if there is one that works.
         precision
             "float32", or with "bfloat16" products of matrices round what they multiply to 7 bits: on tensor
-            cores of a GPU, which "tf32" has round to 10 bits, and on a CPU with AVX512-BF16 where that is
-            expected to be faster (Intel's multiply float32 faster; small networks that train with the batch
-            in lanes gain nothing). Sums, and whatever is kept, are float32 all the same, as with Keras's
+            cores of a GPU, which "tf32" has round to 10 bits, and on a CPU with AMX or AVX512-BF16 where that
+            is expected to be faster (of Intel's, AMX alone is; small networks that train with the batch in
+            lanes gain nothing). Sums, and whatever is kept, are float32 all the same, as with Keras's
             "mixed_bfloat16". On a GPU activations and their gradients lie in memory as bfloat16, which
             halves it; weights, their gradients and predictions are float32 there too.
         math

@@ -120,7 +120,7 @@ def _text(facts: dict[str, Any]) -> str:
     kernels, physical, quota = facts["kernels"], facts["physical_cores"], facts["cgroup_quota"]
     rows = {
         "instruction set": f"{facts['isa']}{forced}, of {', '.join(facts['isas'])}",
-        "bfloat16": "yes" if facts["bfloat16"] else "no: it needs AVX512-BF16",
+        "bfloat16": "yes" if facts["bfloat16"] else "no: it needs AMX or AVX512-BF16",
         "processor": facts["processor"] or "unknown",
         "caches": ", ".join(f"{name} {_size(size)}" for name, size in facts["caches"].items()) or "unknown",
         "cores": f"{facts['cores']}" + (f", {physical} of them physical" if physical else ""),
