@@ -14,9 +14,10 @@ namespace cpu {
 
 namespace {
 
-constexpr int64_t kFold = 64;      // columns: four to sixteen vectors; twice as many are twice as many sums
-constexpr int64_t kColumns = 256;  // of a tile: 1 KB of each row
-constexpr int64_t kFewRows = 8;    // no more pixels to a row than leave so many rows
+constexpr int64_t kFold = kChannelLine;  // columns: twice as many are twice as many sums
+constexpr int64_t kStrip = 16;           // channels of a task
+constexpr int64_t kColumns = 256;        // of a tile: 1 KB of each row
+constexpr int64_t kFewRows = 8;          // no more pixels to a row than leave so many rows
 constexpr int kFactors = 4;
 // A sample up to here goes through all phases at once, x and dy read once from memory: elements. One that
 // would be large for a core's own cache does so where there are enough of them for many threads.
@@ -118,7 +119,9 @@ struct Norm {
     (a.dy ? k.sums_bwd : k.sums_fwd)(tile, sums);
   }
 
-  int64_t strip_width() const { return most(1, kChannelStrip / b.group) * b.group; }
+  int64_t strip_width() const {
+    return b.width > b.c ? b.c : most(1, (b.n > 1 ? kChannelLine : kStrip) / b.group) * b.group;
+  }
   int64_t strips() const { return ceil_div(b.c, strip_width()); }
 
   void find_statistics(int64_t unit) const {
@@ -197,8 +200,8 @@ void run_phases(const Norm& norm, Context& context) {
 
 // The sum over the samples.
 void sum_samples(const Blocking& b, const float* from, float* to, Context& context) {
-  for_each_chunk(context, b.c, kChannelStrip, [&](int64_t begin, int64_t end) {
-    double sums[kChannelStrip] = {};
+  for_each_chunk(context, b.c, kStrip, [&](int64_t begin, int64_t end) {
+    double sums[kStrip] = {};
     for (int64_t sample = 0; sample < b.n; ++sample)
       for (int64_t c = begin; c < end; ++c) sums[c - begin] += double(from[sample * b.c + c]);
     for (int64_t c = begin; c < end; ++c) to[c] = float(sums[c - begin]);

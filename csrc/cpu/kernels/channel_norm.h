@@ -27,9 +27,9 @@ struct ChannelFactors {
   float *center, *scale, *slope, *offset;  // [width]
 };
 
-// The channels [begin, end) of one sample, whole groups of them: at most kChannelStrip channels, or one
-// group.
-constexpr int kChannelStrip = 16;
+// The channels [begin, end) of one sample, whole groups of them: at most kChannelLine channels, or one group;
+// all, where pixels are folded, of at most kChannelLine columns.
+constexpr int kChannelLine = 64;
 struct ChannelStatistics {
   int32_t backward;
   const float* sums;             // [blocks, kForwardSums or kBackwardSums, width]
