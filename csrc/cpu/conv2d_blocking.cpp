@@ -68,7 +68,6 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   const Axis first_w = axis_w(d, 0);
   d.pad_left = std::max<int64_t>(0, -d.low_w);
   d.columns = d.pad_left + std::max(d.in_w, (d.cols - 1) * d.step_w + d.high_w + 1);
-  d.merged = v.groups == 1 && first_w.spread == 1;
   d.joined =
       v.r * v.s * v.stride_h * v.stride_w == 1 && v.p == v.h && v.q == v.w && !v.pad_top && !v.pad_left;
 
@@ -82,6 +81,9 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
     vectors = 4;
   d.panel = kernel.lanes * std::min<int64_t>(vectors, ceil_div(d.out_g, kernel.lanes));
   d.panels = ceil_div(d.out_g, d.panel);
+  const bool slides = !d.pairs && kernel.sliding_rows && d.cols >= kernel.sliding_rows &&
+                      d.panel == kernel.lanes && first_w.step == first_w.spread;
+  d.merged = v.groups == 1 && first_w.spread == 1 && !slides;
   d.panel_floats = v.r * v.s * d.in_g * d.panel;
 
   const double flops = conv_flops(v);

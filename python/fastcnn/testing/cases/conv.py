@@ -110,6 +110,13 @@ _CONV_BLOCKING = (
     ConvCase(2, 13, 9, 3, 110, strides=(2, 2)),
     ConvCase(2, 9, 9, 12, 96, r=1, s=1),
     ConvCase(1, 7, 7, 6, 57, groups=3, r=1, s=1),
+    # One vector of outputs, rows of 2 to 9 taps that slide over the input.
+    ConvCase(2, 4, 33, 12, 16, r=2, s=2),
+    ConvCase(1, 5, 31, 9, 13, r=2, s=4, padding=1),
+    ConvCase(1, 4, 45, 5, 16, r=3, s=7, padding=(1, 3)),
+    ConvCase(1, 3, 30, 4, 15, r=1, s=9, padding=(0, 4)),
+    ConvCase(2, 5, 33, 17, 16, strides=(1, 2), dilation_rate=(1, 2), padding=(1, 2)),
+    ConvCase(1, 4, 29, 32, 32, groups=2, r=3, s=5, padding=(1, 2)),
     # Many small images, and a tall one.
     ConvCase(17, 6, 5, 3, 16, padding="same"),
     ConvCase(16, 5, 9, 16, 4, padding=1),
