@@ -167,6 +167,38 @@ def test_gradients_through_sums_and_their_activations(name: str, rng: np.random.
     check_exact_graph(Graph(nodes, [len(nodes) - 1], rng), rng, 2)
 
 
+BRANCHES: dict[str, list[Node]] = {  # after a ReLU, node 2; the convolution whose turn is last adds and masks
+    "identity": [conv2d(40, **SAME), add(3, 2)],
+    "two": [conv2d(40, **SAME), {**conv2d(40, 5, **SAME), **after(2)}, add(3, 4)],
+    "strided": [
+        conv2d(20, strides=(2, 2), **SAME),
+        {**conv2d(20, 1, strides=(2, 2), **SAME), **after(2)},
+        add(3, 4),
+    ],
+    "three": [conv2d(40, **SAME), {**conv2d(40, 1), **after(2)}, add(2, 3, 4)],
+    "narrow": [conv2d(3, **SAME), {**conv2d(3, 1), **after(2)}, add(3, 4)],
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_the_last_dgrad_adds_what_there_is(name: str, rng: np.random.Generator) -> None:
+    """On 7 x 9 pixels, so that tiles and vectors have borders."""
+    nodes = named(source(7, 9, 2), conv2d(40, 1), op("relu"), *BRANCHES[name])
+    graph = Graph(nodes, [len(nodes) - 1], rng)
+    check_exact_graph(graph, rng, 2)
+    assert steps(graph, "train", "+ residual + mask") == 1
+    assert steps(graph, "train", "add_flat") == 0
+    assert steps(graph, "train", "activation_bwd") == 0
+
+
+def test_a_dgrad_without_residual_leaves_the_sum_to_a_step(rng: np.random.Generator) -> None:
+    depthwise = convolution("depthwise_conv2d", (3, 3), depth_multiplier=1, **SAME)
+    nodes = named(source(7, 9, 2), conv2d(5, 1), op("relu"), depthwise, add(3, 2))
+    graph = Graph(nodes, [4], rng)
+    check_exact_graph(graph, rng, 2)
+    assert steps(graph, "train", "add_flat") == 1
+
+
 def test_an_activation_joins_the_sum_before_it_in_training(rng: np.random.Generator) -> None:
     graph = graph_of(RESIDUALS["of three"][0], rng)
     assert steps(graph, "train", "activation_fwd") == 0
