@@ -255,8 +255,10 @@ FASTCNN_INLINE void apply(const ChannelRows& args, F f) {
       [&](auto block, int64_t c) FASTCNN_INLINED {
         return Affine{block.get(k.center + c), block.get(k.scale + c), block.get(k.offset + c)};
       },
-      [&](auto block, int64_t at, const Affine& of)
-          FASTCNN_INLINED { return f(fma(block.get(a.x + at) - of.center, of.scale, of.offset)); });
+      [&](auto block, int64_t at, const Affine& of) FASTCNN_INLINED {
+        const Vec y = fma(block.get(a.x + at) - of.center, of.scale, of.offset);
+        return f(a.residual ? y + block.get(a.residual + at) : y);
+      });
 }
 
 void apply_fwd(const ChannelRows& a) {
