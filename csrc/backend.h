@@ -19,83 +19,83 @@ struct PooledConv2dShape {
 };
 
 // X(step, shape struct, inputs, outputs): operands in order; a trailing ? may be null.
-#define FASTCNN_STEPS(X)                                                                     \
-  X(conv2d_fprop, Conv2dShape, "x w bias? residual? scale?", "y index? statistics?")         \
-  X(conv2d_dgrad, Conv2dShape, "dy w mask? bias? residual?", "dx")                           \
-  X(conv2d_wgrad, Conv2dShape, "x dy", "dw db?")                                             \
-  X(conv2d_dgrad_pooled, PooledConv2dShape, "dy index w mask?", "dx")                        \
-  X(conv2d_wgrad_pooled, PooledConv2dShape, "x dy index", "dw db?")                          \
-  X(conv3d_fprop, Conv3dShape, "x w bias?", "y")                                             \
-  X(conv3d_dgrad, Conv3dShape, "dy w mask? bias?", "dx")                                     \
-  X(conv3d_wgrad, Conv3dShape, "x dy", "dw")                                                 \
-  X(gemm, GemmShape, "a b bias? mask?", "y")                                                 \
-  X(column_sum, RowsShape, "dy", "db")                                                       \
-  X(max_pool2d_fwd, Pool2dShape, "x", "y")                                                   \
-  X(max_pool2d_bwd, Pool2dShape, "dy x", "dx")                                               \
-  X(average_pool2d_fwd, Pool2dShape, "x", "y")                                               \
-  X(average_pool2d_bwd, Pool2dShape, "dy mask?", "dx")                                       \
-  X(sum_pool2d_fwd, Pool2dShape, "x", "y")                                                   \
-  X(sum_pool2d_bwd, Pool2dShape, "dy mask?", "dx")                                           \
-  X(max_pool2d_fwd_index, Pool2dShape, "x", "y index")                                       \
-  X(max_pool2d_bwd_index, Pool2dShape, "dy index y?", "dx")                                  \
-  X(max_pool3d_fwd, Pool3dShape, "x", "y")                                                   \
-  X(max_pool3d_bwd, Pool3dShape, "dy x", "dx")                                               \
-  X(average_pool3d_fwd, Pool3dShape, "x", "y")                                               \
-  X(average_pool3d_bwd, Pool3dShape, "dy mask?", "dx")                                       \
-  X(sum_pool3d_fwd, Pool3dShape, "x", "y")                                                   \
-  X(sum_pool3d_bwd, Pool3dShape, "dy mask?", "dx")                                           \
-  X(lp_pool2d_fwd, LpPool2dShape, "x", "y")                                                  \
-  X(lp_pool2d_bwd, LpPool2dShape, "dy x y", "dx")                                            \
-  X(max_pool2d_with_index, Pool2dShape, "x", "y index")                                      \
-  X(max_unpool2d_fwd, Unpool2dShape, "x index", "y")                                         \
-  X(max_unpool2d_bwd, Unpool2dShape, "dy index", "dx")                                       \
-  X(activation_fwd, FlatShape, "x", "y")                                                     \
-  X(activation_bwd, FlatShape, "dy saved", "dx")                                             \
-  X(softmax_fwd, RowsShape, "x", "y")                                                        \
-  X(softmax_bwd, RowsShape, "dy y", "dx")                                                    \
-  X(log_softmax_fwd, RowsShape, "x", "y")                                                    \
-  X(log_softmax_bwd, RowsShape, "dy y", "dx")                                                \
-  X(prelu_fwd, PreluShape, "x alpha", "y")                                                   \
-  X(prelu_bwd, PreluShape, "dy x alpha", "dx")                                               \
-  X(prelu_alpha_bwd, PreluShape, "dy x", "dalpha")                                           \
-  X(dropout, DropoutShape, "x", "y")                                                         \
-  X(spatial_dropout, SpatialDropoutShape, "x", "y")                                          \
-  X(gaussian, GaussianShape, "x", "y")                                                       \
-  X(alpha_dropout, AlphaDropoutShape, "x", "y")                                              \
-  X(affine_fwd, AffineShape, "x", "y")                                                       \
-  X(affine_bwd, AffineShape, "dy", "dx")                                                     \
-  X(adjust_fwd, AdjustShape, "x", "y")                                                       \
-  X(adjust_bwd, AdjustShape, "dy x", "dx")                                                   \
-  X(erase, EraseShape, "x", "y")                                                             \
-  X(mix, MixShape, "x index weight? box?", "y")                                              \
-  X(mix_bwd, MixShape, "dy index weight? box?", "dx")                                        \
-  X(mix_draw, MixShape, "", "index weight box?")                                             \
-  X(one_hot, RowsShape, "label", "y")                                                        \
-  X(rescale, RescaleShape, "x", "y")                                                         \
-  X(add, FlatShape, "a b", "y")                                                              \
-  X(binary, BinaryShape, "a b", "y")                                                         \
-  X(binary_bwd, BinaryShape, "dy a? b?", "dx")                                               \
-  X(copy, CopyShape, "x", "y")                                                               \
-  X(to_lanes, LanesShape, "x", "y")                                                          \
-  X(from_lanes, LanesShape, "x", "y")                                                        \
-  X(resize_fwd, ResizeShape, "x", "y")                                                       \
-  X(resize_bwd, ResizeShape, "dy", "dx")                                                     \
-  X(gather, GatherShape, "x index?", "y")                                                    \
-  X(loss, LossShape, "x target weight? alpha?", "dx? result value?")                         \
-  X(accumulate, AccumulateShape, "", "gradient sum")                                         \
-  X(clip_norm, ClipNormShape, "", "gradient")                                                \
-  X(muon, MuonShape, "gradient", "w momentum average?")                                      \
-  X(batch_norm_fwd, BatchNormShape, "x gamma? beta? statistics?", "y mean? variance?")       \
-  X(batch_norm_bwd, BatchNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
-  X(batch_norm_infer, BatchNormShape, "x mean variance gamma? beta?", "y")                   \
-  X(batch_norm_infer_bwd, BatchNormShape, "dy x mean variance gamma?", "dx? dgamma? dbeta?") \
-  X(batch_norm_fold, BatchNormShape, "w? mean variance gamma? beta? bias?", "w bias")        \
-  X(group_norm_fwd, GroupNormShape, "x gamma? beta?", "y")                                   \
-  X(group_norm_bwd, GroupNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                     \
-  X(row_norm_fwd, RowNormShape, "x gamma? beta?", "y")                                       \
-  X(row_norm_bwd, RowNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                         \
-  X(penalty, PenaltyShape, "w", "gradient? value")                                           \
-  X(constraint, ConstraintShape, "", "w")                                                    \
+#define FASTCNN_STEPS(X)                                                                         \
+  X(conv2d_fprop, Conv2dShape, "x w bias? residual? scale?", "y index? statistics?")             \
+  X(conv2d_dgrad, Conv2dShape, "dy w mask? bias? residual?", "dx")                               \
+  X(conv2d_wgrad, Conv2dShape, "x dy", "dw db?")                                                 \
+  X(conv2d_dgrad_pooled, PooledConv2dShape, "dy index w mask?", "dx")                            \
+  X(conv2d_wgrad_pooled, PooledConv2dShape, "x dy index", "dw db?")                              \
+  X(conv3d_fprop, Conv3dShape, "x w bias?", "y")                                                 \
+  X(conv3d_dgrad, Conv3dShape, "dy w mask? bias?", "dx")                                         \
+  X(conv3d_wgrad, Conv3dShape, "x dy", "dw")                                                     \
+  X(gemm, GemmShape, "a b bias? mask?", "y")                                                     \
+  X(column_sum, RowsShape, "dy", "db")                                                           \
+  X(max_pool2d_fwd, Pool2dShape, "x", "y")                                                       \
+  X(max_pool2d_bwd, Pool2dShape, "dy x", "dx")                                                   \
+  X(average_pool2d_fwd, Pool2dShape, "x", "y")                                                   \
+  X(average_pool2d_bwd, Pool2dShape, "dy mask?", "dx")                                           \
+  X(sum_pool2d_fwd, Pool2dShape, "x", "y")                                                       \
+  X(sum_pool2d_bwd, Pool2dShape, "dy mask?", "dx")                                               \
+  X(max_pool2d_fwd_index, Pool2dShape, "x", "y index")                                           \
+  X(max_pool2d_bwd_index, Pool2dShape, "dy index y?", "dx")                                      \
+  X(max_pool3d_fwd, Pool3dShape, "x", "y")                                                       \
+  X(max_pool3d_bwd, Pool3dShape, "dy x", "dx")                                                   \
+  X(average_pool3d_fwd, Pool3dShape, "x", "y")                                                   \
+  X(average_pool3d_bwd, Pool3dShape, "dy mask?", "dx")                                           \
+  X(sum_pool3d_fwd, Pool3dShape, "x", "y")                                                       \
+  X(sum_pool3d_bwd, Pool3dShape, "dy mask?", "dx")                                               \
+  X(lp_pool2d_fwd, LpPool2dShape, "x", "y")                                                      \
+  X(lp_pool2d_bwd, LpPool2dShape, "dy x y", "dx")                                                \
+  X(max_pool2d_with_index, Pool2dShape, "x", "y index")                                          \
+  X(max_unpool2d_fwd, Unpool2dShape, "x index", "y")                                             \
+  X(max_unpool2d_bwd, Unpool2dShape, "dy index", "dx")                                           \
+  X(activation_fwd, FlatShape, "x", "y")                                                         \
+  X(activation_bwd, FlatShape, "dy saved", "dx")                                                 \
+  X(softmax_fwd, RowsShape, "x", "y")                                                            \
+  X(softmax_bwd, RowsShape, "dy y", "dx")                                                        \
+  X(log_softmax_fwd, RowsShape, "x", "y")                                                        \
+  X(log_softmax_bwd, RowsShape, "dy y", "dx")                                                    \
+  X(prelu_fwd, PreluShape, "x alpha", "y")                                                       \
+  X(prelu_bwd, PreluShape, "dy x alpha", "dx")                                                   \
+  X(prelu_alpha_bwd, PreluShape, "dy x", "dalpha")                                               \
+  X(dropout, DropoutShape, "x", "y")                                                             \
+  X(spatial_dropout, SpatialDropoutShape, "x", "y")                                              \
+  X(gaussian, GaussianShape, "x", "y")                                                           \
+  X(alpha_dropout, AlphaDropoutShape, "x", "y")                                                  \
+  X(affine_fwd, AffineShape, "x", "y")                                                           \
+  X(affine_bwd, AffineShape, "dy", "dx")                                                         \
+  X(adjust_fwd, AdjustShape, "x", "y")                                                           \
+  X(adjust_bwd, AdjustShape, "dy x", "dx")                                                       \
+  X(erase, EraseShape, "x", "y")                                                                 \
+  X(mix, MixShape, "x index weight? box?", "y")                                                  \
+  X(mix_bwd, MixShape, "dy index weight? box?", "dx")                                            \
+  X(mix_draw, MixShape, "", "index weight box?")                                                 \
+  X(one_hot, RowsShape, "label", "y")                                                            \
+  X(rescale, RescaleShape, "x", "y")                                                             \
+  X(add, FlatShape, "a b", "y")                                                                  \
+  X(binary, BinaryShape, "a b", "y")                                                             \
+  X(binary_bwd, BinaryShape, "dy a? b?", "dx")                                                   \
+  X(copy, CopyShape, "x", "y")                                                                   \
+  X(to_lanes, LanesShape, "x", "y")                                                              \
+  X(from_lanes, LanesShape, "x", "y")                                                            \
+  X(resize_fwd, ResizeShape, "x", "y")                                                           \
+  X(resize_bwd, ResizeShape, "dy", "dx")                                                         \
+  X(gather, GatherShape, "x index?", "y")                                                        \
+  X(loss, LossShape, "x target weight? alpha?", "dx? result value?")                             \
+  X(accumulate, AccumulateShape, "", "gradient sum")                                             \
+  X(clip_norm, ClipNormShape, "", "gradient")                                                    \
+  X(muon, MuonShape, "gradient", "w momentum average?")                                          \
+  X(batch_norm_fwd, BatchNormShape, "x gamma? beta? statistics? residual?", "y mean? variance?") \
+  X(batch_norm_bwd, BatchNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                         \
+  X(batch_norm_infer, BatchNormShape, "x mean variance gamma? beta?", "y")                       \
+  X(batch_norm_infer_bwd, BatchNormShape, "dy x mean variance gamma?", "dx? dgamma? dbeta?")     \
+  X(batch_norm_fold, BatchNormShape, "w? mean variance gamma? beta? bias?", "w bias")            \
+  X(group_norm_fwd, GroupNormShape, "x gamma? beta?", "y")                                       \
+  X(group_norm_bwd, GroupNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                         \
+  X(row_norm_fwd, RowNormShape, "x gamma? beta?", "y")                                           \
+  X(row_norm_bwd, RowNormShape, "dy x gamma?", "dx? dgamma? dbeta?")                             \
+  X(penalty, PenaltyShape, "w", "gradient? value")                                               \
+  X(constraint, ConstraintShape, "", "w")                                                        \
   X(optimizer, OptimizerShape, "gradient", "parameters slot0? slot1? slot2? slot3?")
 
 enum class Step : int32_t {
@@ -166,7 +166,7 @@ enum class Step : int32_t {
 // dgrad step, so that those take a bias and ReLU too.
 struct Epilogue {
   int32_t bias;           // y += bias[K]; conv2d_wgrad, _pooled: db[K] = the sum of dy as well
-  int32_t residual;       // y += residual, which is shaped as y; of conv2d_fprop, and dx of conv2d_dgrad
+  int32_t residual;       // y += residual, shaped as y; of conv2d_fprop, batch_norm_fwd, dx of conv2d_dgrad
   int32_t scale;          // w[...,k] scale[k] in place of w; of conv2d_fprop alone
   Activation activation;  // y = activation(y), last; one without parameters
   // Backward steps: dx is set to 0 where mask <= 0. mask is the ReLU output that dx is the gradient of;

@@ -112,7 +112,7 @@ void run(const LanesNorm& d, const BatchNormShape& shape, const Arrays& a, Conte
 bool supports(const Epilogue& e) {
   const bool known = e.activation == Activation::kNone || e.activation == Activation::kRelu ||
                      e.activation == Activation::k_relu6;
-  return known && !e.bias && !e.relu_mask;
+  return known && !e.bias && !e.relu_mask && !e.residual;
 }
 
 void prepare(Prepared* p, const BatchNormShape& s, int arrays, double flops, double passes) {

@@ -66,7 +66,7 @@ GroupNormShape as_group(const BatchNormShape& s) { return {1, s.rows, s.c, s.c, 
 
 // Operands; what is null is not there.
 struct Arrays {
-  const float *x, *dy, *gamma, *beta, *mean, *variance;
+  const float *x, *dy, *gamma, *beta, *mean, *variance, *residual;
   float *y, *dgamma, *dbeta, *moving_mean, *moving_variance;
   Activation activation;
 };
@@ -157,9 +157,12 @@ struct Norm {
     const int64_t rows = least(map_height(), b.rows - row);
     const int64_t at = sample * b.m * b.c + row * b.width, tail = at + rows * b.width;
     const ChannelFactors factors = factors_of(b, parts, sample);
-    run({x + at, a.dy ? a.dy + at : nullptr, a.y + at, rows, b.width, b.stream, factors});
-    if (b.tail && row + rows == b.rows)
-      run({x + tail, a.dy ? a.dy + tail : nullptr, a.y + tail, 1, b.tail * b.c, 0, factors});
+    const auto run_from = [&](int64_t i, int64_t count, int64_t cols, int32_t stream) {
+      run({x + i, a.dy ? a.dy + i : nullptr, a.y + i, count, cols, stream, factors,
+           a.residual ? a.residual + i : nullptr});
+    };
+    run_from(at, rows, b.width, b.stream);
+    if (b.tail && row + rows == b.rows) run_from(tail, 1, b.tail * b.c, 0);
   }
 
   // All phases of one sample, which a cache holds meanwhile.
@@ -216,7 +219,9 @@ void run_norm(const Blocking& b, const Arrays& a, Context& context) {
   if (a.dbeta) sum_samples(b, norm.parts.dbeta, a.dbeta, context);
 }
 
-bool plain(const Epilogue& e) { return !e.bias && !e.relu_mask && e.activation == Activation::kNone; }
+bool plain(const Epilogue& e) {
+  return !e.bias && !e.relu_mask && !e.residual && e.activation == Activation::kNone;
+}
 bool plain_or_relu(Epilogue e) {
   if (e.activation == Activation::kRelu || e.activation == Activation::k_relu6)
     e.activation = Activation::kNone;
@@ -238,13 +243,18 @@ void prepare_batch(Prepared* p, const BatchNormShape& s, int arrays, double flop
 
 }  // namespace
 
-bool supports_batch_norm_fwd_channels(const OpDescriptor& op) { return plain_or_relu(op.epilogue); }
+bool supports_batch_norm_fwd_channels(const OpDescriptor& op) {
+  Epilogue e = op.epilogue;
+  e.residual = 0;
+  return plain_or_relu(e);
+}
 void prepare_batch_norm_fwd_channels(Prepared* p) {
-  prepare_batch(p, p->op.batch_norm_fwd, kForwardSums, 6, 3);
+  prepare_batch(p, p->op.batch_norm_fwd, kForwardSums, 6, p->op.epilogue.residual ? 4 : 3);
 }
 void run_batch_norm_fwd_channels(const Prepared& p, const Operands& o, Context& context) {
   Arrays a{};
   a.x = input(o, 0), a.gamma = input(o, 1), a.beta = input(o, 2);
+  a.residual = p.op.epilogue.residual ? input(o, 4) : nullptr;
   a.y = output(o, 0), a.moving_mean = output(o, 1), a.moving_variance = output(o, 2);
   a.activation = p.op.epilogue.activation;
   run_norm(state<Blocking>(p), a, context);

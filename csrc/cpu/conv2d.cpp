@@ -340,7 +340,7 @@ void run_conv2d_dgrad_direct(const Prepared& p, const Operands& x, Context& cont
   const Conv2dShape& v = p.op.conv2d_dgrad;
   const Arguments to = {e.bias ? input(x, 3) : nullptr,
                         e.relu_mask ? input(x, 2) : nullptr,
-                        nullptr,
+                        e.residual ? input(x, 4) : nullptr,
                         output(x, 0),
                         nullptr,
                         e.activation == Activation::kRelu,

@@ -154,7 +154,9 @@ void run_conv2d_fprop_lanes(const Prepared& p, const Operands& x, Context& conte
   finish_activation(context, e.activation, to.y, v.n * v.p * v.q * v.k);
 }
 
-bool supports_conv2d_dgrad_lanes(const OpDescriptor& op) { return in_whole_blocks(op.conv2d_dgrad); }
+bool supports_conv2d_dgrad_lanes(const OpDescriptor& op) {
+  return !op.epilogue.residual && in_whole_blocks(op.conv2d_dgrad);
+}
 void prepare_conv2d_dgrad_lanes(Prepared* p) { prepare(p, p->op.conv2d_dgrad, true); }
 void run_conv2d_dgrad_lanes(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;

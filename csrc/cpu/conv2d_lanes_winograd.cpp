@@ -132,7 +132,9 @@ void run_conv2d_fprop_lanes_winograd(const Prepared& p, const Operands& x, Conte
   finish_activation(context, e.activation, to.y, v.n * v.p * v.q * v.k);
 }
 
-bool supports_conv2d_dgrad_lanes_winograd(const OpDescriptor& op) { return pays(op, op.conv2d_dgrad, true); }
+bool supports_conv2d_dgrad_lanes_winograd(const OpDescriptor& op) {
+  return !op.epilogue.residual && pays(op, op.conv2d_dgrad, true);
+}
 void prepare_conv2d_dgrad_lanes_winograd(Prepared* p) { prepare(p, p->op.conv2d_dgrad, true); }
 void run_conv2d_dgrad_lanes_winograd(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;

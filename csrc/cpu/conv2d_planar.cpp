@@ -147,7 +147,9 @@ void run_conv2d_fprop_planar(const Prepared& p, const Operands& x, Context& cont
   finish_activation(context, e.activation, output(x, 0), v.n * v.p * v.q * v.k);
 }
 
-bool supports_conv2d_dgrad_planar(const OpDescriptor& op) { return supports(op.conv2d_dgrad, true); }
+bool supports_conv2d_dgrad_planar(const OpDescriptor& op) {
+  return !op.epilogue.residual && supports(op.conv2d_dgrad, true);
+}
 void prepare_conv2d_dgrad_planar(Prepared* p) { prepare(p, p->op.conv2d_dgrad, true); }
 void run_conv2d_dgrad_planar(const Prepared& p, const Operands& x, Context& context) {
   const Epilogue& e = p.op.epilogue;

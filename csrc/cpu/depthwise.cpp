@@ -371,7 +371,9 @@ void run_conv2d_fprop_depthwise(const Prepared& p, const Operands& x, Context& c
   run_fprop(p, volume_of(p.op.conv2d_fprop), x, context);
 }
 
-bool supports_conv2d_dgrad_depthwise(const OpDescriptor& op) { return supports(op.conv2d_dgrad, true); }
+bool supports_conv2d_dgrad_depthwise(const OpDescriptor& op) {
+  return !op.epilogue.residual && supports(op.conv2d_dgrad, true);
+}
 void prepare_conv2d_dgrad_depthwise(Prepared* p) { prepare(p, volume_of(p->op.conv2d_dgrad), true); }
 void run_conv2d_dgrad_depthwise(const Prepared& p, const Operands& x, Context& context) {
   run_dgrad(p, volume_of(p.op.conv2d_dgrad), x, context);

@@ -97,9 +97,7 @@ const Selection& selection() {
 }
 
 // What no row here does, so that none asks.
-bool is_of_gpus(const OpDescriptor& op) {
-  return op.epilogue.statistics || (op.step == Step::k_conv2d_dgrad && op.epilogue.residual);
-}
+bool is_of_gpus(const OpDescriptor& op) { return op.epilogue.statistics; }
 
 Code prepare(const OpDescriptor* op, Prepared* out, Status* status) {
   *status = selection().status;

@@ -305,7 +305,7 @@ void run_dgrad(const Prepared& p, const Operands& x, Context& context) {
                         input(x, 1),
                         e.bias ? input(x, 3) : nullptr,
                         e.relu_mask ? input(x, 2) : nullptr,
-                        nullptr,
+                        e.residual ? input(x, 4) : nullptr,
                         nullptr,
                         output(x, 0),
                         nullptr,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from graph_checks import Graph, check_exact_graph, named, source, stay_exact
-from plan_networks import SGD, SQUARED, Node, conv2d, convolution, dense, op, pool
+from plan_networks import SGD, SQUARED, Node, conv2d, convolution, dense, op, pool, run
 
 import fastcnn
 from fastcnn.testing.compare import assert_exact, assert_same_bits, gamma
@@ -165,6 +165,65 @@ def test_residuals(name: str, batch: int, rng: np.random.Generator) -> None:
 def test_gradients_through_sums_and_their_activations(name: str, rng: np.random.Generator) -> None:
     nodes = [{**node, "op": "relu"} if node["op"] == "relu6" else node for node in RESIDUALS[name][0]]
     check_exact_graph(Graph(nodes, [len(nodes) - 1], rng), rng, 2)
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6", None])
+@pytest.mark.parametrize("channels", [5, 16])
+def test_a_sum_joins_the_batch_norm_before_it_in_training(
+    channels: int, activation: str | None, rng: np.random.Generator
+) -> None:
+    """With the bits of a step of its own: where the other summand is made later, it stays one."""
+    ends = [op(activation)] if activation else []
+    other = {**conv2d(channels, 1), "name": "other", "inputs": [0]}
+    conv, norm = {**conv2d(channels, **SAME), "name": "conv", "inputs": [0]}, {**NORM, "name": "norm"}
+    head = {**dense(2), "name": "head"}
+    late = named(source(9, 7, 3), conv, norm, other, add(2, 3), *ends, head)
+    early = named(source(9, 7, 3), other, conv, norm, add(3, 1), *ends, head)
+    apart, fused = Graph(late, [len(late) - 1], rng), Graph(early, [len(early) - 1], rng)
+    reals = {p["name"]: rng.random(p["shape"], np.float32) for p in apart.model.parameters}
+    x, target = rng.standard_normal((5, 9, 7, 3), np.float32), rng.standard_normal((5, 9, 7, 2), np.float32)
+    results = []
+    for graph in (apart, fused):
+        names = [p["name"] for p in graph.model.parameters]
+        graph.model.set_parameters([reals[name] for name in names])
+        run(graph.model.session("train", (x,), (target,), None, 5))
+        results.append(dict(zip(names, graph.model.get_parameters(), strict=True)))
+    assert [steps(graph, "train", "binary_nest") for graph in (apart, fused)] == [1, 0]
+    assert steps(fused, "train", "+ residual + " + activation if activation else "+ residual") == 1
+    for name, wanted in results[0].items():
+        assert_same_bits(results[1][name], wanted, name)
+
+
+BRANCHES: dict[str, list[Node]] = {  # after a ReLU, node 2; the convolution whose turn is last adds and masks
+    "identity": [conv2d(40, **SAME), add(3, 2)],
+    "two": [conv2d(40, **SAME), {**conv2d(40, 5, **SAME), **after(2)}, add(3, 4)],
+    "strided": [
+        conv2d(20, strides=(2, 2), **SAME),
+        {**conv2d(20, 1, strides=(2, 2), **SAME), **after(2)},
+        add(3, 4),
+    ],
+    "three": [conv2d(40, **SAME), {**conv2d(40, 1), **after(2)}, add(2, 3, 4)],
+    "narrow": [conv2d(3, **SAME), {**conv2d(3, 1), **after(2)}, add(3, 4)],
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_the_last_dgrad_adds_what_there_is(name: str, rng: np.random.Generator) -> None:
+    """On 7 x 9 pixels, so that tiles and vectors have borders."""
+    nodes = named(source(7, 9, 2), conv2d(40, 1), op("relu"), *BRANCHES[name])
+    graph = Graph(nodes, [len(nodes) - 1], rng)
+    check_exact_graph(graph, rng, 2)
+    assert steps(graph, "train", "+ residual + mask") == 1
+    assert steps(graph, "train", "add_flat") == 0
+    assert steps(graph, "train", "activation_bwd") == 0
+
+
+def test_a_dgrad_without_residual_leaves_the_sum_to_a_step(rng: np.random.Generator) -> None:
+    depthwise = convolution("depthwise_conv2d", (3, 3), depth_multiplier=1, **SAME)
+    nodes = named(source(7, 9, 2), conv2d(5, 1), op("relu"), depthwise, add(3, 2))
+    graph = Graph(nodes, [4], rng)
+    check_exact_graph(graph, rng, 2)
+    assert steps(graph, "train", "add_flat") == 1
 
 
 def test_an_activation_joins_the_sum_before_it_in_training(rng: np.random.Generator) -> None:

@@ -281,9 +281,14 @@ void statistics(const ChannelStatistics& a) {
 // it took three times as long in a cache.
 constexpr int64_t kRowsTogether = 4;
 
+// A y of its own lies far away where nothing has met it for long, and stores wait for their lines one by one:
+// they are asked for so many floats ahead. 8 MB took 1.2 times as long without (AVX-512), 1.1 times (AVX2).
+constexpr int64_t kAhead = 1024;
+
 template <class Factors, class F>
 FASTCNN_INLINE void map_rows(const ChannelRows& a, Factors factors, F f) {
   const Output output(a.y, a.stream, a.cols);
+  const bool asks = !output.streams && a.y != a.x && a.y != a.dy;
   for (int64_t begin = 0; begin < a.rows; begin += kRowsTogether) {
     const int64_t end = begin + kRowsTogether < a.rows ? begin + kRowsTogether : a.rows;
     for_each_block<2>(a.cols, [&](auto block, int64_t c) FASTCNN_INLINED {
@@ -291,6 +296,7 @@ FASTCNN_INLINE void map_rows(const ChannelRows& a, Factors factors, F f) {
       for (int64_t row = begin; row < end; ++row)
         for (int v = 0; v < block.kVectors; ++v) {
           const int64_t at = row * a.cols + c + v * kLanes;
+          if (asks) __builtin_prefetch(a.y + at + kAhead, 1, 3);
           output.put(block, a.y + at, f(block, at, v ? last : first));
         }
     });
@@ -318,8 +324,10 @@ FASTCNN_INLINE void apply(const ChannelRows& args, F f) {
       [&](auto block, int64_t c) FASTCNN_INLINED {
         return Affine{block.get(k.center + c), block.get(k.scale + c), block.get(k.offset + c)};
       },
-      [&](auto block, int64_t at, const Affine& of)
-          FASTCNN_INLINED { return f(fma(block.get(a.x + at) - of.center, of.scale, of.offset)); });
+      [&](auto block, int64_t at, const Affine& of) FASTCNN_INLINED {
+        const Vec y = fma(block.get(a.x + at) - of.center, of.scale, of.offset);
+        return f(a.residual ? y + block.get(a.residual + at) : y);
+      });
 }
 
 void apply_fwd(const ChannelRows& a) {

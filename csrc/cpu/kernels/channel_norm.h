@@ -21,7 +21,7 @@ struct ChannelSums {
   float *pivot, *first, *second, *dy, *product;
 };
 
-// y = (x - center) scale + offset                  forward
+// y = (x - center) scale + offset + residual       forward
 // dx = dy scale + ((x - center) slope + offset)    backward
 struct ChannelFactors {
   float *center, *scale, *slope, *offset;  // [width]
@@ -52,6 +52,7 @@ struct ChannelRows {
   int64_t rows, cols;
   int32_t stream;  // y is larger than the caches
   ChannelFactors factors;
+  const float* residual = nullptr;  // forward: as y, or null
 };
 
 struct ChannelNormKernels {

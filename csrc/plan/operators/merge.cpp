@@ -116,12 +116,13 @@ void forward_average(Builder& b, int i) {
   forward_chain(b, i, Binary::kAdd, 1.0f / static_cast<float>(b.node(i).inputs.size()), true);
 }
 
-// What a convolution is added to is a residual to it, if that is at hand by then.
+// What a convolution is added to is a residual to it, if that is at hand by then; in training a batch norm,
+// which stands between them.
 bool join_add(Builder& b, int i, int from, NewStep* step) {
   const Node& node = b.node(i);
   Epilogue& e = step->op.epilogue;
-  if (b.mode() == Mode::kTrain || step->residual < 0 || e.residual || e.activation != Activation::kNone)
-    return false;
+  if (b.mode() == Mode::kTrain && step->op.step != Step::k_batch_norm_fwd) return false;
+  if (step->residual < 0 || e.residual || e.activation != Activation::kNone) return false;
   if (node.inputs.size() != 2) return false;
   const int other = node.inputs[node.inputs[0] == from];
   if (b.value[other].memory == Memory::kNone || b.node(other).count != node.count ||

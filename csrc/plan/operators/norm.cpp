@@ -40,6 +40,8 @@ void gradient_step(Builder& b, int i, const OpDescriptor& op, const std::vector<
 
 // Batch norm.
 
+constexpr int kResidual = 4;  // operand of the forward step
+
 void infer_batch(Inference& f) {
   const std::vector<int64_t> x = with_batch(f);
   f.node.forward.batch_norm_fwd =
@@ -90,7 +92,9 @@ void forward_batch(Builder& b, int i) {
   const Ref statistics = b.statistics[b.node(i).inputs[0]];
   OpDescriptor op = batch_step(b, i, Step::k_batch_norm_fwd);
   op.epilogue.statistics = statistics.memory != Memory::kNone;
-  forward_fused(b, i, {op, {x, gamma, beta, statistics}, {{}, mean, variance}, ""});
+  NewStep step = {op, {x, gamma, beta, statistics}, {{}, mean, variance}, ""};
+  step.residual = kResidual;
+  forward_fused(b, i, step);
 }
 
 // By its moving statistics it is a map of each channel, which goes into the weights before it. A convolution
