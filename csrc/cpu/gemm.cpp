@@ -18,6 +18,7 @@ struct Gemm {
   int64_t row_parts, col_parts, k_parts, slice;
   int32_t own_panels;  // packed by the task that reads them
   int32_t copy_a;
+  int32_t asks;  // for the next shared panel during the sums of one
   int32_t pairs;
 };
 
@@ -90,6 +91,8 @@ Gemm plan(const GemmShape& v) {
 
   choose_parts(v, tile, few ? ceil_div(v.n, kFewCols) : d.panels, &d);
   d.own_panels = d.row_parts == 1 && d.packed_from < d.panels;
+  // (Where registers are few, to ask costs what it saves: 768^3 took 1.02 times as long.)
+  d.asks = !d.own_panels && wide_vectors() == kMaxVectors;
   const bool own_slice = d.row_parts == 1 && (d.own_panels || v.transpose_a);
   const int64_t part = ceil_div(v.k, d.k_parts), most = few ? kFewSlice : own_slice ? kOwnSlice : kSlice;
   d.slice = round_up(ceil_div(part, ceil_div(part, most)), 8);
@@ -186,6 +189,9 @@ struct Run {
             t.b = d.own_panels ? own_panels + (i - own.begin) * own_floats(d)
                                : shared_panels + ((i - d.packed_from) * v.k + k.begin) * d.panel,
             t.b_step = d.panel;
+          t.ahead = nullptr;
+          if (d.asks && i >= d.packed_from && i + 1 < d.panels)
+            t.ahead = t.b + v.k * d.panel, t.ahead_floats = t.depth * d.panel;
           t.bias = last && bias ? bias + column : nullptr;
           t.mask = last && mask ? mask + row * v.n + column : nullptr;
           t.y = to + row * v.n + column;
