@@ -57,6 +57,9 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(20, 18, 6000),
     GemmCase(20, 1024, 700),
     GemmCase(600, 700, 4, transpose_b=True),
+    # Panels of b that several tasks of a thread read, or that are read as they lie, by alignment.
+    GemmCase(300, 128, 250),
+    GemmCase(260, 100, 70, transpose_b=True),
 )
 
 GEMM_SUITE: tuple[GemmCase, ...] = tuple(
