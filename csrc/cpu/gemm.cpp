@@ -6,7 +6,8 @@
 // least. Its sum runs over k in slices, during which the task's blocks of a, b and y stay in L2 and one panel
 // of b in L1. Partial sums of the parts of k are added in order. a is read where it lies, transposed or not,
 // but for large transposed ones; b as it lies where few rows meet it, else from panels [k][lanes]: of the
-// whole b before all tasks, or of its own part by a task where no other needs them.
+// whole b before all tasks, or of its own part by a task where no other needs them or its thread's next
+// tasks do.
 #include "gemm.h"
 
 namespace fastcnn {
@@ -15,9 +16,11 @@ namespace {
 
 struct Gemm {
   int64_t panel, panels, packed_from;  // panels from `packed_from` on are packed
+  int64_t aligned_from;                // the same where b begins with a line
   int64_t row_parts, col_parts, k_parts, slice;
-  int32_t own_panels;      // packed by the task that reads them
+  int32_t own_panels;      // packed by the task that reads them, columns outermost
   int32_t copy_a, turn_a;  // turned: its rows follow each other in the copy
+  int32_t asks;            // for the next shared panel during the sums of one
   int32_t pairs;
 };
 
@@ -37,11 +40,19 @@ constexpr int64_t kShortSum = 128, kSweepRows = 24, kSmallOutput = 64 << 10;
 // than kFewRows do not pay for a copy of such a b: it is read in short slices and wide parts, so in runs of
 // memory (8x4096x1024 took 1.7 times as long by the copy, and in slices of 1024 2.7 times; 24x2048x2048 1.1
 // times by the copy, 40x1024x1024 and 32x2048x512 1.3 times without).
-constexpr int64_t kFewRows = 32, kFewSlice = 256, kFewCols = 256;
+constexpr int64_t kManyRows = 80, kFewRows = 32, kFewSlice = 256, kFewCols = 256;
 bool aliased(int64_t floats) { return floats % 512 == 0; }
+
+// Where a vector is a line, each one of a b at any address lies in two: a panel that leaves L1 is packed
+// (128x120x400 took 1.05 times as long as it lies, 256^3 1.11 times). What one thread packs another's L2 is
+// slow to find, so that each packs for itself what takes no more than 256 KB (128x120x400 took 1.3 times as
+// long in two phases, 192^3 1.2 times).
+constexpr int64_t kLineFloats = 16, kPanelFloats = 12 << 10, kOwnFloats = 64 << 10;
 
 // How much longer the largest part is than the mean.
 double unevenness(int64_t count, int64_t parts) { return 1.0 * ceil_div(count, parts) * parts / count; }
+
+int64_t most_panels(const Gemm& d) { return ceil_div(d.panels, d.col_parts); }
 
 // As many tasks as are wanted at the least cost, in multiply-adds: what the largest of them does, and what
 // the floats that move would cost. Every part of the columns reads a, every part of the rows b; a partial sum
@@ -80,19 +91,25 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   const int64_t tile = kernel.max_rows[vectors];
   d.panel = kernel.lanes * std::min<int64_t>(vectors, ceil_div(v.n, kernel.lanes));
   d.panels = ceil_div(v.n, d.panel);
-  // b is packed for many rows, or where more than one tile of rows would find its lines gone; a small one is
-  // in L2 as it lies, and few rows do not pay for a copy.
-  const bool large = v.k * v.n > 64 << 10;  // 256 KB
+  // b is packed for many rows, or where more than one tile of rows would find its lines gone; a small one, of
+  // 256 KB, is in L2 as it lies, and few rows do not pay for a copy.
+  const bool lines = kernel.lanes == kLineFloats;
+  const bool large = v.k * v.n > 64 << 10;
   const bool few = large && !v.transpose_b && aliased(v.n) && v.m > tile && v.m < kFewRows;
-  if (v.transpose_b || (large && v.m >= (aliased(v.n) ? kFewRows : 80)))
-    d.packed_from = 0;
-  else
-    d.packed_from = v.n % kernel.lanes ? d.panels - 1 : d.panels;
+  const bool whole_rows = v.n % kernel.lanes == 0;
+  const bool packs = v.transpose_b || (large && v.m >= (aliased(v.n) ? kFewRows : kManyRows));
+  const bool crosses = lines && v.k * d.panel > kPanelFloats && v.m >= kManyRows;
+  d.aligned_from = packs || (crosses && !whole_rows) ? 0 : whole_rows ? d.panels : d.panels - 1;
+  d.packed_from = crosses ? 0 : d.aligned_from;
 
   choose_parts(v, tile, few ? ceil_div(v.n, kFewCols) : d.panels, &d);
-  d.own_panels = d.row_parts == 1 && d.packed_from < d.panels;
+  const int64_t part = ceil_div(v.k, d.k_parts);
+  const bool keeps = lines && part <= kSlice && part * most_panels(d) * d.panel <= kOwnFloats;
+  d.own_panels = (d.row_parts == 1 || keeps) && d.packed_from < d.panels;
+  // (Where registers are few, to ask costs what it saves: 768^3 took 1.02 times as long.)
+  d.asks = !d.own_panels && wide_vectors() == kMaxVectors;
   const bool own_slice = d.row_parts == 1 && (d.own_panels || v.transpose_a);
-  const int64_t part = ceil_div(v.k, d.k_parts), most = few ? kFewSlice : own_slice ? kOwnSlice : kSlice;
+  const int64_t most = few ? kFewSlice : own_slice ? kOwnSlice : kSlice;
   d.slice = round_up(ceil_div(part, ceil_div(part, most)), 8);
   // A transposed a is read a few floats of each row at a time: copied where that would miss cache, once for
   // many panels. (A copy of rows as they lie cost more than it saved, even where they share sets of L2.)
@@ -109,7 +126,6 @@ int64_t copy_width(const GemmShape& v, const Gemm& d) {
   const int64_t lanes = kernels().tile->lanes;
   return (ceil_div(d.turn_a ? d.slice : block_rows(v, d), lanes) | 1) * lanes;
 }
-int64_t most_panels(const Gemm& d) { return ceil_div(d.panels, d.col_parts); }
 int64_t own_floats(const Gemm& d) { return d.slice * d.panel + 16; }
 size_t own_bytes(const Gemm& d) {
   const int64_t count = std::min(most_panels(d), d.panels - d.packed_from);
@@ -127,6 +143,10 @@ struct Run {
   float *y, *workspace;
   bool relu;
 
+  int64_t packed_from() const {
+    const bool aligned = reinterpret_cast<uintptr_t>(b) % (kLineFloats * sizeof(float)) == 0;
+    return aligned ? d.aligned_from : d.packed_from;
+  }
   float* partial() const { return workspace + shared_bytes(v, d) / sizeof(float); }
 
   int32_t cols_of(int64_t panel) const {
@@ -149,14 +169,18 @@ struct Run {
         pack(i, {at, std::min(k.end, at + run)}, out + (i - panels.begin) * pitch + (at - k.begin) * d.panel);
   }
 
-  void run_task(int64_t task, float* scratch) const {
+  // `packed`: the parts of k and of the columns whose panels the thread's scratch holds.
+  void run_task(int64_t task, float* scratch, int64_t* packed) const {
     const TileKernels& kernel = *kernels().tile;
     const auto strip = strip_of(d.pairs);
     const int64_t part = task / (d.row_parts * d.col_parts);
     const Range all_k = part_of(v.k, d.k_parts, part);
-    const Range rows = part_of(v.m, d.row_parts, task / d.col_parts % d.row_parts);
-    const Range panels = part_of(d.panels, d.col_parts, task % d.col_parts);
-    const Range own = {std::max(panels.begin, d.packed_from), panels.end};
+    const int64_t row_part = d.own_panels ? task % d.row_parts : task / d.col_parts % d.row_parts;
+    const int64_t col_part = d.own_panels ? task / d.row_parts % d.col_parts : task % d.col_parts;
+    const Range rows = part_of(v.m, d.row_parts, row_part);
+    const Range panels = part_of(d.panels, d.col_parts, col_part);
+    const int64_t from = packed_from();
+    const Range own = {std::max(panels.begin, from), panels.end};
     const int32_t count = static_cast<int32_t>(rows.end - rows.begin);
     const int64_t a_step = v.transpose_a ? v.m : 1, width = copy_width(v, d);
     const float* const shared_panels = workspace;
@@ -182,7 +206,9 @@ struct Run {
         kernel.pack({t.a, a_step, 1, t.depth, count, static_cast<int32_t>(width)}, copy);
         t.a = copy;
       }
-      if (d.own_panels) pack_rows(own, k, own_panels, own_floats(d));
+      if (d.own_panels && (d.slice < all_k.end - all_k.begin || task / d.row_parts != *packed))
+        pack_rows(own, k, own_panels, own_floats(d));
+      *packed = task / d.row_parts;
       t.accumulate = k.begin > all_k.begin;
       t.relu = last && relu;
       t.fetch_y = t.depth <= kShortSum && v.m * v.n > kSmallOutput;
@@ -190,12 +216,15 @@ struct Run {
       for (int64_t row = rows.begin; row < rows.end; row += sweep, t.a += sweep * t.a_row)
         for (int64_t i = panels.begin; i < panels.end; ++i) {
           const int64_t column = i * d.panel;
-          if (i < d.packed_from)
+          if (i < from)
             t.b = b + k.begin * v.n + column, t.b_step = v.n;
           else
             t.b = d.own_panels ? own_panels + (i - own.begin) * own_floats(d)
-                               : shared_panels + ((i - d.packed_from) * v.k + k.begin) * d.panel,
+                               : shared_panels + ((i - from) * v.k + k.begin) * d.panel,
             t.b_step = d.panel;
+          t.ahead = nullptr;
+          if (d.asks && i >= from && i + 1 < d.panels)
+            t.ahead = t.b + v.k * d.panel, t.ahead_floats = t.depth * d.panel;
           t.bias = last && bias ? bias + column : nullptr;
           t.mask = last && mask ? mask + row * v.n + column : nullptr;
           t.y = to + row * v.n + column;
@@ -206,21 +235,24 @@ struct Run {
 
   // All of b: parts of k, and of the panels where these are few.
   void pack_shared(Member& me) const {
+    const int64_t from = packed_from();
     const int64_t parts = std::min(kTasks, ceil_div(v.k, 64));
-    const int64_t groups = std::min(d.panels - d.packed_from, ceil_div(kTasks, parts));
+    const int64_t groups = std::min(d.panels - from, ceil_div(kTasks, parts));
     parallel_for(me, parts * groups, [&](int64_t task) {
-      const Range panels = part_of(d.panels - d.packed_from, groups, task % groups);
+      const Range panels = part_of(d.panels - from, groups, task % groups);
       const Range k = part_of(v.k, parts, task / groups);
-      pack_rows({d.packed_from + panels.begin, d.packed_from + panels.end}, k,
+      pack_rows({from + panels.begin, from + panels.end}, k,
                 workspace + (panels.begin * v.k + k.begin) * d.panel, v.k * d.panel);
     });
   }
 
   void run(Context& context, size_t scratch_bytes) const {
     Member& me = *context.member;
-    if (!d.own_panels && d.packed_from < d.panels) pack_shared(me);
-    parallel_for(me, d.row_parts * d.col_parts * d.k_parts,
-                 [&](int64_t task) { run_task(task, static_cast<float*>(me.scratch(scratch_bytes))); });
+    if (!d.own_panels && packed_from() < d.panels) pack_shared(me);
+    int64_t packed = -1;
+    parallel_for(me, d.row_parts * d.col_parts * d.k_parts, [&](int64_t task) {
+      run_task(task, static_cast<float*>(me.scratch(scratch_bytes)), &packed);
+    });
     if (d.k_parts == 1) return;
     const int64_t y_size = v.m * v.n, chunk = std::max<int64_t>(4096, ceil_div(y_size, kTasks));
     for_each_chunk(context, v.m, std::max<int64_t>(1, chunk / v.n), [&](int64_t begin, int64_t end) {
@@ -234,7 +266,7 @@ struct Run {
 void prepare(Prepared* p, const GemmShape& v) {
   const Gemm& d = state<Gemm>(p) = plan(v, p->op.storage == Storage::kPairs);
   p->flops = gemm_flops(v), p->bytes = gemm_bytes(v);
-  p->parallel = d.row_parts * d.col_parts * d.k_parts > 1;
+  p->parallel = gemm_tasks(v) > 1 && d.row_parts * d.col_parts * d.k_parts > 1;
   p->workspace_bytes = shared_bytes(v, d) + (d.k_parts > 1 ? float_bytes(d.k_parts * v.m * v.n) : 0);
   p->scratch_bytes =
       own_bytes(d) + (d.copy_a ? float_bytes((d.turn_a ? block_rows(v, d) : d.slice) * copy_width(v, d)) : 0);

@@ -62,6 +62,18 @@ def test_activation(case: cases.GemmCase, activation: str, rng: np.random.Genera
     check_bound(gemm_call(case, activation), rng)
 
 
+def test_same_bits_wherever_b_begins(rng: np.random.Generator) -> None:
+    a, b = reals(rng, (300, 250)), reals(rng, (250, 128))
+    memory = np.empty(b.size + 32, np.float32)
+    line = -memory.ctypes.data // memory.itemsize % 16
+    results = []
+    for shift in (0, 1):
+        at = memory[line + shift :][: b.size].reshape(b.shape)
+        at[:] = b
+        results.append(ops.gemm(a, at))
+    assert_same_bits(results[1], results[0], "gemm of a b that begins in the middle of a line")
+
+
 def test_softmax_is_over_the_columns(rng: np.random.Generator) -> None:
     a, b = reals(rng, (5, 9)), reals(rng, (9, 10))
     fused = ops.gemm(a, b, activation="softmax")

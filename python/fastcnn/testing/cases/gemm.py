@@ -31,6 +31,9 @@ GEMM: tuple[GemmCase, ...] = (
     *_transposed((1, 300, 1100), (300, 1, 1100), (1, 21, 9000), (2, 29, 333)),
     # Short sums, of one block of columns and of more.
     *_transposed((3, 70, 1), (29, 700, 5), (9, 1100, 8)),
+    # Fewer columns than lanes, rows in whole blocks and in part of one.
+    *_transposed((61, 5, 33)),
+    GemmCase(96, 12, 70, transpose_a=True),
     # Rows of b that share cache sets; a long sum of few outputs.
     GemmCase(13, 512, 700),
     GemmCase(20, 1024, 700),
@@ -57,6 +60,9 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(20, 18, 6000),
     GemmCase(20, 1024, 700),
     GemmCase(600, 700, 4, transpose_b=True),
+    # Panels of b that several tasks of a thread read, or that are read as they lie, by alignment.
+    GemmCase(300, 128, 250),
+    GemmCase(260, 100, 70, transpose_b=True),
 )
 
 GEMM_SUITE: tuple[GemmCase, ...] = tuple(
