@@ -29,7 +29,7 @@ struct Winograd : Correlation, Tiling {
 
 // Bytes of a task's blocks: half an L2 cache of 1 MB and a little more, since U only streams past; and of
 // what the team shares, in L3.
-constexpr int64_t kPartBytes = 640 << 10, kFilterBytes = 6 << 20, kSharedBytes = 8 << 20;
+constexpr int64_t kPartBytes = 640 << 10, kFilterBytes = 6 << 20, kSharedBytes = 12 << 20;
 constexpr int64_t kWideSteps = 192;
 
 Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {

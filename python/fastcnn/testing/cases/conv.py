@@ -130,6 +130,7 @@ CONV_FULL: tuple[ConvCase, ...] = (
     *(ConvCase(1, 5, 6, c, k, padding="same") for c in CHANNELS for k in CHANNELS),
     *(ConvCase(1, 4, 7, c, k, r=1, s=1, strides=(1, 2)) for c in CHANNELS for k in CHANNELS),
     *(replace(case, n=n) for case in (*_CONV_GEOMETRY, *_CONV_BLOCKING) for n in (1, 4, 17)),
+    ConvCase(8, 64, 64, 96, 104, r=1, s=1),  # more than the caches hold
     ConvCase(32, 28, 28, 1, 6, r=5, s=5, padding=2),
     ConvCase(32, 14, 14, 6, 16, r=5, s=5),
     ConvCase(16, 28, 28, 1, 32, padding="same"),
