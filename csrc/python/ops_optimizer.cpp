@@ -27,16 +27,12 @@ RunScalars scalars_of(const char* op, py::handle step, double learning_rate) {
   return scalars;
 }
 
-struct StepArguments {
-  py::handle parameters, gradient, slots, step, learning_rate, decay, matrix;
+struct Variable {
+  py::handle parameters, gradient, slots, decay, matrix;
 };
 
-void optimizer_step(const py::dict& description, const StepArguments& from) {
+void update(const OptimizerRecipe& recipe, const RunScalars& scalars, const Variable& from) {
   const char* op = "optimizer";
-  const OptimizerRecipe recipe = read_optimizer(description);
-  const double rate = real_number(op, "learning_rate", from.learning_rate);
-  check_learning_rate(rate);
-  const RunScalars scalars = scalars_of(op, from.step, rate);
   const bool decay = truth(op, "decay", from.decay);
   const ArrayView g = float_view(op, "gradient", from.gradient, kAnyRank);
   const int64_t count = element_count(op, "gradient", g.shape, g.rank);
@@ -61,6 +57,21 @@ void optimizer_step(const py::dict& description, const StepArguments& from) {
   Array keep;
   operands.in[0] = dense(g, &keep);
   run(g, step, operands, &scalars);
+}
+
+// The description is read once: its thirty names took longer than the update of a small variable.
+void optimizer_step(const py::dict& description, const py::list& variables, py::handle step,
+                    py::handle learning_rate) {
+  const char* op = "optimizer";
+  const OptimizerRecipe recipe = read_optimizer(description);
+  const double rate = real_number(op, "learning_rate", learning_rate);
+  check_learning_rate(rate);
+  const RunScalars scalars = scalars_of(op, step, rate);
+  for (const py::handle each : variables) {
+    const py::list of = list_of(each, op, "a variable");
+    if (of.size() != 5) fail(Code::kArgument, "%s: a variable has %zu parts, wanted 5", op, of.size());
+    update(recipe, scalars, {of[0], of[1], of[2], of[3], of[4]});
+  }
 }
 
 void clip_norm(py::handle gradient, py::handle limit) {
@@ -101,14 +112,8 @@ py::list optimizer_slots(const py::dict& description) {
 
 void bind_optimizer_ops(py::module_& m) {
   m.def("optimizer_slots", &optimizer_slots, py::arg("description"));
-  m.def(
-      "optimizer_step",
-      [](const py::dict& description, py::handle parameters, py::handle gradient, py::handle slots,
-         py::handle step, py::handle learning_rate, py::handle decay, py::handle matrix) {
-        optimizer_step(description, {parameters, gradient, slots, step, learning_rate, decay, matrix});
-      },
-      py::arg("description"), py::arg("parameters"), py::arg("gradient"), py::arg("slots"), py::arg("step"),
-      py::arg("learning_rate"), py::arg("decay") = true, py::arg("matrix") = py::none());
+  m.def("optimizer_step", &optimizer_step, py::arg("description"), py::arg("variables"), py::arg("step"),
+        py::arg("learning_rate"));
   m.def("clip_norm", &clip_norm, py::arg("gradient"), py::arg("limit"));
   m.def("accumulate", &accumulate, py::arg("gradient"), py::arg("sum"), py::arg("steps"), py::arg("step"));
 }

@@ -141,10 +141,8 @@ def test_nothing_outside_is_touched(name: str, side: Side, rng: np.random.Genera
         description = optimizer.native()
         slots = [guarded(np.full(shape, v, np.float32), side) for v in _native.optimizer_slots(description)]
         fenced = guarded(start, side)
-        _native.optimizer_step(
-            description, fenced, guarded(g, side), slots, 0, optimizer.learning_rate, True,
-            optimizer._matrix("", shape),
-        )  # fmt: skip
+        variable = (fenced, guarded(g, side), slots, True, optimizer._matrix("", shape))
+        _native.optimizer_step(description, [variable], 0, optimizer.learning_rate)
         assert_same_bits(fenced, free, name)
         _native.clip_norm(guarded(g, side), 0.5)
         _native.accumulate(guarded(g, side), guarded(g, side), 2, 1)

@@ -342,14 +342,13 @@ class Optimizer(Configurable):
             gradients = [
                 part.reshape(each.shape) for part, each in zip(np.split(flat, ends), gradients, strict=True)
             ]
-        description = self.native()
-        for variable, gradient, slots, name in zip(
-            self._variables, gradients, self._slots, self._names, strict=True
-        ):
-            _native.optimizer_step(
-                description, variable, gradient, slots, self._steps, rate, self._decays(name),
-                self._matrix(name, variable.shape),
-            )  # fmt: skip
+        variables = [
+            (variable, gradient, slots, self._decays(name), self._matrix(name, variable.shape))
+            for variable, gradient, slots, name in zip(
+                self._variables, gradients, self._slots, self._names, strict=True
+            )
+        ]
+        _native.optimizer_step(self.native(), variables, self._steps, rate)
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[ArrayLike, Array]]) -> None:
         """`apply` on pairs of a gradient and its variable."""

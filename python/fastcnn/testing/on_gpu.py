@@ -19,7 +19,7 @@ def _there(value: Any) -> Any:
     cupy = importlib.import_module("cupy")
     if isinstance(value, np.ndarray):
         return cupy.asarray(value)
-    if isinstance(value, (list, tuple)) and any(isinstance(item, np.ndarray) for item in value):
+    if isinstance(value, (list, tuple)) and any(isinstance(item, (np.ndarray, tuple)) for item in value):
         return type(value)(_there(item) for item in value)
     return value
 
