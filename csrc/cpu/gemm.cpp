@@ -316,8 +316,9 @@ constexpr double kFarBytes = 24 << 20;
 bool supports_conv2d_wgrad_gemm(const OpDescriptor& op) {
   const Conv2dShape& v = op.conv2d_wgrad;
   const bool once = v.k >= kernels().tile->lanes || v.c <= 2 * kBlockRows;
-  const bool far =
-      kernels().tile->lanes == 16 && std::min(v.c, v.k) >= 32 && !strided(v) && conv_bytes(v) > kFarBytes;
+  const bool floats = op.storage != Storage::kPairs;
+  const bool far = floats && kernels().tile->lanes == 16 && std::min(v.c, v.k) >= 32 && !strided(v) &&
+                   conv_bytes(v) > kFarBytes;
   return once && !far && v.groups == 1 && v.r * v.s == 1 && !v.pad_top && !v.pad_left &&
          (v.p - 1) * v.stride_h < v.h && (v.q - 1) * v.stride_w < v.w &&
          (strided(v) || (v.p == v.h && v.q == v.w));
