@@ -225,6 +225,9 @@ struct Operands {
   void* out[kMaxOutputs];
 };
 
+// Enough work for more than one thread, but not for opening a region of threads.
+constexpr int32_t kInOpenRegion = 2;
+
 struct Prepared {
   OpDescriptor op;
   const void* row;  // the device's own; its name is in `kernel`
@@ -232,7 +235,7 @@ struct Prepared {
   size_t workspace_bytes;  // shared by the team
   size_t scratch_bytes;    // of each thread
   size_t constant_bytes;   // that outlive a run, of what is made of constant weights
-  int32_t parallel;        // 0: too little work for more than one thread
+  int32_t parallel;        // 0: too little work for more than one thread; or kInOpenRegion
   // Parts of the batch, in whose order the tasks of every phase come, as many for each: a part's tasks read
   // and write nothing of another's. 0: a step that is not cut so.
   int64_t blocks;

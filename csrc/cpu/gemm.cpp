@@ -20,7 +20,7 @@ struct Gemm {
   int64_t row_parts, col_parts, k_parts, slice;
   int32_t own_panels;      // packed by the task that reads them, columns outermost
   int32_t copy_a, turn_a;  // turned: its rows follow each other in the copy
-  int32_t asks;            // for the next shared panel during the sums of one
+  int32_t asks_a, asks_b;  // for the next rows of a during the sums of some, for the next shared panel of b
   int32_t pairs;
 };
 
@@ -48,6 +48,10 @@ bool aliased(int64_t floats) { return floats % 512 == 0; }
 // slow to find, so that each packs for itself what takes no more than 256 KB (128x120x400 took 1.3 times as
 // long in two phases, 192^3 1.2 times).
 constexpr int64_t kLineFloats = 16, kPanelFloats = 12 << 10, kOwnFloats = 64 << 10;
+
+// An a that L2 does not hold: its rows, which few columns meet, are asked for (4096x16x256 took 1.25 times as
+// long without, 4096x64x256 1.08 times; AVX-512).
+constexpr int64_t kFarFloats = 256 << 10;
 
 // How much longer the largest part is than the mean.
 double unevenness(int64_t count, int64_t parts) { return 1.0 * ceil_div(count, parts) * parts / count; }
@@ -106,11 +110,13 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   const int64_t part = ceil_div(v.k, d.k_parts);
   const bool keeps = lines && part <= kSlice && part * most_panels(d) * d.panel <= kOwnFloats;
   d.own_panels = (d.row_parts == 1 || keeps) && d.packed_from < d.panels;
-  // (Where registers are few, to ask costs what it saves: 768^3 took 1.02 times as long.)
-  d.asks = !d.own_panels && wide_vectors() == kMaxVectors;
   const bool own_slice = d.row_parts == 1 && (d.own_panels || v.transpose_a);
   const int64_t most = few ? kFewSlice : own_slice ? kOwnSlice : kSlice;
   d.slice = round_up(ceil_div(part, ceil_div(part, most)), 8);
+  // (Where registers are few, to ask costs what it saves: 768^3 took 1.02 times as long.)
+  const bool asks = wide_vectors() == kMaxVectors;
+  d.asks_a = asks && !v.transpose_a && d.slice >= v.k && v.m * v.k > kFarFloats;
+  d.asks_b = asks && !d.own_panels;
   // A transposed a is read a few floats of each row at a time: copied where that would miss cache, once for
   // many panels. (A copy of rows as they lie cost more than it saved, even where they share sets of L2.)
   d.turn_a = v.transpose_a && turns(pairs);
@@ -179,7 +185,7 @@ struct Run {
     const int64_t col_part = d.own_panels ? task / d.row_parts % d.col_parts : task % d.col_parts;
     const Range rows = part_of(v.m, d.row_parts, row_part);
     const Range panels = part_of(d.panels, d.col_parts, col_part);
-    const int64_t from = packed_from();
+    const int64_t from = packed_from(), tile = kernel.max_rows[d.panel / kernel.lanes];
     const Range own = {std::max(panels.begin, from), panels.end};
     const int32_t count = static_cast<int32_t>(rows.end - rows.begin);
     const int64_t a_step = v.transpose_a ? v.m : 1, width = copy_width(v, d);
@@ -212,7 +218,7 @@ struct Run {
       t.accumulate = k.begin > all_k.begin;
       t.relu = last && relu;
       t.fetch_y = t.depth <= kShortSum && v.m * v.n > kSmallOutput;
-      const int64_t sweep = t.fetch_y ? round_up(kSweepRows, kernel.max_rows[d.panel / kernel.lanes]) : count;
+      const int64_t sweep = t.fetch_y ? round_up(kSweepRows, tile) : count;
       for (int64_t row = rows.begin; row < rows.end; row += sweep, t.a += sweep * t.a_row)
         for (int64_t i = panels.begin; i < panels.end; ++i) {
           const int64_t column = i * d.panel;
@@ -223,8 +229,10 @@ struct Run {
                                : shared_panels + ((i - from) * v.k + k.begin) * d.panel,
             t.b_step = d.panel;
           t.ahead = nullptr;
-          if (d.asks && i >= from && i + 1 < d.panels)
+          if (d.asks_b && i >= from && i + 1 < d.panels)
             t.ahead = t.b + v.k * d.panel, t.ahead_floats = t.depth * d.panel;
+          else if (d.asks_a && i == panels.begin)
+            t.ahead = t.a + tile * v.k, t.ahead_floats = std::min(sweep, rows.end - row) * v.k;
           t.bias = last && bias ? bias + column : nullptr;
           t.mask = last && mask ? mask + row * v.n + column : nullptr;
           t.y = to + row * v.n + column;
@@ -266,7 +274,9 @@ struct Run {
 void prepare(Prepared* p, const GemmShape& v) {
   const Gemm& d = state<Gemm>(p) = plan(v, p->op.storage == Storage::kPairs);
   p->flops = gemm_flops(v), p->bytes = gemm_bytes(v);
-  p->parallel = gemm_tasks(v) > 1 && d.row_parts * d.col_parts * d.k_parts > 1;
+  const bool small = p->flops < kRegionFlops * kernels().tile->lanes && p->bytes < kSmallTaskBytes;
+  p->parallel =
+      gemm_tasks(v) > 1 && d.row_parts * d.col_parts * d.k_parts > 1 ? (small ? kInOpenRegion : 1) : 0;
   p->workspace_bytes = shared_bytes(v, d) + (d.k_parts > 1 ? float_bytes(d.k_parts * v.m * v.n) : 0);
   p->scratch_bytes =
       own_bytes(d) + (d.copy_a ? float_bytes((d.turn_a ? block_rows(v, d) : d.slice) * copy_width(v, d)) : 0);

@@ -9,10 +9,11 @@ namespace cpu {
 // Work of one core for some 3 and 12 microseconds: the first is worth a task of its own while there are few.
 constexpr double kSmallTaskFlops = 250e3, kLargeTaskFlops = 1e6;
 constexpr double kSmallTaskBytes = 128 << 10, kLargeTaskBytes = 512 << 10;
-// Of each lane, what is broadcast for a row of a tile counted as one more vector: with less work a second
-// thread is waited for longer than it saves (with AVX-512 64^3 took 1.4 times as long on two, 32x784x10 1.1
-// to 1.3 times; 32x10x784 took 1.4 times as long on one).
-constexpr double kAloneFlops = 62.5e3;
+
+// Of each lane: less work is worth a second thread in a region that is open, but not one of its own (64^3
+// took 1.15 times as long so with AVX-512; with AVX2 1.15 times on one thread, and LeNet's step of 32
+// images 1.1 times where its small products had one thread).
+constexpr double kRegionFlops = 62.5e3;
 
 inline double gemm_flops(const GemmShape& v) { return 2.0 * v.m * v.n * v.k; }
 inline double gemm_bytes(const GemmShape& v) {
@@ -21,9 +22,7 @@ inline double gemm_bytes(const GemmShape& v) {
 
 inline int64_t gemm_tasks(const GemmShape& v) {
   const double flops = gemm_flops(v), bytes = gemm_bytes(v);
-  const int64_t lanes = kernels().tile->lanes, width = (ceil_div(v.n, lanes) + 1) * lanes;
-  const double most = 2.0 * v.m * width * v.k < kAloneFlops * lanes ? 1 : 8;
-  const double tasks = std::max({1.0, flops / kLargeTaskFlops, std::min(most, flops / kSmallTaskFlops),
+  const double tasks = std::max({1.0, flops / kLargeTaskFlops, std::min(8.0, flops / kSmallTaskFlops),
                                  bytes / kLargeTaskBytes, std::min(2.0, bytes / kSmallTaskBytes)});
   return static_cast<int64_t>(std::min<double>(kTasks, tasks));
 }

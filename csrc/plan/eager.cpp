@@ -82,7 +82,7 @@ void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& o
   }
   bool reserved = false;
   void* workspace = cache->workspace.get();
-  run_team(prepared.parallel ? threads() : 1, [&](Member& me) {
+  run_team(prepared.parallel && prepared.parallel != kInOpenRegion ? threads() : 1, [&](Member& me) {
     const bool got = me.reserve(prepared.scratch_bytes);
     if (me.index == 0) reserved = got;
     if (!got) return;
