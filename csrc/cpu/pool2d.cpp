@@ -77,7 +77,8 @@ int64_t pool_line(const Pool2dShape& s) {
 int64_t max_pool_floats(const Pool2dShape& s) {
   const MaxPlaces places = max_places(s, gathers_maxima(s));
   const int64_t row = s.q * s.c + kRest;
-  return max_places_floats(places) + (gathers_maxima(s) ? places.line + places.rows * row : row);
+  return max_places_floats(places) +
+         (gathers_maxima(s) ? places.line + places.rows * row : std::max(row, kPlacesLine));
 }
 
 bool supports_bwd(const Pool2dShape& s, Pooling kind) {

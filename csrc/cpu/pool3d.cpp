@@ -36,7 +36,7 @@ Pool2dShape depth_of(const Pool3dShape& s) {
 struct Passes {
   Pool2dShape planes, depth;
   Bands plane_bands, depth_bands;
-  int64_t rows;     // of windows of planes whose maxima one task finds
+  int64_t reached;  // planes that a box reaches over, at most
   int64_t between;  // elements of what the first pass hands to the second
 };
 
@@ -56,42 +56,35 @@ Passes& prepare(Prepared* p, const Pool3dShape& s, int arrays) {
   return passes;
 }
 
-// The workspace holds the greatest of each plane's windows and its place. Then some planes of dx at a time
-// take from the boxes that reach into them: a box that reaches over two such bands is compared in both.
+// Some planes of dx at a time. Planes across the edge of such a band are searched on both sides: bands well
+// above the depth of a box, but of few volumes less, for enough of them.
 void prepare_max_bwd(Prepared* p, const Pool3dShape& s) {
-  Passes& passes = prepare(p, s, 2);
+  Passes& passes = prepare(p, s, 0);
   p->bytes += 4 * pool2d_inputs(passes.planes);
-  const int64_t extent_h = s.adaptive ? ceil_div(s.h, s.p) : (s.r - 1) * s.dilation_h + 1;
-  const int64_t extent_d = s.adaptive ? ceil_div(s.d, s.o) : (s.t - 1) * s.dilation_d + 1;
-  const int64_t stride_h = s.adaptive ? extent_h : s.stride_h, stride_d = s.adaptive ? 1 : s.stride_d;
-  passes.rows = std::max(rows_per_chunk(stride_h * s.w * s.c), 4 * ceil_div(extent_h, stride_h));
-  const int64_t planes = std::max(rows_per_chunk(s.h * s.w * s.c), 2 * extent_d);
-  passes.depth_bands.rows = ceil_div(planes, stride_d) * stride_d;
-  p->scratch_bytes = sizeof(float) * static_cast<size_t>(max_places_floats(max_places(passes.planes, false)));
+  passes.reached = std::min(s.d, s.adaptive ? ceil_div(s.d, s.o) + 1 : (s.t - 1) * s.dilation_d + 1);
+  const int64_t stride = s.adaptive ? 1 : s.stride_d;
+  const int64_t least = stride >= passes.reached ? stride : (s.n < 8 ? 2 : 4) * passes.reached;
+  passes.depth_bands.rows = ceil_div(std::max(rows_per_chunk(s.h * s.w * s.c), least), stride) * stride;
+  const int64_t lines = 2 * passes.reached * passes.depth.c;
+  p->scratch_bytes =
+      sizeof(float) * static_cast<size_t>(lines + max_places_floats(max_places(passes.planes, false)));
 }
 
 void run_max_bwd(const Prepared& p, const Operands& operands, Context& context) {
   const Passes& passes = state<Passes>(p);
-  const Pool2dShape &planes = passes.planes, &depth = passes.depth;
-  const MaxPoolBwdKernels& k = *kernels().max_pool_bwd;
-  const float* x = input(operands, 1);
-  float *values = static_cast<float*>(context.workspace), *places = values + passes.between;
-  float* scratch = static_cast<float*>(context.member->scratch(p.scratch_bytes));
-  const MaxPlaces how = max_places(planes, false);
-  for_each_chunk(context, planes.n * planes.p, passes.rows,
-                 [&](int64_t begin, int64_t end) { k.find(how, x, values, places, scratch, begin, end); });
-  const MaxDepthBwd bwd = {&depth,
-                           planes.h * planes.w * planes.c,
-                           values,
-                           places,
+  const Pool2dShape& depth = passes.depth;
+  const MaxDepthBwd bwd = {max_places(passes.planes, false),
+                           &depth,
+                           passes.reached,
                            input(operands, 0),
-                           x,
+                           input(operands, 1),
                            output(operands, 0),
                            p.op.epilogue.relu_mask};
+  float* scratch = static_cast<float*>(context.member->scratch(p.scratch_bytes));
   const int64_t rows = passes.depth_bands.rows, count = ceil_div(depth.h, rows);
   parallel_for(*context.member, depth.n * count, [&](int64_t task) {
     const int64_t begin = task % count * rows;
-    k.depth(bwd, {task / count, begin, std::min(begin + rows, depth.h), nullptr});
+    kernels().max_pool_bwd->depth(bwd, {task / count, begin, std::min(begin + rows, depth.h), scratch});
   });
 }
 

@@ -27,14 +27,15 @@ FASTCNN_ALONE bool are_numbers(const float* x, int64_t count) {
 }
 
 // Where the taps of windows lie from their first, and the windows: they begin at x + i step, and `length`
-// floats from there, whose places are counted from `place`.
+// floats from there, whose places are counted from `place`. Each i is put `to_step` after the one before.
 struct Taps {
   int64_t rows, cols, row_step, col_step;
 };
 struct Run {
   const float* x;
   int64_t place, windows, step, length;
-  float *values, *places;  // side by side; values may be null
+  float *values, *places;  // values may be null
+  int64_t to_step;
 };
 
 // Vectors of the greatest so far and of their places.
@@ -54,7 +55,7 @@ FASTCNN_ALONE void find_greatest(const Taps& given_taps, const Run& given) {
   const Taps taps = given_taps;
   for (int64_t w = 0; w < run.windows; ++w) {
     const float* const x = run.x + w * run.step;
-    const int64_t to = w * run.length, place = run.place + w * run.step;
+    const int64_t to = w * run.to_step, place = run.place + w * run.step;
     for_each_block<kRows ? 2 : 4>(run.length, [&](auto block, int64_t i) FASTCNN_INLINED {
       constexpr int kVectors = block.kVectors;
       Vec best[kVectors];
@@ -142,15 +143,25 @@ struct Places {
     next = checked = 0, no_numbers = -1, rows.base = rows_places.base = 0;
   }
 
-  // Of the taps in `count` rows of pixels, the first of which is x.
-  FASTCNN_ALONE void find(const float* x, int64_t count, bool numbers, float* values, float* at) {
+  // How many rows of windows from p to `end` are taken at once: of short ones more than one, so that what a
+  // row costs before its vectors is shared.
+  int64_t group(int64_t p, int64_t end) const {
+    const Span inner = g.rows.inner();
+    if (!at_once || p < inner.begin || p >= inner.end) return 1;
+    const int64_t most = kPlacesLine / (g.s.q * g.s.stride_w * g.s.c);
+    return smaller(smaller(end, inner.end) - p, larger(most, 1));
+  }
+
+  // Of `count` rows of windows whose taps are in as many rows of pixels as told, the first of which is x.
+  FASTCNN_ALONE void find(const float* x, int64_t tap_rows, int64_t count, bool numbers, float* values,
+                          float* at) {
     const Pool2dShape& s = g.s;
-    const int64_t step = s.stride_w * s.c;
+    const int64_t step = s.stride_w * s.c, x_step = s.stride_h * s.w * s.c, row = s.q * s.c;
     for (int64_t q = 0; q < s.q;) {
       float *const to = values ? values + q * s.c : nullptr, *const to_at = at + q * s.c;
       const bool inner = q == g.inner.begin && q < g.inner.end;
       const Span cols = g.cols.taps(q);
-      const Taps taps = {count, g.cols.count(cols), g.row_step, g.col_step};
+      const Taps taps = {tap_rows, g.cols.count(cols), g.row_step, g.col_step};
       const int64_t windows = inner ? g.inner.end - q : 1;
       const float* tap = x + cols.begin * s.c;
       const auto f = !numbers                           ? find_greatest<false>
@@ -158,38 +169,47 @@ struct Places {
                      : taps.rows == 3 && taps.cols == 3 ? find_greatest<true, 3, 3>
                                                         : find_greatest<true>;
       if (!inner || s.stride_w == 1) {
-        f(taps, {tap, tap - base, 1, step, windows * s.c, to, to_at});
+        f(taps, {tap, tap - base, count, x_step, windows * s.c, to, to_at, row});
       } else if (!merged) {
-        f(taps, {tap, tap - base, windows, step, s.c, to, to_at});
+        for (int64_t i = 0; i < count * row; i += row, tap += x_step)
+          f(taps, {tap, tap - base, windows, step, s.c, to ? to + i : nullptr, to_at + i, s.c});
       } else {
         const int64_t most = (kPlacesLine - s.c) / step + 1;
-        for (int64_t i = 0; i < windows; i += most, tap += most * step) {
-          const int64_t some = smaller(most, windows - i), room = (s.q - q - i) * s.c;
-          f(taps, {tap, tap - base, 1, step, (some - 1) * step + s.c, to ? line : nullptr, line_places});
-          copy_windows({line_places, step, to_at + i * s.c, s.c, s.c}, some, room);
-          if (to) copy_windows({line, step, to + i * s.c, s.c, s.c}, some, room);
+        for (int64_t w = 0; w < windows; w += most, tap += most * step) {
+          const int64_t some = smaller(most, windows - w), length = (some - 1) * step + s.c;
+          f(taps, {tap, tap - base, count, x_step, length, to ? line : nullptr, line_places, length});
+          for (int64_t i = 0; i < count; ++i) {
+            const int64_t from = i * length, put = i * row + w * s.c, room = (s.q - q - w) * s.c;
+            copy_windows({line_places + from, step, to_at + put, s.c, s.c}, some, room);
+            if (to) copy_windows({line + from, step, to + put, s.c, s.c}, some, room);
+          }
         }
       }
       q += windows;
     }
   }
 
-  // Of row p of windows, [Q,C] each; rows come in their order. values may be null. Of what is gathered `at`
-  // are the rows where the maxima stand.
-  FASTCNN_ALONE void row(int64_t p, float* values, float* at) {
+  // Of a group of rows of windows, [Q,C] each, the first of them p; they come in their order. values may be
+  // null. Of what is gathered `at` are the rows where the maxima stand.
+  FASTCNN_ALONE void find_rows(int64_t p, int64_t count, float* values, float* at) {
     const Pool2dShape& s = g.s;
     const int64_t width = s.w * s.c;
     const Span taps = g.rows.taps(p);
-    checked = larger(checked, taps.begin);
-    if (checked < taps.end) {  // more rows than one where they are short
-      const int64_t end = larger(taps.end, smaller(checked + kPlacesLine / width, s.h));
+    const int64_t last = g.rows.taps(p + count - 1).end;
+    const int64_t first =
+        larger(g.rows.reach(p).begin, 0);  // with dilation the next one's taps may begin before
+    checked = larger(checked, first);
+    if (checked < last) {  // and more, where rows are short
+      const int64_t end = larger(last, smaller(checked + kPlacesLine / width, s.h));
       if (!are_numbers(image + checked * width, (end - checked) * width)) no_numbers = end - 1;
       checked = end;
     }
-    if (at_once)
-      return find(image + taps.begin * width, g.rows.count(taps), no_numbers < taps.begin, values, at);
-    for (next = larger(next, taps.begin); next < taps.end; ++next)
-      find(image + next * width, 1, no_numbers < next, rows[next], rows_places[next]);
+    if (at_once) {
+      const bool numbers = no_numbers < taps.begin;
+      return find(image + taps.begin * width, g.rows.count(taps), count, numbers, values, at);
+    }
+    for (next = larger(next, first); next < taps.end; ++next)
+      find(image + next * width, 1, 1, no_numbers < next, rows[next], rows_places[next]);
     Lines lines = lines_of(rows, taps, g.rows.dilation);
     const bool numbers = no_numbers < taps.begin;
     if (of_rows) {

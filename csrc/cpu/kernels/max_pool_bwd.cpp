@@ -26,7 +26,7 @@ void scatter(const MaxPoolBwd& args, const Pool2dBand& piece) {
   const int64_t width = s.w * s.c, image = band.n * s.h * width, row = s.q * s.c;
   const Span over = g.rows.over(band.h_begin, band.h_end);
   const int64_t above = over.begin < over.end ? g.rows.taps(over.begin).begin : 0;
-  Places places(g, a.places, band.scratch + row);
+  Places places(g, a.places, band.scratch + larger(row, kPlacesLine));
   places.begin(a.x + image, a.x + image + above * width);
   float *const dx = a.dx + image, *const to = dx + above * width;
   const Span within = {(band.h_begin - above) * width, (band.h_end - above) * width};
@@ -36,15 +36,16 @@ void scatter(const MaxPoolBwd& args, const Pool2dBand& piece) {
     if (end > cleared) set_zero(dx + cleared * width, (end - cleared) * width);
     cleared = larger(cleared, end);
   };
-  for (int64_t p = over.begin; p < over.end; ++p) {
-    const Span taps = g.rows.taps(p);
+  for (int64_t p = over.begin, count; p < over.end; p += count) {
+    count = places.group(p, over.end);
+    const Span taps = {g.rows.taps(p).begin, g.rows.taps(p + count - 1).end};
     clear(taps.end);
     const float* dy = a.dy + (band.n * s.p + p) * row;
-    places.row(p, nullptr, band.scratch);
+    places.find_rows(p, count, nullptr, band.scratch);
     if (taps.begin >= band.h_begin && taps.end <= band.h_end)
-      add_at(band.scratch, dy, row, to);
+      add_at(band.scratch, dy, count * row, to);
     else
-      add_within(band.scratch, dy, row, to, within);
+      add_within(band.scratch, dy, count * row, to, within);
   }
   clear(band.h_end);
   const int64_t begin = band.h_begin * width;
@@ -114,7 +115,7 @@ void gather(const MaxPoolBwd& args, const Pool2dBand& piece) {
   set_zero(spread, a.places.line);
   const Output output(a.dx, a.stream, width);
   const auto enter = [&](int64_t p) {
-    places.row(p, nullptr, chosen[p]);
+    places.find_rows(p, 1, nullptr, chosen[p]);
     return true;
   };
   const auto put = [&](int64_t h, Span ps) {
@@ -136,56 +137,58 @@ void gather(const MaxPoolBwd& args, const Pool2dBand& piece) {
   output.end();
 }
 
-void find(const MaxPlaces& args, const float* x, float* values, float* places, float* scratch, int64_t begin,
-          int64_t end) {
-  const MaxPlaces a = args;
-  const Geometry g(*a.shape);
-  const int64_t image = g.s.h * g.s.w * g.s.c, row = g.s.q * g.s.c;
-  Places finder(g, a, scratch);
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t n = i / g.s.p, p = i - n * g.s.p;
-    if (i == begin || p == 0) finder.begin(x + n * image, x + n * image);
-    finder.row(p, values + i * row, places + i * row);
-  }
-}
-
+// The greatest of the planes' greatest, and dy is added there. A plane is searched once for all boxes that
+// reach into it.
 void depth(const MaxDepthBwd& args, const Pool2dBand& piece) {
   const MaxDepthBwd a = args;
   const Pool2dBand band = piece;
-  const Geometry g(*a.shape);
-  const int64_t count = g.s.c, plane = a.plane;
+  const Geometry g(*a.shape), of_planes(*a.places.shape);
+  const int64_t count = g.s.c, plane = of_planes.s.h * of_planes.s.w * of_planes.s.c;
+  const int64_t volume = band.n * g.s.h * plane, row = of_planes.s.q * of_planes.s.c;
   const Span over = g.rows.over(band.h_begin, band.h_end);
-  float* const dx = a.dx + band.n * g.s.h * plane;
-  set_zero(dx + band.h_begin * plane, (band.h_end - band.h_begin) * plane);
+  Ring values{band.scratch, count, a.planes, 0};
+  Ring places{values.first + a.planes * count, count, a.planes, 0};
+  Places finder(of_planes, a.places, places.first + a.planes * count);
+  float* const dx = a.dx + volume;
   float at[kPlacesLine];
-  const float *const values = a.values + band.n * g.s.h * count, *const places =
-                                                                     a.places + band.n * g.s.h * count;
+  int64_t next = 0, cleared = band.h_begin;
   for (int64_t o = over.begin; o < over.end; ++o) {
     const Span taps = g.rows.taps(o);
+    for (next = larger(next, g.rows.reach(o).begin); next < taps.end; ++next) {
+      const float* const x = a.x + volume + next * plane;
+      finder.begin(x, x);
+      for (int64_t p = 0, some; p < of_planes.s.p; p += some) {
+        some = finder.group(p, of_planes.s.p);
+        finder.find_rows(p, some, values[next] + p * row, places[next] + p * row);
+      }
+    }
+    const int64_t end = smaller(taps.end, band.h_end);
+    set_zero(dx + cleared * plane, (end - cleared) * plane);
+    cleared = larger(cleared, end);
     const bool whole = taps.begin >= band.h_begin && taps.end <= band.h_end;
-    const float* dy = a.dy + (band.n * g.s.p + o) * count;
     const Span within = {(band.h_begin - taps.begin) * plane, (band.h_end - taps.begin) * plane};
+    const float* const dy = a.dy + (band.n * g.s.p + o) * count;
+    Lines lines = lines_of(values, taps, g.rows.dilation);
+    lines.distance = places[taps.begin] - lines.first, lines.pitch = (int32_t)(g.rows.dilation * plane);
     for (int64_t i = 0; i < count; i += kPlacesLine) {
       const int64_t some = smaller(kPlacesLine, count - i);
-      const float* const first = values + taps.begin * count + i;
-      join_lines<false, true>({first, values + g.s.h * count, g.rows.count(taps), g.rows.dilation * count, 0,
-                               places - values, 0, (int32_t)(g.rows.dilation * plane)},
-                              some, nullptr, at);
+      join_lines<false, true>(lines, some, nullptr, at);
+      lines.first += some, lines.end += some;
       if (whole)
         add_at(at, dy + i, some, dx + taps.begin * plane);
       else
         add_within(at, dy + i, some, dx + taps.begin * plane, within);
     }
   }
+  set_zero(dx + cleared * plane, (band.h_end - cleared) * plane);
   const int64_t begin = band.h_begin * plane;
-  if (a.relu_mask)
-    mask_by(a.x + band.n * g.s.h * plane + begin, dx + begin, (band.h_end - band.h_begin) * plane);
+  if (a.relu_mask) mask_by(a.x + volume + begin, dx + begin, (band.h_end - band.h_begin) * plane);
 }
 
 }  // namespace
 
 extern const MaxPoolBwdKernels max_pool_bwd_kernels;
-const MaxPoolBwdKernels max_pool_bwd_kernels = {scatter, gather, find, depth};
+const MaxPoolBwdKernels max_pool_bwd_kernels = {scatter, gather, depth};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -28,25 +28,23 @@ struct MaxPoolBwd {
   int32_t stream;     // dx is larger than the caches
 };
 
-// Volumes, after their planes: the greatest of T planes.
+// Of volumes: windows of planes, and of the greatest of those over the depth.
 struct MaxDepthBwd {
-  const Pool2dShape* shape;      // [N,D,1,P Q C] to [N,O,1,P Q C]
-  int64_t plane;                 // floats of a plane of x
-  const float *values, *places;  // [N,D,P,Q,C]: the greatest of each plane, and where in it
-  const float *dy, *x;           // [N,O,P,Q,C], [N,D,plane]
-  float* dx;
+  MaxPlaces places;
+  const Pool2dShape* shape;  // [N,D,1,P Q C] to [N,O,1,P Q C]
+  int64_t planes;            // that a box reaches over, at most
+  const float* dy;           // [N,O,P,Q,C]
+  const float* x;            // [N,D,H,W,C]
+  float* dx;                 // [N,D,H,W,C]
   int32_t relu_mask;
 };
 
 struct MaxPoolBwdKernels {
   // Any windows: one by one.
   void (*scatter)(const MaxPoolBwd&, const Pool2dBand&);
-  // At each pixel of a plane: pixels take from the windows before them, in whole vectors.
+  // At each pixel: pixels take from the windows before them, in whole vectors.
   void (*gather)(const MaxPoolBwd&, const Pool2dBand&);
-  // values, places [N,P,Q,C] of rows [begin, end) of the N P rows of windows of images x.
-  void (*find)(const MaxPlaces&, const float* x, float* values, float* places, float* scratch, int64_t begin,
-               int64_t end);
-  // Planes of dx of a volume.
+  // Planes of dx of a volume; scratch holds two [P,Q,C] for each of `planes` besides.
   void (*depth)(const MaxDepthBwd&, const Pool2dBand&);
 };
 
