@@ -4,7 +4,7 @@
 // P Q C channels. The first greatest element of a box lies in the first plane whose maximum is the box's, so
 // ties go where they should. Against one loop over whole boxes: T + R S taps instead of T R S. The gradient
 // of maxima keeps where those of planes stand, and adds dy there: as two gradients, one after the other,
-// boxes of 3 x 3 x 3 took 1.3 to 2.7 times as long.
+// it took 1.3 to 3.8 times as long, of boxes of 3 x 3 x 3 at each pixel just as long.
 #include "kernels.h"
 #include "pool2d.h"
 
