@@ -19,6 +19,7 @@ namespace cpu {
   X(pooled, PooledKernels)                   \
   X(pool2d, Pool2dKernels)                   \
   X(pool2d_bwd, Pool2dBwdKernels)            \
+  X(max_pool_bwd, MaxPoolBwdKernels)         \
   X(activation, ActivationKernels)           \
   X(max_pool2d_index, MaxPool2dIndexKernels) \
   X(lp_pool2d, LpPool2dKernels)              \

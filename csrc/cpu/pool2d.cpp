@@ -4,6 +4,7 @@
 #include "pool2d.h"
 
 #include "kernels.h"
+#include "kernels/max_pool_bwd.h"
 #include "kernels/pool2d.h"
 #include "kernels/pool2d_bwd.h"
 
@@ -20,12 +21,6 @@ bool windows_overlap(const Pool2dShape& s) {
          s.dilation_w > 1;
 }
 
-// Rows of windows that reach into a band of dx, at most.
-int64_t windows_over(const Pool2dShape& s, int64_t band) {
-  const int64_t rows = s.adaptive ? ceil_div(band * s.p, s.h) + 1 : (band + extent_h(s) - 2) / s.stride_h + 1;
-  return rows < s.p ? rows : s.p;
-}
-
 // Rows of windows that hold a row of pixels, at most.
 int64_t live_windows(const Pool2dShape& s) { return std::min(ceil_div(extent_h(s), s.stride_h), s.p); }
 
@@ -37,17 +32,19 @@ bool writes_windows(const Pool2dShape& s, Pooling kind) {
   return !windows_overlap(s) && !few;
 }
 
+// Whether pixels take from windows in whole vectors, and windows do not give to them one by one.
 bool gathers_maxima(const Pool2dShape& s) {
-  return !s.adaptive && extent_h(s) <= kGathered && (s.r + s.s) * s.stride_w <= kGathered;
+  return !s.adaptive && s.stride_h == 1 && s.stride_w == 1 && s.c >= kFewChannels;
 }
 
-// Whether all taps take less than rows and then columns, each tap of a row of windows about three
-// instructions on a vector to find and three to gather, and a pass over a line of pixels two.
+// Whether all taps take less than rows and then columns: each tap some four instructions on a vector, a row
+// of windows two or three besides.
 bool compares_at_once(const Pool2dShape& s) {
-  return s.r * s.s <= kGathered && 3 * s.r * s.s <= 3 * s.r + (3 * s.s + 4) * s.stride_h;
+  if (s.adaptive) return true;
+  return 4 * s.r * s.s <= (4 * s.s + 3) * std::min(s.stride_h, s.r) + 5 * s.r + 2;
 }
 
-// Whether windows rather give to their pixels: the same for all widths of vectors.
+// Whether windows give to all of their pixels in whole vectors: the same for all widths of vectors.
 bool gives_maxima(const Pool2dShape& s) {
   return !s.adaptive && s.r == 3 && s.s == 3 && s.stride_h * s.stride_w > 1 && s.c % 16 == 0;
 }
@@ -76,7 +73,29 @@ int64_t pool_line(const Pool2dShape& s) {
   return ((s.s - 1) * s.dilation_w + std::max((s.q - 1) * s.stride_w + 1, s.w + s.pad_left)) * s.c + kRest;
 }
 
+// Scratch of the kernels that find maxima before they give or take.
+int64_t max_pool_floats(const Pool2dShape& s) {
+  const MaxPlaces places = max_places(s, gathers_maxima(s));
+  const int64_t row = s.q * s.c + kRest;
+  return max_places_floats(places) +
+         (gathers_maxima(s) ? places.line + places.rows * row : std::max(row, kPlacesLine));
+}
+
+bool supports_bwd(const Pool2dShape& s, Pooling kind) {
+  const bool places = kind == Pooling::kMax && !writes_windows(s, kind) && !gives_maxima(s);
+  return windows_touch_image(s) && (!places || places_fit(s.h, s.w, s.c));
+}
+
 }  // namespace
+
+// Lines that pixels take from reach as far as windows and pixels do.
+MaxPlaces max_places(const Pool2dShape& s, bool gathers) {
+  const bool at_once = !gathers && compares_at_once(s);
+  const int64_t rows = at_once ? 0 : gathers ? extent_h(s) : std::min(extent_h(s), s.h);
+  const int64_t front = gathers ? (s.s - 1) * s.dilation_w * s.c : 0;
+  return {&s, at_once, gathers, rows, gathers ? pool_line(s) : s.q * s.c + kRest, front};
+}
+int64_t max_places_floats(const MaxPlaces& p) { return 2 * (kPlacesLine + kRest) + 2 * p.rows * p.line; }
 
 bool windows_touch_image(const Pool2dShape& s) {
   if (s.adaptive) return s.h <= INT32_MAX / s.w;
@@ -105,18 +124,12 @@ Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
   int64_t rows = rows_per_chunk(s.w * s.c);
   rows = rows < least ? least : rows;
   bands.rows = rows < s.h ? ceil_div(s.h, ceil_div(s.h, rows)) : s.h;
-  const int64_t row = s.q * s.c, scattered = windows_over(s, bands.rows) * row;
-  int64_t floats = scattered;
-  if (kind == Pooling::kMax && gives_maxima(s))
-    floats = 0;
-  else if (kind == Pooling::kMax && gathers_maxima(s))
-    floats = std::max(scattered,
-                      (1 + 2 * live_windows(s) + (compares_at_once(s) ? 0 : 2 * std::min(extent_h(s), s.h))) *
-                          pool_line(s));
-  else if (kind != Pooling::kMax && s.adaptive)
-    floats = 0;
-  else if (kind != Pooling::kMax)
-    floats = 2 * pool_line(s) + (kind == Pooling::kAverage ? live_windows(s) * (row + kRest) : 0);
+  if (!s.adaptive) bands.rows = ceil_div(bands.rows, s.stride_h) * s.stride_h;
+  int64_t floats = 0;
+  if (kind == Pooling::kMax)
+    floats = gives_maxima(s) ? 0 : max_pool_floats(s);
+  else if (!s.adaptive)
+    floats = 2 * pool_line(s) + (kind == Pooling::kAverage ? live_windows(s) * (s.q * s.c + kRest) : 0);
   bands.scratch_bytes = sizeof(float) * static_cast<size_t>(floats);
   return bands;
 }
@@ -130,23 +143,33 @@ void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, cons
                           gradient.dx,
                           pool_line(s),
                           live_windows(s),
-                          compares_at_once(s),
                           kind == Pooling::kAverage,
                           gradient.relu_mask,
                           bands.stream};
+  const MaxPoolBwdKernels& m = *kernels().max_pool_bwd;
+  const MaxPoolBwd max_pool = {max_places(s, gathers_maxima(s)),
+                               gradient.dy,
+                               gradient.x,
+                               gradient.dx,
+                               gradient.relu_mask,
+                               bands.stream};
   if (writes_windows(s, kind)) {
     const auto f = kind == Pooling::kMax ? k.max_apart : k.sum_apart;
     for_each_chunk(context, s.n * s.p, bands.rows, [&](int64_t begin, int64_t end) { f(pool, begin, end); });
     return;
   }
-  const auto max = gives_maxima(s) ? k.max_give : gathers_maxima(s) ? k.max : k.max_scatter;
-  const auto f = kind == Pooling::kMax ? max : s.adaptive ? k.sum_scatter : k.sum;
   float* scratch =
       bands.scratch_bytes ? static_cast<float*>(context.member->scratch(bands.scratch_bytes)) : nullptr;
   const int64_t count = ceil_div(s.h, bands.rows);
   parallel_for(*context.member, s.n * count, [&](int64_t task) {
     const int64_t n = task / count, begin = task % count * bands.rows, end = begin + bands.rows;
-    f(pool, {n, begin, end < s.h ? end : s.h, scratch});
+    const Pool2dBand band = {n, begin, end < s.h ? end : s.h, scratch};
+    if (kind != Pooling::kMax)
+      (s.adaptive ? k.sum_scatter : k.sum)(pool, band);
+    else if (gives_maxima(s))
+      k.max_give(pool, band);
+    else
+      (gathers_maxima(s) ? m.gather : m.scatter)(max_pool, band);
   });
 }
 
@@ -155,7 +178,7 @@ void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, cons
     return windows_touch_image(op.name##_pool2d_fwd);                                                      \
   }                                                                                                        \
   bool supports_##name##_pool2d_bwd_direct(const OpDescriptor& op) {                                       \
-    return windows_touch_image(op.name##_pool2d_bwd);                                                      \
+    return supports_bwd(op.name##_pool2d_bwd, kind);                                                       \
   }                                                                                                        \
   void prepare_##name##_pool2d_fwd_direct(Prepared* p) { prepare_fwd(p, p->op.name##_pool2d_fwd); }        \
   void prepare_##name##_pool2d_bwd_direct(Prepared* p) { prepare_bwd(p, p->op.name##_pool2d_bwd, kind); }  \

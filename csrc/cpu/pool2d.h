@@ -2,6 +2,7 @@
 // Pooling of images on a team: what the rows of pool2d.cpp are made of, and the passes of pool3d.cpp.
 #pragma once
 #include "chunks.h"
+#include "kernels/max_pool_bwd.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -32,6 +33,14 @@ struct PoolGradient {
   float* dx;
   int32_t relu_mask;
 };
+
+// How maxima are found again, which keeps the shape's address, and the scratch for that.
+MaxPlaces max_places(const Pool2dShape&, bool gathers);
+int64_t max_places_floats(const MaxPlaces&);
+// Whether places of an image or a volume of so many rows or planes fit the kernels' 32 bits.
+inline bool places_fit(int64_t h, int64_t w, int64_t c) {
+  return double(h) * double(w) * double(c) <= INT32_MAX;
+}
 
 void run_pool2d_bwd(const Pool2dShape&, Pooling, const Bands&, const PoolGradient&, Context&);
 

@@ -8,7 +8,7 @@ import pytest
 from call_checks import pool_channels_first_test
 
 from fastcnn import ops
-from fastcnn.testing import cases
+from fastcnn.testing import cases, reference
 from fastcnn.testing.calls import Call, pool_calls
 from fastcnn.testing.check import check_bound, check_exact
 from fastcnn.testing.compare import assert_same_bits
@@ -69,6 +69,22 @@ def test_minus_infinity_everywhere() -> None:
     assert (y == -np.inf).all()
     dx = ops.max_pool2d_bwd(np.ones_like(y), x, 3, padding="same")
     assert dx.sum() == y.size
+
+
+@pytest.mark.parametrize("channels", [1, 6, 16, 33])
+@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2), (3, 1), (7, 2)])
+def test_gradient_beside_nans_and_infinities(
+    size: int, stride: int, channels: int, rng: np.random.Generator
+) -> None:
+    """Rows of pixels without a NaN are searched another way than those with one."""
+    x = rng.integers(-3, 4, (2, 40, 13, channels)).astype(np.float32)
+    x[0, rng.integers(0, 40, 4), rng.integers(0, 13, 4)] = np.nan
+    x[1, 10:20], x[1, 30] = -np.inf, np.inf
+    y = ops.max_pool2d(x, size, stride, padding="same")
+    dy = rng.integers(-5, 6, y.shape).astype(np.float32)
+    dx = ops.max_pool2d_bwd(dy, x, size, stride, padding="same")
+    wanted = reference.max_pool2d_bwd(dy, x, size, stride, "same")
+    assert_same_bits(dx, np.asarray(wanted, np.float32), "max_pool2d_bwd")
 
 
 test_channels_first = pool_channels_first_test("max_pool2d", (2, 7, 9, 5))

@@ -80,116 +80,6 @@ void sum_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
   output.end();
 }
 
-// What a vector of labels has left in memory.
-FASTCNN_INLINE int read_int(const float* p) {
-  int32_t value;
-  memcpy(&value, p, sizeof value);
-  return value;
-}
-
-void max_scatter(const Pool2dBwd& args, const Pool2dBand& piece) {
-  const Pool2dBwd a = args;
-  const Pool2dBand band = piece;
-  const Geometry g(*a.shape);
-  const Span over = g.rows.over(band.h_begin, band.h_end);
-  const int64_t first_row = band.n * g.s.p + over.begin, first = first_row * g.s.q * g.s.c;
-  for (int64_t row = first_row; row < band.n * g.s.p + over.end; ++row) {
-    for_each_window_of_row<kNone>(
-        g, row, g.s.stride_w == 1, [&](auto size, const Window& window) FASTCNN_INLINED {
-          for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
-            const auto best = find_best(g, size, block, a.x + window.pixel + c, position_label);
-            float* to = band.scratch + window.output - first + c;
-            for (int v = 0; v < block.kVectors; ++v) block.put(to + v * kLanes, bits_to_vec(best.label[v]));
-          });
-        });
-  }
-  const int64_t image = band.n * g.s.h * g.s.w * g.s.c;
-  const float *x = a.x + image, *dy = a.dy + first;
-  float* dx = a.dx + image;
-  scatter_windows(
-      g, dx, {band.h_begin, band.h_end}, over, [&](int64_t i) { return read_int(band.scratch + i); },
-      [&](int64_t at, int64_t i) {
-        if (!(a.relu_mask && x[at] <= 0)) dx[at] += dy[i];
-      });
-}
-
-// A maximum is the greatest of the rows' greatest, so that R + S taps are compared and not R S: the row of
-// pixels says in which column a window's greatest stands, and the window in which row. Back again a pixel's
-// row takes from the rows of windows, and the pixel from the windows before it; at once where windows are
-// small or seldom. Lines have a place for each pixel that a window might begin with. With all at once and a
-// line for each row of windows of a band 3 x 3 windows at each pixel took 1.5 times as long, 5 x 5 ones 2.5
-// times; with lines of the places where windows begin those at each second pixel took as long.
-void max_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
-  const Pool2dBwd a = args;
-  const Pool2dBand band = piece;
-  const Geometry g(*a.shape);
-  const Pool2dShape& s = g.s;
-  const int64_t line = a.line, front = (s.s - 1) * g.col_step, width = s.w * s.c, row = s.q * s.c;
-  const int64_t length = ((s.q - 1) * s.stride_w + 1) * s.c, left = s.pad_left * s.c;
-  const bool copies = a.at_once || s.stride_w > 1;
-  float* const spread = band.scratch;
-  Ring rows{spread + line, line, a.live, 0};
-  Ring values{rows.first + rows.count * line, line, a.live, 0};
-  Ring greatest{values.first + values.count * line, line, smaller(g.rows.extent(), s.h), 0};
-  Ring columns{greatest.first + greatest.count * line, line, greatest.count, 0};
-  set_zero(spread, line);
-  if (copies) set_zero(values.first, values.count * line);
-  const Output output(a.dx, a.stream, width), near(a.dx, false, width);
-  const float *const x = a.x + band.n * s.h * width, *const dy = a.dy + band.n * s.p * row;
-
-  int64_t next = 0;  // row of x
-  const auto enter = [&](int64_t p) {
-    const Span taps = g.rows.taps(p);
-    const int64_t skipped = (taps.begin - g.rows.reach(p).begin) / g.rows.dilation;
-    for (next = larger(next, g.rows.reach(p).begin); next < taps.end; ++next) {
-      if (!are_numbers(x + next * width, width)) return false;
-      if (!a.at_once) find_taps(g, x + next * width, 1, 0, greatest[next], columns[next] + front);
-    }
-    if (a.at_once) {
-      find_taps(g, x + taps.begin * width, g.rows.count(taps), skipped, nullptr, rows[p] + front);
-    } else {
-      Lines lines;
-      for (int64_t h = taps.begin; h < taps.end; h += g.rows.dilation)
-        lines.add(greatest[h], skipped + lines.count);
-      find_first(lines, 0, length, nullptr, rows[p] + front);
-    }
-    if (copies) spread_windows(s, dy + p * row, values[p] + front);
-    return true;
-  };
-  const auto put = [&](int64_t h, Span ps) {
-    const int64_t at = band.n * s.h * width + h * width;
-    // What the next rows take from memory: without it 3 x 3 ones took 1.2 to 1.5 times as long.
-    for (int64_t i = 0; i < width; i += kLineFloats) {
-      __builtin_prefetch(x + next * width + i, 0, 2);
-      __builtin_prefetch(a.dx + at + width + i, 1, 2);
-    }
-    for (int64_t i = 0; i < row; i += kLineFloats) __builtin_prefetch(dy + ps.end * row + i, 0, 2);
-
-    Chosen chosen[kGathered];
-    int64_t count = 0;
-    const auto choose_columns = [&](const float* labels, const float* values, int64_t r) {
-      for (int64_t t = 0; t < s.s; ++t, labels += g.col_step, values += g.col_step)
-        chosen[count++] = {labels + left, values + left, (int32_t)(r * s.s + s.s - 1 - t)};
-    };
-    for (int64_t p = ps.begin; p < ps.end; ++p) {
-      const int64_t r = g.rows.tap_of(h, g.rows.reach(p));
-      if (r < 0) continue;
-      if (a.at_once)
-        choose_columns(rows[p], values[p], r);
-      else
-        chosen[count++] = {rows[p] + front, copies ? values[p] + front : dy + p * row, (int32_t)r};
-    }
-    if (!a.at_once) {
-      add_chosen(chosen, count, length, spread + front, near, nullptr);
-      count = 0;
-      choose_columns(columns[h], spread, 0);
-    }
-    add_chosen(chosen, count, width, a.dx + at, output, a.relu_mask ? a.x + at : nullptr);
-  };
-  if (!walk_rows(g, band, enter, put)) max_scatter(args, piece);
-  output.end();
-}
-
 // Windows of 3 x 3 give to their pixels, with all taps in registers: where they are far apart, and channels
 // fill vectors. Gathered those at each second pixel took 1.1 to 1.3 times as long; of larger ones, whose taps
 // are loops, gathering took half as long. Rows that come next are fetched window by window: at once they kept
@@ -338,8 +228,7 @@ void sum_scatter(const Pool2dBwd& args, const Pool2dBand& piece) {
 }  // namespace
 
 extern const Pool2dBwdKernels pool2d_bwd_kernels;
-const Pool2dBwdKernels pool2d_bwd_kernels = {max_bwd_apart, sum_bwd_apart, max_bwd,    max_give,
-                                             max_scatter,   sum_bwd,       sum_scatter};
+const Pool2dBwdKernels pool2d_bwd_kernels = {max_bwd_apart, sum_bwd_apart, max_give, sum_bwd, sum_scatter};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

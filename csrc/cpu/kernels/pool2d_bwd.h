@@ -14,16 +14,13 @@ struct Pool2dBwd {
   float* dx;        // [N,H,W,C]
   int64_t line;  // floats of a row of pixels with all that windows reach over, and a rest of a vector or two
   int64_t live;  // rows of windows that hold a row of pixels, at most
-  int32_t at_once;  // maxima of windows whose taps are compared with each other and not row by row
   int32_t average;
   int32_t relu_mask;  // dx = 0 where x <= 0
   int32_t stream;     // dx is larger than the caches
 };
 
-// Rows of dx of one image, and scratch. max_scatter: a [Q,C] row for each row of windows that reaches into
-// them. max: a line, two for each of the live rows of windows, and if not at once two for each row of pixels
-// that a window reaches over. sum: two lines, and of means a [Q,C] row and a rest for each live row of
-// windows.
+// Rows of dx of one image, and scratch. sum: two lines, and of means a [Q,C] row and a rest for each live row
+// of windows.
 struct Pool2dBand {
   int64_t n, h_begin, h_end;
   float* scratch;
@@ -32,21 +29,15 @@ struct Pool2dBand {
 // Floats after a row, for whole vectors.
 constexpr int64_t kRest = 32;
 
-// At most so many rows or columns, or taps at once, of windows whose maxima are gathered.
-constexpr int64_t kGathered = 80;
-
 struct Pool2dBwdKernels {
   // Windows that do not overlap: rows [begin, end) of the N P rows of windows write their own pixels and the
   // gaps after them.
   void (*max_apart)(const Pool2dBwd&, int64_t begin, int64_t end);
   void (*sum_apart)(const Pool2dBwd&, int64_t begin, int64_t end);
-  // Any windows: each pixel of a band of dx takes from the windows that hold it, in their order; or windows
-  // give to the pixels: many taps to a pixel.
-  void (*max)(const Pool2dBwd&, const Pool2dBand&);
-  // Of 3 x 3 windows, with channels in whole vectors.
+  // 3 x 3 windows, with channels in whole vectors, give to their pixels.
   void (*max_give)(const Pool2dBwd&, const Pool2dBand&);
-  void (*max_scatter)(const Pool2dBwd&, const Pool2dBand&);
-  // Those without dilation, and window by window: for adaptive windows, which have most pixels to themselves.
+  // Pixels of a band of dx take from the windows that hold them, without dilation; or window by window, for
+  // adaptive windows, which have most pixels to themselves.
   void (*sum)(const Pool2dBwd&, const Pool2dBand&);
   void (*sum_scatter)(const Pool2dBwd&, const Pool2dBand&);
 };

@@ -33,6 +33,8 @@ POOL: tuple[PoolCase, ...] = (
     PoolCase(1, 131, 20, 16, pool_size=(3, 2), strides=(2, 1), padding=(1, 0), ceil_mode=True),
     PoolCase(1, 101, 16, 32, pool_size=(3, 3), strides=(2, 2), padding=1),
     PoolCase(1, 90, 41, 9, pool_size=(5, 5), strides=(1, 1), padding=2),
+    PoolCase(1, 700, 30, 1, pool_size=(3, 3), strides=(2, 2), padding=1),
+    PoolCase(1, 150, 31, 6, pool_size=(7, 7), strides=(2, 2), padding=3),
 )
 
 # Larger than the caches.

@@ -14,6 +14,9 @@ POOL_DILATED: tuple[PoolCase, ...] = (
     PoolCase(1, 12, 11, 33, pool_size=(2, 2), strides=(3, 2), padding=1, dilation_rate=(4, 1)),
     PoolCase(2, 11, 12, 4, pool_size=(3, 3), strides=(2, 2), padding=2, dilation_rate=(3, 4), ceil_mode=True),
     PoolCase(1, 130, 20, 16, pool_size=(3, 3), strides=(1, 1), padding=2, dilation_rate=(2, 2)),
+    # The taps in the image of the second window begin before those of the first.
+    PoolCase(1, 9, 9, 17, pool_size=(3, 3), strides=(1, 1), padding=1, dilation_rate=(2, 3)),
+    PoolCase(2, 9, 9, 3, pool_size=(5, 5), strides=(1, 1), padding=3, dilation_rate=(2, 2)),
     # Taps further apart than the image is wide: one each lies inside.
     PoolCase(1, 2, 9, 3, pool_size=(3, 2), strides=(1, 1), padding="same", dilation_rate=(3, 1)),
 )

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gradient of max pooling over channels-last tensors, whose maxima are found again in x: window by window
+// dy is added where they stand.
+#pragma once
+#include "pool2d_bwd.h"
+
+namespace fastcnn {
+namespace cpu {
+
+// Windows of images, and how their maxima are found.
+struct MaxPlaces {
+  const Pool2dShape* shape;
+  int32_t at_once;  // the taps of a window are compared with each other, and not row by row
+  int32_t gathers;  // and the pixels of windows at each of them take from them
+  int64_t rows;     // of pixels that a window reaches over, at most
+  int64_t line;   // floats of a row of windows and, from place to place of the image, of what lies before it
+  int64_t front;  // those before it
+};
+
+constexpr int64_t kPlacesLine = 2048;  // floats of a part of a row, at most
+
+struct MaxPoolBwd {
+  MaxPlaces places;
+  const float* dy;    // [N,P,Q,C]
+  const float* x;     // [N,H,W,C]
+  float* dx;          // [N,H,W,C]
+  int32_t relu_mask;  // dx = 0 where x <= 0
+  int32_t stream;     // dx is larger than the caches
+};
+
+// Of volumes: windows of planes, and of the greatest of those over the depth.
+struct MaxDepthBwd {
+  MaxPlaces places;
+  const Pool2dShape* shape;  // [N,D,1,P Q C] to [N,O,1,P Q C]
+  int64_t planes;            // that a box reaches over, at most
+  const float* dy;           // [N,O,P,Q,C]
+  const float* x;            // [N,D,H,W,C]
+  float* dx;                 // [N,D,H,W,C]
+  int32_t relu_mask;
+};
+
+struct MaxPoolBwdKernels {
+  // Any windows: one by one.
+  void (*scatter)(const MaxPoolBwd&, const Pool2dBand&);
+  // At each pixel: pixels take from the windows before them, in whole vectors.
+  void (*gather)(const MaxPoolBwd&, const Pool2dBand&);
+  // Planes of dx of a volume; scratch holds two [P,Q,C] for each of `planes` besides.
+  void (*depth)(const MaxDepthBwd&, const Pool2dBand&);
+};
+
+}  // namespace cpu
+}  // namespace fastcnn
