@@ -5,6 +5,7 @@
 #include "optimizer.h"
 
 #include "blocks.h"
+#include "doubles.h"
 #include "own.h"
 #include "vec_math.h"
 
@@ -53,18 +54,7 @@ void accumulated(float* g, float* sum, int64_t count, float steps) {
   });
 }
 
-// Products of floats are exact in double, and none overflows.
-typedef float Half __attribute__((vector_size(kLanes * 2)));
-typedef double Doubles __attribute__((vector_size(kLanes * 4)));
-
-template <bool kUpper>
-FASTCNN_INLINE Doubles half_of(Vec v) {
-  Half half;
-  memcpy(&half, (const char*)&v + kUpper * sizeof half, sizeof half);
-  return __builtin_convertvector(half, Doubles);
-}
-
-// Of f(vector, as double).
+// Of f(vector, as double): products of floats are exact, and none overflows.
 template <class F>
 FASTCNN_INLINE double sum_of(const float* x, int64_t count, F f) {
   constexpr int kMany = 4;  // chains of additions, twice as many with the halves

@@ -17,7 +17,6 @@ struct Across {  // one row, its columns in the lanes
   static FASTCNN_INLINED float sum(Vec v) { return lane_sum(v); }
   static FASTCNN_INLINED float greatest(Vec v) { return lane_max(v); }
   static FASTCNN_INLINED float log_of(float x) { return log(broadcast(x))[0]; }
-  static FASTCNN_INLINED float at(float x, int) { return x; }
   template <class Block>
   static FASTCNN_INLINED Vec of_column(Block block, const float* p, int64_t j) {
     return block.get(p + j);
@@ -28,7 +27,6 @@ struct Abreast {  // kLanes rows, one in each lane, column after column: narrow 
   static FASTCNN_INLINED Vec sum(Vec v) { return v; }
   static FASTCNN_INLINED Vec greatest(Vec v) { return v; }
   static FASTCNN_INLINED Vec log_of(Vec x) { return log(x); }
-  static FASTCNN_INLINED float at(Vec x, int lane) { return x[lane]; }
   template <class Block>
   static FASTCNN_INLINED Vec of_column(Block, const float* p, int64_t j) {
     return broadcast(p[j / kLanes]);
