@@ -81,8 +81,9 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
     vectors = 4;
   d.panel = kernel.lanes * std::min<int64_t>(vectors, ceil_div(d.out_g, kernel.lanes));
   d.panels = ceil_div(d.out_g, d.panel);
-  const bool slides = !d.pairs && kernel.sliding_rows && d.cols >= kernel.sliding_rows &&
+  const bool slides = !d.pairs && kernel.sliding_rows[1] && d.cols >= kernel.sliding_rows[0] &&
                       d.panel == kernel.lanes && first_w.step == first_w.spread;
+  if (slides) d.most_rows = kernel.sliding_rows[1];
   d.merged = v.groups == 1 && first_w.spread == 1 && !slides;
   d.panel_floats = v.r * v.s * d.in_g * d.panel;
 

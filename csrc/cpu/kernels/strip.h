@@ -115,7 +115,13 @@ FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t, const float* fir
 // of 8 lanes, with 12 rows of one vector, 3x3 took 1.06 and 5x5 0.85 times as long. The sums of fewer rows
 // than eight wait for one another.)
 constexpr bool kSliding = kRegisters == 32;
-constexpr int kMostTaps = 5, kSlidingRows = 8;
+constexpr int kMostTaps = 5, kSlidingRows = 8, kMostSliding = 16;
+
+// Of 16 and 32 pixels 16 rows make whole tiles; without sliding they gain nothing.
+template <class Number>
+constexpr int tile_rows(int vectors) {
+  return kSliding && Number::kSlides && vectors == 1 ? kMostSliding : most_rows(vectors);
+}
 
 FASTCNN_INLINE bool slides(const Tile& t) {
   return t.taps_w > 1 && t.a_w == t.a_row && t.a_group == 3 * t.a_row;
@@ -226,7 +232,7 @@ void tile(const Tile& t, int64_t row, int tail, const Far& far) {
     const float* const a = t.a + row * t.a_row;
     if constexpr (NV == 1 && MR >= kSlidingRows && kSliding && Number::kSlides)
       if (slides(t)) return multiply_sliding<Number, asks.kValue>(acc, t, a, far);
-    multiply<Number, asks.kValue>(acc, t, a, far);
+    if constexpr (MR <= most_rows(NV)) multiply<Number, asks.kValue>(acc, t, a, far);
   };
   if (kRegisters == 32 || far.step)
     sum(Flag<true>());
@@ -239,21 +245,24 @@ typedef void (*TileFunction)(const Tile&, int64_t row, int tail, const Far&);
 
 template <class Number, int NV>
 FASTCNN_INLINE TileFunction tile_of(int rows) {
-#define FASTCNN_TILE(n) tile<Number, (n < most_rows(NV) ? n : most_rows(NV)), NV>
+#define FASTCNN_TILE(n) tile<Number, (n < tile_rows<Number>(NV) ? n : tile_rows<Number>(NV)), NV>
   static constexpr TileFunction kTiles[] = {
-      FASTCNN_TILE(1),  FASTCNN_TILE(2),  FASTCNN_TILE(3),  FASTCNN_TILE(4), FASTCNN_TILE(5),
-      FASTCNN_TILE(6),  FASTCNN_TILE(7),  FASTCNN_TILE(8),  FASTCNN_TILE(9), FASTCNN_TILE(10),
-      FASTCNN_TILE(11), FASTCNN_TILE(12), FASTCNN_TILE(13), FASTCNN_TILE(14)};
+      FASTCNN_TILE(1),  FASTCNN_TILE(2),  FASTCNN_TILE(3),  FASTCNN_TILE(4),
+      FASTCNN_TILE(5),  FASTCNN_TILE(6),  FASTCNN_TILE(7),  FASTCNN_TILE(8),
+      FASTCNN_TILE(9),  FASTCNN_TILE(10), FASTCNN_TILE(11), FASTCNN_TILE(12),
+      FASTCNN_TILE(13), FASTCNN_TILE(14), FASTCNN_TILE(15), FASTCNN_TILE(16)};
 #undef FASTCNN_TILE
   return kTiles[rows - 1];
 }
 
 template <class Number, int NV>
 void strip_of(const Tile& t, int64_t rows, int tail, int most) {
-  if (most > most_rows(NV)) most = most_rows(NV);
+  const bool could_slide = kSliding && Number::kSlides && NV == 1 && slides(t);
+  const int fit = could_slide ? tile_rows<Number>(NV) : most_rows(NV);
+  if (most > fit) most = fit;
   const int64_t tiles = (rows + most - 1) / most, least = rows / (tiles ? tiles : 1);
   int64_t more = rows - tiles * least;  // tiles that have one row more, the first
-  const bool sliding = kSliding && Number::kSlides && NV == 1 && least >= kSlidingRows && slides(t);
+  const bool sliding = could_slide && least >= kSlidingRows;
   const int64_t steps = t.taps_h * (sliding ? runs_of_taps(t) : t.taps_w) * t.depth;
   const int64_t lines = t.ahead ? lines_each(t.ahead_floats, tiles) : 0;
   const bool before = kRegisters < 32 && lines <= 16;

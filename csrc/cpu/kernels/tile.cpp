@@ -215,7 +215,7 @@ extern const TileKernels tile_kernels;
 const TileKernels tile_kernels = {kLanes,
                                   kRegisters == 32 && kLanes == 4 ? 4 : 2,
                                   {0, most_rows(1), most_rows(2), most_rows(3), most_rows(4)},
-                                  kSliding ? kSlidingRows : 0,
+                                  {kSlidingRows, kSliding ? kMostSliding : 0},
                                   strip<Floats>,
                                   pack,
                                   interleave_channels,

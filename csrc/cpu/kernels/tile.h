@@ -68,7 +68,8 @@ struct TileKernels {
   int lanes;
   int vectors;                    // of the tile that is fastest
   int max_rows[kMaxVectors + 1];  // of a tile of 1, 2, ... vectors; 0: there is none
-  int sliding_rows;               // so many of one vector take taps together where a_w = a_row; 0: never
+  // Fewest and most rows of one vector that take taps together where a_w = a_row; most is 0 where none do.
+  int sliding_rows[2];
   // Any number of rows, as few nearly equal tiles as possible, none of more than `most` rows (more than one
   // tile only of evenly spaced rows); cols <= kMaxVectors * lanes.
   void (*strip)(const Tile&, int64_t rows, int cols, int most);
