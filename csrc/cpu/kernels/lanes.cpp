@@ -6,6 +6,7 @@
 #include "lanes.h"
 
 #include "blocks.h"
+#include "own.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -304,6 +305,10 @@ void keep_where(const LanesMove& m, const float* mask, float keep) {
   });
 }
 
+void own_all(const float* x, int64_t count) {
+  for (int64_t i = 0; i < count; i += kOwnedFloats) own(x + i);
+}
+
 }  // namespace
 
 extern const LanesKernels lanes_kernels;
@@ -316,7 +321,8 @@ const LanesKernels lanes_kernels = {
     sum,
     to_lanes,
     from_lanes,
-    keep_where};
+    keep_where,
+    own_all};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

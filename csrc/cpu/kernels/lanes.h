@@ -68,6 +68,8 @@ struct LanesKernels {
   void (*from_lanes)(const LanesMove&);
   // y = x / keep where mask is not 0, else 0; mask [16][pixels][channels], x and y [channels][pixels][16].
   void (*keep_where)(const LanesMove&, const float* mask, float keep);
+  // See own.h.
+  void (*own)(const float* x, int64_t count);
 };
 
 }  // namespace cpu
