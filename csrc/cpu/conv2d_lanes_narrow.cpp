@@ -149,7 +149,7 @@ void run_narrow(const Prepared& prepared, const Conv2dShape& v, const Operands& 
           return Rows{dy + channels.begin * plane + rows.begin * v.q * kBatchLanes, plane};
         });
       }
-      if (bias) add_bias(dy, v.k, plane, {0, plane}, b == blocks.begin, to.db_of(v, chunk));
+      if (bias) kernels().lanes->plane_sums({dy, to.db_of(v, chunk), v.k, plane, plane, b > blocks.begin});
     }
     kernels().lanes->lane_sums(sums, dw_floats(v), to.dw_of(chunk));
   });

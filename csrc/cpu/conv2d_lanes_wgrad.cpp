@@ -130,8 +130,9 @@ void run_wide(const Prepared& prepared, const Operands& operands, Context& conte
       const int64_t row = v.q * kBatchLanes;
       if (bias && part == 0)
         for (int64_t m = 0; m < at.blocks; ++m)
-          add_bias(dy + (at.block + m) * v.k * dy_plane(v), v.k, dy_plane(v),
-                   {at.rows.begin * row, at.rows.end * row}, at.first && m == 0, to.db_of(v, chunk));
+          kernels().lanes->plane_sums({dy + (at.block + m) * v.k * dy_plane(v) + at.rows.begin * row,
+                                       to.db_of(v, chunk), v.k, dy_plane(v),
+                                       (at.rows.end - at.rows.begin) * row, !at.first || m > 0});
       run_tiles(v, d, at, x, turned, part_of(v.r * v.s * d.split, d.parts, part), to.dw_of(chunk));
     }
   });

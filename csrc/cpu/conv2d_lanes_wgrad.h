@@ -69,14 +69,6 @@ inline int64_t partial_floats(const Conv2dShape& v, int64_t chunks, bool bias) {
   return chunks == 1 ? 0 : chunks * (round_up(dw_floats(v), 16) + (bias ? round_up(v.k, 16) : 0));
 }
 
-// The sum of some floats of each plane of dy, added to db.
-inline void add_bias(const float* dy, int64_t channels, int64_t plane, Range floats, bool first, float* db) {
-  for (int64_t k = 0; k < channels; ++k) {
-    const float sum = kernels().lanes->sum(dy + k * plane + floats.begin, floats.end - floats.begin);
-    db[k] = first ? sum : db[k] + sum;
-  }
-}
-
 inline bool in_whole_blocks(const Conv2dShape& v) { return v.n % kBatchLanes == 0; }
 
 inline void set_costs(Prepared* p, const Conv2dShape& v, int64_t chunks) {

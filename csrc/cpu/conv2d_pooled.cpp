@@ -140,5 +140,12 @@ PooledImages images_of(const Conv2dShape& v, const Pooled& d, const float* lanes
   return m;
 }
 
+void take_images(const Conv2dShape& v, const Pooled& d, const float* x, float* images, int64_t unit) {
+  const PooledImages m = images_of(v, d, x, images, unit);
+  if (d.samples > 1) return kernels().pooled->take(m);
+  for (int64_t h = 0; h < v.h; ++h)
+    std::copy_n(x + (unit * v.h + h) * v.w * v.c, v.w * v.c, m.images + h * d.row);
+}
+
 }  // namespace cpu
 }  // namespace fastcnn

@@ -127,6 +127,7 @@ void sum_up(const Extent& all, PooledSum sum);
 // A unit of x or dx in lanes, and its images.
 PooledImages images_of(const Conv2dShape& v, const Pooled& d, const float* lanes, float* images,
                        int64_t unit);
+void take_images(const Conv2dShape& v, const Pooled& d, const float* x, float* images, int64_t unit);
 
 }  // namespace cpu
 }  // namespace fastcnn

@@ -9,6 +9,8 @@ namespace fastcnn {
 namespace cpu {
 namespace {
 
+constexpr int64_t kTurnedFilters = 8;  // that are turned together, at least
+
 // Those of windows [begin, end) by window and place; the number of runs.
 int64_t list_by_place(const Pooled& d, int64_t channels, const Places& places, const Gradient& from,
                       Range windows, const Scratch& to) {
@@ -75,23 +77,31 @@ void put_images(const Conv2dShape& v, const Pooled& d, float* images, const floa
 
 // The filters as [K][R][(S, C)], or in their footprints once for each column of a window.
 void turn_filters(const PooledConv2dShape& shape, const Pooled& d, const float* w, float* turned,
-                  Context& context) {
+                  size_t scratch_bytes, Context& context) {
   const Conv2dShape& v = shape.conv;
   const Footprint& f = d.print;
-  const int64_t lanes = kernels().pooled->lanes, copies = d.by_window ? shape.pool.s : 1;
+  const int64_t copies = d.by_window ? shape.pool.s : 1, taps = v.s * v.c;
   const int64_t filter = d.by_window ? f.filter : d.filter,
-                row = d.by_window ? f.vectors * lanes : d.filter_row;
+                row = d.by_window ? f.vectors * kernels().pooled->lanes : d.filter_row;
   const int64_t aside = shape.pool.dilation_w * v.stride_w * v.c;
-  for_each_chunk(context, v.k, ceil_div(v.k, kPooledTasks), [&](int64_t begin, int64_t end) {
+  const int64_t chunk = std::max(kTurnedFilters, ceil_div(v.k, kPooledTasks));
+  for_each_chunk(context, v.k, chunk, [&](int64_t begin, int64_t end) {
+    float* const filters = static_cast<float*>(context.member->scratch(scratch_bytes));  // of a row of taps
     for (int64_t copy = 0; copy < copies; ++copy) {
       float* const to = turned + (d.by_window ? copy * f.variant : 0);
       const int64_t after = end == v.k && d.by_window ? f.variant : end * filter;
+      kernels().lanes->own(to + begin * filter, after - begin * filter);
       std::fill(to + begin * filter, to + after, 0.0f);
-      for (int64_t r = 0; r < v.r; ++r)
-        for (int64_t i = 0; i < v.s * v.c; ++i)
-          for (int64_t k = begin; k < end; ++k)
-            to[k * filter + (r + (d.by_window ? f.above : 0)) * row + copy * aside + i] =
-                w[(r * v.s * v.c + i) * v.k + k];
+    }
+    for (int64_t r = 0; r < v.r; ++r) {
+      kernels().tile->pack({w + r * taps * v.k + begin, 1, v.k, end - begin, static_cast<int32_t>(taps),
+                            static_cast<int32_t>(d.filter_row)},
+                           filters);
+      for (int64_t copy = 0; copy < copies; ++copy)
+        for (int64_t k = begin; k < end; ++k)
+          std::copy_n(filters + (k - begin) * d.filter_row, taps,
+                      turned + copy * (d.by_window ? f.variant + aside : 0) + k * filter +
+                          (r + (d.by_window ? f.above : 0)) * row);
     }
   });
 }
@@ -108,7 +118,7 @@ void run(const Prepared& prepared, const Operands& operands, Context& context) {
                                     : Extent{v.r, d.vectors, v.s * v.c, d.filter_row, v.dilation_h * d.row};
   Member& me = *context.member;
   float* const turned = static_cast<float*>(context.workspace);
-  turn_filters(shape, d, input(operands, 2), turned, context);
+  turn_filters(shape, d, input(operands, 2), turned, prepared.scratch_bytes, context);
   const float* const mask = prepared.op.epilogue.relu_mask ? input(operands, 3) : nullptr;
   parallel_for(me, d.units, [&](int64_t unit) {
     const Scratch scratch(shape, d, me.scratch(prepared.scratch_bytes));
@@ -143,7 +153,8 @@ void prepare(Prepared* p) {
   const Pooled d = state<Pooled>(p) = plan_pooled(s, p->op.layout);
   set_pooled_costs(p, s);
   p->workspace_bytes = float_bytes(d.by_window ? s.pool.s * d.print.variant : d.filter * s.conv.k);
-  p->scratch_bytes = Scratch::bytes(d, s.conv.k);
+  const int64_t turned = std::max(kTurnedFilters, ceil_div(s.conv.k, kPooledTasks)) * d.filter_row;
+  p->scratch_bytes = std::max(Scratch::bytes(d, s.conv.k), float_bytes(turned));
 }
 
 }  // namespace

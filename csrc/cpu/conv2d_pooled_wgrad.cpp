@@ -8,13 +8,6 @@ namespace fastcnn {
 namespace cpu {
 namespace {
 
-void take_images(const Conv2dShape& v, const Pooled& d, const float* x, float* images, int64_t unit) {
-  const PooledImages m = images_of(v, d, x, images, unit);
-  if (d.samples > 1) return kernels().pooled->take(m);
-  for (int64_t h = 0; h < v.h; ++h)
-    std::copy_n(x + (unit * v.h + h) * v.w * v.c, v.w * v.c, m.images + h * d.row);
-}
-
 // Sums of a chunk: of the filters, then of the bias.
 int64_t sums_floats(const Pooled& d, int64_t k) { return round_up((d.filter + 1) * k, kSlack); }
 

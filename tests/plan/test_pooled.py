@@ -35,6 +35,9 @@ NETWORKS: dict[str, list[Node]] = {
     "gaps": chain((12, 12, 1), conv2d(3), RELU, pool("max", 2, strides=(3, 3)), *TAIL),
     "rows left over": chain((9, 10, 2), conv2d(2), conv2d(3, 2), RELU, pool("max", 3, strides=(3, 3)), *TAIL),
     "seven rows of taps": chain((12, 12, 1), conv2d(4, 7), pool("max"), *TAIL),
+    "vectors of channels and more": chain((9, 8, 1), conv2d(19, 2), RELU, pool("max"), *TAIL),
+    "three rows of taps": chain((9, 8, 1), conv2d(35, 3), RELU, pool("max"), *TAIL),
+    "whole vectors of channels": chain((9, 8, 3), conv2d(32, 2), RELU, pool("max"), *TAIL),
     "few channels in bands": chain((21, 22, 1), conv2d(7, 5, padding="same"), RELU, pool("max"), *TAIL),
     "vectors in parts": chain((7, 6, 2), conv2d(35, 1), conv2d(3), RELU, pool("max"), *TAIL),
     "a filter of whole pages": chain((7, 7, 2), conv2d(32, 1), conv2d(3, 4), pool("max"), *TAIL),
@@ -74,7 +77,9 @@ def test_windows_that_the_border_cuts_off(batch: int, rng: np.random.Generator) 
 def test_both_layouts_are_tested() -> None:
     texts = [steps(build(nodes, MOMENTUM), 32) for nodes in NETWORKS.values()]
     assert any("dgrad_pooled_lanes" in text for text in texts)
-    assert any("dgrad_pooled_gather" in steps(build(nodes, MOMENTUM), 3) for nodes in NETWORKS.values())
+    rows = "".join(steps(build(nodes, MOMENTUM), 3) for nodes in NETWORKS.values())
+    for row in ("dgrad_pooled_gather", "wgrad_pooled_gather", "wgrad_pooled_narrow"):
+        assert row in rows
 
 
 def test_a_relu_masks_the_pooled_gradient(rng: np.random.Generator) -> None:

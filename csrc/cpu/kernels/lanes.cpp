@@ -6,6 +6,7 @@
 #include "lanes.h"
 
 #include "blocks.h"
+#include "own.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -226,27 +227,41 @@ void wgrad(const LanesWgrad& a) {
   kTaps[a.taps - 1](a);
 }
 
+// The sums of the lanes of each vector.
+FASTCNN_INLINE Vec lane_sums(Vec (&v)[kLanes]) {
+  transpose(v);
+  FASTCNN_UNROLL for (int half = kLanes / 2; half; half /= 2) FASTCNN_UNROLL for (int j = 0; j < half; ++j)
+      v[j] = v[j] + v[j + half];
+  return v[0];
+}
+
 void lane_sums(const float* x, int64_t vectors, float* y) {
   for (int64_t i = 0; i < vectors; i += kLanes) {
     const int count = vectors - i < kLanes ? (int)(vectors - i) : kLanes;
     Vec v[kLanes];
     FASTCNN_UNROLL for (int j = 0; j < kLanes; ++j) v[j] = j < count ? load(x + (i + j) * kLanes) : Vec{};
-    transpose(v);
-    FASTCNN_UNROLL for (int half = kLanes / 2; half; half /= 2) FASTCNN_UNROLL for (int j = 0; j < half; ++j)
-        v[j] = v[j] + v[j + half];
-    store_n(y + i, v[0], count);
+    store_n(y + i, lane_sums(v), count);
   }
 }
 
-float sum(const float* x, int64_t count) {
-  Vec total[8] = {};
-  for_each_block<8>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
+FASTCNN_INLINE Vec vector_sum(const float* x, int64_t count) {
+  Vec total[4] = {};
+  for_each_block<4>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
     FASTCNN_UNROLL for (int v = 0; v < block.kVectors; ++v) total[v] =
         total[v] + block.get(x + i + v * kLanes);
   });
-  for (int half = 4; half; half /= 2)
-    for (int v = 0; v < half; ++v) total[v] = total[v] + total[v + half];
-  return lane_sum(total[0]);
+  return (total[0] + total[1]) + (total[2] + total[3]);
+}
+
+void plane_sums(const LanesPlanes& planes) {
+  const LanesPlanes a = planes;
+  for (int64_t i = 0; i < a.planes; i += kLanes) {
+    const int count = a.planes - i < kLanes ? (int)(a.planes - i) : kLanes;
+    Vec v[kLanes];
+    for (int j = 0; j < kLanes; ++j) v[j] = j < count ? vector_sum(a.x + (i + j) * a.plane, a.floats) : Vec{};
+    const Vec before = a.accumulate ? load_n(a.y + i, count) : Vec{};
+    store_n(a.y + i, before + lane_sums(v), count);
+  }
 }
 
 // f(square, first sample, element, count): each square of kLanes samples and as many elements of them.
@@ -304,6 +319,10 @@ void keep_where(const LanesMove& m, const float* mask, float keep) {
   });
 }
 
+void own_all(const float* x, int64_t count) {
+  for (int64_t i = 0; i < count; i += kOwnedFloats) own(x + i);
+}
+
 }  // namespace
 
 extern const LanesKernels lanes_kernels;
@@ -313,10 +332,11 @@ const LanesKernels lanes_kernels = {
     {0, most_channels(1), most_channels(2), most_channels(3), most_channels(4), most_channels(5)},
     wgrad,
     lane_sums,
-    sum,
+    plane_sums,
     to_lanes,
     from_lanes,
-    keep_where};
+    keep_where,
+    own_all};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -53,6 +53,14 @@ struct LanesMove {
   int32_t samples;
 };
 
+// y[i], unless accumulate is 0 plus what it was, = the sum of x[i plane + j], j < floats, for i < planes.
+struct LanesPlanes {
+  const float* x;
+  float* y;
+  int64_t planes, plane, floats;
+  int32_t accumulate;
+};
+
 constexpr int kMostLanesTaps = 5;
 
 struct LanesKernels {
@@ -62,12 +70,13 @@ struct LanesKernels {
   void (*wgrad)(const LanesWgrad&);
   // y[i] = the sum of the lanes of vector i.
   void (*lane_sums)(const float* x, int64_t vectors, float* y);
-  // The sum of x, [0, count).
-  float (*sum)(const float* x, int64_t count);
+  void (*plane_sums)(const LanesPlanes&);
   void (*to_lanes)(const LanesMove&);
   void (*from_lanes)(const LanesMove&);
   // y = x / keep where mask is not 0, else 0; mask [16][pixels][channels], x and y [channels][pixels][16].
   void (*keep_where)(const LanesMove&, const float* mask, float keep);
+  // See own.h.
+  void (*own)(const float* x, int64_t count);
 };
 
 }  // namespace cpu

@@ -95,6 +95,54 @@ void sum(const PooledSum& s) {
   kTiles[s.rows - 1][s.vectors - 1](s);
 }
 
+// Gradients that are not of a place count as zero there: as many multiply-adds as all pixels would take, but
+// of whole vectors, and each number of x is read where it lies.
+template <int R, int S>
+void narrow_tile(const PooledNarrow& tile) {
+  const PooledNarrow t = tile;
+  const int64_t x_row = opaque(t.x_row);
+  Vec acc[R][S], total = Vec{};
+  FASTCNN_UNROLL for (int r = 0; r < R; ++r) FASTCNN_UNROLL for (int s = 0; s < S; ++s) acc[r][s] =
+      load(t.sums + r * t.sums_row + s * t.sums_tap);
+  const float* dy = t.dy;
+  const uint8_t* index = t.index;
+  for (int64_t p = 0; p < t.windows_h; ++p) {
+    const float* window = t.x + p * t.x_h;
+    for (int64_t q = t.windows_w; q > 0; --q, window += t.x_w, dy += t.channels, index += t.channels) {
+      LaneBytes bytes = {};
+      memcpy(&bytes, index, kLanes);
+      const IVec place = byte_lanes(bytes);
+      const Vec g = load(dy);
+      total = total + g;
+      IVec here = {};
+      for (int32_t i = 0; i < t.height; ++i) {
+        const float* x = window + i * t.down;
+        for (int32_t j = t.width; j > 0; --j, x += t.right, here = here + 1) {
+          const Vec own = place == here ? g : Vec{};
+          FASTCNN_UNROLL for (int r = 0; r < R; ++r) FASTCNN_UNROLL for (int s = 0; s < S; ++s) acc[r][s] =
+              fma(broadcast(x[r * x_row + s]), own, acc[r][s]);
+        }
+      }
+    }
+  }
+  FASTCNN_UNROLL for (int r = 0; r < R; ++r) FASTCNN_UNROLL for (int s = 0; s < S; ++s)
+      store(t.sums + r * t.sums_row + s * t.sums_tap, acc[r][s]);
+  if (t.total) store(t.total, load(t.total) + total);
+}
+
+void narrow(const PooledNarrow& t) {
+#define FASTCNN_TILE(r, s) narrow_tile<r <= narrow_rows(s) ? r : 1, s>
+#define FASTCNN_TILES(r)                                                                               \
+  {                                                                                                    \
+    FASTCNN_TILE(r, 1), FASTCNN_TILE(r, 2), FASTCNN_TILE(r, 3), FASTCNN_TILE(r, 4), FASTCNN_TILE(r, 5) \
+  }
+  static constexpr void (*kTiles[3][kNarrowTaps])(const PooledNarrow&) = {FASTCNN_TILES(1), FASTCNN_TILES(2),
+                                                                          FASTCNN_TILES(3)};
+#undef FASTCNN_TILES
+#undef FASTCNN_TILE
+  kTiles[t.rows - 1][t.taps - 1](t);
+}
+
 // f(elements in lanes, those of the first image, count): each square of kLanes samples and as many elements.
 template <class F>
 FASTCNN_INLINE void for_each_square(const PooledImages& m, F f) {
@@ -135,7 +183,7 @@ void put(const PooledImages& m) {
 }  // namespace
 
 extern const PooledKernels pooled_kernels;
-const PooledKernels pooled_kernels = {kLanes, list, sum, take, put};
+const PooledKernels pooled_kernels = {kLanes, list, sum, narrow, take, put};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

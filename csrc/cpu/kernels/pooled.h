@@ -57,12 +57,34 @@ struct PooledImages {
   const float* mask;  // as lanes: 0 is written there where mask <= 0; or null
 };
 
+// For a vector of output channels and the windows of an image, rows i < rows and floats j < taps of a row:
+//
+//   sums[i sums_row + j sums_tap + lane] += sum over windows (p,q) of
+//       dy[(p windows_w + q) channels + lane] x[p x_h + q x_w + place / width down + place % width right + i
+//       x_row + j]
+//
+// with place = index[...] as dy; total[lane] += the sum of dy, unless it is null.
+struct PooledNarrow {
+  const float *x, *dy;
+  const uint8_t* index;
+  float *sums, *total;
+  int64_t windows_h, windows_w, channels;
+  int64_t x_h, x_w, x_row, down, right;
+  int64_t sums_row, sums_tap;
+  int32_t height, width, rows, taps;  // of a window; of the tile
+};
+
+constexpr int kNarrowTaps = 5;
+// Most rows of a tile of so many taps.
+constexpr int narrow_rows(int64_t taps) { return taps <= 3 ? 3 : 2; }
+
 constexpr int kPooledRows = 5, kPooledSums = 12;  // of a tile: most rows, most rows times vectors
 
 struct PooledKernels {
   int lanes;
   void (*list)(const PooledList&);
   void (*sum)(const PooledSum&);
+  void (*narrow)(const PooledNarrow&);
   void (*take)(const PooledImages&);  // images from lanes
   void (*put)(const PooledImages&);   // lanes from images
 };
