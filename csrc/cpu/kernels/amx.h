@@ -180,7 +180,6 @@ void block(const Tile& t, int64_t row, int rows, int tail) {
 
 // As strip() of strip.h; blocks of nearly as many rows each, whatever `most` says of other tiles.
 void strip_of_matrices(const Tile& t, int64_t rows, int cols, int) {
-  constexpr int kCols = 2 * kLanes;
   const int64_t most = 2 * kTileRows, blocks = (rows + most - 1) / most;
   const int64_t lines = t.ahead ? lines_each(t.ahead_floats, blocks) : 0;
   const float* far = t.ahead;
@@ -190,18 +189,12 @@ void strip_of_matrices(const Tile& t, int64_t rows, int cols, int) {
     if (t.fetch_y)
       for (int64_t n = row; n < end; ++n)
         for (int j = 0; j < cols; j += kLineFloats) __builtin_prefetch(t.y + n * t.y_row + j, 0, 3);
-    Tile part = t;
-    for (int j = 0; j < cols; j += kCols) {
-      const int width = cols - j < kCols ? cols - j : kCols;
+    by_two_vectors(t, cols, [&](const Tile& part, int width) {
       if (width > kLanes)
         block<2>(part, row, (int)(end - row), width - kLanes);
       else
         block<1>(part, row, (int)(end - row), width);
-      part.b += kCols, part.y += kCols;
-      if (t.bias) part.bias += kCols;
-      if (t.mask) part.mask += kCols;
-      if (t.residual) part.residual += kCols;
-    }
+    });
   }
 }
 

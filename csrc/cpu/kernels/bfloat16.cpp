@@ -25,7 +25,16 @@ struct Pairs {
   static FASTCNN_INLINED UVec spread(const float* p) { return broadcast_pair(p); }
   static FASTCNN_INLINED Vec add(UVec a, UVec b, Vec sum) { return add_products(a, b, sum); }
 };
-constexpr Bfloat16Products kProducts = {strip<Pairs>, 0, 1, 1};
+// Tiles of three and four vectors would be half of the object.
+void strip_of_pairs(const Tile& t, int64_t rows, int cols, int most) {
+  by_two_vectors(t, cols, [&](const Tile& part, int width) {
+    if (width > kLanes)
+      strip_of<Pairs, 2>(part, rows, width - kLanes, most);
+    else
+      strip_of<Pairs, 1>(part, rows, width, most);
+  });
+}
+constexpr Bfloat16Products kProducts = {strip_of_pairs, 0, 1, 1};
 #endif
 
 void round_along(const float* x, int64_t count, float* y) {

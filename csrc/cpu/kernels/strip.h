@@ -286,6 +286,21 @@ void strip_of(const Tile& t, int64_t rows, int tail, int most) {
   }
 }
 
+// f(what t describes of two vectors of its columns, how many columns these are) for all of them.
+template <class F>
+FASTCNN_INLINE void by_two_vectors(const Tile& t, int cols, F f) {
+  constexpr int kCols = 2 * kLanes;
+  Tile part = t;
+  for (int j = 0; j < cols; j += kCols) {
+    f(part, cols - j < kCols ? cols - j : kCols);
+    part.b += kCols, part.y += kCols;
+    if (t.bias) part.bias += kCols;
+    if (t.mask) part.mask += kCols;
+    if (t.residual) part.residual += kCols;
+    part.ahead = nullptr;
+  }
+}
+
 template <class Number>
 void strip(const Tile& t, int64_t rows, int cols, int most) {
   const int vectors = (cols + kLanes - 1) / kLanes, tail = cols - (vectors - 1) * kLanes;
