@@ -26,16 +26,15 @@ CONTENDERS = [
 FLOOR = 0.4
 
 
-def task(case: ConvCase, direction: str, math: str = "default") -> ConvTask:
+def task(case: ConvCase, direction: str, math: str = "default", precision: str = "float32") -> ConvTask:
     """A case of the suite, whose strides, padding and dilation are square and symmetric."""
     pad = 0 if case.padding == "valid" else case.padding
     (stride, stride_w), (dilation, dilation_w) = case.strides, case.dilation_rate
     if stride != stride_w or dilation != dilation_w or not isinstance(pad, int):
         raise ValueError(f"{case}: the benchmark takes square strides, dilation and padding")
     sizes = {name: getattr(case, name) for name in ("n", "c", "h", "w", "k", "r", "s", "groups")}
-    return ConvTask(
-        str(case), **sizes, stride=stride, pad=pad, dilation=dilation, direction=direction, math=math
-    )
+    how = {"direction": direction, "math": math, "precision": precision}
+    return ConvTask(str(case), **sizes, stride=stride, pad=pad, dilation=dilation, **how)
 
 
 def random_cases(count: int, seed: int) -> list[ConvCase]:
@@ -72,16 +71,25 @@ def main(arguments: list[str]) -> int:
         "--random", type=int, default=0, metavar="COUNT", help="this many shapes beside the list"
     )
     parser.add_argument("--math", choices=("default", "strict", "fast"), default="default", help="of fastcnn")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of products; PyTorch's tensors are of it too, fastcnn's stay float32",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the random shapes")
     options = parser.parse_args(arguments)
     passes = options.passes.split(",")
     if not set(passes) <= set(PASSES):
         parser.error(f"--passes: got {options.passes!r}, wanted some of {', '.join(PASSES)}")
+    said = (("math", options.math, "default"), ("precision", options.precision, "float32"))
     cases = [*CONV_SUITE, *random_cases(options.random, options.seed)]
     suite = program.Suite(
-        title="layers" if options.math == "default" else f"layers, math={options.math}",
+        title=", ".join(["layers", *(f"{name}={value}" for name, value, usual in said if value != usual)]),
         measure=Measure("GFLOP/s", lambda task: 1e-9 * task.flops),
-        tasks=[task(case, direction, options.math) for case in cases for direction in passes],
+        tasks=[
+            task(case, direction, options.math, options.precision) for case in cases for direction in passes
+        ],
         quick=[f"lenet2 {direction}" for direction in PASSES],
         contenders=lambda _: CONTENDERS,
         floor=lambda _: FLOOR,

@@ -24,6 +24,7 @@ from .tasks import ConvTask, GemmTask, PoolTask
 
 _SAMPLES = 192
 _SAME = 2.0**-14  # of the largest value: a thousand roundings
+_STORED = 2.0**-8  # of a value that is stored in bfloat16, as PyTorch's are
 
 Point = tuple[int, ...]
 Factors = tuple[NDArray[np.float32], NDArray[np.float32]]  # whose products add up to one element
@@ -68,6 +69,8 @@ def answers(task: ConvTask | PoolTask | GemmTask | OpTask | LossTask | Optimizer
     indices = _sample(shape)
     results = [_dot(*factors) for factors in terms(zip(*np.unravel_index(indices, shape), strict=True))]
     values, bounds = np.asarray(results).T
+    if isinstance(task, ConvTask) and task.precision == "bfloat16":
+        bounds = bounds + _STORED * np.abs(values)
     return Answers(indices, values, bounds)
 
 

@@ -121,6 +121,7 @@ def _conv(task: ConvTask) -> tuple[Call, list[NDArray[np.float32]]]:
         "groups": task.groups,
         "math": task.math,
     }
+    _native.set_cpu_precision(task.precision)
     if task.direction == "fprop":
         return partial(ops.conv2d, **options), [task.x(), task.kernel()]
     if task.direction == "dgrad":

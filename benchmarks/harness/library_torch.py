@@ -58,7 +58,10 @@ class TorchLibrary:
         if isinstance(task, InferTask):
             return infer_torch.build(task, compiled, _FORMATS[layout])
         if isinstance(task, ConvTask):
-            return _job(conv(task, _FORMATS[layout]), compiled)
+            bound = conv(task, _FORMATS[layout])
+            if task.precision == "bfloat16":
+                bound = bound._replace(tensors=tuple(each.bfloat16() for each in bound.tensors))
+            return _job(bound, compiled)
         if isinstance(task, PoolTask):
             return _job(pool(task, _FORMATS[layout]), compiled)
         if isinstance(task, GemmTask):
@@ -103,7 +106,7 @@ class Bound(NamedTuple):
 def _job(bound: Bound, compiled: bool) -> Job:
     call = torch.compile(bound.function, dynamic=False) if compiled else bound.function
     tensors, axes = bound.tensors, bound.axes
-    return Job(lambda: call(*tensors), lambda: call(*tensors).permute(axes).contiguous().numpy())
+    return Job(lambda: call(*tensors), lambda: call(*tensors).float().permute(axes).contiguous().numpy())
 
 
 def conv(task: ConvTask, layout: torch.memory_format) -> Bound:

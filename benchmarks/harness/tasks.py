@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcnn.testing.fill import bfloat16
+
 Array = NDArray[np.float32]
 
 
@@ -40,6 +42,7 @@ class ConvTask:
     groups: int
     direction: str
     math: str = "default"  # of fastcnn alone
+    precision: str = "float32"  # with "bfloat16" PyTorch's tensors are of it as well
 
     @property
     def label(self) -> str:
@@ -75,13 +78,17 @@ class ConvTask:
         return 4.0 * float(sum(sizes))
 
     def x(self) -> Array:
-        return normal(self.name + " x", self.x_shape)
+        return self._held(normal(self.name + " x", self.x_shape))
 
     def kernel(self) -> Array:
-        return normal(self.name + " kernel", self.kernel_shape)
+        return self._held(normal(self.name + " kernel", self.kernel_shape))
 
     def dy(self) -> Array:
-        return normal(self.name + " dy", self.y_shape)
+        return self._held(normal(self.name + " dy", self.y_shape))
+
+    def _held(self, array: Array) -> Array:
+        """Numbers that the precision holds, so that sums alone are to be judged."""
+        return bfloat16(array) if self.precision == "bfloat16" else array
 
 
 @dataclass(frozen=True)
