@@ -22,8 +22,9 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt \
     $(shell find cmake csrc python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 CXX_FILES = $(shell find csrc tests/emulation tests/cuda -name '*.cpp' -o -name '*.h' -o -name '*.cu')
-# Arrays that overlap are apart once they are on a GPU, where tests/cuda asks; a GPU has no kernels of Winograd's.
-ON_GPU := not lenet and not overlap_is_refused and not the_cases_are_winograds \
+# Arrays that overlap are apart once they are on a GPU, where tests/cuda asks; a GPU has no kernels of Winograd's, and
+# test_bfloat16.py is of the CPU's.
+ON_GPU := not lenet and not overlap_is_refused and not the_cases_are_winograds and not test_bfloat16.py \
     or test_arrays or test_training or test_faults or test_pooled or test_gpu_plans
 # In emulation, besides, no shapes of minutes (each has smaller ones beside it), and no tests of the number of the host's
 # threads, which is nothing to a GPU, on pictures as large. What is left takes two minutes.
