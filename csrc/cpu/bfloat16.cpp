@@ -96,7 +96,8 @@ Pairing pairing(const OpDescriptor& op) {
   const int64_t taps = v.groups == 1 && v.stride_w == 1 && v.dilation_w == 1 ? v.s : 1;
   if (op.step == Step::k_conv2d_wgrad) {
     d.a = rows(1, v.n, v.h * v.w * v.c), d.b = rows(1, v.n, v.p * v.q * v.k);
-    d.length = v.n, words.n = ceil_div(v.n, 2), d.run = v.q;
+    d.length = v.n, words.n = ceil_div(v.n, 2);
+    d.run = supports_conv2d_wgrad_gemm(d.words) ? words.n * v.p * v.q : v.q;
     if (turns(1, v)) d.a.turned = v.w * v.c, d.a.channels = v.c;
   } else if (op.step == Step::k_conv2d_dgrad) {
     d.a = columns(v.n * v.p * v.q, v.k), d.b = columns(v.r * v.s * v.c / v.groups, v.k);
@@ -118,7 +119,7 @@ double cost(const Pairing& d) {
 
 // Whether the products that pairs save are worth the floats to round and one more phase of tasks, each in
 // multiply-adds. A float that is rounded moves eight bytes: 3 multiply-adds of Zen 4 in cache, some 30 from
-// memory. These are estimates: no machine where they are fast was at hand.
+// memory. These are estimates: no shape at their edge has been timed.
 bool pays(const OpDescriptor& op) {
   if (op.precision != Precision::kBfloat16 || !bfloat16_pays()) return false;
   constexpr double kFloat = 8, kPhase = 16384;

@@ -27,7 +27,7 @@ inline decltype(TileKernels::strip) strip_of(int32_t pairs) {
 double bfloat16_cost(const OpDescriptor& op);
 
 // Rows of its tile of so many vectors.
-inline int64_t most_rows(int32_t pairs, int64_t vectors) {
+inline int64_t rows_of_tile(int32_t pairs, int64_t vectors) {
   const int32_t rows = pairs ? kernels().bfloat16->products.rows : 0;
   return rows ? rows : kernels().tile->max_rows[vectors];
 }

@@ -89,7 +89,7 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
   d.columns = std::max((v.q - 1) * v.stride_w + (v.s - 1) * v.dilation_w + 1, v.pad_left + 1);
   const int64_t most_rows = kernel.max_rows[d.panel / kernel.lanes];
   d.merged = v.dilation_w == 1 && d.in_g <= most_rows / 2;
-  d.strips = d.merged ? 1 : ceil_div(d.in_g, cpu::most_rows(pairs, d.panel / kernel.lanes));
+  d.strips = d.merged ? 1 : ceil_div(d.in_g, rows_of_tile(pairs, d.panel / kernel.lanes));
   d.tile_rows = d.merged ? v.s * d.in_g : ceil_div(d.in_g, d.strips);
   d.filter_rows = d.merged && d.tile_rows == 3 && v.r * 3 <= most_rows ? static_cast<int32_t>(v.r) : 1;
 

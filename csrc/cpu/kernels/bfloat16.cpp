@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See bfloat16.h. The tile is that of floats: vdpbf16ps takes the place of a multiply-add, its broadcast pair
-// that of a broadcast float.
+// See bfloat16.h. The tile is that of AMX (amx.h), or that of floats: vdpbf16ps takes the place of a
+// multiply-add, its broadcast pair that of a broadcast float.
 #include "bfloat16.h"
 
 #include "blocks.h"
