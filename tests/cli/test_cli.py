@@ -22,7 +22,7 @@ from fastcnn import cli
 from fastcnn.cli import bench
 from fastcnn.datasets import mnist
 
-COMMAND = [sys.executable, "-m", "fastcnn.cli"]
+COMMAND = [sys.executable, "-m", "fastcnn"]
 SMALL = ["--limit=600", "--epochs=2", "--batch-size=32"]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m fastcnn.cli``: the command where no script is installed."""
+"""``python -m fastcnn``: the command where no script is installed."""
 
 import sys
 
