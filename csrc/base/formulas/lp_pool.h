@@ -4,12 +4,21 @@
 #pragma once
 #include "functions.h"
 
+// Of a function that a device may rather call.
+#ifndef FASTCNN_ALONE
+#define FASTCNN_ALONE FASTCNN_INLINE
+#endif
+
 FASTCNN_FORMULAS_BEGIN
+
+FASTCNN_ALONE Vec exp_of_log(Vec t, float power) { return exp(log(t) * power); }
+
+FASTCNN_ALONE Vec root_of(Vec t, float power) { return exp(log(t) / power); }
 
 // t^power of t in [0, 1], and NaN of NaN. A small whole power is a product.
 FASTCNN_INLINE Vec power_of(Vec t, float power) {
   const int whole = power <= 4 ? (int)power : 0;
-  if (whole == 0 || (float)whole != power) return exp(log(t) * power);
+  if (whole == 0 || (float)whole != power) return exp_of_log(t, power);
   Vec y = t;
   for (int i = 1; i < whole; ++i) y *= t;
   return y;
@@ -42,7 +51,7 @@ struct LpPower {
     return power_of(a == greatest ? broadcast(1.0f) : a / greatest, p);
   }
   FASTCNN_INLINED Vec finish(Vec sum, Vec greatest) const {
-    return greatest == Vec{} ? greatest : greatest * exp(log(sum) / p);
+    return greatest == Vec{} ? greatest : greatest * root_of(sum, p);
   }
   FASTCNN_INLINED Vec factor(Vec x, Vec dy, Vec y) const {
     return y == Vec{} ? Vec{} : dy * power_of(abs(x) / y, p - 1.0f);

@@ -7,6 +7,8 @@
 
 #include "windows.h"
 
+// Logarithm and exponential stand once: with those of each tap the code was twice as long, and no faster.
+#define FASTCNN_ALONE __attribute__((noinline))
 #include "../../base/formulas/lp_pool.h"
 
 namespace fastcnn {
@@ -56,6 +58,35 @@ void fwd(const LpPool2dFwd& args, int64_t begin, int64_t end) {
   });
 }
 
+// put(block, at, sum) for every vector of the rows `band` of image n, `at` its offset in dx: the sum of
+// f(block, i, at) over the windows that hold the pixel, in their order. i is the offset of the window's
+// channels from the first row of windows of `over`.
+template <class F, class Put>
+FASTCNN_INLINE void gather_windows(const Geometry& g, int64_t n, Span band, Span over, F f, Put put) {
+  const Pool2dShape& s = g.s;
+  Span ps = {over.begin, over.begin};
+  for (int64_t h = band.begin; h < band.end; ++h) {
+    while (ps.begin < s.p && g.rows.reach(ps.begin).end <= h) ++ps.begin;
+    while (ps.end < s.p && g.rows.reach(ps.end).begin <= h) ++ps.end;
+    Span qs = {0, 0};
+    for (int64_t w = 0; w < s.w; ++w) {
+      while (qs.begin < s.q && g.cols.reach(qs.begin).end <= w) ++qs.begin;
+      while (qs.end < s.q && g.cols.reach(qs.end).begin <= w) ++qs.end;
+      const int64_t pixel = ((n * s.h + h) * s.w + w) * s.c;
+      for_each_block<2>(s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
+        constexpr int kVectors = block.kVectors;
+        Vec sum[kVectors] = {};
+        for (int64_t p = ps.begin; p < ps.end; ++p)
+          for (int64_t q = qs.begin; q < qs.end; ++q) {
+            const int64_t i = ((p - over.begin) * s.q + q) * s.c + c;
+            for (int v = 0; v < kVectors; ++v) sum[v] += f(block, i + v * kLanes, pixel + c + v * kLanes);
+          }
+        for (int v = 0; v < kVectors; ++v) put(block, pixel + c + v * kLanes, sum[v]);
+      });
+    }
+  }
+}
+
 void bwd(const LpPool2dBwd& args, int64_t n, int64_t begin, int64_t end) {
   const LpPool2dBwd a = args;
   const Geometry g(a.shape->pool);
@@ -65,7 +96,7 @@ void bwd(const LpPool2dBwd& args, int64_t n, int64_t begin, int64_t end) {
   with_power(a.shape->power, [&](auto op) FASTCNN_INLINED {
     gather_windows(
         g, n, {begin, end}, over,
-        [&](auto block, int64_t i, int64_t at, int)
+        [&](auto block, int64_t i, int64_t at)
             FASTCNN_INLINED { return op.factor(block.get(a.x + at), block.get(dy + i), block.get(y + i)); },
         [&](auto block, int64_t at, Vec sum)
             FASTCNN_INLINED { block.put(a.dx + at, op.gradient(sum, block.get(a.x + at))); });

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the windows of a pool stand: x, dx [N,H,W,C], y, dy [N,P,Q,C]. Tap (r,s) of window (p,q) is pixel
 // (p stride_h - pad_top + r dilation_h, q stride_w - pad_left + s dilation_w), if that lies in the image; an
-// adaptive window is rows floor(p H / P) .. ceil((p + 1) H / P). Walks over windows forward, and over pixels
-// with the windows that hold them backward; vectors run over the channels. Included by the pooling kernels.
+// adaptive window is rows floor(p H / P) .. ceil((p + 1) H / P). Walks over windows;
+// vectors run over the channels. Included by the pooling kernels.
 #pragma once
 #include "output.h"
 
@@ -48,12 +48,6 @@ struct Axis {
   // By what an average divides.
   FASTCNN_INLINED int64_t divisor(int64_t i, int64_t taps) const {
     return count_padding ? smaller(size, in + after + before - i * stride) : taps;
-  }
-  // The number of the tap that pixel i is, -1 if it lies between two.
-  FASTCNN_INLINED int64_t tap_of(int64_t i, Span taps) const {
-    const int64_t distance = i - taps.begin;
-    if (dilation == 1) return distance;
-    return distance >= 0 && distance % dilation == 0 ? distance / dilation : -1;
   }
   // The windows that lie inside the image.
   FASTCNN_INLINED Span inner() const {
@@ -212,43 +206,6 @@ FASTCNN_INLINE void copy_windows(const Moves& m, int64_t count, int64_t room) {
 }
 // Whether nothing comes along.
 FASTCNN_INLINE bool copies_alone(int64_t c) { return c <= 2 || c == 4 || c % kLanes == 0; }
-
-// put(block, at, sum) for every vector of rows [h_begin, h_end) of image n, `at` its offset in dx: the sum of
-// f(block, i, at, position) over the windows that hold the pixel, in their order. i is the offset of the
-// window's channels from the first row of windows of `over`, and position that of the pixel in the window.
-template <class F, class Put>
-FASTCNN_INLINE void gather_windows(const Geometry& g, int64_t n, Span band, Span over, F f, Put put) {
-  const Pool2dShape& s = g.s;
-  Span ps = {over.begin, over.begin};
-  for (int64_t h = band.begin; h < band.end; ++h) {
-    while (ps.begin < s.p && g.rows.reach(ps.begin).end <= h) ++ps.begin;
-    while (ps.end < s.p && g.rows.reach(ps.end).begin <= h) ++ps.end;
-    Span qs = {0, 0};
-    for (int64_t w = 0; w < s.w; ++w) {
-      while (qs.begin < s.q && g.cols.reach(qs.begin).end <= w) ++qs.begin;
-      while (qs.end < s.q && g.cols.reach(qs.end).begin <= w) ++qs.end;
-      const int64_t pixel = ((n * s.h + h) * s.w + w) * s.c;
-      for_each_block<4>(s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
-        constexpr int kVectors = block.kVectors;
-        Vec sum[kVectors] = {};
-        for (int64_t p = ps.begin; p < ps.end; ++p) {
-          const int64_t r = g.rows.tap_of(h, g.rows.taps(p));
-          if (r < 0) continue;
-          for (int64_t q = qs.begin; q < qs.end; ++q) {
-            const Span cols = g.cols.taps(q);
-            const int64_t col = g.cols.tap_of(w, cols);
-            if (col < 0) continue;
-            const int position = (int)(r * g.cols.count(cols) + col);
-            const int64_t i = ((p - over.begin) * s.q + q) * s.c + c;
-            for (int v = 0; v < kVectors; ++v)
-              sum[v] += f(block, i + v * kLanes, pixel + c + v * kLanes, position);
-          }
-        }
-        for (int v = 0; v < kVectors; ++v) put(block, pixel + c + v * kLanes, sum[v]);
-      });
-    }
-  }
-}
 
 }  // namespace
 }  // namespace FASTCNN_ISA_NS
