@@ -47,6 +47,9 @@ struct PooledConv2dShape {
   X(lp_pool2d_fwd, LpPool2dShape, "x", "y")                                                      \
   X(lp_pool2d_bwd, LpPool2dShape, "dy x y", "dx")                                                \
   X(max_pool2d_with_index, Pool2dShape, "x", "y index")                                          \
+  X(max_pool2d_with_index_bwd, Pool2dShape, "dy index", "dx")                                    \
+  X(max_pool3d_with_index, Pool3dShape, "x", "y index")                                          \
+  X(max_pool3d_with_index_bwd, Pool3dShape, "dy index", "dx")                                    \
   X(max_unpool2d_fwd, Unpool2dShape, "x index", "y")                                             \
   X(max_unpool2d_bwd, Unpool2dShape, "dy index", "dx")                                           \
   X(activation_fwd, FlatShape, "x", "y")                                                         \

@@ -24,14 +24,6 @@ bool windows_overlap(const Pool2dShape& s) {
 // Rows of windows that hold a row of pixels, at most.
 int64_t live_windows(const Pool2dShape& s) { return std::min(ceil_div(extent_h(s), s.stride_h), s.p); }
 
-// Windows write their own pixels. Where channels fill no vectors, pixels rather take from the windows: of
-// sums up to more of them, as a pixel compares no labels.
-bool writes_windows(const Pool2dShape& s, Pooling kind) {
-  const bool few =
-      kind == Pooling::kMax ? s.c < kFewChannels : s.c % kFewChannels != 0 && s.c < 4 * kFewChannels;
-  return !windows_overlap(s) && !few;
-}
-
 // Whether pixels take from windows in whole vectors, and windows do not give to them one by one.
 bool gathers_maxima(const Pool2dShape& s) {
   return !s.adaptive && s.stride_h == 1 && s.stride_w == 1 && s.c >= kFewChannels;
@@ -88,6 +80,14 @@ bool supports_bwd(const Pool2dShape& s, Pooling kind) {
 
 }  // namespace
 
+// Windows write their own pixels. Where channels fill no vectors, pixels rather take from the windows: of
+// sums up to more of them, as a pixel compares no labels.
+bool writes_windows(const Pool2dShape& s, Pooling kind) {
+  const bool few =
+      kind == Pooling::kMax ? s.c < kFewChannels : s.c % kFewChannels != 0 && s.c < 4 * kFewChannels;
+  return !windows_overlap(s) && !few;
+}
+
 // Lines that pixels take from reach as far as windows and pixels do.
 MaxPlaces max_places(const Pool2dShape& s, bool gathers) {
   const bool at_once = !gathers && compares_at_once(s);
@@ -109,6 +109,14 @@ void run_pool2d_fwd(const Pool2dShape& s, Pooling kind, const float* x, float* y
   const Pool2dFwd pool = {&s, x, y, kind == Pooling::kAverage};
   for_each_chunk(context, s.n * s.p, rows_of_windows_per_task(s),
                  [&](int64_t begin, int64_t end) { f(pool, begin, end); });
+}
+
+void run_max_pool2d_with_index(const Pool2dShape& s, const float* x, float* y, int32_t* index,
+                               Context& context) {
+  const Pool2dFwd pool = {&s, x, y, false};
+  for_each_chunk(context, s.n * s.p, rows_of_windows_per_task(s), [&](int64_t begin, int64_t end) {
+    kernels().pool2d->max_with_index(pool, index, begin, end);
+  });
 }
 
 Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
@@ -205,12 +213,8 @@ void prepare_max_pool2d_with_index_direct(Prepared* p) {
   p->bytes += 4 * pool2d_outputs(s);
 }
 void run_max_pool2d_with_index_direct(const Prepared& p, const Operands& operands, Context& context) {
-  const Pool2dShape& s = p.op.max_pool2d_with_index;
-  const Pool2dFwd pool = {&s, input(operands, 0), output(operands, 0), false};
-  int32_t* index = static_cast<int32_t*>(operands.out[1]);
-  for_each_chunk(context, s.n * s.p, rows_of_windows_per_task(s), [&](int64_t begin, int64_t end) {
-    kernels().pool2d->max_with_index(pool, index, begin, end);
-  });
+  run_max_pool2d_with_index(p.op.max_pool2d_with_index, input(operands, 0), output(operands, 0),
+                            static_cast<int32_t*>(operands.out[1]), context);
 }
 
 }  // namespace cpu

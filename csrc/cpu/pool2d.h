@@ -19,6 +19,11 @@ inline double pool2d_inputs(const Pool2dShape& s) { return double(s.n) * s.h * s
 inline double pool2d_outputs(const Pool2dShape& s) { return double(s.n) * s.p * s.q * s.c; }
 
 void run_pool2d_fwd(const Pool2dShape&, Pooling, const float* x, float* y, Context&);
+// index: the pixel of the image that each maximum is.
+void run_max_pool2d_with_index(const Pool2dShape&, const float* x, float* y, int32_t* index, Context&);
+
+// The windows of a volume's planes, all of them as images.
+Pool2dShape planes_of(const Pool3dShape&);
 
 // How the backward pass is cut; fixed when it is prepared.
 struct Bands {
@@ -26,6 +31,8 @@ struct Bands {
   int32_t stream;
   size_t scratch_bytes;  // of each thread, for windows that overlap
 };
+// Whether the windows do not overlap and write their own pixels.
+bool writes_windows(const Pool2dShape&, Pooling);
 Bands pool2d_bands(const Pool2dShape&, Pooling);
 
 struct PoolGradient {

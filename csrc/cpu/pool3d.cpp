@@ -11,8 +11,6 @@
 namespace fastcnn {
 namespace cpu {
 
-namespace {
-
 Pool2dShape planes_of(const Pool3dShape& s) {
   Pool2dShape v = {};
   v.n = s.n * s.d, v.h = s.h, v.w = s.w, v.c = s.c;
@@ -22,6 +20,8 @@ Pool2dShape planes_of(const Pool3dShape& s) {
   v.adaptive = s.adaptive, v.count_include_pad = s.count_include_pad;
   return v;
 }
+
+namespace {
 
 Pool2dShape depth_of(const Pool3dShape& s) {
   Pool2dShape v = {};
@@ -134,6 +134,35 @@ void run_bwd(const Prepared& p, Pooling kind, const Operands& operands, Context&
   void run_##name##_pool3d_bwd_separable(const Prepared& p, const Operands& operands, Context& context) {    \
     run_bwd(p, kind, operands, context);                                                                     \
   }
+bool supports_max_pool3d_with_index_separable(const OpDescriptor& op) {
+  const Pool3dShape& s = op.max_pool3d_with_index;
+  return supports(s) && places_fit(s.d, s.h, s.w);
+}
+void prepare_max_pool3d_with_index_separable(Prepared* p) {
+  const Passes& passes = prepare(p, p->op.max_pool3d_with_index, 2);
+  p->bytes += 4 * pool2d_outputs(passes.depth);
+}
+// The place in the plane of each plane's maximum; which plane; and from both the place in the volume.
+void run_max_pool3d_with_index_separable(const Prepared& p, const Operands& operands, Context& context) {
+  const Passes& passes = state<Passes>(p);
+  const Pool2dShape &planes = passes.planes, &depth = passes.depth;
+  float* between = static_cast<float*>(context.workspace);
+  auto* in_plane = reinterpret_cast<int32_t*>(between + passes.between);
+  auto* index = static_cast<int32_t*>(operands.out[1]);
+  run_max_pool2d_with_index(planes, input(operands, 0), between, in_plane, context);
+  run_max_pool2d_with_index(depth, between, output(operands, 0), index, context);
+  const auto pixels = static_cast<int32_t>(planes.h * planes.w);
+  for_each_chunk(context, depth.n * depth.p, rows_per_chunk(depth.c), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int32_t* plane = in_plane + row / depth.p * depth.h * depth.c;
+      for (int64_t i = 0; i < depth.c; ++i) {
+        int32_t& place = index[row * depth.c + i];
+        place = place * pixels + plane[place * depth.c + i];
+      }
+    }
+  });
+}
+
 FASTCNN_POOL3D(max, Pooling::kMax)
 FASTCNN_POOL3D(average, Pooling::kAverage)
 FASTCNN_POOL3D(sum, Pooling::kSum)

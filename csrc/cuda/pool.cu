@@ -121,7 +121,21 @@ void find_pixels(Context& context, const PoolWindows& w, const Operands& o) {
   for_each(context, w.outputs(), [=] __device__(int64_t i) {
     const Best best = find_best(w, x, i);
     y[i] = best.value;
-    index[i] = int32_t(best.element / w.c % (w.h.in * w.w.in));
+    index[i] = int32_t(best.element / w.c % (w.d.in * w.h.in * w.w.in));
+  });
+}
+template <class T>
+void max_bwd_pixels(Context& context, const PoolWindows& w, const Operands& o) {
+  const T* const dy = input<T>(o, 0);
+  const auto* const index = input<int32_t>(o, 1);
+  T* const dx = output<T>(o, 0);
+  for_each(context, w.inputs(), [=] __device__(int64_t i) {
+    const int64_t pixel = i / w.c % (w.d.in * w.h.in * w.w.in);
+    float sum = 0.0f;
+    for_each_window_over(w, i, [&](int64_t output, int64_t, int64_t) {
+      if (index[output] == pixel) sum += float(dy[output]);
+    });
+    dx[i] = sum;
   });
 }
 
@@ -275,16 +289,20 @@ void run_max_pool2d_bwd_index_direct(const Prepared& p, const Operands& o, Conte
   FASTCNN_BY_STORAGE(p, max_bwd_bytes)(context, windows_of(p.op.max_pool2d_bwd_index), masked, o);
 }
 
-bool supports_max_pool2d_with_index_direct(const OpDescriptor& op) {
-  const Pool2dShape& s = op.max_pool2d_with_index;
-  return plain(op.epilogue) && s.h <= INT32_MAX / s.w;
+static bool has_places(const OpDescriptor& op, const PoolWindows& w) {
+  return plain(op.epilogue) && double(w.d.in) * double(w.h.in) * double(w.w.in) <= INT32_MAX;
 }
-void prepare_max_pool2d_with_index_direct(Prepared* p) {
-  set_pool_cost(p, windows_of(p->op.max_pool2d_with_index));
-}
-void run_max_pool2d_with_index_direct(const Prepared& p, const Operands& o, Context& context) {
-  FASTCNN_BY_STORAGE(p, find_pixels)(context, windows_of(p.op.max_pool2d_with_index), o);
-}
+#define FASTCNN_POOL_WITH_INDEX(step, algorithm, function)                                                   \
+  bool supports_##step##_##algorithm(const OpDescriptor& op) { return has_places(op, windows_of(op.step)); } \
+  void prepare_##step##_##algorithm(Prepared* p) { set_pool_cost(p, windows_of(p->op.step)); }               \
+  void run_##step##_##algorithm(const Prepared& p, const Operands& o, Context& context) {                    \
+    FASTCNN_BY_STORAGE(p, function)(context, windows_of(p.op.step), o);                                      \
+  }
+FASTCNN_POOL_WITH_INDEX(max_pool2d_with_index, direct, find_pixels)
+FASTCNN_POOL_WITH_INDEX(max_pool2d_with_index_bwd, gather, max_bwd_pixels)
+FASTCNN_POOL_WITH_INDEX(max_pool3d_with_index, direct, find_pixels)
+FASTCNN_POOL_WITH_INDEX(max_pool3d_with_index_bwd, gather, max_bwd_pixels)
+#undef FASTCNN_POOL_WITH_INDEX
 
 bool supports_max_unpool2d_fwd_scatter(const OpDescriptor& op) { return plain(op.epilogue); }
 void prepare_max_unpool2d_fwd_scatter(Prepared* p) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lp pooling, max pooling with the places of the maxima, and max unpooling on arrays.
+// Lp pooling, max pooling with the places of the maxima and its gradient, and max unpooling on arrays.
+#include <algorithm>
+#include <cstring>
+
 #include "eager.h"
 #include "gpu.h"
 #include "ops.h"
@@ -51,36 +54,44 @@ Array lp_pool2d_bwd(py::handle dy, py::handle x, py::handle y, py::handle pool_s
   return dx.finish();
 }
 
-// Channels-last alone: an index is a place in the image, and no array of them is converted.
-py::tuple max_pool2d_with_index(py::handle x, py::handle pool_size, py::handle strides, py::handle padding,
-                                py::handle dilation_rate, py::handle ceil_mode, py::handle out) {
-  const char* op = "max_pool2d_with_index";
-  const ArrayView xv = stored_view(op, "x", x, 4);
-  PoolArguments arguments = plain(pool_size, strides, padding, ceil_mode);
-  arguments.dilation_rate = dilation_rate;
-  OpDescriptor step = make_op(Step::k_max_pool2d_with_index);
-  const Pool2dShape& s = step.max_pool2d_with_index =
-      pool2d_shape(op, xv.shape, pool_window(op, 2, arguments));
-  if (s.h > INT32_MAX / s.w)
-    fail(Code::kShape, "%s: x has shape %s, wanted fewer than 2**31 pixels in an image", op,
-         ShapeText(xv.shape, 4).text);
-  Array y = output(op, out, {s.n, s.p, s.q, s.c}, {&xv}), keep;
-  Array index = array_like(xv, "the index", {s.n, s.p, s.q, s.c}, DType::kI32);
-  run(xv, step, {{dense(xv, &keep)}, {y.mutable_data(), index.mutable_data()}});
-  return py::make_tuple(y.object(), index.object());
-}
+// A validated pool that tells places, or its gradient, and the shape of its output. Channels-last alone: no
+// array of places is converted.
+constexpr Step kPlaced[2][2] = {{Step::k_max_pool2d_with_index, Step::k_max_pool2d_with_index_bwd},
+                                {Step::k_max_pool3d_with_index, Step::k_max_pool3d_with_index_bwd}};
+struct Placed {
+  OpDescriptor step;
+  int64_t y[5], pixels = 1;
+
+  Placed(const char* op, int axes, bool backward, const int64_t* x, const PoolArguments& arguments)
+      : step(make_op(kPlaced[axes - 2][backward])) {
+    const PoolWindow window = pool_window(op, axes, arguments);
+    if (axes == 2) {
+      const Pool2dShape& s = step.max_pool2d_with_index = pool2d_shape(op, x, window);
+      const int64_t shape[4] = {s.n, s.p, s.q, s.c};
+      std::copy_n(shape, 4, y);
+    } else {
+      const Pool3dShape& s = step.max_pool3d_with_index = pool3d_shape(op, x, window);
+      const int64_t shape[5] = {s.n, s.o, s.p, s.q, s.c};
+      std::copy_n(shape, 5, y);
+    }
+    for (int i = 1; i <= axes; ++i) pixels *= x[i];
+    if (pixels > INT32_MAX)
+      fail(Code::kShape, "%s: %s is %s, wanted fewer than 2**31 pixels in an image", op,
+           backward ? "input_shape" : "the shape of x", ShapeText(x, axes + 2).text);
+  }
+};
 
 // Dense indices, all of them proven to be pixels of an image of `pixels`.
 class Index {
  public:
-  Index(const char* op, py::handle value, const int64_t shape[4])
+  Index(const char* op, py::handle value, const int64_t* shape, int rank = 4)
       : op_(op), view_(fastcnn::view(op, "index", value)) {
     if (view_.dtype != DType::kI32)
       fail(Code::kDType, "%s: index has dtype %s, wanted int32 as max_pool2d_with_index returns it", op,
            std::string(py::str(view_.owner.attr("dtype"))).c_str());
-    if (view_.rank != 4 || !std::equal(shape, shape + 4, view_.shape))
+    if (view_.rank != rank || !std::equal(shape, shape + rank, view_.shape))
       fail(Code::kShape, "%s: index has shape %s, wanted %s", op, ShapeText(view_.shape, view_.rank).text,
-           ShapeText(shape, 4).text);
+           ShapeText(shape, rank).text);
   }
 
   const ArrayView* view() const { return &view_; }
@@ -94,11 +105,12 @@ class Index {
     }
     const int32_t* index = dense_.data();
     const int64_t count = dense_.size();
-    uint32_t largest = 0;  // a negative one is larger than all others
-    for (int64_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<uint32_t>(index[i]));
-    if (largest >= pixels)
-      fail(Code::kArgument, "%s: index holds %d, wanted numbers from 0 to %lld, the pixels of output_shape",
-           op_, static_cast<int>(largest), static_cast<long long>(pixels - 1));
+    if (!within(index, count, static_cast<uint32_t>(pixels - 1))) {
+      const int32_t* wrong =
+          std::find_if(index, index + count, [=](int32_t i) { return i < 0 || i >= pixels; });
+      fail(Code::kArgument, "%s: index holds %d, wanted numbers from 0 to %lld, the pixels of an image", op_,
+           static_cast<int>(*wrong), static_cast<long long>(pixels - 1));
+    }
     if (!view_.on_gpu || is_dense(view_))
       return view_.on_gpu ? reinterpret_cast<const int32_t*>(view_.data) : index;
     on_gpu_ = array_like(view_, "a dense copy of index", shape_of(view_), DType::kI32);
@@ -107,6 +119,22 @@ class Index {
   }
 
  private:
+  // By the sign of what is negative, or of what is left to the last pixel. In vectors, as this file is
+  // compiled to be small: one by one it took as long as the gradient.
+  static bool within(const int32_t* index, int64_t count, uint32_t last) {
+    typedef uint32_t Four __attribute__((vector_size(16)));
+    Four signs = {};
+    int64_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+      Four places;
+      std::memcpy(&places, index + i, sizeof places);
+      signs |= places | (last - places);
+    }
+    uint32_t sign = signs[0] | signs[1] | signs[2] | signs[3];
+    for (; i < count; ++i) sign |= static_cast<uint32_t>(index[i]) | (last - static_cast<uint32_t>(index[i]));
+    return sign >> 31 == 0;
+  }
+
   const char* op_;
   ArrayView view_;
   py::array_t<int32_t, py::array::c_style | py::array::forcecast> dense_;
@@ -141,6 +169,46 @@ Array max_unpool2d_bwd(py::handle dy, py::handle index, py::handle out) {
   return dx;
 }
 
+// A pool of two or three axes that tells where its maxima stand, and the gradient that adds them there.
+void def_with_index(py::module_& m, const char* name, const char* bwd_name, int axes) {
+  m.def(
+      name,
+      [name, axes](py::handle x, py::handle pool_size, py::handle strides, py::handle padding,
+                   py::handle dilation_rate, py::handle ceil_mode, py::handle out) {
+        const ArrayView xv = stored_view(name, "x", x, axes + 2);
+        PoolArguments arguments = plain(pool_size, strides, padding, ceil_mode);
+        arguments.dilation_rate = dilation_rate;
+        const Placed pool(name, axes, false, xv.shape, arguments);
+        const std::vector<int64_t> shape(pool.y, pool.y + axes + 2);
+        Array y = output(name, out, shape, {&xv}), keep;
+        Array index = array_like(xv, "the index", shape, DType::kI32);
+        run(xv, pool.step, {{dense(xv, &keep)}, {y.mutable_data(), index.mutable_data()}});
+        return py::make_tuple(y.object(), index.object());
+      },
+      py::arg("x"), py::arg("pool_size"), py::arg("strides"), py::arg("padding"), py::arg("dilation_rate"),
+      py::arg("ceil_mode"), py::arg("out"));
+  m.def(
+      bwd_name,
+      [op = bwd_name, axes](py::handle dy, py::handle index, py::handle input_shape, py::handle pool_size,
+                            py::handle strides, py::handle padding, py::handle dilation_rate,
+                            py::handle ceil_mode, py::handle out) {
+        const ArrayView dyv = stored_view(op, "dy", dy, axes + 2);
+        int64_t x[5];
+        input_shape_of(op, input_shape, false, x, axes + 2);
+        PoolArguments arguments = plain(pool_size, strides, padding, ceil_mode);
+        arguments.dilation_rate = dilation_rate;
+        const Placed pool(op, axes, true, x, arguments);
+        expect_shape(op, dyv, pool.y);
+        Index places(op, index, pool.y, axes + 2);
+        const int32_t* checked = places.checked(pool.pixels);
+        Array dx = output(op, out, {x, x + axes + 2}, {&dyv, places.view()}), keep;
+        run(dyv, pool.step, {{dense(dyv, &keep), checked}, {dx.mutable_data()}});
+        return dx;
+      },
+      py::arg("dy"), py::arg("index"), py::arg("input_shape"), py::arg("pool_size"), py::arg("strides"),
+      py::arg("padding"), py::arg("dilation_rate"), py::arg("ceil_mode"), py::arg("out"));
+}
+
 }  // namespace
 
 void bind_pool_other_ops(py::module_& m) {
@@ -149,9 +217,8 @@ void bind_pool_other_ops(py::module_& m) {
   m.def("lp_pool2d_bwd", &lp_pool2d_bwd, py::arg("dy"), py::arg("x"), py::arg("y"), py::arg("pool_size"),
         py::arg("strides"), py::arg("padding"), py::arg("p"), py::arg("ceil_mode"), py::arg("data_format"),
         py::arg("out"));
-  m.def("max_pool2d_with_index", &max_pool2d_with_index, py::arg("x"), py::arg("pool_size"),
-        py::arg("strides"), py::arg("padding"), py::arg("dilation_rate"), py::arg("ceil_mode"),
-        py::arg("out"));
+  def_with_index(m, "max_pool2d_with_index", "max_pool2d_with_index_bwd", 2);
+  def_with_index(m, "max_pool3d_with_index", "max_pool3d_with_index_bwd", 3);
   m.def("max_unpool2d", &max_unpool2d, py::arg("x"), py::arg("index"), py::arg("output_shape"),
         py::arg("out"));
   m.def("max_unpool2d_bwd", &max_unpool2d_bwd, py::arg("dy"), py::arg("index"), py::arg("out"));

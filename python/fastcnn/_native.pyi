@@ -386,6 +386,31 @@ def lp_pool2d_bwd(
 def max_pool2d_with_index(
     x: Any, pool_size: Any, strides: Any, padding: Any, dilation_rate: Any, ceil_mode: Any, out: Any
 ) -> tuple[_Array, NDArray[np.int32]]: ...
+def max_pool2d_with_index_bwd(
+    dy: Any,
+    index: Any,
+    input_shape: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    ceil_mode: Any,
+    out: Any,
+) -> _Array: ...
+def max_pool3d_with_index(
+    x: Any, pool_size: Any, strides: Any, padding: Any, dilation_rate: Any, ceil_mode: Any, out: Any
+) -> tuple[_Array, NDArray[np.int32]]: ...
+def max_pool3d_with_index_bwd(
+    dy: Any,
+    index: Any,
+    input_shape: Any,
+    pool_size: Any,
+    strides: Any,
+    padding: Any,
+    dilation_rate: Any,
+    ceil_mode: Any,
+    out: Any,
+) -> _Array: ...
 def max_unpool2d(x: Any, index: Any, output_shape: Any, out: Any) -> _Array: ...
 def max_unpool2d_bwd(dy: Any, index: Any, out: Any) -> _Array: ...
 def gemm(

@@ -7,6 +7,7 @@ its reproducer.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from fastcnn import ops
 from fastcnn.testing.calls import Call, adaptive_calls, global_calls, index_calls, lp_calls, pool_nd_calls
 from fastcnn.testing.cases import AdaptivePoolCase, GlobalPoolCase, LpPoolCase, PoolCase, PoolNdCase
 from fastcnn.testing.compare import assert_within, sum_bound
+from fastcnn.testing.fill import integers
 from fastcnn.testing.reference import max_pool2d_with_index
 
 torch = pytest.importorskip("torch")
@@ -212,6 +214,14 @@ def of_unpool(call: Call, arrays: dict[str, Any]) -> Any:
     return last(flat.gather(2, places.flatten(2)).reshape(places.shape))
 
 
+def of_places(call: Call, arrays: dict[str, Any]) -> Any:
+    places = torch.from_numpy(np.moveaxis(call.options["index"], -1, 1).astype(np.int64))
+    n, *sizes, c = call.out_shape
+    dx = torch.zeros((n, c, math.prod(sizes)), dtype=torch.float64)
+    dx.scatter_add_(2, places.flatten(2), first(arrays["dy"]).flatten(2))
+    return last(dx.reshape(n, c, *sizes))
+
+
 # --- comparison
 
 
@@ -228,7 +238,9 @@ def calls_of(chosen: Configuration) -> Iterator[Call]:
 
 def agree(call: Call, rng: np.random.Generator) -> None:
     arrays = call.reals(rng)
-    torch_of = of_unpool if "unpool" in call.op else of_torch
+    torch_of = of_torch
+    if "index" in call.options:
+        torch_of = of_unpool if "unpool" in call.op else of_places
     wanted = torch_of(call, arrays)
     if call.error is not None:
         bound = call.error(call, arrays, wanted)
@@ -248,15 +260,20 @@ def magnitudes(call: Call, arrays: dict[str, Any]) -> dict[str, Any]:
     return {name: np.abs(a) if name in call.linear else a for name, a in arrays.items()}
 
 
-def indices_agree(case: PoolCase, rng: np.random.Generator) -> None:
+def indices_agree(case: PoolCase | PoolNdCase, rng: np.random.Generator) -> None:
     # Distinct values: PyTorch's choice among equals is its own.
+    axes, options = len(case.x_shape) - 2, {**case.options, "dilation_rate": case.dilation_rate}
     x = rng.permutation(np.prod(case.x_shape)).reshape(case.x_shape).astype(np.float32)
-    _, wanted = functional.max_pool2d(
-        first(x), case.pool_size, case.strides, case.padding, case.dilation_rate, case.ceil_mode, True
+    image = first(x).requires_grad_()
+    y, wanted = getattr(functional, f"max_pool{axes}d")(
+        image, case.pool_size, case.strides, case.padding, case.dilation_rate, case.ceil_mode, True
     )
-    _, index = ops.max_pool2d_with_index(x, **case.options)
+    _, index = getattr(ops, f"max_pool{axes}d_with_index")(x, **options)
     assert np.array_equal(index, last(wanted))
-    assert np.array_equal(index, max_pool2d_with_index(x, **case.options)[1])
+    assert np.array_equal(index, max_pool2d_with_index(x, **options)[1])
+    dy = integers(rng, case.y_shape, case.windows.overlap)
+    dx = getattr(ops, f"max_pool{axes}d_with_index_bwd")(dy, index, case.x_shape, **options)
+    assert np.array_equal(dx, last(torch.autograd.grad(y, image, first(dy))[0]))
 
 
 def both_refuse(chosen: Configuration) -> None:
@@ -292,7 +309,7 @@ def test_agrees_with_torch(number: int) -> None:
         return
     for call in calls_of(chosen):
         agree(call, rng)
-    if chosen.kind == "index":
+    if chosen.kind == "index" or (chosen.kind == "sliding" and chosen.case.axes == 3):
         indices_agree(chosen.case, rng)
 
 

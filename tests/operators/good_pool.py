@@ -46,7 +46,15 @@ SLIDING = tuple(f"{kind}_pool{axes}d{way}" for axes in (1, 3) for kind in KINDS 
 GLOBAL = tuple(f"global_{kind}_pool{way}" for kind in KINDS for way in ("", "_bwd"))
 ADAPTIVE = tuple(f"adaptive_{kind}_pool{way}" for kind in KINDS[:2] for way in ("", "_bwd"))
 LP = ("lp_pool2d", "lp_pool2d_bwd")
-INDEX = ("max_pool2d_with_index", "max_unpool2d", "max_unpool2d_bwd")
+PLACED = tuple(f"max_pool{axes}d_with_index{way}" for axes in (2, 3) for way in ("", "_bwd"))
+INDEX = (*PLACED, "max_unpool2d", "max_unpool2d_bwd")
+
+
+def _placed(axes: int, backward: bool) -> dict[str, Any]:
+    if not backward:
+        return {"x": ones(*IMAGES[axes]), "pool_size": 2}
+    index = np.zeros(POOLED[axes], np.int32)
+    return {"dy": ones(*POOLED[axes]), "index": index, "input_shape": IMAGES[axes], "pool_size": 2}
 
 
 def axes_of(op: str) -> int:
@@ -65,7 +73,7 @@ GOOD: dict[str, Callable[[], dict[str, Any]]] = {
     "lp_pool2d_bwd": lambda: {
         "dy": ones(*POOLED[2]), "x": ones(*IMAGES[2]), "y": ones(*POOLED[2]), "pool_size": 2
     },
-    "max_pool2d_with_index": lambda: {"x": ones(*IMAGES[2]), "pool_size": 2},
+    **{op: lambda op=op: _placed(axes_of(op), op.endswith("_bwd")) for op in PLACED},  # type: ignore[misc]
     "max_unpool2d": lambda: {
         "x": ones(*POOLED[2]), "index": np.zeros(POOLED[2], np.int32), "output_shape": IMAGES[2]
     },

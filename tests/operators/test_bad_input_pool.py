@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from good_pool import ADAPTIVE, GLOBAL, GOOD, IMAGES, INDEX, LP, SLIDING, axes_of, good, ones
+from good_pool import ADAPTIVE, GLOBAL, GOOD, IMAGES, INDEX, LP, PLACED, SLIDING, axes_of, good, ones
 from test_bad_input import HUGE, Bad, assert_refused, endless, refuse
 
 from fastcnn import ops
@@ -17,7 +17,7 @@ MAX = tuple(op for op in SLIDING if op.startswith("max"))
 
 
 def bad_windows() -> Iterator[Bad]:
-    for op in (*SLIDING, *LP, "max_pool2d_with_index"):
+    for op in (*SLIDING, *LP, *PLACED):
         axes = axes_of(op)
         arguments = ["strides", "pool_size"] + ["dilation_rate"] * (op in MAX)
         for argument in arguments:
@@ -34,7 +34,7 @@ def bad_windows() -> Iterator[Bad]:
             yield Bad(op, {"padding": value}, DTypeError, ("padding",))
         yield Bad(op, {"ceil_mode": 1}, DTypeError, ("ceil_mode",))
         yield Bad(op, {"pool_size": 7}, ShapeError, ("7",))
-    for op in (*MAX, "max_pool2d_with_index", "max_pool2d", "max_pool2d_bwd"):
+    for op in (*MAX, *PLACED, "max_pool2d", "max_pool2d_bwd"):
         yield Bad(op, {"dilation_rate": 6}, ShapeError, ("window", "7"))
         yield Bad(op, {"dilation_rate": 2**31 - 1}, ShapeError, ("window",))
         # Both taps of a window lie in the padding.
@@ -91,7 +91,7 @@ def bad_arrays() -> Iterator[Bad]:
             yield Bad(op, {"input_shape": (2, 3)}, ArgumentError, ("input_shape", "2"))
             for value in (None, 7, "2564", (*shape[:-1], 1.0)):
                 yield Bad(op, {"input_shape": value}, DTypeError, ("input_shape",))
-        if "dy" in good(op) and op not in INDEX:
+        if "dy" in good(op) and "unpool" not in op:
             dy = good(op)["dy"]
             for axis in range(dy.ndim):
                 longer = ones(*dy.shape[:axis], dy.shape[axis] + 1, *dy.shape[axis + 1 :])

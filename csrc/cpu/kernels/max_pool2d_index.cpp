@@ -64,25 +64,52 @@ void fwd(const MaxPool2dIndexFwd& args, int64_t begin, int64_t end) {
   }
 }
 
+// What index holds: the number of the tap, or that of the pixel in the image.
+struct Taps {
+  const uint8_t* index;
+  template <class Block>
+  FASTCNN_INLINED IVec get(Block block, int64_t at) const {
+    return get_bytes(block, index + at);
+  }
+  FASTCNN_INLINED int label(int64_t, int64_t, int64_t, int position) const { return position; }
+};
+struct Pixels {
+  const int32_t* index;
+  int64_t first, row_step, col_step;
+  template <class Block>
+  FASTCNN_INLINED IVec get(Block block, int64_t at) const {
+    return vec_to_bits(block.get((const float*)index + at));
+  }
+  FASTCNN_INLINED int label(int64_t window, int64_t r, int64_t col, int) const {
+    return (int)(first + window + r * row_step + col * col_step);
+  }
+};
+
+// Of one image: dy, y [P,Q,C], dx [H,W,C].
+struct Gradient {
+  const float *dy, *y;
+  float* dx;
+};
+
 // Tap by tap, whole vectors of dx that a window has mostly not chosen: one by one, as scatter_windows(), took
 // six times as long for 64 channels, since no processor foresees which tap and what mask the next one has.
-void scatter_vectors(const MaxPool2dIndexBwd& a, const Geometry& g, int64_t n, Span band) {
+template <class Index>
+FASTCNN_INLINE void scatter_vectors(const Geometry& g, Index index, Gradient a, Span band) {
   const Pool2dShape& s = g.s;
-  memset(a.dx + (n * s.h + band.begin) * s.w * s.c, 0,
-         (size_t)((band.end - band.begin) * s.w * s.c) * sizeof *a.dx);
   const Span over = g.rows.over(band.begin, band.end);
   for (int64_t p = over.begin; p < over.end; ++p) {
     const int64_t above = g.rows.taps(p).begin - band.begin;
-    for_each_window_of_row(g, n * s.p + p, false, [&](auto size, const Window& window) FASTCNN_INLINED {
+    for_each_window_of_row(g, p, false, [&](auto size, const Window& window) FASTCNN_INLINED {
+      const int64_t first = window.pixel / s.c;
       for_each_vector(s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
         const int64_t at = window.output + c;
-        const IVec index = get_bytes(block, a.index + at);
+        const IVec chosen = index.get(block, at);
         Vec dy = block.get(a.dy + at);
         if (a.y) dy = block.get(a.y + at) <= Vec{} ? Vec{} : dy;
         size.for_each_tap([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
           if ((uint64_t)(above + r * g.rows.dilation) >= (uint64_t)(band.end - band.begin)) return;
           float* dx = a.dx + window.pixel + r * g.row_step + col * g.col_step + c;
-          block.put(dx, block.get(dx) + (index == position ? dy : Vec{}));
+          block.put(dx, block.get(dx) + (chosen == index.label(first, r, col, position) ? dy : Vec{}));
         });
       });
     });
@@ -92,12 +119,17 @@ void scatter_vectors(const MaxPool2dIndexBwd& a, const Geometry& g, int64_t n, S
 void bwd(const MaxPool2dIndexBwd& args, int64_t n, int64_t begin, int64_t end) {
   const MaxPool2dIndexBwd a = args;
   const Geometry g(*a.shape);
-  if (g.s.c >= kLanes) return scatter_vectors(a, g, n, {begin, end});
+  const int64_t width = g.s.w * g.s.c, outputs = g.s.p * g.s.q * g.s.c;
+  float* dx = a.dx + n * g.s.h * width;
+  if (g.s.c >= kLanes) {
+    memset(dx + begin * width, 0, (size_t)((end - begin) * width) * sizeof *dx);
+    const Gradient gradient = {a.dy + n * outputs, a.y ? a.y + n * outputs : nullptr, dx};
+    return scatter_vectors(g, Taps{a.index + n * outputs}, gradient, {begin, end});
+  }
   const Span over = g.rows.over(begin, end);
-  const int64_t first = (n * g.s.p + over.begin) * g.s.q * g.s.c;
+  const int64_t first = n * outputs + over.begin * g.s.q * g.s.c;
   const float *dy = a.dy + first, *y = a.y ? a.y + first : nullptr;
   const uint8_t* index = a.index + first;
-  float* dx = a.dx + n * g.s.h * g.s.w * g.s.c;
   scatter_windows(
       g, dx, {begin, end}, over, [&](int64_t i) { return (int)index[i]; },
       [&](int64_t at, int64_t i) {
@@ -105,10 +137,17 @@ void bwd(const MaxPool2dIndexBwd& args, int64_t n, int64_t begin, int64_t end) {
       });
 }
 
+void add_at_pixels(const MaxPool2dPixels& args, int64_t begin, int64_t end) {
+  const MaxPool2dPixels a = args;
+  const Geometry g(*a.shape);
+  const Pixels pixels = {a.index, a.first, g.rows.dilation * g.s.w, g.cols.dilation};
+  scatter_vectors(g, pixels, {a.dy, nullptr, a.dx}, {begin, end});
+}
+
 }  // namespace
 
 extern const MaxPool2dIndexKernels max_pool2d_index_kernels;
-const MaxPool2dIndexKernels max_pool2d_index_kernels = {fwd, bwd};
+const MaxPool2dIndexKernels max_pool2d_index_kernels = {fwd, bwd, add_at_pixels, kLanes};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -22,11 +22,23 @@ struct MaxPool2dIndexBwd {
   float* dx;             // [N,H,W,C]
 };
 
+// Of one image, whose maxima are known by their pixels.
+struct MaxPool2dPixels {
+  const Pool2dShape* shape;
+  const float* dy;       // [P,Q,C]
+  const int32_t* index;  // [P,Q,C]
+  float* dx;             // [H,W,C]
+  int32_t first;         // the number of its first pixel: in a volume it is a plane
+};
+
 struct MaxPool2dIndexKernels {
   // Rows [begin, end) of the N P rows of y.
   void (*fwd)(const MaxPool2dIndexFwd&, int64_t begin, int64_t end);
   // Rows [begin, end) of dx of image n.
   void (*bwd)(const MaxPool2dIndexBwd&, int64_t n, int64_t begin, int64_t end);
+  // Adds to rows [begin, end) of dx.
+  void (*add_at_pixels)(const MaxPool2dPixels&, int64_t begin, int64_t end);
+  int64_t lanes;
 };
 
 }  // namespace cpu

@@ -29,9 +29,9 @@ void zero_gaps(const Geometry& g, int64_t p, float* image) {
 
 // f(size, window) writes the pixels of a window.
 template <Known kKnown, class F>
-FASTCNN_INLINE void write_windows(const Geometry& g, float* dx, Span range, F f) {
+FASTCNN_INLINE void write_windows(const Geometry& g, float* dx, Span range, bool merged, F f) {
   for (int64_t row = range.begin; row < range.end; ++row) {
-    for_each_window_of_row<kKnown>(g, row, g.s.stride_w == 1, f);
+    for_each_window_of_row<kKnown>(g, row, merged, f);
     zero_gaps(g, row % g.s.p, dx + row / g.s.p * g.s.h * g.s.w * g.s.c);
   }
 }
@@ -40,7 +40,7 @@ void max_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
   const Pool2dBwd a = args;
   const Geometry g(*a.shape);
   const Output output(a.dx, a.stream, g.s.c);
-  write_windows<kBoth>(g, a.dx, {begin, end}, [&](auto size, const Window& window) FASTCNN_INLINED {
+  const auto write = [&](auto size, const Window& window) FASTCNN_INLINED {
     for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
       constexpr int kVectors = block.kVectors;
       const auto best = find_best(g, size, block, a.x + window.pixel + c, position_label);
@@ -55,7 +55,35 @@ void max_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
           output.put(block, pixel + v * kLanes, best.label[v] == position ? dy[v] : Vec{});
       });
     });
-  });
+  };
+  write_windows<kBoth>(g, a.dx, {begin, end}, g.s.stride_w == 1, write);
+  output.end();
+}
+
+void pixels_apart(const Pool2dBwd& args, const int32_t* index, int64_t begin, int64_t end) {
+  const Pool2dBwd a = args;
+  const Geometry g(*a.shape);
+  const Output output(a.dx, a.stream, g.s.c);
+  const int64_t image = g.s.h * g.s.w;
+  const auto write = [&](auto size, const Window& window) FASTCNN_INLINED {
+    const int first = (int)(window.pixel / g.s.c % image);
+    for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+      constexpr int kVectors = block.kVectors;
+      IVec chosen[kVectors];
+      Vec dy[kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t at = window.output + c + v * kLanes;
+        chosen[v] = vec_to_bits(block.get((const float*)index + at)), dy[v] = block.get(a.dy + at);
+      }
+      size.for_each_tap([&](int64_t r, int64_t col, int) FASTCNN_INLINED {
+        float* pixel = a.dx + window.pixel + r * g.row_step + col * g.col_step + c;
+        const int label = first + (int)(r * g.s.w + col);
+        for (int v = 0; v < kVectors; ++v)
+          output.put(block, pixel + v * kLanes, chosen[v] == label ? dy[v] : Vec{});
+      });
+    });
+  };
+  write_windows<kTwo>(g, a.dx, {begin, end}, false, write);
   output.end();
 }
 
@@ -63,20 +91,22 @@ void sum_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
   const Pool2dBwd a = args;
   const Geometry g(*a.shape);
   const Output output(a.dx, a.stream, g.s.c);
-  write_windows<kTwo>(g, a.dx, {begin, end}, [&](auto size, const Window& window) FASTCNN_INLINED {
-    const Mean mean(a.average ? window.divisor : 1);
-    for_each_block<4>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
-      constexpr int kVectors = block.kVectors;
-      Vec dy[kVectors];
-      for (int v = 0; v < kVectors; ++v) dy[v] = mean(block.get(a.dy + window.output + c + v * kLanes));
-      size.for_each_tap([&](int64_t r, int64_t col, int) FASTCNN_INLINED {
-        for (int v = 0; v < kVectors; ++v) {
-          const int64_t at = window.pixel + r * g.row_step + col * g.col_step + c + v * kLanes;
-          output.put(block, a.dx + at, a.relu_mask ? (block.get(a.x + at) <= Vec{} ? Vec{} : dy[v]) : dy[v]);
-        }
+  write_windows<kTwo>(
+      g, a.dx, {begin, end}, g.s.stride_w == 1, [&](auto size, const Window& window) FASTCNN_INLINED {
+        const Mean mean(a.average ? window.divisor : 1);
+        for_each_block<4>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+          constexpr int kVectors = block.kVectors;
+          Vec dy[kVectors];
+          for (int v = 0; v < kVectors; ++v) dy[v] = mean(block.get(a.dy + window.output + c + v * kLanes));
+          size.for_each_tap([&](int64_t r, int64_t col, int) FASTCNN_INLINED {
+            for (int v = 0; v < kVectors; ++v) {
+              const int64_t at = window.pixel + r * g.row_step + col * g.col_step + c + v * kLanes;
+              output.put(block, a.dx + at,
+                         a.relu_mask ? (block.get(a.x + at) <= Vec{} ? Vec{} : dy[v]) : dy[v]);
+            }
+          });
+        });
       });
-    });
-  });
   output.end();
 }
 
@@ -228,7 +258,8 @@ void sum_scatter(const Pool2dBwd& args, const Pool2dBand& piece) {
 }  // namespace
 
 extern const Pool2dBwdKernels pool2d_bwd_kernels;
-const Pool2dBwdKernels pool2d_bwd_kernels = {max_bwd_apart, sum_bwd_apart, max_give, sum_bwd, sum_scatter};
+const Pool2dBwdKernels pool2d_bwd_kernels = {max_bwd_apart, pixels_apart, sum_bwd_apart,
+                                             max_give,      sum_bwd,      sum_scatter};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

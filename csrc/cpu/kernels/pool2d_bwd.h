@@ -33,6 +33,8 @@ struct Pool2dBwdKernels {
   // Windows that do not overlap: rows [begin, end) of the N P rows of windows write their own pixels and the
   // gaps after them.
   void (*max_apart)(const Pool2dBwd&, int64_t begin, int64_t end);
+  // Their maxima are known: index [N,P,Q,C], pixels of the image.
+  void (*pixels_apart)(const Pool2dBwd&, const int32_t* index, int64_t begin, int64_t end);
   void (*sum_apart)(const Pool2dBwd&, int64_t begin, int64_t end);
   // 3 x 3 windows, with channels in whole vectors, give to their pixels.
   void (*max_give)(const Pool2dBwd&, const Pool2dBand&);

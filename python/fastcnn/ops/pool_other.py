@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lp pooling, max pooling with the places of the maxima, and max unpooling of images."""
+"""Lp pooling, max pooling with the places of the maxima and its gradient, and max unpooling."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ __all__ = [
     "lp_pool2d",
     "lp_pool2d_bwd",
     "max_pool2d_with_index",
+    "max_pool2d_with_index_bwd",
+    "max_pool3d_with_index",
+    "max_pool3d_with_index_bwd",
     "max_unpool2d",
     "max_unpool2d_bwd",
 ]
@@ -112,9 +115,9 @@ def max_pool2d_with_index(
     ceil_mode: bool = False,
     out: Array | None = None,
 ) -> tuple[Array, NDArray[np.int32]]:
-    """`max_pool2d`, and where in the image each maximum stands: what `max_unpool2d` takes.
+    """`max_pool2d`, and where in the image each maximum stands.
 
-    Of equal maxima it is the first. The gradient is that of `max_pool2d`.
+    Of equal maxima it is the first. `max_pool2d_with_index_bwd` and `max_unpool2d` take the places.
 
     Parameters
     ----------
@@ -134,6 +137,129 @@ def max_pool2d_with_index(
     array([ 5,  7, 13, 15], dtype=int32)
     """
     return _native.max_pool2d_with_index(x, pool_size, strides, padding, dilation_rate, ceil_mode, out)
+
+
+def max_pool2d_with_index_bwd(
+    dy: Array,
+    index: NDArray[np.int32],
+    input_shape: Sequence[int],
+    pool_size: Size,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    *,
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+    out: Array | None = None,
+) -> Array:
+    """Gradient of `max_pool2d`, whose maxima are known: ``dx[n, index[n,p,q,c], c] += dy[n,p,q,c]``.
+
+    Each pixel is the sum over the windows whose maximum it is, in their order. `max_pool2d_bwd` gives the
+    same from x, without an index: where channels are many and windows small that is as fast.
+
+    Parameters
+    ----------
+    dy
+        Gradient of the output, float32 ``[N, P, Q, C]``.
+    index
+        Int32 of the same shape, as `max_pool2d_with_index` gave it with the arguments below. One outside the
+        image raises; for one outside its own window nothing is promised but that the program goes on.
+    input_shape
+        ``(N, H, W, C)``, the shape of the input of the pooling.
+    pool_size, strides, padding, dilation_rate, ceil_mode, out
+        As in `max_pool2d_with_index`.
+
+    Returns
+    -------
+    Float32 ``[N, H, W, C]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import ops
+    >>> y, index = ops.max_pool2d_with_index(np.arange(4, dtype=np.float32).reshape(1, 2, 2, 1), 2)
+    >>> ops.max_pool2d_with_index_bwd(10 * y, index, (1, 2, 2, 1), 2)[0, :, :, 0]
+    array([[ 0.,  0.],
+           [ 0., 30.]], dtype=float32)
+    """
+    return _native.max_pool2d_with_index_bwd(
+        dy, index, shape_of(input_shape), pool_size, strides, padding, dilation_rate, ceil_mode, out
+    )
+
+
+def max_pool3d_with_index(
+    x: Array,
+    pool_size: Size,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    *,
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+    out: Array | None = None,
+) -> tuple[Array, NDArray[np.int32]]:
+    """`max_pool3d`, and where in the volume each maximum stands: ``(d * H + h) * W + w``.
+
+    Of equal maxima it is the first. `max_pool3d_with_index_bwd` takes the places.
+
+    Parameters
+    ----------
+    x, pool_size, strides, padding, dilation_rate, ceil_mode, out
+        As in `max_pool3d`; volumes are channels-last.
+
+    Returns
+    -------
+    Float32 ``[N, O, P, Q, C]``, and int32 of the same shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import ops
+    >>> y, index = ops.max_pool3d_with_index(np.arange(16, dtype=np.float32).reshape(1, 2, 2, 4, 1), 2)
+    >>> index.ravel()
+    array([13, 15], dtype=int32)
+    """
+    return _native.max_pool3d_with_index(x, pool_size, strides, padding, dilation_rate, ceil_mode, out)
+
+
+def max_pool3d_with_index_bwd(
+    dy: Array,
+    index: NDArray[np.int32],
+    input_shape: Sequence[int],
+    pool_size: Size,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    *,
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+    out: Array | None = None,
+) -> Array:
+    """Gradient of `max_pool3d`, whose maxima are known: ``dx[n, index[n,o,p,q,c], c] += dy[n,o,p,q,c]``.
+
+    Parameters
+    ----------
+    dy
+        Gradient of the output, float32 ``[N, O, P, Q, C]``.
+    index
+        Int32 of the same shape, from `max_pool3d_with_index`, as `max_pool2d_with_index_bwd` wants it.
+    input_shape
+        ``(N, D, H, W, C)``, the shape of the input of the pooling.
+    pool_size, strides, padding, dilation_rate, ceil_mode, out
+        As in `max_pool3d_with_index`.
+
+    Returns
+    -------
+    Float32 ``[N, D, H, W, C]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import ops
+    >>> y, index = ops.max_pool3d_with_index(np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2, 1), 2)
+    >>> ops.max_pool3d_with_index_bwd(10 * y, index, (1, 2, 2, 2, 1), 2).ravel()
+    array([ 0.,  0.,  0.,  0.,  0.,  0.,  0., 70.], dtype=float32)
+    """
+    return _native.max_pool3d_with_index_bwd(
+        dy, index, shape_of(input_shape), pool_size, strides, padding, dilation_rate, ceil_mode, out
+    )
 
 
 def max_unpool2d(

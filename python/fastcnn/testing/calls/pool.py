@@ -130,25 +130,33 @@ def _lp_bwd_error(call: Call, arrays: Arrays, wanted: Real) -> Real:
 
 
 class IndexCall(Call):
-    """`max_pool2d_with_index` by its first result; its own tests look at the second."""
+    """`max_pool2d_with_index`, or of volumes, by its first result; its own tests look at the second."""
 
     def run(self, arrays: Arrays, out: F32 | None = None) -> F32:
         from fastcnn import ops
 
-        return ops.max_pool2d_with_index(arrays["x"], **self.options, out=out)[0]
+        y: F32 = getattr(ops, self.op)(arrays["x"], **self.options, out=out)[0]
+        return y
 
     def reference(self, arrays: Arrays) -> Real:
         """The same in float64."""
-        return reference.max_pool2d_with_index(arrays["x"], **self.options)[0]
+        y: Real = getattr(reference, self.op)(arrays["x"], **self.options)[0]
+        return y
 
 
-def index_calls(case: PoolCase) -> Iterator[Call]:
-    """Max pooling with indices, and unpooling to the places that it names for some x."""
-    yield IndexCall(
-        "max_pool2d_with_index", case, {"x": case.x_shape}, case.options, case.y_shape, exact=True
-    )
+def index_calls(case: PoolCase | PoolNdCase) -> Iterator[Call]:
+    """Max pooling with indices, its gradient, and unpooling to the places that it names for some x."""
+    axes = len(case.x_shape) - 2
+    name, options = f"max_pool{axes}d_with_index", {**case.options, "dilation_rate": case.dilation_rate}
+    yield IndexCall(name, case, {"x": case.x_shape}, options, case.y_shape, exact=True)
     x = np.random.default_rng(case.x_shape).standard_normal(case.x_shape)
-    index = reference.max_pool2d_with_index(x, **case.options)[1].astype(np.int32)
+    index = reference.max_pool2d_with_index(x, **options)[1].astype(np.int32)
+    yield Call(
+        f"{name}_bwd", case, {"dy": case.y_shape}, {"index": index, "input_shape": case.x_shape, **options},
+        case.x_shape, case.windows.overlap, ("dy",), exact=True,
+    )  # fmt: skip
+    if axes != 2:
+        return
     yield Call(
         "max_unpool2d", case, {"x": case.y_shape}, {"index": index, "output_shape": case.x_shape},
         case.x_shape, exact=True,
@@ -167,6 +175,7 @@ SUITE = Suite(
         *(call for case in cases.ADAPTIVE_POOL for call in adaptive_calls(case)),
         *(call for case in cases.LP_POOL for call in lp_calls(case)),
         *(call for case in (*cases.POOL[-8:], *cases.POOL_DILATED) for call in index_calls(case)),
+        *(call for case in cases.POOL_ND if case.axes == 3 for call in index_calls(case)),
     ),
     views=(
         *pool_calls(_VIEW),
@@ -175,6 +184,7 @@ SUITE = Suite(
         *adaptive_calls(AdaptivePoolCase((2, 7, 9, 5), (3, 4))),
         *lp_calls(LpPoolCase(_VIEW, 3.0)),
         *index_calls(_VIEW),
+        *index_calls(PoolNdCase((2, 5, 4, 6, 17), 2)),
     ),
     parallel=(
         *(call for case in cases.POOL_PARALLEL for call in pool_calls(case)),
@@ -182,6 +192,7 @@ SUITE = Suite(
         *(call for case in cases.GLOBAL_POOL_PARALLEL for call in global_calls(case)),
         *(call for case in cases.ADAPTIVE_POOL_PARALLEL for call in adaptive_calls(case)),
         *(call for case in cases.LP_POOL_PARALLEL for call in lp_calls(case)),
-        *index_calls(cases.POOL_PARALLEL[1]),
+        *(call for case in cases.POOL_PARALLEL for call in index_calls(case)),
+        *(call for case in cases.POOL_ND_PARALLEL if case.axes == 3 for call in index_calls(case)),
     ),
 )

@@ -203,10 +203,25 @@ def max_pool2d_with_index(
     x: ArrayLike, pool_size: Any, strides: Any = None, padding: Any = "valid", *, dilation_rate: Any = 1,
     ceil_mode: bool = False,
 ) -> tuple[Real, NDArray[np.int64]]:  # fmt: skip
-    """Greatest element of each window and its place ``h * W + w`` in the image."""
+    """Greatest element of each window and its place in the image or the volume, ``h * W + w``."""
     options = {"dilation_rate": dilation_rate, "ceil_mode": ceil_mode}
     windows = _sliding(np.shape(x), pool_size, strides, padding, **options)
     return max_pool2d(x, pool_size, strides, padding, **options), windows.choose(_real(x))
+
+
+def max_pool2d_with_index_bwd(
+    dy: ArrayLike, index: ArrayLike, input_shape: Shape, pool_size: Any, strides: Any = None,
+    padding: Any = "valid", *, dilation_rate: Any = 1, ceil_mode: bool = False,
+) -> Real:  # fmt: skip
+    """Add each dy where `index` says, whatever the windows."""
+    count, channels = input_shape[0], input_shape[-1]
+    n, _, c = np.ogrid[:count, :1, :channels]
+    dx = np.zeros((count, int(np.prod(input_shape[1:-1])), channels))
+    np.add.at(dx, (n, np.reshape(index, (count, -1, channels)), c), _real(dy).reshape(count, -1, channels))
+    return dx.reshape(input_shape)
+
+
+max_pool3d_with_index, max_pool3d_with_index_bwd = max_pool2d_with_index, max_pool2d_with_index_bwd
 
 
 def max_unpool2d(x: ArrayLike, index: ArrayLike, output_shape: Shape) -> Real:
