@@ -2,7 +2,8 @@
 """Pooling forward and backward beside PyTorch: `python benchmarks/pool.py --help`.
 
 GB/s count input plus output (backward the two gradients), whatever else a library reads: for max-pooling
-PyTorch reads the indices that its forward pass has kept, fastcnn's function finds them again in the input.
+PyTorch reads the indices that its forward pass has kept, as fastcnn does in the rows bwd_index; in the rows
+bwd it finds them again in the input.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ CASES = {
     "sum2x2": ("sum", 16, 64, 112, 112, 2, 2, 0),
     "lenet_max2x2": ("max", 128, 6, 28, 28, 2, 2, 0),
     "mnist_max2x2": ("max", 128, 32, 26, 26, 2, 2, 0),
+    "max7x7s2": ("max", 8, 3, 112, 112, 7, 2, 3),
+    "max3x3s2_gray": ("max", 16, 1, 112, 112, 3, 2, 1),
     "global7x7": ("average", 16, 512, 7, 7, 7, 7, 0),
 }
 CONTENDERS = [
@@ -32,6 +35,10 @@ CONTENDERS = [
     Contender("fastcnn", "out", judged=False),  # the peer has no such argument
     *(Contender("torch", f"{mode} {layout}") for mode in ("eager", "compile") for layout in ("nchw", "nhwc")),
 ]
+
+
+def _directions(kind: str) -> tuple[str, ...]:
+    return ("fwd", "bwd", "bwd_index") if kind == "max" else ("fwd", "bwd")
 
 
 def main(arguments: list[str]) -> int:
@@ -42,15 +49,18 @@ def main(arguments: list[str]) -> int:
         title="pool",
         measure=Measure("GB/s", lambda task: 1e-9 * task.bytes),
         tasks=[
-            PoolTask(name, *sizes, direction) for name, sizes in CASES.items() for direction in ("fwd", "bwd")
+            PoolTask(name, *sizes, direction)
+            for name, sizes in CASES.items()
+            for direction in _directions(str(sizes[0]))
         ],
         quick=["lenet_max2x2 fwd", "lenet_max2x2 bwd"],
         contenders=lambda _: CONTENDERS,
         floor=lambda _: 0.0,
         notes={
-            r"\S*max\S* bwd": "max bwd: ours finds the maxima again, PyTorch is given their places; training "
-            "keeps them where that is faster. GB/s leave out x, which ours reads: as much as dx. At each "
-            "pixel windows of 3 x 3 take some 57 instructions on a vector, in a cache 23 to 25 cycles: six "
+            r"\S*max\S* bwd$": "max bwd: ours finds the maxima again, PyTorch is given their places, as ours "
+            "is in the rows bwd_index; training keeps them where that is faster. Of one to nine channels, and "
+            "of large windows, the search takes longer than adding dy: it reads every tap. GB/s leave out x, "
+            "which ours reads: as much as dx. At each pixel windows of 3 x 3 take some 57 instructions on a vector, in a cache 23 to 25 cycles: six "
             "taps of rows and columns, three each to find and three to gather; elsewhere dy is added to one "
             "pixel after the other, three loads and a store for each window."
         },

@@ -137,6 +137,9 @@ def _other(task: PoolTask | GemmTask) -> tuple[Call, list[NDArray[np.float32]]]:
     if task.direction == "fwd":
         forward = {"max": ops.max_pool2d, "average": ops.average_pool2d, "sum": ops.sum_pool2d}[task.kind]
         return partial(forward, **geometry), [task.x()]
+    if task.direction == "bwd_index":
+        geometry["index"] = ops.max_pool2d_with_index(task.x(), **geometry)[1]
+        return partial(ops.max_pool2d_with_index_bwd, input_shape=task.x_shape, **geometry), [task.dy()]
     if task.kind == "max":
         return partial(ops.max_pool2d_bwd, **geometry), [task.dy(), task.x()]
     backward = {"average": ops.average_pool2d_bwd, "sum": ops.sum_pool2d_bwd}[task.kind]

@@ -93,7 +93,10 @@ class ConvTask:
 
 @dataclass(frozen=True)
 class PoolTask:
-    """Pooling of kind max, average or sum with a square window, forward (fwd) or backward (bwd)."""
+    """Pooling of kind max, average or sum with a square window: forward (fwd) or backward (bwd).
+
+    In bwd_index fastcnn too is given the places of the maxima.
+    """
 
     name: str
     kind: str
