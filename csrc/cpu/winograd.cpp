@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Winograd convolution of 3x3 filters with stride 1, channels-last: fprop, and dgrad as fprop of dy with the
-// filters turned round. kernels/winograd.h has the formula.
+// Winograd convolution of 3x3 filters with stride 1 or 2, channels-last: fprop, and dgrad as fprop of dy with
+// the filters turned round. kernels/winograd.h has the formulas.
 //
 //   U[K block][point][panel][C][lanes]   transformed filters
 //   V[point][tile][C]                    transformed input of some tiles
@@ -51,7 +51,7 @@ Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {
 
   // Parts of so many tiles at least (12 cost a fifth of 16 channels), of more while there are enough of them
   // for a large team.
-  const int64_t tile_bytes = d.points * d.channels * 4, panel_bytes = d.points * d.in_c * d.panel * 4;
+  const int64_t tile_bytes = d.v_points * d.channels * 4, panel_bytes = d.u_points * d.in_c * d.panel * 4;
   const int64_t strips = ceil_div(d.tiles, d.strip);
   const int64_t most = kPartBytes / tile_bytes / d.strip;
   const int64_t least = ceil_div(least_tiles, d.strip);
@@ -79,7 +79,7 @@ Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {
 // Costs in clocks of a core that begins two vector operations in each, as measured on AVX2 (Zen 4).
 //
 //   direct    N P Q 9 C [K] / 2 + 30 register tiles
-//   Winograd  points (T C [K] / 2 + 30 register tiles)     products
+//   Winograd  products T C [K] / 2 + 30 points of M register tiles
 //             + input T [C] + output T [K] + filter C [K]  transforms
 //
 // or, where they take longer, what reading all filters takes of a core's share of memory's bandwidth;
@@ -88,13 +88,21 @@ Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {
 struct TransformClocks {
   double input, output, filter;
 };
-constexpr TransformClocks kTransform[2] = {{40, 60, 110}, {240, 190, 160}};
+constexpr TransformClocks kTransform[] = {{40, 60, 110}, {240, 190, 160}, {60, 40, 110}, {40, 110, 110}};
 constexpr double kRegisterTile = 30, kVectorRead = 8;
 
-// Those of F(2) on 16 lanes, where a vector is all of a cache line: half as much again, as 16 to 16 channels
-// show, which are faster directly there, and 16 to 32, which are not.
+// Those of all but F(4) on 16 lanes, where a vector is all of a cache line: half as much again, as 16 to 16
+// channels show, which are faster directly there, and 16 to 32, which are not.
 double transform_clocks(const Winograd& d, double clocks) {
-  return d.order == kF2 && kernels().tile->lanes == 16 ? 1.5 * clocks : clocks;
+  return d.order != kF4 && kernels().tile->lanes == 16 ? 1.5 * clocks : clocks;
+}
+
+// One of stride 2 saves less than its filters' transform takes where few tiles meet them: on 16 lanes a
+// vector of each point is a line that goes through L3 (256 channels at 28x28, batch of one: 1.15 times as
+// long as directly; 1.05 to 1.15 times as fast on AVX2).
+double filter_clocks(const Winograd& d) {
+  const double clocks = kTransform[d.order].filter;
+  return d.order >= kStrided && kernels().tile->lanes == 16 ? 3 * clocks : clocks;
 }
 
 double vectors(int64_t channels) { return static_cast<double>(ceil_div(channels, kernels().tile->lanes)); }
@@ -104,25 +112,29 @@ double winograd_clocks(const Winograd& d) {
   const double register_tiles = static_cast<double>(ceil_div(d.tiles, d.strip) * d.panels);
   const TransformClocks& each = kTransform[d.order];
   const double filters = d.in_c * out;
-  const double products = d.points * (tiles * filters / 2 + kRegisterTile * register_tiles);
-  return (d.kept ? std::max(products, kVectorRead * d.points * filters)
-                 : products + each.filter * filters * (d.shared ? d.parts : 1)) +
+  const double products =
+      static_cast<double>(d.products) * tiles * filters / 2 + kRegisterTile * d.m_points * register_tiles;
+  return (d.kept ? std::max(products, kVectorRead * d.u_points * filters)
+                 : products + filter_clocks(d) * filters * (d.shared ? d.parts : 1)) +
          transform_clocks(d, each.input * tiles * in + each.output * tiles * out);
 }
 
 double direct_clocks(const Winograd& d) {
-  const double rows = static_cast<double>(d.n * d.out_h);
-  const double register_tiles = rows * ceil_div(d.out_w, d.strip) * d.panels;
+  // Phases of a strided dgrad share the taps.
+  const double phases = static_cast<double>(d.phases_h * d.phases_w);
+  const double register_tiles =
+      static_cast<double>(d.n * d.rows * ceil_div(d.cols, d.strip) * d.panels) * phases;
   const double filters = 9 * d.in_c * vectors(d.out_c);
-  return std::max(rows * d.out_w * filters / 2 + kRegisterTile * register_tiles, kVectorRead * filters);
+  const double pixels = static_cast<double>(d.n * d.out_h * d.out_w) / phases;
+  return std::max(pixels * filters / 2 + kRegisterTile * register_tiles, kVectorRead * filters);
 }
 
 int64_t u_plane(const Winograd& d) { return plane_floats(d.block_panels * d.in_c * d.panel); }
 int64_t v_plane(const Winograd& d) { return plane_floats(d.part * d.channels); }
 int64_t m_row(const Winograd& d) { return d.block_panels * d.panel; }
 int64_t m_plane(const Winograd& d) { return plane_floats(d.part * m_row(d)); }
-int64_t u_floats(const Winograd& d) { return d.points * u_plane(d); }  // of a block
-int64_t v_floats(const Winograd& d) { return d.points * v_plane(d); }
+int64_t u_floats(const Winograd& d) { return d.u_points * u_plane(d); }  // of a block
+int64_t v_floats(const Winograd& d) { return d.v_points * v_plane(d); }
 int64_t zeros_floats(const Winograd& d) { return round_up(d.channels, 16); }
 int64_t packed_floats(const Winograd& d) { return round_up(9 * d.in_c * d.panel, 16); }
 
@@ -133,7 +145,7 @@ size_t filter_bytes(const Winograd& d) {
 }
 size_t scratch_bytes(const Winograd& d) {
   const int64_t own = !d.shared ? v_floats(d) : d.kept ? 0 : u_floats(d);
-  return float_bytes(zeros_floats(d) + packed_floats(d) + d.points * m_plane(d) + own);
+  return float_bytes(zeros_floats(d) + packed_floats(d) + d.m_points * m_plane(d) + own);
 }
 
 void prepare(Prepared* out, bool dgrad, Order order) {
@@ -153,13 +165,21 @@ struct Arguments {
   int32_t relu, pool;
 };
 
+// The first outputs of a tile of a strided dgrad are even ones, which meet two taps; where they are odd, the
+// tile is taken from its end.
+Flips flips_of(const Winograd& d) {
+  const auto odd = [&d](const AxisShape& axis) { return d.order == kStridedBack && axis.pad % 2; };
+  return {odd(d.height), odd(d.width)};
+}
+
 // Panel i of the filters to its place in the block u, its taps in the order in which the input meets them.
 void transform_filters(const Winograd& d, const Arguments& from, int64_t i, float* packed, float* u) {
-  const Axis h = axis_h(d, 0), s = axis_w(d, 0);
+  const Flips flip = flips_of(d);
+  const bool back_h = d.dgrad && !flip.h, back_w = d.dgrad && !flip.w;
   const int64_t first = i * d.panel, cols = std::min(d.panel, d.out_c - first);
   for (int64_t r = 0; r < 3; ++r)
     for (int64_t q = 0; q < 3; ++q) {
-      const int64_t tap = (h.filter + r * h.filter_step) * d.filter_w + s.filter + q * s.filter_step;
+      const int64_t tap = (back_h ? 2 - r : r) * 3 + (back_w ? 2 - q : q);
       kernels().tile->pack({from.w + tap * d.weight_tap + first * d.weight_out, d.weight_in, d.weight_out,
                             d.in_c, static_cast<int32_t>(cols), static_cast<int32_t>(d.panel),
                             from.scale ? from.scale + first : nullptr},
@@ -183,14 +203,15 @@ Range panels_of(const Winograd& d, int64_t block) {
 // M = V U for `tiles` rows of V and the panels of a block of U.
 void multiply(const Winograd& d, const float* v, const float* u, Range panels, int64_t tiles, float* m) {
   Tile t = {};
-  t.taps_h = t.taps_w = 1, t.depth = d.in_c;
+  t.depth = d.in_c;
   t.a_step = 1, t.a_row = d.channels, t.a_group = 3 * t.a_row;
   t.b_step = d.panel, t.y_row = m_row(d);
   t.ahead_floats = d.in_c * d.panel;
-  for (int64_t point = 0; point < d.points; ++point)
+  const Form& form = kForms[d.order];
+  for (int64_t point = 0; point < d.m_points; ++point)
     for (int64_t i = panels.begin; i < panels.end; ++i) {
-      t.a = v + point * v_plane(d);
-      t.b = u + point * u_plane(d) + (i - panels.begin) * d.in_c * d.panel;
+      set_terms(&t, form.terms[point / form.m], form.terms[point % form.m], {v, form.v, v_plane(d)},
+                {u + (i - panels.begin) * d.in_c * d.panel, form.u, u_plane(d)});
       t.ahead = i + 1 < panels.end ? t.b + t.ahead_floats : u + (point + 1) * u_plane(d);
       t.y = m + point * m_plane(d) + (i - panels.begin) * d.panel;
       // Whole vectors: the last panel may have fewer.
@@ -202,19 +223,23 @@ void multiply(const Winograd& d, const float* v, const float* u, Range panels, i
 void transform_output(const Winograd& d, const Arguments& to, const float* m, Range tiles, int64_t block) {
   const int64_t first = block * m_row(d);
   OutputTile t = {};
-  t.m_plane = m_plane(d), t.y_row = d.dilation_h * d.out_w * d.out_c, t.y_col = d.dilation_w * d.out_c;
+  const Flips flip = flips_of(d);
+  const int64_t row = d.dilation_h * d.out_w * d.out_c, col = d.dilation_w * d.out_c, last = d.outputs - 1;
+  const int64_t begin = (flip.h ? last * row : 0) + (flip.w ? last * col : 0) + first;
+  t.m_plane = m_plane(d), t.y_row = flip.h ? -row : row, t.y_col = flip.w ? -col : col,
+  t.y_tile = d.outputs * col;
   t.channels = std::min(m_row(d), d.out_c - first);
   t.bias = to.bias ? to.bias + first : nullptr;
   t.relu = to.relu, t.pool = to.pool;
   for_each_place(d, tiles, [&](int64_t i, const Place& at, bool begins_row) {
     // A tile is a window.
     const int64_t pixel = to.pool ? i : (at.n * d.out_h + at.p) * d.out_w + at.q;
-    const int64_t out = pixel * d.out_c + first;
+    const int64_t out = pixel * d.out_c + begin;
     t.y = to.y + out, t.mask = to.mask ? to.mask + out : nullptr;
     t.residual = to.residual ? to.residual + out : nullptr;
     t.index = to.index ? to.index + out : nullptr;
-    if (begins_row) t.rows = pixels_before(d.out_h, at.p, d.dilation_h, d.outputs);
-    t.cols = pixels_before(d.out_w, at.q, d.dilation_w, d.outputs);
+    if (begins_row) t.rows = pixels_inside(d.out_h, at.p, d.dilation_h, d.outputs, flip.h);
+    t.cols = pixels_inside(d.out_w, at.q, d.dilation_w, d.outputs, flip.w);
     t.m = m + (i - tiles.begin) * m_row(d);
     kernels().winograd->output[d.order](t);
   });
@@ -227,9 +252,11 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
   float* const zeros = static_cast<float*>(me.scratch(scratch_bytes(d)));
   float* const packed = zeros + zeros_floats(d);
   float* const m = packed + packed_floats(d);
-  float* const own = m + d.points * m_plane(d);
+  float* const own = m + d.m_points * m_plane(d);
   std::fill(zeros, packed, 0.0f);
-  const Tiled x = {to.x, d.in_h, d.in_w, d.in_c, d.in_c, d.low_h, d.low_w, d.edge, zeros};
+  const Form& form = kForms[d.order];
+  const Tiled x = {to.x,    d.in_h,      d.in_w,           d.in_c,      d.in_c, d.low_h,
+                   d.low_w, form.pixels, form.two_outputs, flips_of(d), zeros};
   const auto transform_input = [&](Range tiles, float* v) {
     transform_tiles(kernels().winograd->input[d.order], d, x, tiles, {v, d.channels, v_plane(d)});
   };
@@ -268,7 +295,9 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
 
 bool chosen(const OpDescriptor& op, bool dgrad, Order order) {
   const Conv2dShape& v = op.conv2d_fprop;
-  if (!fits_winograd(v) || op.math == Math::kStrict || (order == kF4 && op.math != Math::kFast)) return false;
+  if (!fits_winograd(v, order >= kStrided) || op.math == Math::kStrict ||
+      (order == kF4 && op.math != Math::kFast))
+    return false;
   const Epilogue& e = op.epilogue;
   if (e.pool && (order != kF2 || e.pool != 2 || e.residual || v.dilation_h > 1 || v.dilation_w > 1 ||
                  !pools_whole_windows(e, v)))
@@ -276,9 +305,11 @@ bool chosen(const OpDescriptor& op, bool dgrad, Order order) {
   const Winograd d = plan(op, dgrad, order);
   const double clocks = winograd_clocks(d);
   const bool pairs = dgrad ? supports_conv2d_dgrad_bfloat16(op) : supports_conv2d_fprop_bfloat16(op);
-  // What the model cannot see is worth 5 %.
-  if (clocks > 0.95 * direct_clocks(d) * (pairs ? bfloat16_cost(op) : 1)) return false;
-  return order == kF2 || clocks < winograd_clocks(plan(op, dgrad, kF2));
+  // What the model cannot see is worth 5 %, and 10 % of strides: 256 to 512 channels, an image of 14x14 and
+  // kept filters, took up to 1.1 times as long with 25 products to a tile of which a quarter was outside.
+  const double least_gain = order >= kStrided ? 0.9 : 0.95;
+  if (clocks > least_gain * direct_clocks(d) * (pairs ? bfloat16_cost(op) : 1)) return false;
+  return order != kF4 || clocks < winograd_clocks(plan(op, dgrad, kF2));
 }
 
 void run_fprop(const Prepared& p, const Operands& x, Context& context) {
@@ -325,6 +356,12 @@ bool supports_conv2d_fprop_winograd4(const OpDescriptor& op) { return chosen(op,
 void prepare_conv2d_fprop_winograd4(Prepared* p) { prepare(p, false, kF4); }
 void run_conv2d_fprop_winograd4(const Prepared& p, const Operands& x, Context& c) { run_fprop(p, x, c); }
 
+bool supports_conv2d_fprop_winograd_strided(const OpDescriptor& op) { return chosen(op, false, kStrided); }
+void prepare_conv2d_fprop_winograd_strided(Prepared* p) { prepare(p, false, kStrided); }
+void run_conv2d_fprop_winograd_strided(const Prepared& p, const Operands& x, Context& c) {
+  run_fprop(p, x, c);
+}
+
 bool supports_conv2d_dgrad_winograd2(const OpDescriptor& op) { return chosen(op, true, kF2); }
 void prepare_conv2d_dgrad_winograd2(Prepared* p) { prepare(p, true, kF2); }
 void run_conv2d_dgrad_winograd2(const Prepared& p, const Operands& x, Context& c) { run_dgrad(p, x, c); }
@@ -332,6 +369,12 @@ void run_conv2d_dgrad_winograd2(const Prepared& p, const Operands& x, Context& c
 bool supports_conv2d_dgrad_winograd4(const OpDescriptor& op) { return chosen(op, true, kF4); }
 void prepare_conv2d_dgrad_winograd4(Prepared* p) { prepare(p, true, kF4); }
 void run_conv2d_dgrad_winograd4(const Prepared& p, const Operands& x, Context& c) { run_dgrad(p, x, c); }
+
+bool supports_conv2d_dgrad_winograd_strided(const OpDescriptor& op) { return chosen(op, true, kStridedBack); }
+void prepare_conv2d_dgrad_winograd_strided(Prepared* p) { prepare(p, true, kStridedBack); }
+void run_conv2d_dgrad_winograd_strided(const Prepared& p, const Operands& x, Context& c) {
+  run_dgrad(p, x, c);
+}
 
 }  // namespace cpu
 }  // namespace fastcnn

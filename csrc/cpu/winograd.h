@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tiles of an image, shared by Winograd's convolution and its weight gradient: which pixels they are made of,
-// and their way through a transform of kernels/winograd.h.
+// What Winograd's convolution and its weight gradient share: the forms of the algorithm, which pixels the
+// tiles of an image are made of, and their way through a transform of kernels/winograd.h.
 #pragma once
 #include "blocking.h"
 #include "kernels/winograd.h"
@@ -8,13 +8,31 @@
 namespace fastcnn {
 namespace cpu {
 
-enum Order : int { kF2, kF4 };
+enum Order : int { kF2, kF4, kStrided, kStridedBack };
+
+// Along an axis a point of a product is the sum of `count` products of points a, a + step, ... and b, b +
+// step, ...
+struct Terms {
+  int64_t a, b, count, step;
+};
+
+// Along an axis: outputs of a tile, how many pixels of the input two of them are apart, pixels of the input;
+// points of V, of U and of M.
+struct Form {
+  int64_t outputs, two_outputs, pixels, v, u, m;
+  Terms terms[6];  // of M, V and U
+};
+constexpr Form kForms[] = {
+    {2, 2, 4, 4, 4, 4, {{0, 0, 1, 1}, {1, 1, 1, 1}, {2, 2, 1, 1}, {3, 3, 1, 1}}},
+    {4, 2, 6, 6, 6, 6, {{0, 0, 1, 1}, {1, 1, 1, 1}, {2, 2, 1, 1}, {3, 3, 1, 1}, {4, 4, 1, 1}, {5, 5, 1, 1}}},
+    {2, 4, 5, 5, 4, 3, {{0, 0, 2, 1}, {2, 3, 1, 1}, {3, 1, 2, 1}}},
+    {4, 1, 3, 4, 4, 5, {{0, 0, 1, 1}, {1, 3, 1, 1}, {3, 2, 1, 1}, {1, 1, 1, 1}, {2, 1, 1, 1}}}};
 
 // An image falls apart into dilation_h x dilation_w phases of every so-manieth pixel, each convolved on its
 // own.
 struct Tiling {
   Order order;
-  int64_t outputs, edge, points;  // m, m + 2, (m + 2)^2
+  int64_t outputs, v_points, u_points, m_points, products;  // of both axes, but for outputs
   int64_t dilation_h, dilation_w;
   int64_t tiles_w, tiles_phase, tiles_image, tiles;
 };
@@ -22,7 +40,11 @@ struct Tiling {
 inline Tiling tiling(Order order, const Conv2dShape& v, int64_t h, int64_t w) {
   Tiling t = {};
   t.order = order;
-  t.outputs = order == kF2 ? 2 : 4, t.edge = t.outputs + 2, t.points = t.edge * t.edge;
+  const Form& form = kForms[order];
+  t.outputs = form.outputs;
+  t.v_points = form.v * form.v, t.u_points = form.u * form.u, t.m_points = form.m * form.m;
+  for (int64_t i = 0; i < form.m; ++i) t.products += form.terms[i].count;
+  t.products *= t.products;
   t.dilation_h = v.dilation_h, t.dilation_w = v.dilation_w;
   t.tiles_w = ceil_div(ceil_div(w, v.dilation_w), t.outputs);
   t.tiles_phase = ceil_div(ceil_div(h, v.dilation_h), t.outputs) * t.tiles_w;
@@ -58,11 +80,24 @@ inline int32_t pixels_before(int64_t end, int64_t first, int64_t step, int64_t m
   return static_cast<int32_t>(std::min(most, step == 1 ? rest : ceil_div(rest, step)));
 }
 
-// Some channels of images [n,h,w,c]; pixels of tiles lie (low_h, low_w) from their outputs, `edge` of them.
+// Those of the `most` pixels, in the order in which a transform takes them: flipped, the last comes first.
+inline Pixels pixels_inside(int64_t end, int64_t first, int64_t step, int64_t most, bool flipped) {
+  const int32_t before = pixels_before(0, first, step, most), inside = pixels_before(end, first, step, most);
+  const int32_t all = static_cast<int32_t>(most);
+  return flipped ? Pixels{all - inside, all - before} : Pixels{before, inside};
+}
+
+struct Flips {
+  bool h, w;
+};
+
+// Some channels of images [n,h,w,c]; `edge` pixels of tiles lie (low_h, low_w) from those of their outputs,
+// of which two are so many apart.
 struct Tiled {
   const float* data;  // of the first image, at the first channel
   int64_t h, w, c, channels;
-  int64_t low_h, low_w, edge;
+  int64_t low_h, low_w, edge, two_outputs;
+  Flips flip;
   const float* zeros;  // [channels]
 };
 
@@ -75,18 +110,16 @@ struct Points {
 inline void transform_tiles(void (*transform)(const InputTile&), const Tiling& d, const Tiled& x, Range tiles,
                             const Points& to) {
   InputTile t = {};
-  t.x_row = d.dilation_h * x.w * x.c, t.x_col = d.dilation_w * x.c;
+  const int64_t row = d.dilation_h * x.w * x.c, col = d.dilation_w * x.c, last = x.edge - 1;
+  t.x_row = x.flip.h ? -row : row, t.x_col = x.flip.w ? -col : col;
+  const float* const data = x.data + (x.flip.h ? last * row : 0) + (x.flip.w ? last * col : 0);
   t.v_plane = to.v_plane, t.channels = x.channels;
   t.zeros = x.zeros;
   for_each_place(d, tiles, [&](int64_t i, const Place& at, bool first) {
-    const int64_t h = at.p + x.low_h, w = at.q + x.low_w;
-    if (first) {
-      t.row_begin = pixels_before(0, h, d.dilation_h, x.edge);
-      t.row_end = pixels_before(x.h, h, d.dilation_h, x.edge);
-    }
-    t.col_begin = pixels_before(0, w, d.dilation_w, x.edge);
-    t.col_end = pixels_before(x.w, w, d.dilation_w, x.edge);
-    t.x = x.data + ((at.n * x.h + h) * x.w + w) * x.c;
+    const int64_t h = at.p * x.two_outputs / 2 + x.low_h, w = at.q * x.two_outputs / 2 + x.low_w;
+    if (first) t.rows = pixels_inside(x.h, h, d.dilation_h, x.edge, x.flip.h);
+    t.cols = pixels_inside(x.w, w, d.dilation_w, x.edge, x.flip.w);
+    t.x = data + ((at.n * x.h + h) * x.w + w) * x.c;
     t.v = to.v + (i - tiles.begin) * to.v_row;
     transform(t);
   });
@@ -96,8 +129,24 @@ inline void transform_tiles(void (*transform)(const InputTile&), const Tiling& d
 // apart doubled the time of a weight gradient.)
 inline int64_t plane_floats(int64_t floats) { return (ceil_div(floats, 16) | 1) * 16; }
 
-inline bool fits_winograd(const Conv2dShape& v) {
-  return v.r == 3 && v.s == 3 && v.stride_h == 1 && v.stride_w == 1 && v.groups == 1;
+// Planes of points of two axes.
+struct Planes {
+  const float* data;
+  int64_t points, plane;  // of an axis
+};
+
+// The products of a point of two axes.
+inline void set_terms(Tile* t, const Terms& h, const Terms& w, const Planes& a, const Planes& b) {
+  t->taps_h = h.count, t->taps_w = w.count;
+  t->a = a.data + (h.a * a.points + w.a) * a.plane, t->b = b.data + (h.b * b.points + w.b) * b.plane;
+  t->a_h = h.step * a.points * a.plane, t->a_w = w.step * a.plane;
+  t->b_h = h.step * b.points * b.plane, t->b_w = w.step * b.plane;
+}
+
+inline bool fits_winograd(const Conv2dShape& v, bool strided) {
+  const int64_t stride = strided ? 2 : 1;
+  return v.r == 3 && v.s == 3 && v.stride_h == stride && v.stride_w == stride && v.groups == 1 &&
+         (!strided || (v.dilation_h == 1 && v.dilation_w == 1));
 }
 
 }  // namespace cpu

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weight gradient of 3x3 filters with stride 1 by Winograd's F(2,3) turned round: with V and W the transforms
-// of tiles of x and dy (kernels/winograd.h),
+// Weight gradient of 3x3 filters with stride 1 or 2 by Winograd's F(2,3), or F(2,2), turned round: with V and
+// W the transforms of tiles of x and dy (kernels/winograd.h),
 //
 //   D[point][c][k] = sum over tiles of V[point][tile][c] W[point][tile][k],   dw = G' D G.
 //
@@ -19,14 +19,19 @@ struct WinogradWgrad : Tiling {
   int64_t block, blocks, chunks;             // tiles of a block
 };
 
+// Points of D along an axis: those of V and W.
+constexpr Terms kSums[][4] = {{{0, 0, 1, 1}, {1, 1, 1, 1}, {2, 2, 1, 1}, {3, 3, 1, 1}},
+                              {},
+                              {{0, 0, 1, 1}, {1, 0, 2, 2}, {4, 2, 1, 1}, {2, 1, 1, 1}}};
+
 // V and W of a block.
 constexpr int64_t kBlockBytes = 512 << 10;
 constexpr int64_t kPartChannels = 64;
 
-WinogradWgrad plan(const Conv2dShape& v) {
+WinogradWgrad plan(const Conv2dShape& v, Order order) {
   const TileKernels& kernel = *kernels().tile;
   WinogradWgrad d = {};
-  static_cast<Tiling&>(d) = tiling(kF2, v, v.p, v.q);
+  static_cast<Tiling&>(d) = tiling(order, v, v.p, v.q);
   d.c = v.c, d.k = v.k;
   const auto part = [&kernel](int64_t channels, int64_t* parts) {
     *parts = ceil_div(channels, kPartChannels);
@@ -34,10 +39,10 @@ WinogradWgrad plan(const Conv2dShape& v) {
   };
   d.c_part = part(d.c, &d.c_parts), d.k_part = part(d.k, &d.k_parts);
   d.panel = std::min(kernel.lanes * wide_vectors(), d.k_part);
-  d.block = std::min<int64_t>(96, kBlockBytes / (4 * d.points * (d.c_part + d.k_part)));
+  d.block = std::min<int64_t>(96, kBlockBytes / (4 * (d.v_points * d.c_part + d.m_points * d.k_part)));
   // A chunk costs another pass over D: not fewer than 128 tiles for it.
   const int64_t wanted = std::min<int64_t>(16, tasks_for(conv_flops(v)));
-  const int64_t most = std::min(d.tiles / 128, (8 << 20) / (d.points * d.c * d.k));
+  const int64_t most = std::min(d.tiles / 128, (8 << 20) / (d.u_points * d.c * d.k));
   d.chunks = std::max<int64_t>(1, std::min(most, ceil_div(wanted, d.c_parts * d.k_parts)));
   d.blocks = ceil_div(d.tiles, std::min(d.block, ceil_div(d.tiles, d.chunks)));
   d.block = ceil_div(d.tiles, d.blocks);
@@ -48,10 +53,10 @@ WinogradWgrad plan(const Conv2dShape& v) {
 int64_t v_plane(const WinogradWgrad& d) { return plane_floats(d.block * d.c_part); }
 int64_t w_plane(const WinogradWgrad& d) { return plane_floats(d.block * d.k_part); }
 int64_t d_plane(const WinogradWgrad& d) { return plane_floats(d.c_part * d.k_part); }
-int64_t d_floats(const WinogradWgrad& d) { return d.points * d_plane(d); }
+int64_t d_floats(const WinogradWgrad& d) { return d.u_points * d_plane(d); }
 int64_t zeros_floats(const WinogradWgrad& d) { return round_up(std::max(d.c_part, d.k_part), 16); }
 size_t scratch_bytes(const WinogradWgrad& d) {
-  return float_bytes(zeros_floats(d) + d.points * (v_plane(d) + w_plane(d)));
+  return float_bytes(zeros_floats(d) + d.v_points * v_plane(d) + d.m_points * w_plane(d));
 }
 
 Range channels_of(int64_t channels, int64_t part, int64_t i) {
@@ -71,8 +76,9 @@ double winograd_clocks(const WinogradWgrad& d) {
   const double register_tiles = 1.0 * d.c_parts *
                                 ceil_div(d.c_part, kernel.max_rows[d.panel / kernel.lanes]) * d.k_parts *
                                 ceil_div(d.k_part, d.panel) * d.blocks;
-  return d.points * (tiles * d.c * out / 2 + 45 * register_tiles) +
-         tiles * (40 * in * d.k_parts + 35 * out * d.c_parts) + d.c * out * (60 + 2.0 * d.points * d.chunks);
+  return static_cast<double>(d.products) * tiles * d.c * out / 2 + 45.0 * d.u_points * register_tiles +
+         tiles * (40 * in * d.k_parts + 35 * out * d.c_parts) +
+         d.c * out * (60 + 2.0 * d.u_points * d.chunks);
 }
 
 double direct_clocks(const Conv2dShape& v) {
@@ -89,13 +95,15 @@ void run_task(const WinogradWgrad& d, const Conv2dShape& v, const float* x, cons
   const Range c = channels_of(d.c, d.c_part, task.c_part), k = channels_of(d.k, d.k_part, task.k_part);
   float* const zeros = scratch;
   float* const vs = zeros + zeros_floats(d);
-  float* const ws = vs + d.points * v_plane(d);
+  float* const ws = vs + d.v_points * v_plane(d);
   std::fill(zeros, vs, 0.0f);
-  const Tiled input = {x + c.begin, v.h, v.w, v.c, c.end - c.begin, -v.pad_top, -v.pad_left, d.edge, zeros};
-  const Tiled gradient = {dy + k.begin, v.p, v.q, v.k, k.end - k.begin, 0, 0, d.outputs, zeros};
+  const Form& form = kForms[d.order];
+  const Tiled input = {x + c.begin,      v.h,        v.w,         v.c,
+                       c.end - c.begin,  -v.pad_top, -v.pad_left, form.pixels,
+                       form.two_outputs, {},         zeros};
+  const Tiled gradient = {dy + k.begin, v.p, v.q, v.k, k.end - k.begin, 0, 0, d.outputs, 2, {}, zeros};
   const Range blocks = part_of(d.blocks, d.chunks, task.chunk);
   Tile t = {};
-  t.taps_h = t.taps_w = 1;
   t.a_step = d.c_part, t.a_row = 1, t.a_group = 3;
   t.b_step = d.k_part, t.y_row = d.k_part;
   for (int64_t b = blocks.begin; b < blocks.end; ++b) {
@@ -104,10 +112,10 @@ void run_task(const WinogradWgrad& d, const Conv2dShape& v, const float* x, cons
     transform_tiles(kernels().winograd->gradient[d.order], d, gradient, tiles, {ws, d.k_part, w_plane(d)});
     t.depth = tiles.end - tiles.begin;
     t.accumulate = b > blocks.begin;
-    for (int64_t point = 0; point < d.points; ++point)
+    for (int64_t point = 0; point < d.u_points; ++point)
       for (int64_t j = 0; j < k.end - k.begin; j += d.panel) {
-        t.a = vs + point * v_plane(d);
-        t.b = ws + point * w_plane(d) + j;
+        set_terms(&t, kSums[d.order][point / form.u], kSums[d.order][point % form.u],
+                  {vs, form.v, v_plane(d)}, {ws + j, form.m, w_plane(d)});
         t.y = sums + point * d_plane(d) + j;
         const int cols = static_cast<int>(std::min(d.panel, d.k_part - j));
         kernel.strip(t, c.end - c.begin, cols, kernel.max_rows[cols / kernel.lanes]);
@@ -136,23 +144,33 @@ void run(const WinogradWgrad& d, const Conv2dShape& v, const Operands& operands,
   });
 }
 
-}  // namespace
-
-bool supports_conv2d_wgrad_winograd2(const OpDescriptor& op) {
+bool chosen(const OpDescriptor& op, Order order) {
   const Conv2dShape& v = op.conv2d_wgrad;
-  if (op.math == Math::kStrict || !fits_winograd(v)) return false;
+  if (op.math == Math::kStrict || !fits_winograd(v, order == kStrided)) return false;
   const double direct = direct_clocks(v) * (supports_conv2d_wgrad_bfloat16(op) ? bfloat16_cost(op) : 1);
-  return winograd_clocks(plan(v)) < 0.95 * direct;
+  return winograd_clocks(plan(v, order)) < 0.95 * direct;
 }
-void prepare_conv2d_wgrad_winograd2(Prepared* p) {
+
+void prepare(Prepared* p, Order order) {
   const Conv2dShape& v = p->op.conv2d_wgrad;
-  const WinogradWgrad d = state<WinogradWgrad>(p) = plan(v);
+  const WinogradWgrad d = state<WinogradWgrad>(p) = plan(v, order);
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
   p->parallel = p->flops > kParallelFlops;
   p->workspace_bytes = float_bytes(d.chunks * d.c_parts * d.k_parts * d_floats(d));
   p->scratch_bytes = scratch_bytes(d);
 }
+
+}  // namespace
+
+bool supports_conv2d_wgrad_winograd2(const OpDescriptor& op) { return chosen(op, kF2); }
+void prepare_conv2d_wgrad_winograd2(Prepared* p) { prepare(p, kF2); }
 void run_conv2d_wgrad_winograd2(const Prepared& p, const Operands& x, Context& context) {
+  run(state<WinogradWgrad>(p), p.op.conv2d_wgrad, x, context);
+}
+
+bool supports_conv2d_wgrad_winograd_strided(const OpDescriptor& op) { return chosen(op, kStrided); }
+void prepare_conv2d_wgrad_winograd_strided(Prepared* p) { prepare(p, kStrided); }
+void run_conv2d_wgrad_winograd_strided(const Prepared& p, const Operands& x, Context& context) {
   run(state<WinogradWgrad>(p), p.op.conv2d_wgrad, x, context);
 }
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Winograd's convolution and gradients: F(2,3) with math="default", F(4,3) with "fast", else direct."""
+"""Winograd's convolution and gradients: F(2,3), or that of stride 2, with math="default", F(4,3) with
+"fast", else direct.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -95,7 +98,7 @@ def test_gradients_are_adjoint(case: cases.ConvCase, rng: np.random.Generator) -
 @pytest.mark.parametrize("pad", [0, 1, 3])
 @pytest.mark.parametrize("outputs", [2, 4])
 def test_the_formula_is_the_convolution(
-    outputs: int, pad: int, dilation: tuple[int, int], rng: np.random.Generator
+    outputs: Literal[2, 4], pad: int, dilation: tuple[int, int], rng: np.random.Generator
 ) -> None:
     x, w = rng.standard_normal((2, 11, 9, 3)), rng.standard_normal((3, 3, 3, 4))
     at = winograd.Geometry((pad, pad), dilation)
@@ -106,6 +109,28 @@ def test_the_formula_is_the_convolution(
     dw = reference.conv2d_wgrad(x, dy, 3, padding=pad, dilation_rate=dilation)
     got = winograd.wgrad(x, dy, at, outputs)
     assert np.abs(got - dw).max() < UNIT * np.abs(dw).max()
+
+
+@pytest.mark.parametrize("pads", [(0, 0), (1, 2), (3, 1)])
+@pytest.mark.parametrize("size", [(11, 10), (13, 16)])
+def test_the_strided_formula_is_the_convolution(
+    size: tuple[int, int], pads: tuple[int, int], rng: np.random.Generator
+) -> None:
+    x, w = rng.standard_normal((2, *size, 3)), rng.standard_normal((3, 3, 3, 4))
+    options = {"strides": (2, 2), "padding": ((pads[0],) * 2, (pads[1],) * 2)}
+    wanted = reference.conv2d(x, w, **options)
+    dy = rng.standard_normal(wanted.shape)
+    dx = reference.conv2d_dgrad(dy, w, x.shape, **options)
+    dw = reference.conv2d_wgrad(x, dy, 3, **options)
+    at, turned = winograd.Geometry(pads), w[::-1, ::-1].swapaxes(2, 3)
+    before = -((pads[0] - 1) // 2), -((pads[1] - 1) // 2)
+    back = winograd.Geometry(before, flipped=(pads[0] % 2 == 1, pads[1] % 2 == 1))
+    for got, real in (
+        (winograd.convolve(x, w, (wanted.shape[1], wanted.shape[2]), at, "strided"), wanted),
+        (winograd.convolve(dy, turned, size, back, "strided dgrad"), dx),
+        (winograd.wgrad(x, dy, at, "strided"), dw),
+    ):
+        assert np.abs(got - real).max() < UNIT * np.abs(real).max()
 
 
 def test_predictions_take_f4(rng: np.random.Generator) -> None:

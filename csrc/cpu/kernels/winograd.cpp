@@ -11,7 +11,7 @@ namespace FASTCNN_ISA_NS {
 namespace {
 
 struct F2 {
-  static constexpr int kOutputs = 2, kPoints = 4;
+  static constexpr int kOutputs = 2, kPixels = 4, kPoints = 4, kFilters = 4, kSums = 4;
   FASTCNN_INLINE void input(const Vec* x, Vec* v) {
     v[0] = x[0] - x[2];
     v[1] = x[1] + x[2];
@@ -44,7 +44,7 @@ struct F2 {
 };
 
 struct F4 {
-  static constexpr int kOutputs = 4, kPoints = 6;
+  static constexpr int kOutputs = 4, kPixels = 6, kPoints = 6, kFilters = 6, kSums = 6;
   FASTCNN_INLINE void input(const Vec* x, Vec* v) {
     const Vec half = broadcast(0.5f), two = broadcast(2.0f), more = broadcast(1.5f), most = broadcast(2.5f);
     const Vec even = x[4] - x[2], odd = x[3] - x[1];
@@ -75,16 +75,65 @@ struct F4 {
   }
 };
 
-// Of x: edge pixels to edge points.
+// Of stride 2: sums of 2, 1 and 2 products along an axis.
+struct Strided {
+  static constexpr int kOutputs = 2, kPixels = 5, kPoints = 5, kFilters = 4, kSums = 3;
+  FASTCNN_INLINE void input(const Vec* x, Vec* v) {
+    v[0] = x[0] - x[2];
+    v[1] = x[1];
+    v[2] = x[2];
+    v[3] = x[3];
+    v[4] = x[4] - x[2];
+  }
+  FASTCNN_INLINE void filter(const Vec* w, Vec* u) {
+    u[0] = w[0];
+    u[1] = w[1];
+    u[2] = w[2];
+    u[3] = w[0] + w[2];
+  }
+  FASTCNN_INLINE void output(const Vec* m, Vec* y) {
+    y[0] = m[0] + m[1];
+    y[1] = m[1] + m[2];
+  }
+  FASTCNN_INLINE void gradient(const Vec* y, Vec* w) {
+    w[0] = y[0];
+    w[1] = y[0] + y[1];
+    w[2] = y[1];
+  }
+  FASTCNN_INLINE void filter_gradient(const Vec* d, Vec* w) {
+    w[0] = d[0] + d[3];
+    w[1] = d[1];
+    w[2] = d[2] + d[3];
+  }
+};
+
+// Of its dgrad, whose filters are Strided's.
+struct StridedBack {
+  static constexpr int kOutputs = 4, kPixels = 3, kPoints = 4, kFilters = 4, kSums = 5;
+  FASTCNN_INLINE void input(const Vec* x, Vec* v) {
+    v[0] = x[0] - x[1];
+    v[1] = x[1];
+    v[2] = x[2];
+    v[3] = x[2] - x[1];
+  }
+  FASTCNN_INLINE void output(const Vec* m, Vec* y) {
+    y[0] = m[0] + m[1];
+    y[1] = m[3];
+    y[2] = m[1] + m[2];
+    y[3] = m[4];
+  }
+};
+
+// Of x: pixels to points of V.
 template <class F>
 struct OfInput {
-  static constexpr int kPixels = F::kPoints, kPoints = F::kPoints;
+  static constexpr int kPixels = F::kPixels, kPoints = F::kPoints;
   FASTCNN_INLINE void transform(const Vec* x, Vec* v) { F::input(x, v); }
 };
-// Of the gradient of an output: m pixels to edge points.
+// Of the gradient of an output: its pixels to points of M.
 template <class F>
 struct OfGradient {
-  static constexpr int kPixels = F::kOutputs, kPoints = F::kPoints;
+  static constexpr int kPixels = F::kOutputs, kPoints = F::kSums;
   FASTCNN_INLINE void transform(const Vec* x, Vec* v) { F::gradient(x, v); }
 };
 
@@ -111,7 +160,7 @@ void tile_to_points(const InputTile& t) {
   constexpr int N = F::kPixels;
   const int64_t whole = t.channels / kLanes * kLanes;
   const int tail = static_cast<int>(t.channels - whole);
-  const bool inside = t.row_begin == 0 && t.col_begin == 0 && t.row_end == N && t.col_end == N;
+  const bool inside = t.rows.begin == 0 && t.cols.begin == 0 && t.rows.end == N && t.cols.end == N;
   if (inside) {
     for (int64_t c = 0; c < whole; c += kLanes) {
       const float* x = t.x + c;
@@ -119,18 +168,22 @@ void tile_to_points(const InputTile& t) {
     }
     if (!tail) return;
   }
-  // A table of pixels costs a load more for each; only tiles at the border need it.
+  // A table of pixels costs a load more for each; only tiles at the border and the last channels need it,
+  // which are copied to whole vectors: a transform of their own was a third of the code.
   const float* pixel[N][N];
+  float last[N][N][kLanes];
   for (int r = 0; r < N; ++r)
     for (int s = 0; s < N; ++s) {
-      const bool in = r >= t.row_begin && r < t.row_end && s >= t.col_begin && s < t.col_end;
+      const bool in = r >= t.rows.begin && r < t.rows.end && s >= t.cols.begin && s < t.cols.end;
       pixel[r][s] = in ? t.x + r * t.x_row + s * t.x_col : t.zeros;
     }
-  if (!inside)
-    for (int64_t c = 0; c < whole; c += kLanes)
-      to_points<F>([&](int r, int s) { return load(pixel[r][s] + c); }, t.v + c, t.v_plane);
-  if (tail)
-    to_points<F>([&](int r, int s) { return load_n(pixel[r][s] + whole, tail); }, t.v + whole, t.v_plane);
+  for (int64_t c = inside ? whole : 0; c < t.channels; c += kLanes) {
+    for (int i = 0; c == whole && i < N * N; ++i) {
+      store(last[i / N][i % N], load_n(pixel[i / N][i % N] + c, tail));
+      pixel[i / N][i % N] = last[i / N][i % N] - c;
+    }
+    to_points<F>([&](int r, int s) { return load(pixel[r][s] + c); }, t.v + c, t.v_plane);
+  }
 }
 
 // The lines of y, mask and residual that a tile some way on will meet, from channel k on: they lie far away,
@@ -139,23 +192,20 @@ void tile_to_points(const InputTile& t) {
 constexpr int64_t kTilesAhead = 8;
 
 template <class F>
-FASTCNN_INLINE void ask(const OutputTile& t, int64_t k) {
-  constexpr int M = F::kOutputs;
+FASTCNN_INLINE void ask(const OutputTile& t, int i, int64_t k) {
   if (k % kLineFloats) return;
-  FASTCNN_UNROLL for (int i = 0; i < M; ++i) {
-    FASTCNN_UNROLL for (int j = 0; j < M; ++j) {
-      const int64_t at = i * t.y_row + (kTilesAhead * M + j) * t.y_col + k;
-      __builtin_prefetch(t.y + at, 1, 3);
-      if (t.mask) __builtin_prefetch(t.mask + at, 0, 3);
-      if (t.residual) __builtin_prefetch(t.residual + at, 0, 3);
-    }
+  FASTCNN_UNROLL for (int j = 0; j < F::kOutputs; ++j) {
+    const int64_t at = i * t.y_row + j * t.y_col + kTilesAhead * t.y_tile + k;
+    __builtin_prefetch(t.y + at, 1, 3);
+    if (t.mask) __builtin_prefetch(t.mask + at, 0, 3);
+    if (t.residual) __builtin_prefetch(t.residual + at, 0, 3);
   }
 }
 
 // `lanes`: how many lanes of the vector are written.
 template <class F>
 FASTCNN_INLINE void transform_output(const OutputTile& t, int64_t k, int lanes) {
-  constexpr int A = F::kPoints, M = F::kOutputs;
+  constexpr int A = F::kSums, M = F::kOutputs;
   const float* m = t.m + k;
   Vec columns[M][A];
   FASTCNN_UNROLL for (int s = 0; s < A; ++s) {
@@ -167,7 +217,7 @@ FASTCNN_INLINE void transform_output(const OutputTile& t, int64_t k, int lanes) 
   const auto read = [lanes](const float* p) { return lanes == kLanes ? load(p) : load_n(p, lanes); };
   const Vec bias = t.bias ? read(t.bias + k) : Vec{};
   const Vec least = t.relu ? Vec{} : broadcast(-__builtin_inff());
-  if constexpr (M == 2)
+  if constexpr (A == 4)
     if (t.pool) {
       Vec best;
       IVec place = {};
@@ -195,13 +245,12 @@ FASTCNN_INLINE void transform_output(const OutputTile& t, int64_t k, int lanes) 
       }
       return;
     }
-  ask<F>(t, k);
-  FASTCNN_UNROLL for (int i = 0; i < M; ++i) {
-    if (i >= t.rows) return;
+  const auto row = [&](int i) FASTCNN_INLINED {
+    ask<F>(t, i, k);
     Vec y[M];
     F::output(columns[i], y);
     FASTCNN_UNROLL for (int j = 0; j < M; ++j) {
-      if (j >= t.cols) break;
+      if (j < t.cols.begin || j >= t.cols.end) continue;
       const int64_t at = i * t.y_row + j * t.y_col + k;
       Vec value = y[j] + bias;
       if (t.residual) value = value + read(t.residual + at);
@@ -212,19 +261,26 @@ FASTCNN_INLINE void transform_output(const OutputTile& t, int64_t k, int lanes) 
       else
         store_n(t.y + at, value, lanes);
     }
+  };
+  // Four rows are more than registers hold, and their code larger than all else.
+  if constexpr (M == 4) {
+    for (int i = t.rows.begin; i < t.rows.end; ++i) row(i);
+  } else {
+    FASTCNN_UNROLL for (int i = 0; i < M; ++i) {
+      if (i >= t.rows.begin && i < t.rows.end) row(i);
+    }
   }
 }
 
 template <class F>
 void output(const OutputTile& t) {
-  const int64_t whole = t.channels / kLanes * kLanes;
-  for (int64_t k = 0; k < whole; k += kLanes) transform_output<F>(t, k, kLanes);
-  if (whole < t.channels) transform_output<F>(t, whole, static_cast<int>(t.channels - whole));
+  for (int64_t k = 0; k < t.channels; k += kLanes)
+    transform_output<F>(t, k, static_cast<int>(t.channels - k < kLanes ? t.channels - k : kLanes));
 }
 
 template <class F>
 void filter(const FilterTiles& t) {
-  constexpr int A = F::kPoints;
+  constexpr int A = F::kFilters;
   for (int64_t i = 0; i < t.count; i += kLanes) {
     Vec columns[A][3];
     FASTCNN_UNROLL for (int s = 0; s < 3; ++s) {
@@ -243,7 +299,7 @@ void filter(const FilterTiles& t) {
 
 template <class F>
 void filter_gradient(const FilterGradient& t) {
-  constexpr int A = F::kPoints;
+  constexpr int A = F::kFilters;
   for (int64_t i = 0; i < t.count; i += kLanes) {
     Vec columns[3][A];
     FASTCNN_UNROLL for (int s = 0; s < A; ++s) {
@@ -274,11 +330,13 @@ void filter_gradient(const FilterGradient& t) {
 }  // namespace
 
 extern const WinogradKernels winograd_kernels;
-const WinogradKernels winograd_kernels = {{tile_to_points<OfInput<F2>>, tile_to_points<OfInput<F4>>},
-                                          {tile_to_points<OfGradient<F2>>},
-                                          {filter_gradient<F2>},
-                                          {output<F2>, output<F4>},
-                                          {filter<F2>, filter<F4>}};
+const WinogradKernels winograd_kernels = {
+    {tile_to_points<OfInput<F2>>, tile_to_points<OfInput<F4>>, tile_to_points<OfInput<Strided>>,
+     tile_to_points<OfInput<StridedBack>>},
+    {tile_to_points<OfGradient<F2>>, nullptr, tile_to_points<OfGradient<Strided>>},
+    {filter_gradient<F2>, nullptr, filter_gradient<Strided>},
+    {output<F2>, output<F4>, output<Strided>, output<StridedBack>},
+    {filter<F2>, filter<F4>, filter<Strided>, filter<Strided>}};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +22,41 @@ from fastcnn.testing.compare import sum_bound
 
 Real = NDArray[np.float64]
 Index = tuple[slice, slice, slice]
+Matrices = tuple[Real, Real, Real]
+Form = Literal[2, 4, "strided", "strided dgrad"]  # F(2,3), F(4,3), and those of stride 2
 
-POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 1.0, -1.0, 0.5, -2.0)}  # and infinity
+POINTS: dict[Form, tuple[float, ...]] = {2: (0.0, 1.0, -1.0), 4: (0.0, 1.0, -1.0, 0.5, -2.0)}  # and infinity
+
+# A, G and B' of the others: products by outputs, by taps and by pixels.
+STRIDED: dict[Form, tuple[list[list[float]], list[list[float]], list[list[float]]]] = {
+    "strided": (
+        [[1, 0], [1, 0], [1, 1], [0, 1], [0, 1]],
+        [[1, 0, 0], [0, 1, 0], [1, 0, 1], [0, 1, 0], [0, 0, 1]],
+        [[1, 0, -1, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, -1, 0, 1]],
+    ),
+    "strided dgrad": (
+        [[1, 0, 0, 0], [1, 0, 1, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]],
+        [[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 1, 0], [0, 1, 0]],
+        [[1, -1, 0], [0, 1, 0], [0, -1, 1], [0, 1, 0], [0, 0, 1]],
+    ),
+}
 
 # Roundings of one pass over an axis: of x, of a filter with its constants, of an output.
-ROUNDINGS = {2: (1, 2, 2), 4: (3, 5, 4)}
+ROUNDINGS: dict[Form, tuple[int, int, int]] = {
+    2: (1, 2, 2), 4: (3, 5, 4), "strided": (1, 1, 1), "strided dgrad": (1, 1, 1),
+}  # fmt: skip
 
 
-def matrices(outputs: int) -> tuple[Real, Real, Real]:
-    """A, G and B of F(outputs, 3) by Toom and Cook: evaluation at the points, and its inverse."""
+def matrices(form: Form) -> Matrices:
+    """A, G and B, of F(outputs, 3) by Toom and Cook: evaluation at the points, and its inverse."""
+    if form in STRIDED:
+        a, g, b = (np.array(rows, np.float64) for rows in STRIDED[form])
+        return a, g, b.T
+    outputs = int(form)
     edge = outputs + 2
 
     def powers(count: int) -> Real:
-        finite = [[point**i for i in range(count)] for point in POINTS[outputs]]
+        finite = [[point**i for i in range(count)] for point in POINTS[form]]
         return np.array([*finite, [0.0] * (count - 1) + [1.0]])
 
     inverse = np.linalg.inv(powers(edge)).astype(np.float64)
@@ -42,10 +65,13 @@ def matrices(outputs: int) -> tuple[Real, Real, Real]:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Output (0, 0) begins at pixel ``-before``; `dilation` is that of the filter."""
+    """Output (0, 0) begins at pixel ``-before``; `dilation` is that of the filter. Of a flipped axis the
+    formula takes the pixels, taps and outputs of a tile from its end.
+    """
 
     before: tuple[int, int]
     dilation: tuple[int, int] = (1, 1)
+    flipped: tuple[bool, bool] = (False, False)
 
     def phases(self) -> Iterator[tuple[Index, Index, tuple[int, int]]]:
         """Outputs that share no pixel: their indices, those of their pixels, and `before` among these."""
@@ -56,39 +82,49 @@ class Geometry:
             yield _every(phase, self.dilation), _every(start, self.dilation), (i, j)
 
 
-def convolve(x: Real, kernel: Real, size: tuple[int, int], at: Geometry, outputs: int) -> Real:
+def convolve(x: Real, kernel: Real, size: tuple[int, int], at: Geometry, form: Form) -> Real:
     """The convolution of x ``[N,H,W,C]`` by the formula, in float64; `size` is that of the output."""
-    return _convolve(x, kernel, size, at, matrices(outputs))
+    return _convolve(x, kernel, size, at, _axes(form, at), _step(form))
 
 
-def bound(x: Real, kernel: Real, wanted: Real, at: Geometry, outputs: int) -> Real:
+def bound(x: Real, kernel: Real, wanted: Real, at: Geometry, form: Form) -> Real:
     """Error of that convolution in float32, and of a bias, for each output of `wanted`."""
     size = wanted.shape[1], wanted.shape[2]
-    magnitude = _convolve(np.abs(x), np.abs(kernel), size, at, _absolute(outputs))
-    return sum_bound(wanted, magnitude, kernel.shape[2] + 2 * sum(ROUNDINGS[outputs]) + 1)
+    magnitude = _convolve(np.abs(x), np.abs(kernel), size, at, _absolute(form, at), _step(form))
+    terms = kernel.shape[2] * (4 if form == "strided" else 1)
+    return sum_bound(wanted, magnitude, terms + 2 * sum(ROUNDINGS[form]) + 1)
 
 
-def wgrad(x: Real, dy: Real, at: Geometry, outputs: int) -> Real:
+def wgrad(x: Real, dy: Real, at: Geometry, form: Form) -> Real:
     """The weight gradient ``G' (sum over tiles of (B' x B) . (A dy A')) G``, in float64."""
-    return _wgrad(x, dy, at, matrices(outputs))
+    return _wgrad(x, dy, at, _axes(form, at), _step(form))
 
 
-def wgrad_bound(x: Real, dy: Real, wanted: Real, at: Geometry, outputs: int) -> Real:
+def wgrad_bound(x: Real, dy: Real, wanted: Real, at: Geometry, form: Form) -> Real:
     """Error of that weight gradient in float32, for each element of `wanted`."""
-    magnitude = _wgrad(np.abs(x), np.abs(dy), at, _absolute(outputs))
+    magnitude = _wgrad(np.abs(x), np.abs(dy), at, _absolute(form, at), _step(form))
+    outputs = matrices(form)[0].shape[1]
     tiles = [
         step * -(-extent // (step * outputs)) for step, extent in zip(at.dilation, dy.shape[1:3], strict=True)
     ]
-    terms = dy.shape[0] * tiles[0] * tiles[1]
-    return sum_bound(wanted, magnitude, terms + 2 * sum(ROUNDINGS[outputs]))
+    terms = dy.shape[0] * tiles[0] * tiles[1] * (4 if form == "strided" else 1)
+    return sum_bound(wanted, magnitude, terms + 2 * sum(ROUNDINGS[form]))
 
 
-Matrices = tuple[Real, Real, Real]
+def _step(form: Form) -> int:
+    """Pixels from tile to tile."""
+    return {2: 2, 4: 4, "strided": 4, "strided dgrad": 2}[form]
 
 
-def _absolute(outputs: int) -> Matrices:
-    a, g, b = matrices(outputs)
-    return np.abs(a), np.abs(g), np.abs(b)
+def _axes(form: Form, at: Geometry) -> tuple[Matrices, Matrices]:
+    a, g, b = matrices(form)
+    down, across = ((a[:, ::-1], g[:, ::-1], b[::-1]) if flipped else (a, g, b) for flipped in at.flipped)
+    return down, across
+
+
+def _absolute(form: Form, at: Geometry) -> tuple[Matrices, Matrices]:
+    down, across = ((np.abs(a), np.abs(g), np.abs(b)) for a, g, b in _axes(form, at))
+    return down, across
 
 
 def _canvas(x: Real, before: tuple[int, int], size: tuple[int, int]) -> Real:
@@ -107,36 +143,43 @@ def _every(first: Sequence[int], step: tuple[int, int]) -> Index:
     return slice(None), slice(first[0], None, step[0]), slice(first[1], None, step[1])
 
 
-def _convolve(x: Real, kernel: Real, size: tuple[int, int], at: Geometry, by: Matrices) -> Real:
-    a, g, b = by
-    edge, outputs = a.shape
-    u = np.einsum("ar,rsck,bs->abck", g, kernel, g)
+def _convolve(
+    x: Real, kernel: Real, size: tuple[int, int], at: Geometry, by: tuple[Matrices, Matrices], step: int
+) -> Real:
+    (a, g, b), (a_w, g_w, b_w) = by
+    edge, outputs = b.shape[0], a.shape[1]
+    u = np.einsum("ar,rsck,bs->abck", g, kernel, g_w)
     y = np.zeros((x.shape[0], *size, kernel.shape[3]))
     for out, pixels, before in at.phases():
         part = y[out]
-        height, width = (-(-extent // outputs) * outputs for extent in part.shape[1:3])
-        canvas = _canvas(x[pixels], before, (height + 2, width + 2))
-        whole = np.zeros((x.shape[0], height, width, kernel.shape[3]))
-        for p, q in product(range(0, height, outputs), range(0, width, outputs)):
-            v = np.einsum("ha,nhwc,wb->nabc", b, canvas[:, p : p + edge, q : q + edge], b)
+        rows, columns = (-(-extent // outputs) for extent in part.shape[1:3])
+        canvas = _canvas(x[pixels], before, (rows * step + edge - step, columns * step + edge - step))
+        whole = np.zeros((x.shape[0], rows * outputs, columns * outputs, kernel.shape[3]))
+        for i, j in product(range(rows), range(columns)):
+            p, q = i * outputs, j * outputs
+            v = np.einsum("ha,nhwc,wb->nabc", b, _tile(canvas, i, j, step, edge), b_w)
             m = np.einsum("nabc,abck->nabk", v, u)
-            whole[:, p : p + outputs, q : q + outputs] = np.einsum("ap,nabk,bq->npqk", a, m, a)
+            whole[:, p : p + outputs, q : q + outputs] = np.einsum("ap,nabk,bq->npqk", a, m, a_w)
         part[...] = whole[:, : part.shape[1], : part.shape[2]]
     return y
 
 
-def _wgrad(x: Real, dy: Real, at: Geometry, by: Matrices) -> Real:
-    a, g, b = by
-    edge, outputs = a.shape
-    d = np.zeros((edge, edge, x.shape[3], dy.shape[3]))
+def _tile(canvas: Real, i: int, j: int, step: int, edge: int) -> Real:
+    return canvas[:, i * step : i * step + edge, j * step : j * step + edge]
+
+
+def _wgrad(x: Real, dy: Real, at: Geometry, by: tuple[Matrices, Matrices], step: int) -> Real:
+    (a, g, b), (a_w, g_w, b_w) = by
+    edge, (points, outputs) = b.shape[0], a.shape
+    d = np.zeros((points, points, x.shape[3], dy.shape[3]))
     for out, pixels, before in at.phases():
         part = dy[out]
-        height, width = (-(-extent // outputs) * outputs for extent in part.shape[1:3])
-        canvas = _canvas(x[pixels], before, (height + 2, width + 2))
-        gradient = _canvas(part, (0, 0), (height, width))
-        for p, q in product(range(0, height, outputs), range(0, width, outputs)):
-            v = np.einsum("ha,nhwc,wb->nabc", b, canvas[:, p : p + edge, q : q + edge], b)
-            w = np.einsum("ap,npqk,bq->nabk", a, gradient[:, p : p + outputs, q : q + outputs], a)
+        rows, columns = (-(-extent // outputs) for extent in part.shape[1:3])
+        canvas = _canvas(x[pixels], before, (rows * step + edge - step, columns * step + edge - step))
+        gradient = _canvas(part, (0, 0), (rows * outputs, columns * outputs))
+        for i, j in product(range(rows), range(columns)):
+            v = np.einsum("ha,nhwc,wb->nabc", b, _tile(canvas, i, j, step, edge), b_w)
+            w = np.einsum("ap,npqk,bq->nabk", a, _tile(gradient, i, j, outputs, outputs), a_w)
             d += np.einsum("nabc,nabk->abck", v, w)
-    dw: Real = np.einsum("ar,abck,bs->rsck", g, d, g)
+    dw: Real = np.einsum("ar,abck,bs->rsck", g, d, g_w)
     return dw

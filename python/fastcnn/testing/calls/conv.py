@@ -38,27 +38,32 @@ def conv_calls(case: ConvCase, activation: str | None = None) -> Iterator[Call]:
 
 
 def winograd_calls(case: ConvCase, activation: str | None = None) -> Iterator[Call]:
-    """The passes of a 3x3 convolution of stride 1 by F(2,3), and the two that F(4,3) knows."""
+    """The passes of a 3x3 convolution by F(2,3) or with stride 2, and the two that F(4,3) knows."""
     for call in conv_calls(case, activation):
         yield replace(call, options={**call.options, "math": "default"}, error=_winograd_error)
-    for call in list(conv_calls(case, activation))[:2]:
+    for call in list(conv_calls(case, activation))[: 0 if max(case.strides) > 1 else 2]:
         yield replace(call, options={**call.options, "math": "fast"}, error=_winograd_error, exact=False)
 
 
 def _winograd_error(call: Call, arrays: Arrays, wanted: Real) -> Real:
     case = call.case
     assert isinstance(case, ConvCase)
-    outputs = 4 if call.options["math"] == "fast" else 2
+    strided = max(case.strides) > 1
+    form: winograd.Form = "strided" if strided else 4 if call.options["math"] == "fast" else 2
     down, across = case.dilation_rate
-    pads = resolve_padding(case.padding, (case.h, case.w), (3, 3), (1, 1), case.dilation_rate)
+    pads = resolve_padding(case.padding, (case.h, case.w), (3, 3), case.strides, case.dilation_rate)
     at = winograd.Geometry((pads.top, pads.left), case.dilation_rate)
     x, other = (np.asarray(arrays[name], np.float64) for name in list(arrays)[:2])
     if call.op == "conv2d_wgrad":
-        return winograd.wgrad_bound(x, other, wanted, at, outputs)
+        return winograd.wgrad_bound(x, other, wanted, at, form)
     if call.op == "conv2d_dgrad":
         other = other[::-1, ::-1].swapaxes(2, 3)
         at = winograd.Geometry((2 * down - pads.top, 2 * across - pads.left), case.dilation_rate)
-    error = winograd.bound(x, other, wanted, at, outputs)
+        if strided:
+            form = "strided dgrad"
+            flipped = pads.top % 2 == 1, pads.left % 2 == 1
+            at = winograd.Geometry((-((pads.top - 1) // 2), -((pads.left - 1) // 2)), flipped=flipped)
+    error = winograd.bound(x, other, wanted, at, form)
     return activation_bound(wanted, error, call.options.get("activation"))
 
 

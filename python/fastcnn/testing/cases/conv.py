@@ -168,10 +168,16 @@ WINOGRAD: tuple[ConvCase, ...] = (
     # Dilated: the image falls apart, also into phases with fewer tiles.
     ConvCase(2, 22, 21, 32, 40, dilation_rate=(2, 2), padding="same"),
     ConvCase(1, 14, 31, 40, 33, dilation_rate=(1, 3), padding=((1, 0), (2, 5))),
+    # With strides, whose gradient has tiles that begin with an even and with an odd pixel.
+    ConvCase(2, 13, 14, 33, 34, strides=(2, 2), padding="same"),
+    ConvCase(2, 28, 25, 40, 65, strides=(2, 2), padding=1),
+    ConvCase(1, 18, 13, 48, 40, strides=(2, 2), padding=((2, 3), (3, 0))),
+    ConvCase(1, 24, 20, 300, 33, strides=(2, 2)),
     # Filters so large that the team shares the tiles, forward and backward.
     ConvCase(1, 12, 10, 300, 33, padding="same"),
     ConvCase(2, 9, 12, 40, 260, padding="same"),
     # Parts of an image, and several blocks of output channels.
+    ConvCase(2, 30, 29, 32, 130, strides=(2, 2), padding=1),
     ConvCase(2, 30, 29, 32, 130, padding="same"),
 )
 
