@@ -21,7 +21,7 @@ struct Winograd : Correlation, Tiling {
   int32_t shared;                // V is the team's and U a task's own; else the other way round
   int32_t kept;                  // U of all blocks stays from run to run
   int64_t channels;              // of a tile in V: in_c in whole vectors
-  int64_t panel, panels;         // columns of a panel of U
+  int64_t panel, panels, packs;  // columns of a panel of U; packed channels of each
   int64_t block_panels, blocks;  // K blocks
   int64_t strip;                 // rows of a register tile
   int64_t part, parts;           // tiles in V at a time
@@ -31,6 +31,8 @@ struct Winograd : Correlation, Tiling {
 // what the team shares, in L3.
 constexpr int64_t kPartBytes = 640 << 10, kFilterBytes = 6 << 20, kSharedBytes = 12 << 20;
 constexpr int64_t kWideSteps = 192;
+// Of filters between packing and their transform: in L1.
+constexpr int64_t kPackedChannels = 16;
 
 Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {
   const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
@@ -46,7 +48,7 @@ Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {
   const bool wide = d.in_c >= kWideSteps && (d.tiles >= few * least_tiles || columns >= few * kMaxVectors);
   const int64_t vectors = wide ? wide_vectors() : kernel.vectors;
   d.panel = kernel.lanes * ceil_div(columns, ceil_div(columns, vectors));
-  d.panels = ceil_div(d.out_c, d.panel);
+  d.panels = ceil_div(d.out_c, d.panel), d.packs = ceil_div(d.in_c, kPackedChannels);
   d.strip = kernel.max_rows[d.panel / kernel.lanes];
 
   // Parts of so many tiles at least (12 cost a fifth of 16 channels), of more while there are enough of them
@@ -136,7 +138,9 @@ int64_t m_plane(const Winograd& d) { return plane_floats(d.part * m_row(d)); }
 int64_t u_floats(const Winograd& d) { return d.u_points * u_plane(d); }  // of a block
 int64_t v_floats(const Winograd& d) { return d.v_points * v_plane(d); }
 int64_t zeros_floats(const Winograd& d) { return round_up(d.channels, 16); }
-int64_t packed_floats(const Winograd& d) { return round_up(9 * d.in_c * d.panel, 16); }
+int64_t packed_floats(const Winograd& d) {
+  return round_up(9 * std::min(kPackedChannels, d.in_c) * d.panel, 16);
+}
 
 // Constants, or workspace: U of all blocks. Workspace: V of the team. Scratch: zeros, one panel of filters,
 // M, and a task's own V or U.
@@ -172,21 +176,24 @@ Flips flips_of(const Winograd& d) {
   return {odd(d.height), odd(d.width)};
 }
 
-// Panel i of the filters to its place in the block u, its taps in the order in which the input meets them.
+// Some channels of a panel of the filters, the i-th of all, to their place in the block u, its taps in the
+// order in which the input meets them.
 void transform_filters(const Winograd& d, const Arguments& from, int64_t i, float* packed, float* u) {
   const Flips flip = flips_of(d);
   const bool back_h = d.dgrad && !flip.h, back_w = d.dgrad && !flip.w;
-  const int64_t first = i * d.panel, cols = std::min(d.panel, d.out_c - first);
+  const int64_t first = i / d.packs * d.panel, cols = std::min(d.panel, d.out_c - first);
+  const int64_t c = i % d.packs * kPackedChannels, channels = std::min(kPackedChannels, d.in_c - c);
+  const int64_t floats = channels * d.panel;
   for (int64_t r = 0; r < 3; ++r)
     for (int64_t q = 0; q < 3; ++q) {
       const int64_t tap = (back_h ? 2 - r : r) * 3 + (back_w ? 2 - q : q);
-      kernels().tile->pack({from.w + tap * d.weight_tap + first * d.weight_out, d.weight_in, d.weight_out,
-                            d.in_c, static_cast<int32_t>(cols), static_cast<int32_t>(d.panel),
+      kernels().tile->pack({from.w + tap * d.weight_tap + c * d.weight_in + first * d.weight_out, d.weight_in,
+                            d.weight_out, channels, static_cast<int32_t>(cols), static_cast<int32_t>(d.panel),
                             from.scale ? from.scale + first : nullptr},
-                           packed + (r * 3 + q) * d.in_c * d.panel);
+                           packed + (r * 3 + q) * floats);
     }
-  const int64_t floats = d.in_c * d.panel;
-  kernels().winograd->filter[d.order]({packed, u + i % d.block_panels * floats, floats, u_plane(d)});
+  float* const to = u + (i / d.packs % d.block_panels * d.in_c + c) * d.panel;
+  kernels().winograd->filter[d.order]({packed, to, floats, u_plane(d)});
 }
 
 // Tiles of a part, which ends where a register tile ends.
@@ -266,8 +273,8 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
   };
 
   if (filter_bytes(d) && !context.constants_ready)
-    parallel_for(me, d.panels, [&](int64_t i) {
-      transform_filters(d, to, i, packed, filters + i / d.block_panels * u_floats(d));
+    parallel_for(me, d.panels * d.packs, [&](int64_t i) {
+      transform_filters(d, to, i, packed, filters + i / d.packs / d.block_panels * u_floats(d));
     });
   if (!d.shared) {
     int64_t in_own = -1;  // the part that V is of
@@ -287,7 +294,8 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
     parallel_for(me, d.blocks, [&](int64_t block) {
       const float* u = d.kept ? filters + block * u_floats(d) : own;
       const Range panels = panels_of(d, block);
-      for (int64_t i = panels.begin; !d.kept && i < panels.end; ++i) transform_filters(d, to, i, packed, own);
+      for (int64_t i = panels.begin * d.packs; !d.kept && i < panels.end * d.packs; ++i)
+        transform_filters(d, to, i, packed, own);
       multiply_block(block, tiles, workspace, u);
     });
   }
