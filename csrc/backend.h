@@ -18,6 +18,14 @@ struct PooledConv2dShape {
   Pool2dShape pool;
 };
 
+// y[r, begin + j] = x0[r, j], and behind it x1[r, j] and so on: rows of `length` numbers each, rows of `cols`
+// of y; those of y before `begin` and behind the last part stay as they are.
+constexpr int kMaxParts = 6;
+struct ConcatenateShape {
+  int64_t rows, cols, begin, parts;
+  int64_t length[kMaxParts];
+};
+
 // X(step, shape struct, inputs, outputs): operands in order; a trailing ? may be null.
 #define FASTCNN_STEPS(X)                                                                         \
   X(conv2d_fprop, Conv2dShape, "x w bias? residual? scale?", "y index? statistics?")             \
@@ -79,6 +87,7 @@ struct PooledConv2dShape {
   X(binary, BinaryShape, "a b", "y")                                                             \
   X(binary_bwd, BinaryShape, "dy a? b?", "dx")                                                   \
   X(copy, CopyShape, "x", "y")                                                                   \
+  X(concatenate, ConcatenateShape, "x x1? x2? x3? x4? x5?", "y")                                 \
   X(to_lanes, LanesShape, "x", "y")                                                              \
   X(from_lanes, LanesShape, "x", "y")                                                            \
   X(resize_fwd, ResizeShape, "x", "y")                                                           \

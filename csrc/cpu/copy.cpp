@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // y[y_offset + i . y_stride] = x[x_offset + (i - before) . x_stride], 0 where x has no such element: what
-// concatenates, pads, crops, permutes and repeats. A block that x does not fill is zeroed first, while it is
-// in the cache.
+// pads, crops, permutes and repeats, and concatenates where a device knows no better. A block that x does not
+// fill is zeroed first, while it is in the cache. Below it what concatenates: y is written once, front to
+// back.
 #include "kernels/copy.h"
 
 #include "kernels.h"
@@ -14,6 +15,8 @@ namespace {
 
 constexpr int kY = 0, kX = 1;         // operands of the nest
 constexpr int64_t kTransposed = 128;  // rows of a block that is transposed: whole lines of x and of y
+
+constexpr int64_t kTogether = 4096;  // floats of y: lines that two parts share are still near
 
 struct CopyState {
   Nest nest;
@@ -114,6 +117,46 @@ void run_copy_strided(const Prepared& p, const Operands& operands, Context& cont
     for (int k = 0; k < kInner; ++k) block.size[k] = filled[k];
     block.x += x_offset, block.y += skipped;
     copy.transposed ? table.transpose(block) : table.rows(block);
+  });
+}
+
+bool supports_concatenate_rows(const OpDescriptor& op) {
+  return op.concatenate.parts >= 1 && op.concatenate.parts <= kMaxParts;
+}
+
+void prepare_concatenate_rows(Prepared* p) {
+  const ConcatenateShape& s = p->op.concatenate;
+  int64_t width = 0;
+  for (int64_t k = 0; k < s.parts; ++k) width += s.length[k];
+  set_cost(p, 0, 2.0 * sizeof(float) * double(s.rows * width));
+}
+
+void run_concatenate_rows(const Prepared& p, const Operands& operands, Context& context) {
+  const ConcatenateShape& s = p.op.concatenate;
+  const CopyKernels& table = *kernels().copy;
+  int64_t width = 0;
+  for (int64_t k = 0; k < s.parts; ++k) width += s.length[k];
+  const int64_t piece = width < kChunk ? width : kChunk, pieces = ceil_div(width, piece);
+  const int64_t chunk = rows_per_chunk(piece), together = piece < kTogether ? kTogether / piece : 1;
+
+  parallel_for(*context.member, ceil_div(s.rows, chunk) * pieces, [&](int64_t task) {
+    const int64_t begin = task % pieces * piece, end = begin + piece < width ? begin + piece : width;
+    const int64_t first = task / pieces * chunk, last = first + chunk < s.rows ? first + chunk : s.rows;
+    for (int64_t r = first; r < last; r += together) {
+      CopyBlock block{};
+      block.size[0] = 1, block.size[1] = r + together < last ? together : last - r;
+      block.y_stride[1] = s.cols, block.x_stride[2] = block.y_stride[2] = 1;
+      int64_t start = 0;
+      for (int64_t k = 0; k < s.parts; start += s.length[k++]) {
+        const int64_t from = start > begin ? start : begin;
+        const int64_t stop = start + s.length[k], to = stop < end ? stop : end;
+        if (from >= to) continue;
+        block.size[2] = to - from, block.x_stride[1] = s.length[k];
+        block.x = input(operands, int(k)) + r * s.length[k] + from - start;
+        block.y = output(operands, 0) + r * s.cols + s.begin + from;
+        table.rows(block);
+      }
+    }
   });
 }
 

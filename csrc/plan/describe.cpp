@@ -138,6 +138,9 @@ std::string text(const BinaryShape& s) {
   return sizes_text(s.size, s.rank) + " " + names[static_cast<int>(s.kind)];
 }
 std::string text(const CopyShape& s) { return sizes_text(s.size, s.rank); }
+std::string text(const ConcatenateShape& s) {
+  return print("[%lld, %lld] of %lld", ll(s.rows), ll(s.cols), ll(s.parts));
+}
 std::string text(const LanesShape& s) { return print("[%lld, %lld, %lld]", ll(s.n), ll(s.pixels), ll(s.c)); }
 std::string text(const ResizeShape& s) {
   return print("[%lld, %lld, %lld, %lld] x (%lld, %lld)", ll(s.n), ll(s.h), ll(s.w), ll(s.c), ll(s.factor_h),

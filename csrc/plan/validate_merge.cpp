@@ -128,6 +128,22 @@ TensorShape concatenated_shape(const char* op, const std::vector<TensorShape>& i
   return y;
 }
 
+std::vector<ConcatenateShape> concatenate_shapes(const TensorShape& y, int axis,
+                                                 const std::vector<int64_t>& lengths) {
+  int64_t rows = 1, inner = 1, begin = 0;
+  for (int d = 0; d < axis; ++d) rows *= y.size[d];
+  for (int d = axis + 1; d < y.rank; ++d) inner *= y.size[d];
+  std::vector<ConcatenateShape> shapes;
+  for (const int64_t length : lengths) {
+    if (shapes.empty() || shapes.back().parts == kMaxParts)
+      shapes.push_back({rows, y.size[axis] * inner, begin, 0, {}});
+    ConcatenateShape& shape = shapes.back();
+    shape.length[shape.parts++] = length * inner;
+    begin += length * inner;
+  }
+  return shapes;
+}
+
 CopyShape part_shape(const TensorShape& whole, int axis, int64_t begin, int64_t length, Part way) {
   TensorShape part = whole;
   part.size[axis] = length;

@@ -5,6 +5,7 @@
 #pragma once
 #include <vector>
 
+#include "../backend.h"
 #include "validate_axes.h"
 
 namespace fastcnn {
@@ -36,6 +37,9 @@ BinaryShape repeated_shape(const char* op, const TensorShape& x, const TensorSha
 
 // The shape of all inputs one after the other; `axis` may be negative and ends as a position.
 TensorShape concatenated_shape(const char* op, const std::vector<TensorShape>& inputs, int64_t* axis);
+// What writes y from inputs of these lengths on `axis`: a step for each kMaxParts of them.
+std::vector<ConcatenateShape> concatenate_shapes(const TensorShape& y, int axis,
+                                                 const std::vector<int64_t>& lengths);
 // The part [begin, begin + length) of axis `axis` of `whole`, copied from a dense tensor or to one.
 enum class Part { kWrite, kRead };
 CopyShape part_shape(const TensorShape& whole, int axis, int64_t begin, int64_t length, Part way);

@@ -108,13 +108,23 @@ Array concatenate(py::handle inputs, py::handle axis, py::handle out) {
   std::vector<Array> keep(views.size());
   std::vector<const void*> data;  // before anything is written: a copy may be refused
   for (size_t i = 0; i < views.size(); ++i) data.push_back(dense(views[i], &keep[i]));
+  std::vector<int64_t> lengths;
+  for (const ArrayView& v : views) lengths.push_back(v.shape[position]);
   int64_t begin = 0;
-  for (size_t i = 0; i < views.size(); ++i) {
+  for (size_t i = 0; views[0].on_gpu && i < views.size(); begin += lengths[i++]) {
     OpDescriptor step = make_op(Step::k_copy);
-    const int64_t length = views[i].shape[position];
-    step.copy = part_shape(shape, static_cast<int>(position), begin, length, Part::kWrite);
-    begin += length;
+    step.copy = part_shape(shape, static_cast<int>(position), begin, lengths[i], Part::kWrite);
     run(views[i], step, {{data[i]}, {y.mutable_data()}});
+  }
+  if (views[0].on_gpu) return y;
+  const void* const* part = data.data();
+  for (const ConcatenateShape& each : concatenate_shapes(shape, static_cast<int>(position), lengths)) {
+    OpDescriptor step = make_op(Step::k_concatenate);
+    step.concatenate = each;
+    Operands operands{{}, {y.mutable_data()}};
+    std::copy_n(part, each.parts, operands.in);
+    run(views[0], step, operands);
+    part += each.parts;
   }
   return y;
 }

@@ -188,32 +188,64 @@ void infer_concatenate(Inference& f) {
   f.node.settings = {axis};
 }
 
-// f(u, op) for each input: its part of the output. In lanes channels are the first axis of a block.
-template <class F>
-void for_each_part(Builder& b, int i, Part way, F f) {
-  const Node& node = b.node(i);
-  const size_t axis = static_cast<size_t>(node.settings[0]);
+// What is cut at the axis `at`: one sample, or in lanes a block, whose first axis are the channels.
+TensorShape whole_of(const Builder& b, const Node& node, int* at) {
+  *at = b.in_lanes() ? 1 : static_cast<int>(node.settings[0]);
   const int64_t channels = node.shape.back();
-  const TensorShape whole =
-      b.in_lanes() ? one_sample({channels, node.count / channels * kBatchLanes}) : one_sample(node.shape);
-  int64_t begin = 0;
+  return b.in_lanes() ? one_sample({channels, node.count / channels * kBatchLanes}) : one_sample(node.shape);
+}
+
+std::vector<int64_t> part_lengths(const Builder& b, const Node& node) {
+  const size_t axis = static_cast<size_t>(node.settings[0]);
+  std::vector<int64_t> lengths;
   for (const int u : node.inputs) {
     if (b.in_lanes() && (axis != node.shape.size() || b.lies_as[u] != b.node(u).shape))
       throw NoRow(Code::kArgument, "concatenation in lanes of other axes than channels");
-    const int64_t length = b.node(u).shape[axis - 1];
+    lengths.push_back(b.node(u).shape[axis - 1]);
+  }
+  return lengths;
+}
+
+// An empty step of a node for the batch: channels-last, as copies take blocks in lanes too.
+OpDescriptor flat_op(const Builder& b, OpDescriptor op) {
+  op.layout = Layout::kChannelsLast;
+  return for_batch(op, b.in_lanes() ? b.batch() / kBatchLanes : b.n());
+}
+
+// f(u, op) for each input: a copy of its part of the output.
+template <class F>
+void for_each_part(Builder& b, int i, Part way, F f) {
+  const Node& node = b.node(i);
+  int axis;
+  const TensorShape whole = whole_of(b, node, &axis);
+  const std::vector<int64_t> lengths = part_lengths(b, node);
+  int64_t begin = 0;
+  for (size_t k = 0; k < lengths.size(); begin += lengths[k++]) {
     OpDescriptor op = b.op(Step::k_copy);
-    op.layout = Layout::kChannelsLast;
-    op.copy = part_shape(whole, b.in_lanes() ? 1 : static_cast<int>(axis), begin, length, way);
-    f(u, for_batch(op, b.in_lanes() ? b.batch() / kBatchLanes : b.n()));
-    begin += length;
+    op.copy = part_shape(whole, axis, begin, lengths[k], way);
+    f(node.inputs[k], flat_op(b, op));
   }
 }
 
 void forward_concatenate(Builder& b, int i) {
   b.value[i] = b.tensor_like(i);
-  for_each_part(b, i, Part::kWrite, [&](int u, const OpDescriptor& op) {
-    b.add({op, {b.value[u]}, {b.value[i]}, b.node(i).name});
-  });
+  const Node& node = b.node(i);
+  int axis;
+  const TensorShape whole = whole_of(b, node, &axis);
+  auto input = node.inputs.begin();
+  for (const ConcatenateShape& shape : concatenate_shapes(whole, axis, part_lengths(b, node))) {
+    OpDescriptor op = b.op(Step::k_concatenate);
+    op.concatenate = shape;
+    op = flat_op(b, op);
+    if (!b.has_row(op)) {
+      return for_each_part(b, i, Part::kWrite, [&](int u, const OpDescriptor& copy) {
+        b.add({copy, {b.value[u]}, {b.value[i]}, node.name});
+      });
+    }
+    NewStep step{op, {}, {b.value[i]}, node.name};
+    for (int64_t k = 0; k < shape.parts; ++k) step.in.push_back(b.value[*input++]);
+    b.add(step);
+  }
 }
 
 void gradient_concatenate(Builder& b, int i) {
