@@ -94,6 +94,7 @@ GRAPHS: dict[str, list[Node]] = {
     ),
     "concatenate": branches(concatenate(1, 2, 0), conv2d(2)),
     "concatenate rows": branches(concatenate(1, 2, axis=1), conv2d(2)),
+    "concatenate eight": branches(concatenate(1, 2, 0, 1, 2, 0, 1, 2), conv2d(2)),
     "concatenate a ReLU twice": branches({**op("relu"), "inputs": [1]}, concatenate(3, 2, 3), conv2d(1)),
     "concatenate vectors": named(
         source(5), dense(4), {**dense(1), "inputs": [0]}, concatenate(1, 2, 0), dense(2)

@@ -43,6 +43,8 @@ CONCATENATE: tuple[ConcatenateCase, ...] = (
     ConcatenateCase((2, 3, 0, 17), (4, 1), axis=-2),
     ConcatenateCase((7, 0), (1, 1, 1)),
     ConcatenateCase((1, 0, 1), (2, 3), axis=1),
+    ConcatenateCase((3, 5, 0), (1, 4, 16, 20, 40, 64, 65, 2)),  # more than a step takes
+    ConcatenateCase((3, 0, 7), (11, 5000, 3), axis=1),  # rows that several tasks share
 )
 
 RESHAPE: tuple[MoveCase, ...] = (
