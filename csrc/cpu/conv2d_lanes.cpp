@@ -2,7 +2,8 @@
 // Convolution with the batch in lanes: fprop, and dgrad as the same sum over dy (correlation.h). A task is a
 // band of output rows of one block of samples times a part of the output channels; kernels/lanes.h takes it
 // row by row. Weights are read where they lie. Where a max pooling follows, the rows of its windows are made
-// in scratch.
+// in scratch. Where rows are of one pixel, as those of a dense layer, some blocks lie beside each other as
+// the pixels of a row do: a weight is loaded for all of them.
 #include "kernels/lanes_pool.h"
 #include "lanes.h"
 
@@ -12,15 +13,24 @@ namespace {
 
 // The blocking, from the shape alone.
 struct Lanes : Correlation {
-  int64_t pool;  // rows of a window; 1: none follows
+  int64_t pool;      // rows of a window; 1: none follows
+  int64_t together;  // blocks that a task takes at once
   int64_t blocks, bands, parts;
 };
+
+// Whether the only output of each row has all taps of it.
+bool rows_are_pixels(const Lanes& d) {
+  const Range all = taps_inside(axis_w(d, 0), 0, d.in_w);
+  return d.out_w == 1 && d.pool == 1 && d.groups == 1 && all.end - all.begin == axis_w(d, 0).taps;
+}
 
 Lanes plan(const Conv2dShape& v, bool dgrad, int32_t pool) {
   Lanes d = {};
   d.pool = pool ? pool : 1;
   static_cast<Correlation&>(d) = correlation(v, dgrad);
-  d.blocks = lane_blocks(v.n);
+  const int64_t blocks = lane_blocks(v.n);
+  d.together = rows_are_pixels(d) ? std::min<int64_t>(kernels().lanes->most_pixels, blocks) : 1;
+  d.blocks = ceil_div(blocks, d.together);
   const int64_t wanted = ceil_div(lanes_tasks(conv_flops(v)), d.blocks);
   // Rows first: a part of the channels reads all of x again.
   d.bands = std::min(d.rows / d.pool, wanted);
@@ -45,6 +55,7 @@ struct Arguments {
   float* y;
   uint8_t* index;  // where a max pooling follows: of the places of its maxima, or null
   int32_t relu;
+  int64_t blocks = 1;
 };
 
 // Rows [rows.begin, rows.end) of every phase, of channels [channels.begin, channels.end) of one group.
@@ -67,6 +78,11 @@ void run_band(const Lanes& d, const float* x, const float* w, const Arguments& t
       t.y_pixel = s.step_out * kBatchLanes;
       t.first = s.first, t.step = s.step, t.spread = s.taps ? s.spread : 1, t.pixels = s.outputs;
       t.cols = {s.taps, t.spread * kBatchLanes, s.filter_step * d.weight_tap};
+      if (d.together > 1) {
+        t.pixels = to.blocks, t.y_pixel = d.out_c * t.y_channel;
+        t.step = d.in_c * d.in_h * d.in_w;
+        t.width = t.first + t.pixels * t.step + s.taps * t.spread;
+      }
       for (int64_t p = rows.begin; p < std::min(rows.end, h.outputs); ++p) {
         const Range taps = h.taps ? taps_inside(h, p, d.in_h) : Range{0, 0};
         const int64_t top = p * h.step + h.first + taps.begin * h.spread;
@@ -110,7 +126,7 @@ void run(const Lanes& d, const float* x, const float* w, const Arguments& to, Co
   const int64_t in_block = d.in_c * d.in_h * d.in_w * kBatchLanes;
   const int64_t out_block = d.out_c * (d.out_h / d.pool) * (d.out_w / d.pool) * kBatchLanes;
   parallel_for(*context.member, d.blocks * d.bands * d.parts, [&](int64_t task) {
-    const int64_t block = task / (d.bands * d.parts);
+    const Range blocks = part_of(lane_blocks(d.n), d.blocks, task / (d.bands * d.parts));
     const Range rows = part_of(d.rows / d.pool, d.bands, task / d.parts % d.bands);
     const int64_t part = task % d.parts;
     Range channels = part_of(d.out_c, d.parts, part);
@@ -119,17 +135,18 @@ void run(const Lanes& d, const float* x, const float* w, const Arguments& to, Co
       channels = {groups.begin * d.out_g, groups.end * d.out_g};
     }
     Arguments here = to;
-    here.y += block * out_block;
-    if (here.mask) here.mask += block * out_block;
-    if (here.index) here.index += block * out_block;
+    here.blocks = blocks.end - blocks.begin;
+    here.y += blocks.begin * out_block;
+    if (here.mask) here.mask += blocks.begin * out_block;
+    if (here.index) here.index += blocks.begin * out_block;
     const size_t bytes = d.pool > 1 ? float_bytes(most_channels(d) * d.pool * d.out_w * kBatchLanes) : 0;
     float* const scratch = bytes ? static_cast<float*>(context.member->scratch(bytes)) : nullptr;
     for (int64_t c = channels.begin; c < channels.end; c += d.out_g) {
       const Range of_group = {c, std::min(channels.end, c + d.out_g)};
       if (d.pool > 1)
-        run_windows(d, x + block * in_block, w, here, rows, of_group, scratch);
+        run_windows(d, x + blocks.begin * in_block, w, here, rows, of_group, scratch);
       else
-        run_band(d, x + block * in_block, w, here, rows, of_group);
+        run_band(d, x + blocks.begin * in_block, w, here, rows, of_group);
     }
   });
 }

@@ -178,6 +178,23 @@ def test_exact(name: str, batch: int, rng: np.random.Generator) -> None:
     assert "conv2d_wgrad_lanes" in rows(graph.model, batch)
 
 
+@pytest.mark.parametrize("batch", [32, 64, 80, 144])
+def test_blocks_beside_each_other(batch: int, rng: np.random.Generator) -> None:
+    """In tiles of two, three and four blocks; a row of one pixel with taps beyond it in none."""
+    nodes = chain(
+        (4, 5, 1),
+        conv2d(2, kernel_size=(2, 5)),
+        conv2d(5, 3, padding="same"),
+        op("flatten"),
+        dense(7),
+        op("relu"),
+        dense(19),
+        op("relu"),
+        dense(2),
+    )
+    check_training(Graph(nodes, [len(nodes) - 1], rng), rng, batch)
+
+
 @pytest.mark.parametrize("batch", [16, 33, 47])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_exact_predictions(name: str, batch: int, rng: np.random.Generator) -> None:

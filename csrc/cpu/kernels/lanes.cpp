@@ -107,9 +107,11 @@ FASTCNN_INLINE void tile(const LanesRow& a, int64_t j, int64_t i, int64_t s, int
 
 FASTCNN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// How many of `count` pixels tiles of `most` and of one pixel less cover.
+// How many of `count` pixels tiles of `most` and of one pixel less cover, or where `most` is four, one of
+// two.
 FASTCNN_INLINE int64_t covered(int64_t count, int64_t most) {
   if (most == 1) return 0;
+  if (count == 2 && most == 4) return count;
   const int64_t tiles = ceil_div(count, most), smaller = tiles * most - count;
   return smaller <= tiles ? count : count / most * most;
 }
@@ -132,6 +134,8 @@ void whole_pixels(const LanesRow& row, int64_t j, int64_t i, int64_t end) {
   constexpr int kPixels = pixels_of(MR);
   if constexpr (kPixels > 1) {
     const LanesRow a = row;
+    if constexpr (kPixels == 4)
+      if (end - i == 2) return tile<MR, 2>(a, j, i, 0, a.cols.count);
     int64_t left = covered(end - i, kPixels), tiles = ceil_div(left, kPixels);
     for (; left > tiles * (kPixels - 1); --tiles, left -= kPixels, i += kPixels)
       tile<MR, kPixels>(a, j, i, 0, a.cols.count);
@@ -329,6 +333,7 @@ extern const LanesKernels lanes_kernels;
 const LanesKernels lanes_kernels = {
     kLanes,
     row,
+    pixels_of(kMostChannels),
     {0, most_channels(1), most_channels(2), most_channels(3), most_channels(4), most_channels(5)},
     wgrad,
     lane_sums,

@@ -66,6 +66,7 @@ constexpr int kMostLanesTaps = 5;
 struct LanesKernels {
   int lanes;
   void (*row)(const LanesRow&);
+  int most_pixels;                        // of a row's tiles of many channels
   int most_channels[kMostLanesTaps + 1];  // of a tile of 1, 2, ... taps
   void (*wgrad)(const LanesWgrad&);
   // y[i] = the sum of the lanes of vector i.
