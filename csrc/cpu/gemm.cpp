@@ -21,6 +21,7 @@ struct Gemm {
   int32_t own_panels;      // packed by the task that reads them, columns outermost
   int32_t copy_a, turn_a;  // turned: its rows follow each other in the copy
   int32_t asks_a, asks_b;  // for the next rows of a during the sums of some, for the next shared panel of b
+  int32_t copies;          // a panel that lies across lines is copied by the first tile that reads it
   int32_t pairs;
 };
 
@@ -48,6 +49,11 @@ bool aliased(int64_t floats) { return floats % 512 == 0; }
 // slow to find, so that each packs for itself what takes no more than 256 KB (128x120x400 took 1.3 times as
 // long in two phases, 192^3 1.2 times).
 constexpr int64_t kLineFloats = 16, kPanelFloats = 12 << 10, kOwnFloats = 64 << 10;
+
+// Other such panels are copied by the first tile of a task's rows while it multiplies (as they lie 128^3 and
+// 64x256x256 took 1.1 times as long, 70x200x900 1.15 times; packed before the tiles 40x300x300 1.2 times;
+// AVX-512 on a Xeon). In parts of 24 rows 96^3 took 1.1 times as long with copies, 192^3 the same.
+constexpr int64_t kCopyRows = 32;
 
 // An a that L2 does not hold: its rows, which few columns meet, are asked for (4096x16x256 took 1.25 times as
 // long without, 4096x64x256 1.08 times; AVX-512).
@@ -122,6 +128,8 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   d.turn_a = v.transpose_a && turns(pairs);
   d.copy_a = v.transpose_a && v.m * v.k > 64 << 10 && ceil_div(v.n, kernel.lanes) >= 8 * d.col_parts;
   d.copy_a = d.copy_a || d.turn_a;
+  d.copies =
+      kernel.may_copy && !pairs && d.panel == kMaxVectors * kernel.lanes && v.m / d.row_parts >= kCopyRows;
   return d;
 }
 
@@ -137,6 +145,7 @@ size_t own_bytes(const Gemm& d) {
   const int64_t count = std::min(most_panels(d), d.panels - d.packed_from);
   return d.own_panels ? float_bytes(count * own_floats(d)) : 0;
 }
+size_t copy_bytes(const Gemm& d) { return d.copies ? float_bytes(d.slice * d.panel) : 0; }
 size_t shared_bytes(const GemmShape& v, const Gemm& d) {
   return d.own_panels ? 0 : float_bytes((d.panels - d.packed_from) * v.k * d.panel);
 }
@@ -149,10 +158,9 @@ struct Run {
   float *y, *workspace;
   bool relu;
 
-  int64_t packed_from() const {
-    const bool aligned = reinterpret_cast<uintptr_t>(b) % (kLineFloats * sizeof(float)) == 0;
-    return aligned ? d.aligned_from : d.packed_from;
-  }
+  bool aligned() const { return reinterpret_cast<uintptr_t>(b) % (kLineFloats * sizeof(float)) == 0; }
+  bool whole_lines() const { return aligned() && v.n % kLineFloats == 0; }
+  int64_t packed_from() const { return aligned() ? d.aligned_from : d.packed_from; }
   float* partial() const { return workspace + shared_bytes(v, d) / sizeof(float); }
 
   int32_t cols_of(int64_t panel) const {
@@ -192,7 +200,8 @@ struct Run {
     const float* const shared_panels = workspace;
     float* const to = d.k_parts > 1 ? partial() + part * v.m * v.n : y;
     float* const own_panels = scratch;
-    float* const copy = scratch + own_bytes(d) / sizeof(float);
+    float* const panel_copy = scratch + own_bytes(d) / sizeof(float);
+    float* const copy = panel_copy + copy_bytes(d) / sizeof(float);
     Tile t = {};
     t.taps_h = t.taps_w = 1;
     const int64_t a_row = v.transpose_a ? 1 : v.k;
@@ -219,11 +228,13 @@ struct Run {
       t.relu = last && relu;
       t.fetch_y = t.depth <= kShortSum && v.m * v.n > kSmallOutput;
       const int64_t sweep = t.fetch_y ? round_up(kSweepRows, tile) : count;
+      const bool copies = d.copies && !t.fetch_y && !whole_lines();
       for (int64_t row = rows.begin; row < rows.end; row += sweep, t.a += sweep * t.a_row)
         for (int64_t i = panels.begin; i < panels.end; ++i) {
           const int64_t column = i * d.panel;
+          t.copy = nullptr;
           if (i < from)
-            t.b = b + k.begin * v.n + column, t.b_step = v.n;
+            t.b = b + k.begin * v.n + column, t.b_step = v.n, t.copy = copies ? panel_copy : nullptr;
           else
             t.b = d.own_panels ? own_panels + (i - own.begin) * own_floats(d)
                                : shared_panels + ((i - from) * v.k + k.begin) * d.panel,
@@ -278,8 +289,8 @@ void prepare(Prepared* p, const GemmShape& v) {
   p->parallel =
       gemm_tasks(v) > 1 && d.row_parts * d.col_parts * d.k_parts > 1 ? (small ? kInOpenRegion : 1) : 0;
   p->workspace_bytes = shared_bytes(v, d) + (d.k_parts > 1 ? float_bytes(d.k_parts * v.m * v.n) : 0);
-  p->scratch_bytes =
-      own_bytes(d) + (d.copy_a ? float_bytes((d.turn_a ? block_rows(v, d) : d.slice) * copy_width(v, d)) : 0);
+  p->scratch_bytes = own_bytes(d) + copy_bytes(d) +
+                     (d.copy_a ? float_bytes((d.turn_a ? block_rows(v, d) : d.slice) * copy_width(v, d)) : 0);
 }
 
 // dw[c,k] = sum over pixels of x[pixel,c] dy[pixel,k], of the pixels of x that a stride leaves.

@@ -62,8 +62,9 @@ def test_activation(case: cases.GemmCase, activation: str, rng: np.random.Genera
     check_bound(gemm_call(case, activation), rng)
 
 
-def test_same_bits_wherever_b_begins(rng: np.random.Generator) -> None:
-    a, b = reals(rng, (300, 250)), reals(rng, (250, 128))
+@pytest.mark.parametrize(("m", "n", "k"), [(300, 128, 250), (40, 192, 150)], ids=["packed", "copied"])
+def test_same_bits_wherever_b_begins(m: int, n: int, k: int, rng: np.random.Generator) -> None:
+    a, b = reals(rng, (m, k)), reals(rng, (k, n))
     memory = np.empty(b.size + 32, np.float32)
     line = -memory.ctypes.data // memory.itemsize % 16
     results = []

@@ -52,7 +52,7 @@ struct Flag {
 
 // kAsks: whether there is such memory. To ask is a tenth of a step of the small tiles that 16 registers hold,
 // so that few lines are asked for before a tile.
-template <class Number, bool kAsks, int MR, int NV>
+template <class Number, bool kAsks, bool kCopies, int MR, int NV>
 FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t, const float* first, const Far& far) {
   // One pointer for three rows: base, base + row and base + 2 row are addressing modes, 14 pointers would be
   // spilled.
@@ -66,6 +66,7 @@ FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t, const float* fir
   const int64_t row = opaque(t.a_row), a_step = opaque(t.a_step), b_step = opaque(t.b_step);
   const float* line = far.at;
   const int64_t line_step = opaque(far.step);
+  float* copy = t.copy;
   // Pointers are moved on from tap to tap, rows of taps in the same loop: addresses worked out for each tap,
   // in two loops, took 1.2 times as long where its steps are few (3x3 and 5x5 of one channel).
   const float* a[kBases];
@@ -81,6 +82,10 @@ FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t, const float* fir
     const auto step = [&](Vec(&sum)[MR][NV]) FASTCNN_INLINED {
       typename Number::Lanes bv[NV];
       FASTCNN_UNROLL for (int j = 0; j < NV; ++j) bv[j] = Number::get(b + j * kLanes);
+      if constexpr (kCopies) {
+        FASTCNN_UNROLL for (int j = 0; j < NV; ++j) store(copy + j * kLanes, bv[j]);
+        copy += NV * kLanes;
+      }
       FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
         const typename Number::Lanes av = Number::spread(a[i / 3] + i % 3 * row);
         FASTCNN_UNROLL for (int j = 0; j < NV; ++j) sum[i][j] = Number::add(av, bv[j], sum[i][j]);
@@ -222,7 +227,7 @@ FASTCNN_INLINE void finish(Vec (&acc)[MR][NV], const Tile& t, int64_t at, int ta
 
 // Rows from `row` on of what t describes, which is the caller's (a copy to move on in took 10 to 20 cycles of
 // each strip).
-template <class Number, int MR, int NV>
+template <class Number, int MR, int NV, bool kCopies = false>
 void tile(const Tile& t, int64_t row, int tail, const Far& far) {
   Vec acc[MR][NV];
   FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
@@ -232,7 +237,7 @@ void tile(const Tile& t, int64_t row, int tail, const Far& far) {
     const float* const a = t.a + row * t.a_row;
     if constexpr (NV == 1 && MR >= kSlidingRows && kSliding && Number::kSlides)
       if (slides(t)) return multiply_sliding<Number, asks.kValue>(acc, t, a, far);
-    if constexpr (MR <= most_rows(NV)) multiply<Number, asks.kValue>(acc, t, a, far);
+    if constexpr (MR <= most_rows(NV)) multiply<Number, asks.kValue, kCopies>(acc, t, a, far);
   };
   if (kRegisters == 32 || far.step)
     sum(Flag<true>());
@@ -255,8 +260,27 @@ FASTCNN_INLINE TileFunction tile_of(int rows) {
   return kTiles[rows - 1];
 }
 
+// Where a vector is a line, each one of a b at any address lies in two, and rows of b may share sets of L1.
+template <class Number>
+constexpr bool may_copy(int vectors) {
+  return kRegisters == 32 && kLanes == kLineFloats && Number::kSlides && vectors == kMaxVectors;
+}
+
 template <class Number, int NV>
 void strip_of(const Tile& t, int64_t rows, int tail, int most) {
+  if constexpr (may_copy<Number>(NV)) {
+    if (t.copy) {
+      constexpr int kFirst = most_rows(NV);
+      tile<Number, kFirst, NV, true>(t, 0, tail, {t.b, 0});
+      Tile others = t;
+      others.copy = nullptr;
+      others.b = t.copy, others.b_step = NV * kLanes;
+      others.a += kFirst * t.a_row, others.y += kFirst * t.y_row;
+      if (t.mask) others.mask += kFirst * t.y_row;
+      if (t.residual) others.residual += kFirst * t.y_row;
+      return strip_of<Number, NV>(others, rows - kFirst, tail, most);
+    }
+  }
   const bool could_slide = kSliding && Number::kSlides && NV == 1 && slides(t);
   const int fit = could_slide ? tile_rows<Number>(NV) : most_rows(NV);
   if (most > fit) most = fit;

@@ -31,6 +31,7 @@ struct Tile {
   int32_t accumulate;  // add to what y holds, and no residual
   int32_t relu;        // 1: ReLU; 6: ReLU6
   int32_t fetch_y;     // y is far: its lines are asked for before the sum
+  float* copy;         // [depth][cols] of b, by the first tile for the others; or null. See may_copy.
 };
 
 // out[k][j] = b[k * b_step + j * b_col], j < cols; zero for cols <= j < width. One of the steps is 1. width
@@ -70,6 +71,8 @@ struct TileKernels {
   int max_rows[kMaxVectors + 1];  // of a tile of 1, 2, ... vectors; 0: there is none
   // Fewest and most rows of one vector that take taps together where a_w = a_row; most is 0 where none do.
   int sliding_rows[2];
+  // Strips of kMaxVectors whole vectors may have a copy; at least max_rows of them, of a single tap.
+  bool may_copy;
   // Any number of rows, as few nearly equal tiles as possible, none of more than `most` rows (more than one
   // tile only of evenly spaced rows); cols <= kMaxVectors * lanes.
   void (*strip)(const Tile&, int64_t rows, int cols, int most);
