@@ -51,8 +51,9 @@ bool aliased(int64_t floats) { return floats % 512 == 0; }
 constexpr int64_t kLineFloats = 16, kPanelFloats = 12 << 10, kOwnFloats = 64 << 10;
 
 // Other such panels are copied by the first tile of a task's rows while it multiplies (as they lie 128^3 and
-// 64x256x256 took 1.1 times as long, 70x200x900 1.15 times; packed before the tiles 40x300x300 1.2 times;
-// AVX-512 on a Xeon). In parts of 24 rows 96^3 took 1.1 times as long with copies, 192^3 the same.
+// 64x256x256 took 1.1 times as long, 15x1000x500 and 70x200x900 1.15 times; packed before the tiles
+// 40x300x300 1.2 times; AVX-512 on a Xeon). Where parts of the rows would each copy them, those of 24 rows
+// did not gain: 96^3 took 1.1 times as long with copies, 192^3 the same.
 constexpr int64_t kCopyRows = 32;
 
 // An a that L2 does not hold: its rows, which few columns meet, are asked for (4096x16x256 took 1.25 times as
@@ -128,8 +129,8 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   d.turn_a = v.transpose_a && turns(pairs);
   d.copy_a = v.transpose_a && v.m * v.k > 64 << 10 && ceil_div(v.n, kernel.lanes) >= 8 * d.col_parts;
   d.copy_a = d.copy_a || d.turn_a;
-  d.copies =
-      kernel.may_copy && !pairs && d.panel == kMaxVectors * kernel.lanes && v.m / d.row_parts >= kCopyRows;
+  d.copies = kernel.may_copy && !pairs && d.panel == kMaxVectors * kernel.lanes &&
+             (d.row_parts == 1 ? v.m > tile : v.m / d.row_parts >= kCopyRows);
   return d;
 }
 
