@@ -58,6 +58,14 @@ FASTCNN_INLINE void with_columns(int64_t count, F f) {
   f(Columns<0>{});
 }
 
+// What turns rows of fewer columns would be compiled for Columns<0> too: 4 KB of AVX-512.
+template <int kCols>
+FASTCNN_INLINE int columns_of(const NormRows& a) {
+  const int cols = kCols ? kCols : (int)a.count;
+  if (!kCols && cols <= 4) __builtin_unreachable();
+  return cols;
+}
+
 // Two groups of kLanes rows are at each stage at a time, as the sums, the root and the divisions of one wait
 // for each other; but one where it stays in registers.
 template <int kCols>
@@ -70,7 +78,7 @@ FASTCNN_INLINE void for_each_group(int64_t rows, F f) {
 
 template <int kCols, bool kRelu>
 FASTCNN_INLINE void narrow_fwd(const RowStatistics& of, const NormRows& a) {
-  const int cols = kCols ? kCols : (int)a.count;
+  const int cols = columns_of<kCols>(a);
   constexpr int kMany = kGroups<kCols>;
   for (int64_t begin = 0; begin < a.rows; begin += kMany * kLanes) {
     Vec x[kMany][kCols ? kCols : kTurned], root[kMany];
@@ -91,7 +99,7 @@ FASTCNN_INLINE void narrow_fwd(const RowStatistics& of, const NormRows& a) {
 
 template <int kCols>
 FASTCNN_INLINE void narrow_bwd(const RowStatistics& of, const NormRows& a) {
-  const int cols = kCols ? kCols : (int)a.count;
+  const int cols = columns_of<kCols>(a);
   const float share = of.kind == RowNorm::kUnit ? 1.0f : 1.0f / (float)cols;
   constexpr int kMany = kGroups<kCols>;
   Vec dgamma[kCols ? kCols : kTurned] = {}, dbeta[kCols ? kCols : kTurned] = {};
