@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kFold = kChannelLine;  // columns: twice as many are twice as many sums
 constexpr int64_t kStrip = 16;           // channels of a task
 constexpr int64_t kColumns = 256;        // of a tile: 1 KB of each row
-constexpr int64_t kFewRows = 8;          // no more pixels to a row than leave so many rows
+constexpr int64_t kFewRows = 32;         // no more pixels to a row than leave so many rows
 constexpr int kFactors = 4;
 // A sample up to here goes through all phases at once, x and dy read once from memory: elements. One that
 // would be large for a core's own cache does so where there are enough of them for many threads.
