@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // y[row, col] = scale (float32) x[row, col] + offset, or (int32) x[row, col]; x strided in bytes, of any real
-// type. Plain loops, which the compiler turns into vectors where a row is contiguous. Called by
-// cpu/gather.cpp.
+// type. Plain loops, which the compiler turns into vectors; rows that are not contiguous are packed first.
+// Called by cpu/gather.cpp.
 #include "gather.h"
 
 #include "blocks.h"
@@ -60,30 +60,38 @@ FASTCNN_INLINE int32_t to_int(T value) {
   return (int32_t)value;
 }
 
-// y[row, col] = f(x[row, col]). A contiguous row has its own loop: a constant step is what the compiler
-// vectorises.
+// Elements of so many bytes side by side. One loop for all types of a size: their conversions stand once
+// each.
+template <int kBytes>
+__attribute__((noinline)) void pack(const char* x, int64_t stride, int64_t count, char* to) {
+  for (int64_t i = 0; i < count; ++i) memcpy(to + i * kBytes, x + i * stride, kBytes);
+}
+
+// y[row, col] = f(x[row, col]).
 template <class From, class To, class F>
 FASTCNN_INLINE void for_each_element(const GatherBlock& b, F f) {
+  constexpr int64_t kSize = sizeof(From), kPacked = 256;
+  const bool apart = b.cols > 1 && b.col_stride != kSize;
+  const int64_t piece = apart && b.cols > kPacked ? kPacked : b.cols;
+  char packed[kPacked * kSize];
   To* __restrict y = (To*)b.y;
   for (int64_t row = 0; row < b.rows; ++row, y += b.cols) {
-    const char* __restrict x = b.x + (b.index ? b.index[row] : row) * b.row_stride;
-    if (b.col_stride == sizeof(From)) {
-      for (int64_t col = 0; col < b.cols; ++col) y[col] = f(read<From>(x + col * sizeof(From)));
-    } else {
-      for (int64_t col = 0; col < b.cols; ++col) y[col] = f(read<From>(x + col * b.col_stride));
+    const char* x = b.x + (b.index ? b.index[row] : row) * b.row_stride;
+    for (int64_t begin = 0; begin < b.cols; begin += piece) {
+      const int64_t count = b.cols - begin < piece ? b.cols - begin : piece;
+      const char* __restrict from = x + begin * b.col_stride;
+      if (apart) pack<kSize>(from, b.col_stride, count, packed), from = packed;
+      for (int64_t i = 0; i < count; ++i) y[begin + i] = f(read<From>(from + i * kSize));
     }
   }
 }
 
 template <class From>
 void gather_float(const GatherBlock& b) {
-  const float scale = b.scale, offset = b.offset;
-  if (scale == 1.0f && offset == 0.0f) {  // keeps the bits of -0
-    for_each_element<From, float>(b, [](From value) FASTCNN_INLINED { return to_float(value); });
-  } else {
-    for_each_element<From, float>(
-        b, [=](From value) FASTCNN_INLINED { return to_float(value) * scale + offset; });
-  }
+  // What keeps the bits of -0: 0 would turn it into 0.
+  const float scale = b.scale, offset = scale == 1.0f && b.offset == 0.0f ? -0.0f : b.offset;
+  for_each_element<From, float>(b,
+                                [=](From value) FASTCNN_INLINED { return to_float(value) * scale + offset; });
 }
 
 template <class From>
