@@ -361,7 +361,10 @@ BINDINGS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Binding]] = {
     "maximum": _plain(torch.maximum),
     "average": _plain(lambda a, b: (a + b) * 0.5),
     "multiply_bwd": _multiply_bwd,
-    "concatenate": _plain(lambda a, b: torch.cat([a, b], -1)),
+    "concatenate": _plain(lambda *parts: torch.cat(parts, -1)),
+    "concatenate_bwd": lambda options, shapes: Binding(
+        lambda dy: dy.split(options["sizes"], options["axis"])[options["index"]].contiguous()
+    ),
     "permute": lambda options, shapes: Binding(lambda x: x.permute(0, *options["dims"]).contiguous()),
     "zero_padding": _plain(lambda x: functional.pad(x, (0, 0, 1, 1, 1, 1))),
     "upsampling": _upsampling,

@@ -150,6 +150,8 @@ def _merges() -> Iterator[OpTask]:
         column = (*shape[:-1], 1)
         yield OpTask(f"{name} by pixel", "multiply", (("x1", (*shape[:-1], 3)), ("x2", column)))
         yield OpTask(name, "concatenate", (("x1", shape), ("x2", shape)), (("axis", -1),))
+        halves = (("sizes", (shape[-1] // 2,) * 2), ("index", 0), ("axis", -1))
+        yield OpTask(f"{name} half", "concatenate_bwd", (("dy", shape),), halves)
         yield OpTask(name, "permute", (("x", shape),), (("dims", (3, 1, 2)),))
         yield OpTask(name, "zero_padding", (("x", shape),), (("padding", 1),))
         for kind in ("nearest", "bilinear"):
@@ -157,6 +159,10 @@ def _merges() -> Iterator[OpTask]:
             options = (("size", 2), ("interpolation", kind))
             yield OpTask(f"{name} {kind}", "upsampling", (("x", half),), options)
             yield OpTask(f"{name} {kind}", "upsampling_bwd", (("dy", shape),), options)
+
+    for parts in ((16, 16), (64, 64), (64, 96, 16, 16)):
+        given = tuple((f"x{k + 1}", (32, 28, 28, c)) for k, c in enumerate(parts))
+        yield OpTask("+".join(map(str, parts)), "concatenate", given, (("axis", -1),))
 
 
 def _pools() -> Iterator[OpTask]:
