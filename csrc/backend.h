@@ -118,6 +118,15 @@ enum class Step : int32_t {
       kCount
 };
 
+inline const char* name_of(Step step) {
+  static constexpr const char* kNames[] = {
+#define FASTCNN_NAME(name, shape, inputs, outputs) #name,
+      FASTCNN_STEPS(FASTCNN_NAME)
+#undef FASTCNN_NAME
+  };
+  return kNames[static_cast<int>(step)];
+}
+
 // X(operator, forward step, saved): the differentiable operators. plan/operators/ holds one rule each,
 // rule_<operator>; the reference, the cases and the tests of fastcnn.testing go by the same names. An
 // operator whose step is none only renames its input.

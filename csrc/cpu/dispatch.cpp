@@ -114,8 +114,8 @@ Code prepare(const OpDescriptor* op, Prepared* out, Status* status) {
     return Code::kOk;
   }
   status->code = Code::kArgument;
-  std::snprintf(status->message, sizeof status->message, "no CPU kernel supports step %d with this epilogue",
-                static_cast<int>(op->step));
+  std::snprintf(status->message, sizeof status->message,
+                "%s: no kernel for the CPU takes these sizes with these options", name_of(op->step));
   return status->code;
 }
 

@@ -58,12 +58,6 @@ constexpr bool every_step_is_listed_once() {
 }
 static_assert(every_step_is_listed_once(), "a step has neither a row nor a FASTCNN_NO_ROW, or both");
 
-constexpr const char* kStepNames[] = {
-#define FASTCNN_NAME(name, shape, inputs, outputs) #name,
-    FASTCNN_STEPS(FASTCNN_NAME)
-#undef FASTCNN_NAME
-};
-
 Code prepare(const OpDescriptor* op, Prepared* out, Status* status) {
   int sm = 0;
   if (capability(&sm, status) != Code::kOk) return status->code;
@@ -83,9 +77,9 @@ Code prepare(const OpDescriptor* op, Prepared* out, Status* status) {
         status, Code::kDevice,
         "there is no GPU kernel of %s that reads and writes bfloat16 with these options; convert the "
         "arrays to float32",
-        kStepNames[static_cast<int>(op->step)]);
+        name_of(op->step));
   return failed(status, Code::kDevice, "there is no GPU kernel of %s%s yet; it runs on the CPU",
-                kStepNames[static_cast<int>(op->step)], listed(op->step) ? "" : " with these options");
+                name_of(op->step), listed(op->step) ? "" : " with these options");
 }
 
 void run(const Prepared* prepared, const Operands* operands, Context* context) {

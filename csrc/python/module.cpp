@@ -31,12 +31,6 @@ const char* exception_name(Code code) {
   }
 }
 
-const char* const kStepNames[] = {
-#define FASTCNN_NAME(name, shape, inputs, outputs) #name,
-    FASTCNN_STEPS(FASTCNN_NAME)
-#undef FASTCNN_NAME
-};
-
 py::list operators() {
   struct Row {
     const char *name, *forward;
@@ -60,8 +54,7 @@ py::list kernels_of(const Backend& backend) {
   const KernelInfo* rows = backend.kernels(&count);
   py::list result;
   for (int i = 0; i < count; ++i)
-    result.append(py::dict(py::arg("step") = kStepNames[static_cast<int>(rows[i].step)],
-                           py::arg("name") = rows[i].name));
+    result.append(py::dict(py::arg("step") = name_of(rows[i].step), py::arg("name") = rows[i].name));
   return result;
 }
 
