@@ -160,7 +160,7 @@ def _merges() -> Iterator[OpTask]:
             yield OpTask(f"{name} {kind}", "upsampling", (("x", half),), options)
             yield OpTask(f"{name} {kind}", "upsampling_bwd", (("dy", shape),), options)
 
-    for parts in ((16, 16), (64, 64), (64, 96, 16, 16)):
+    for parts in ((3, 5), (16, 16), (64, 64), (64, 96, 16, 16)):
         given = tuple((f"x{k + 1}", (32, 28, 28, c)) for k, c in enumerate(parts))
         yield OpTask("+".join(map(str, parts)), "concatenate", given, (("axis", -1),))
 
