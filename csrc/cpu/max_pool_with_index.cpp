@@ -77,20 +77,30 @@ void add_vectors(const Places& s, const Band& band, const Arrays& a) {
     }
 }
 
-void add_one_by_one(const Places& s, const Cut& cut, const Band& band, const Arrays& a) {
-  const int64_t c = s.planes.c, at = (band.n * cut.out + band.first) * cut.windows * c;
+// Four at a time, whose channels are constants, and out of line, for all registers: one at a time took 1.2
+// to 1.4 times as long.
+template <bool one_channel>
+__attribute__((noinline)) void add_one_by_one(const Places& s, const Cut& cut, const Band& band,
+                                              const Arrays& a) {
+  const int64_t c = one_channel ? 1 : s.planes.c, at = (band.n * cut.out + band.first) * cut.windows * c;
   const float* dy = a.dy + at;
   const int32_t* index = a.index + at;
-  float* dx = a.dx + (band.n * cut.in + band.begin) * cut.pixels * c;
-  const int64_t offset = band.begin * cut.pixels, count = (band.last - band.first) * cut.windows * c;
-  const auto pixels = static_cast<uint64_t>((band.end - band.begin) * cut.pixels);
+  float* const dx = a.dx + (band.n * cut.in + band.begin) * cut.pixels * c;
+  const auto first = static_cast<int32_t>(band.begin * cut.pixels);
+  const auto pixels = static_cast<uint32_t>((band.end - band.begin) * cut.pixels);
+  const auto add = [&](float* to, int i) __attribute__((always_inline)) {
+    const auto pixel = static_cast<uint32_t>(index[i]) - static_cast<uint32_t>(first);
+    if (pixel < pixels) to[pixel * c + (one_channel ? 0 : i)] += dy[i];
+  };
   // Windows of one channel are one loop.
-  const int64_t width = c == 1 ? count : c, step = c > 1;
-  for (int64_t begin = 0; begin < count; begin += width)
-    for (int64_t i = 0; i < width; ++i) {
-      const int64_t pixel = index[begin + i] - offset;
-      if (static_cast<uint64_t>(pixel) < pixels) dx[pixel * c + i * step] += dy[begin + i];
-    }
+  const int64_t windows = (band.last - band.first) * cut.windows, width = one_channel ? windows : c;
+  for (const float* const end = dy + windows * c; dy < end;) {
+    float* to = dx;
+    int64_t left = width;
+    for (; left >= 4; left -= 4, index += 4, dy += 4, to += one_channel ? 0 : 4)
+      add(to, 0), add(to, 1), add(to, 2), add(to, 3);
+    for (; left > 0; --left, ++index, ++dy, to += !one_channel) add(to, 0);
+  }
 }
 
 // Whether looking at each tap with whole vectors takes less than one by one, about as long as a tap for each
@@ -126,7 +136,10 @@ void run(const Places& s, const Operands& operands, Context& context) {
                        below < cut.out ? below : cut.out};
     std::memset(arrays.dx + (band.n * cut.in + begin) * row, 0,
                 sizeof(float) * static_cast<size_t>((end - begin) * row));
-    vectors ? add_vectors(s, band, arrays) : add_one_by_one(s, cut, band, arrays);
+    if (vectors)
+      add_vectors(s, band, arrays);
+    else
+      (v.c == 1 ? add_one_by_one<true> : add_one_by_one<false>)(s, cut, band, arrays);
   });
 }
 
