@@ -235,13 +235,22 @@ FASTCNN_ALONE void add_at(const float* __restrict at, const float* __restrict v,
     to[*place] += v[i];
   }
 }
-// Where that is within.
-FASTCNN_ALONE void add_within(const float* __restrict at, const float* __restrict v, int64_t count, float* to,
-                              Span within) {
-  for (int64_t i = 0; i < count; ++i) {
-    int32_t place;
-    memcpy(&place, at + i, sizeof place);
-    if (place >= within.begin && place < within.end) to[place] += v[i];
+// Where that is within: those are picked out first, since no processor foresees which they are.
+FASTCNN_ALONE void add_within(const float* at, const float* v, int64_t count, float* to, Span within) {
+  constexpr int64_t kMost = 256;
+  float places[kMost], values[kMost];
+  const auto first = (uint32_t)within.begin, size = (uint32_t)(within.end - within.begin);
+  for (int64_t begin = 0; begin < count; begin += kMost) {
+    const int64_t end = smaller(begin + kMost, count);
+    int64_t kept = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      uint32_t place;
+      memcpy(&place, at + i, sizeof place);
+      memcpy(places + kept, at + i, sizeof place);
+      values[kept] = v[i];
+      kept += place - first < size;
+    }
+    add_at(places, values, kept, to);
   }
 }
 
