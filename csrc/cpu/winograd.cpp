@@ -34,13 +34,20 @@ constexpr int64_t kWideSteps = 192;
 // Of filters between packing and their transform: in L1.
 constexpr int64_t kPackedChannels = 16;
 
+// The first outputs of a tile of a strided dgrad are even ones, which meet two taps; where they are odd, the
+// tile is taken from its end.
+Flips flips_of(const Correlation& d, Order order) {
+  const auto odd = [order](const AxisShape& axis) { return order == kStridedBack && axis.pad % 2; };
+  return {odd(d.height), odd(d.width)};
+}
+
 Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {
   const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
   const TileKernels& kernel = *kernels().tile;
   Winograd d = {};
   d.kept = op.constant_weights != 0;
   static_cast<Correlation&>(d) = correlation(v, dgrad);
-  static_cast<Tiling&>(d) = tiling(order, v, d.out_h, d.out_w);
+  static_cast<Tiling&>(d) = tiling(order, v, d.out_h, d.out_w, flips_of(d, order));
   d.channels = round_up(d.in_c, kernel.lanes);
   // Nearly equal panels, wide ones where tiles or panels are enough for a team. (Sums of 128 took as long,
   // F(4) of them 1.1 times.)
@@ -169,17 +176,10 @@ struct Arguments {
   int32_t relu, pool;
 };
 
-// The first outputs of a tile of a strided dgrad are even ones, which meet two taps; where they are odd, the
-// tile is taken from its end.
-Flips flips_of(const Winograd& d) {
-  const auto odd = [&d](const AxisShape& axis) { return d.order == kStridedBack && axis.pad % 2; };
-  return {odd(d.height), odd(d.width)};
-}
-
 // Some channels of a panel of the filters, the i-th of all, to their place in the block u, its taps in the
 // order in which the input meets them.
 void transform_filters(const Winograd& d, const Arguments& from, int64_t i, float* packed, float* u) {
-  const Flips flip = flips_of(d);
+  const Flips flip = flips_of(d, d.order);
   const bool back_h = d.dgrad && !flip.h, back_w = d.dgrad && !flip.w;
   const int64_t first = i / d.packs * d.panel, cols = std::min(d.panel, d.out_c - first);
   const int64_t c = i % d.packs * kPackedChannels, channels = std::min(kPackedChannels, d.in_c - c);
@@ -207,30 +207,34 @@ Range panels_of(const Winograd& d, int64_t block) {
   return {block * d.block_panels, std::min(d.panels, (block + 1) * d.block_panels)};
 }
 
-// M = V U for `tiles` rows of V and the panels of a block of U.
-void multiply(const Winograd& d, const float* v, const float* u, Range panels, int64_t tiles, float* m) {
+// M = V U for the tiles of V and the panels of a block of U.
+void multiply(const Winograd& d, const float* v, const float* u, Range panels, Range tiles, float* m) {
   Tile t = {};
   t.depth = d.in_c;
   t.a_step = 1, t.a_row = d.channels, t.a_group = 3 * t.a_row;
   t.b_step = d.panel, t.y_row = m_row(d);
   t.ahead_floats = d.in_c * d.panel;
   const Form& form = kForms[d.order];
-  for (int64_t point = 0; point < d.m_points; ++point)
-    for (int64_t i = panels.begin; i < panels.end; ++i) {
-      set_terms(&t, form.terms[point / form.m], form.terms[point % form.m], {v, form.v, v_plane(d)},
+  for (int64_t point = 0; point < d.m_points; ++point) {
+    const Terms &h = form.terms[point / form.m], &w = form.terms[point % form.m];
+    const Range met = common(tiles, tiles_that_meet(d, h, w));
+    const int64_t before = met.begin - tiles.begin;
+    for (int64_t i = panels.begin; i < panels.end && met.begin < met.end; ++i) {
+      set_terms(&t, h, w, {v + before * d.channels, form.v, v_plane(d)},
                 {u + (i - panels.begin) * d.in_c * d.panel, form.u, u_plane(d)});
       t.ahead = i + 1 < panels.end ? t.b + t.ahead_floats : u + (point + 1) * u_plane(d);
-      t.y = m + point * m_plane(d) + (i - panels.begin) * d.panel;
+      t.y = m + point * m_plane(d) + before * m_row(d) + (i - panels.begin) * d.panel;
       // Whole vectors: the last panel may have fewer.
       const int64_t cols = std::min(d.panel, round_up(d.out_c, kernels().tile->lanes) - i * d.panel);
-      kernels().tile->strip(t, tiles, static_cast<int>(cols), kernels().tile->max_rows[1]);
+      kernels().tile->strip(t, met.end - met.begin, static_cast<int>(cols), kernels().tile->max_rows[1]);
     }
+  }
 }
 
 void transform_output(const Winograd& d, const Arguments& to, const float* m, Range tiles, int64_t block) {
   const int64_t first = block * m_row(d);
   OutputTile t = {};
-  const Flips flip = flips_of(d);
+  const Flips flip = flips_of(d, d.order);
   const int64_t row = d.dilation_h * d.out_w * d.out_c, col = d.dilation_w * d.out_c, last = d.outputs - 1;
   const int64_t begin = (flip.h ? last * row : 0) + (flip.w ? last * col : 0) + first;
   t.m_plane = m_plane(d), t.y_row = flip.h ? -row : row, t.y_col = flip.w ? -col : col,
@@ -262,13 +266,14 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
   float* const own = m + d.m_points * m_plane(d);
   std::fill(zeros, packed, 0.0f);
   const Form& form = kForms[d.order];
-  const Tiled x = {to.x,    d.in_h,      d.in_w,           d.in_c,      d.in_c, d.low_h,
-                   d.low_w, form.pixels, form.two_outputs, flips_of(d), zeros};
+  const Tiled x = {to.x,    d.in_h,  d.in_w,      d.in_c,           d.in_c,
+                   d.low_h, d.low_w, form.pixels, form.two_outputs, flips_of(d, d.order),
+                   zeros};
   const auto transform_input = [&](Range tiles, float* v) {
     transform_tiles(kernels().winograd->input[d.order], d, x, tiles, {v, d.channels, v_plane(d)});
   };
   const auto multiply_block = [&](int64_t block, Range tiles, const float* v, const float* u) {
-    multiply(d, v, u, panels_of(d, block), tiles.end - tiles.begin, m);
+    multiply(d, v, u, panels_of(d, block), tiles, m);
     transform_output(d, to, m, tiles, block);
   };
 

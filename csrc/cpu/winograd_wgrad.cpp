@@ -20,9 +20,10 @@ struct WinogradWgrad : Tiling {
 };
 
 // Points of D along an axis: those of V and W.
-constexpr Terms kSums[][4] = {{{0, 0, 1, 1}, {1, 1, 1, 1}, {2, 2, 1, 1}, {3, 3, 1, 1}},
-                              {},
-                              {{0, 0, 1, 1}, {1, 0, 2, 2}, {4, 2, 1, 1}, {2, 1, 1, 1}}};
+constexpr Terms kSums[][4] = {
+    {{0, 0, 1, 1, 0, 1}, {1, 1, 1, 1, 0, 2}, {2, 2, 1, 1, 0, 2}, {3, 3, 1, 1, 1, 2}},
+    {},
+    {{0, 0, 1, 1, 0, 1}, {1, 0, 2, 2, 0, 2}, {4, 2, 1, 1, 1, 2}, {2, 1, 1, 1, 0, 2}}};
 
 // V and W of a block.
 constexpr int64_t kBlockBytes = 512 << 10;
@@ -31,7 +32,7 @@ constexpr int64_t kPartChannels = 64;
 WinogradWgrad plan(const Conv2dShape& v, Order order) {
   const TileKernels& kernel = *kernels().tile;
   WinogradWgrad d = {};
-  static_cast<Tiling&>(d) = tiling(order, v, v.p, v.q);
+  static_cast<Tiling&>(d) = tiling(order, v, v.p, v.q, {});
   d.c = v.c, d.k = v.k;
   const auto part = [&kernel](int64_t channels, int64_t* parts) {
     *parts = ceil_div(channels, kPartChannels);
@@ -110,16 +111,22 @@ void run_task(const WinogradWgrad& d, const Conv2dShape& v, const float* x, cons
     const Range tiles = {b * d.block, std::min(d.tiles, (b + 1) * d.block)};
     transform_tiles(kernels().winograd->input[d.order], d, input, tiles, {vs, d.c_part, v_plane(d)});
     transform_tiles(kernels().winograd->gradient[d.order], d, gradient, tiles, {ws, d.k_part, w_plane(d)});
-    t.depth = tiles.end - tiles.begin;
     t.accumulate = b > blocks.begin;
-    for (int64_t point = 0; point < d.u_points; ++point)
+    for (int64_t point = 0; point < d.u_points; ++point) {
+      const Terms &h = kSums[d.order][point / form.u], &w = kSums[d.order][point % form.u];
+      const Range met = common(tiles, tiles_that_meet(d, h, w));
+      if (met.begin >= met.end && t.accumulate) continue;
+      // The first sum may be one tile's whose products are zero.
+      const int64_t before = std::min(met.begin, tiles.end - 1) - tiles.begin;
+      t.depth = std::max<int64_t>(1, met.end - met.begin);
       for (int64_t j = 0; j < k.end - k.begin; j += d.panel) {
-        set_terms(&t, kSums[d.order][point / form.u], kSums[d.order][point % form.u],
-                  {vs, form.v, v_plane(d)}, {ws + j, form.m, w_plane(d)});
+        set_terms(&t, h, w, {vs + before * d.c_part, form.v, v_plane(d)},
+                  {ws + before * d.k_part + j, form.m, w_plane(d)});
         t.y = sums + point * d_plane(d) + j;
         const int cols = static_cast<int>(std::min(d.panel, d.k_part - j));
         kernel.strip(t, c.end - c.begin, cols, kernel.max_rows[cols / kernel.lanes]);
       }
+    }
   }
 }
 

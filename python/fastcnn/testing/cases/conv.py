@@ -168,6 +168,8 @@ WINOGRAD: tuple[ConvCase, ...] = (
     # Dilated: the image falls apart, also into phases with fewer tiles.
     ConvCase(2, 22, 21, 32, 40, dilation_rate=(2, 2), padding="same"),
     ConvCase(1, 14, 31, 40, 33, dilation_rate=(1, 3), padding=((1, 0), (2, 5))),
+    # Blocks of tiles of last rows alone, and of last columns alone.
+    ConvCase(40, 5, 5, 33, 34, padding="same"),
     # With strides, whose gradient has tiles that begin with an even and with an odd pixel.
     ConvCase(2, 13, 14, 33, 34, strides=(2, 2), padding="same"),
     ConvCase(2, 28, 25, 40, 65, strides=(2, 2), padding=1),
