@@ -41,11 +41,11 @@ double strip_clocks(const Direct& d, int64_t pixels, int64_t steps, int vectors)
   return double(all / vectors) * panel_clocks(vectors) + (rest ? panel_clocks(rest) : 0);
 }
 
-// Vectors of a panel: those of the fastest tile, unless short strips (of 7 pixels, 4 and 3 rows of 2 vectors
-// wait for their sums) or a few channels (24 of 8 lanes) fit another better.
-int panel_vectors(const Direct& d, int64_t pixels, int64_t steps) {
+// Vectors of a panel: those of the tile that is fastest otherwise, unless short strips (of 7 pixels, 4 and 3
+// rows of 2 vectors wait for their sums) or a few channels (24 of 8 lanes) fit another better.
+int panel_vectors(const Direct& d, int64_t pixels, int64_t steps, int fastest) {
   const TileKernels& kernel = *kernels().tile;
-  int best = kernel.vectors;
+  int best = fastest;
   double least = 0.95 * strip_clocks(d, pixels, steps, best);
   for (int vectors = 1; vectors <= kMaxVectors; ++vectors) {
     if (!kernel.max_rows[vectors]) continue;
@@ -72,7 +72,14 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
       v.r * v.s * v.stride_h * v.stride_w == 1 && v.p == v.h && v.q == v.w && !v.pad_top && !v.pad_left;
 
   d.most_rows = kernel.max_rows[1];
-  int vectors = panel_vectors(d, d.joined ? d.rows * d.cols : d.cols, v.r * v.s * d.in_g);
+  // Pixels that a strip joins fill any tile: 64 -> 256, 256 -> 64, 512 -> 128 and 32 -> 130 channels took 2
+  // to 16 % less with wide panels. Not so a few steps in turns, 12 -> 128 channels 1.07 times as long, nor
+  // where weights outweigh the input: 2000 -> 256 channels of one 7x7 image took twice as long, as their few
+  // panels were no longer tasks of their own.
+  const bool wide =
+      d.joined && !d.pairs && d.in_g >= kFewSteps && d.in_g * d.out_c <= d.n * d.in_h * d.in_w * d.in_c;
+  const int fastest = wide ? static_cast<int>(wide_vectors()) : kernel.vectors;
+  int vectors = panel_vectors(d, d.joined ? d.rows * d.cols : d.cols, v.r * v.s * d.in_g, fastest);
   const int64_t row_bytes = first_w.step * d.in_c * 4;
   // Rows of a tile that alias: fewer of them, unless there are no more than L1 has ways for (512 channels
   // with strides to 7x7: 1.25 times as fast with 7 rows of 2 vectors as with 4 of 4, which read the panel

@@ -23,6 +23,7 @@ FAMILIES = (
     cases.ConvCase(2, 9, 8, 16, 33, padding="same"),
     cases.ConvCase(2, 12, 13, 3, 24, r=5, s=5, strides=(2, 2), padding=2),
     cases.ConvCase(2, 6, 7, 65, 31, r=1, s=1),
+    cases.ConvCase(3, 9, 8, 20, 130, r=1, s=1),
     cases.ConvCase(2, 9, 10, 4, 17, dilation_rate=(3, 1), padding=2),
     cases.ConvCase(2, 7, 9, 17, 17, groups=17, padding="same"),
     cases.ConvCase(2, 6, 5, 6, 9, groups=3, strides=(2, 1), padding=1),
