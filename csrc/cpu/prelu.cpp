@@ -34,6 +34,9 @@ struct Runs {
     return at;
   }
 
+  // Past the caches. Each run waits for its stores: runs of 256 elements took more than twice as long so.
+  bool stream() const { return streams(double(total)) && cols >= kChunk; }
+
   // f(first element, its alpha, count) for the runs of [begin, end).
   template <class F>
   void for_each(int64_t begin, int64_t end, F f) const {
@@ -89,12 +92,13 @@ void run_prelu_fwd_rows(const Prepared& p, const Operands& operands, Context& co
   const Runs runs(s);
   const float *x = input(operands, 0), *alpha = repeated(s, input(operands, 1), context);
   float* y = output(operands, 0);
+  const bool stream = runs.stream();
   for_each_chunk(context, runs.total, kChunk, [&](int64_t begin, int64_t end) {
     runs.for_each(begin, end, [&](int64_t i, int64_t a, int64_t count) {
       if (s.shared)
-        k.fwd_shared(x + i, alpha[a], y + i, count);
+        k.fwd_shared(x + i, alpha[a], y + i, count, stream);
       else
-        k.fwd(x + i, alpha + a, y + i, count);
+        k.fwd(x + i, alpha + a, y + i, count, stream);
     });
   });
 }
@@ -108,12 +112,13 @@ void run_prelu_bwd_rows(const Prepared& p, const Operands& operands, Context& co
   const float *dy = input(operands, 0), *x = input(operands, 1),
               *alpha = repeated(s, input(operands, 2), context);
   float* dx = output(operands, 0);
+  const bool stream = runs.stream();
   for_each_chunk(context, runs.total, kChunk, [&](int64_t begin, int64_t end) {
     runs.for_each(begin, end, [&](int64_t i, int64_t a, int64_t count) {
       if (s.shared)
-        k.bwd_shared({dy + i, x + i, dx + i, count}, alpha[a]);
+        k.bwd_shared({dy + i, x + i, dx + i, count, stream}, alpha[a]);
       else
-        k.bwd({dy + i, x + i, dx + i, count}, alpha + a);
+        k.bwd({dy + i, x + i, dx + i, count, stream}, alpha + a);
     });
   });
 }

@@ -99,3 +99,13 @@ def test_refused(op: str, spoil: dict[str, Any], error: type[Exception], message
 def test_shared_axes_outside_the_sample(axes: tuple[int, ...]) -> None:
     with pytest.raises(ArgumentError, match="shared_axes"):
         Sequential([layers.PReLU(shared_axes=axes, input_shape=(4, 3))])
+
+
+def test_arrays_larger_than_caches(rng: np.random.Generator) -> None:
+    """Their results are stored past the caches: one slope for all, and one for each number of a sample."""
+    shape = (129, 32771)
+    x, dy = (rng.standard_normal(shape, dtype=np.float32) for _ in range(2))
+    for slopes in (1, shape[1]):
+        alpha = rng.standard_normal(slopes, dtype=np.float32)
+        assert np.array_equal(ops.prelu(x, alpha), np.where(x > 0, x, alpha * x))
+        assert np.array_equal(ops.prelu_bwd(dy, x, alpha), np.where(x > 0, dy, alpha * dy))

@@ -3,7 +3,7 @@
 // above 0. Called with runs of the arrays by cpu/prelu.cpp.
 #include "prelu.h"
 
-#include "blocks.h"
+#include "output.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -12,26 +12,30 @@ namespace {
 
 using Gradient = PreluKernels::Gradient;
 
-void fwd(const float* x, const float* alpha, float* y, int64_t count) {
-  map(x, alpha, y, count, [](Vec v, Vec a) FASTCNN_INLINED { return v > Vec{} ? v : a * v; });
+void fwd(const float* x, const float* alpha, float* y, int64_t count, bool stream) {
+  map(Output(y, stream, 0), x, alpha, y, count,
+      [](Vec v, Vec a) FASTCNN_INLINED { return v > Vec{} ? v : a * v; });
 }
 
-void fwd_shared(const float* x, float alpha, float* y, int64_t count) {
-  map(x, y, count, [=](Vec v) FASTCNN_INLINED { return v > Vec{} ? v : alpha * v; });
+void fwd_shared(const float* x, float alpha, float* y, int64_t count, bool stream) {
+  map(Output(y, stream, 0), x, y, count, [=](Vec v) FASTCNN_INLINED { return v > Vec{} ? v : alpha * v; });
 }
 
 void bwd(const Gradient& g, const float* alpha) {
+  const Output output(g.dx, g.stream, 0);
   for_each_block<2>(g.count, [&](auto block, int64_t i) FASTCNN_INLINED {
     FASTCNN_UNROLL
     for (int v = 0; v < block.kVectors; ++v, i += kLanes) {
       const Vec dy = block.get(g.dy + i);
-      block.put(g.dx + i, block.get(g.x + i) > Vec{} ? dy : block.get(alpha + i) * dy);
+      output.put(block, g.dx + i, block.get(g.x + i) > Vec{} ? dy : block.get(alpha + i) * dy);
     }
   });
+  output.end();
 }
 
 void bwd_shared(const Gradient& g, float alpha) {
-  map(g.dy, g.x, g.dx, g.count, [=](Vec dy, Vec x) FASTCNN_INLINED { return x > Vec{} ? dy : alpha * dy; });
+  map(Output(g.dx, g.stream, 0), g.dy, g.x, g.dx, g.count,
+      [=](Vec dy, Vec x) FASTCNN_INLINED { return x > Vec{} ? dy : alpha * dy; });
 }
 
 FASTCNN_INLINE Vec term(Vec dy, Vec x) { return x > Vec{} ? Vec{} : dy * x; }

@@ -7,14 +7,15 @@ namespace fastcnn {
 namespace cpu {
 
 struct PreluKernels {
-  // y = x where x > 0, else alpha x; y may be x.
-  void (*fwd)(const float* x, const float* alpha, float* y, int64_t count);
-  void (*fwd_shared)(const float* x, float alpha, float* y, int64_t count);
+  // y = x where x > 0, else alpha x; y may be x. stream: y is larger than the caches.
+  void (*fwd)(const float* x, const float* alpha, float* y, int64_t count, bool stream);
+  void (*fwd_shared)(const float* x, float alpha, float* y, int64_t count, bool stream);
   // dx = dy where x > 0, else alpha dy; dx may be dy.
   struct Gradient {
     const float *dy, *x;
     float* dx;
     int64_t count;
+    bool stream;
   };
   void (*bwd)(const Gradient&, const float* alpha);
   void (*bwd_shared)(const Gradient&, float alpha);
