@@ -19,10 +19,10 @@ struct PooledConv2dShape {
 };
 
 // y[r, begin + j] = x0[r, j], and behind it x1[r, j] and so on: rows of `length` numbers each, rows of `cols`
-// of y; those of y before `begin` and behind the last part stay as they are.
+// of y, of which the parts fill `width` from `begin` on; the others stay as they are.
 constexpr int kMaxParts = 6;
 struct ConcatenateShape {
-  int64_t rows, cols, begin, parts;
+  int64_t rows, cols, begin, width, parts;
   int64_t length[kMaxParts];
 };
 

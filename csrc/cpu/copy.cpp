@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // y[y_offset + i . y_stride] = x[x_offset + (i - before) . x_stride], 0 where x has no such element: what
-// pads, crops, permutes and repeats, and concatenates where a device knows no better. A block that x does not
-// fill is zeroed first, while it is in the cache. Below it what concatenates: y is written once, front to
-// back.
+// takes parts, pads, crops, permutes and repeats. A block that x does not fill is zeroed first, while it is
+// in the cache. Below it what concatenates: y is written once, front to back.
 #include "kernels/copy.h"
 
 #include "kernels.h"
@@ -16,7 +15,8 @@ namespace {
 constexpr int kY = 0, kX = 1;         // operands of the nest
 constexpr int64_t kTransposed = 128;  // rows of a block that is transposed: whole lines of x and of y
 
-constexpr int64_t kTogether = 4096;  // floats of y: lines that two parts share are still near
+// Of a concatenation: floats of y at a time, so that lines that two parts share are still near.
+constexpr int64_t kTogether = 4096;
 
 struct CopyState {
   Nest nest;
@@ -126,21 +126,17 @@ bool supports_concatenate_rows(const OpDescriptor& op) {
 
 void prepare_concatenate_rows(Prepared* p) {
   const ConcatenateShape& s = p->op.concatenate;
-  int64_t width = 0;
-  for (int64_t k = 0; k < s.parts; ++k) width += s.length[k];
-  set_cost(p, 0, 2.0 * sizeof(float) * double(s.rows * width));
+  set_cost(p, 0, 2.0 * sizeof(float) * double(s.rows * s.width));
 }
 
 void run_concatenate_rows(const Prepared& p, const Operands& operands, Context& context) {
   const ConcatenateShape& s = p.op.concatenate;
   const CopyKernels& table = *kernels().copy;
-  int64_t width = 0;
-  for (int64_t k = 0; k < s.parts; ++k) width += s.length[k];
-  const int64_t piece = width < kChunk ? width : kChunk, pieces = ceil_div(width, piece);
+  const int64_t piece = s.width < kChunk ? s.width : kChunk, pieces = ceil_div(s.width, piece);
   const int64_t chunk = rows_per_chunk(piece), together = piece < kTogether ? kTogether / piece : 1;
 
   parallel_for(*context.member, ceil_div(s.rows, chunk) * pieces, [&](int64_t task) {
-    const int64_t begin = task % pieces * piece, end = begin + piece < width ? begin + piece : width;
+    const int64_t begin = task % pieces * piece, end = begin + piece < s.width ? begin + piece : s.width;
     const int64_t first = task / pieces * chunk, last = first + chunk < s.rows ? first + chunk : s.rows;
     for (int64_t r = first; r < last; r += together) {
       CopyBlock block{};

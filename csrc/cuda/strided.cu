@@ -228,6 +228,37 @@ void copy(const Prepared& p, const Operands& o, Context& context) {
   });
 }
 
+template <class T>
+struct ConcatenatedPart {
+  const T* x;
+  int64_t begin, length;
+};
+template <class T>
+struct Concatenated {
+  ConcatenatedPart<T> parts[kMaxParts];
+  T* y;
+  int64_t width, cols;
+  FASTCNN_INLINED void operator()(int64_t i) const {
+    const int64_t row = i / width, col = i - row * width;
+    const T* x = nullptr;
+    FASTCNN_UNROLL
+    for (int k = 0; k < kMaxParts; ++k)
+      if (col >= parts[k].begin) x = parts[k].x + row * parts[k].length + (col - parts[k].begin);
+    y[row * cols + col] = *x;
+  }
+};
+
+template <class T>
+void concatenate(Context& context, const ConcatenateShape& s, const Operands& o) {
+  Concatenated<T> all = {{}, output<T>(o, 0) + s.begin, s.width, s.cols};
+  int64_t begin = 0;
+  for (int k = 0; k < kMaxParts; ++k) {
+    all.parts[k] = {input<T>(o, k), k < s.parts ? begin : s.width, s.length[k]};
+    begin += s.length[k];
+  }
+  for_each(context, s.rows * s.width, all);
+}
+
 }  // namespace
 
 bool supports_binary_nest(const OpDescriptor& op) {
@@ -267,6 +298,17 @@ void run_copy_strided(const Prepared& p, const Operands& o, Context& context) {
     default:
       return copy<float, float>(p, o, context);
   }
+}
+
+bool supports_concatenate_rows(const OpDescriptor& op) {
+  return plain(op.epilogue) && op.concatenate.parts >= 1 && op.concatenate.parts <= kMaxParts;
+}
+void prepare_concatenate_rows(Prepared* p) {
+  const ConcatenateShape& s = p->op.concatenate;
+  set_cost(p, 0, 2 * bytes_of_number(p) * double(s.rows * s.width));
+}
+void run_concatenate_rows(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, concatenate)(context, p.op.concatenate, o);
 }
 
 bool supports_gather_strided(const OpDescriptor& op) {

@@ -13,8 +13,8 @@ namespace {
 
 // The operands of a step, one bit each, that a descriptor's storage speaks of (backend.h).
 constexpr uint32_t stored_among(std::string_view operands) {
-  constexpr std::string_view kStored[] = {"x",    "y",     "a",  "b",  "w", "residual",
-                                          "mask", "saved", "dx", "dy", "dw"};
+  constexpr std::string_view kStored[] = {"x",  "y",  "a",  "b",  "w",  "residual", "mask", "saved",
+                                          "dx", "dy", "dw", "x1", "x2", "x3",       "x4",   "x5"};
   uint32_t found = 0;
   for (uint32_t bit = 1; !operands.empty(); bit <<= 1) {
     const size_t space = operands.find(' ');

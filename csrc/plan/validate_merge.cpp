@@ -136,21 +136,20 @@ std::vector<ConcatenateShape> concatenate_shapes(const TensorShape& y, int axis,
   std::vector<ConcatenateShape> shapes;
   for (const int64_t length : lengths) {
     if (shapes.empty() || shapes.back().parts == kMaxParts)
-      shapes.push_back({rows, y.size[axis] * inner, begin, 0, {}});
+      shapes.push_back({rows, y.size[axis] * inner, begin, 0, 0, {}});
     ConcatenateShape& shape = shapes.back();
     shape.length[shape.parts++] = length * inner;
-    begin += length * inner;
+    shape.width += length * inner, begin += length * inner;
   }
   return shapes;
 }
 
-CopyShape part_shape(const TensorShape& whole, int axis, int64_t begin, int64_t length, Part way) {
+CopyShape part_shape(const TensorShape& whole, int axis, int64_t begin, int64_t length) {
   TensorShape part = whole;
   part.size[axis] = length;
-  CopyShape shape = copy_of(way == Part::kRead ? whole : part, way == Part::kRead ? part : whole);
+  CopyShape shape = copy_of(whole, part);
   shape.size[axis] = shape.inner[axis] = length;
-  (way == Part::kRead ? shape.x_offset : shape.y_offset) =
-      begin * (way == Part::kRead ? shape.x_stride : shape.y_stride)[axis];
+  shape.x_offset = begin * shape.x_stride[axis];
   return shape;
 }
 

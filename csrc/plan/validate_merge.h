@@ -40,15 +40,15 @@ TensorShape concatenated_shape(const char* op, const std::vector<TensorShape>& i
 // What writes y from inputs of these lengths on `axis`: a step for each kMaxParts of them.
 std::vector<ConcatenateShape> concatenate_shapes(const TensorShape& y, int axis,
                                                  const std::vector<int64_t>& lengths);
-// The part [begin, begin + length) of axis `axis` of `whole`, copied from a dense tensor or to one.
-enum class Part { kWrite, kRead };
-CopyShape part_shape(const TensorShape& whole, int axis, int64_t begin, int64_t length, Part way);
+// The part [begin, begin + length) of axis `axis` of `whole`.
+CopyShape part_shape(const TensorShape& whole, int axis, int64_t begin, int64_t length);
 
 CopyShape zero_padding_shape(const char* op, const TensorShape& x, const Spatial& axes, const Sides* padding,
                              TensorShape* y);
 CopyShape cropping_shape(const char* op, const TensorShape& x, const Spatial& axes, const Sides* cropping,
                          TensorShape* y);
 // Between a dense tensor of this shape and one with its axes moved: kRead reads the former, kWrite writes it.
+enum class Part { kWrite, kRead };
 CopyShape moved_copy(const std::vector<int64_t>& shape, const MovedAxes& axes, Part way);
 // Axis i of y is axis dims[i - 1] of x; the samples stay the first.
 CopyShape permute_shape(const char* op, const TensorShape& x, const int64_t* dims, TensorShape* y);

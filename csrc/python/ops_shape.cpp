@@ -110,13 +110,6 @@ Array concatenate(py::handle inputs, py::handle axis, py::handle out) {
   for (size_t i = 0; i < views.size(); ++i) data.push_back(dense(views[i], &keep[i]));
   std::vector<int64_t> lengths;
   for (const ArrayView& v : views) lengths.push_back(v.shape[position]);
-  int64_t begin = 0;
-  for (size_t i = 0; views[0].on_gpu && i < views.size(); begin += lengths[i++]) {
-    OpDescriptor step = make_op(Step::k_copy);
-    step.copy = part_shape(shape, static_cast<int>(position), begin, lengths[i], Part::kWrite);
-    run(views[i], step, {{data[i]}, {y.mutable_data()}});
-  }
-  if (views[0].on_gpu) return y;
   const void* const* part = data.data();
   for (const ConcatenateShape& each : concatenate_shapes(shape, static_cast<int>(position), lengths)) {
     OpDescriptor step = make_op(Step::k_concatenate);
@@ -159,8 +152,7 @@ Array concatenate_bwd(py::handle dy, py::handle lengths, py::handle index, py::h
          static_cast<long long>(position));
   TensorShape part = whole;
   part.size[position] = length[static_cast<size_t>(chosen)];
-  return run_copy(part_shape(whole, static_cast<int>(position), begin, part.size[position], Part::kRead), v,
-                  part, out);
+  return run_copy(part_shape(whole, static_cast<int>(position), begin, part.size[position]), v, part, out);
 }
 
 // The gradient is the permutation back.

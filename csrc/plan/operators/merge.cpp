@@ -212,21 +212,6 @@ OpDescriptor flat_op(const Builder& b, OpDescriptor op) {
   return for_batch(op, b.in_lanes() ? b.batch() / kBatchLanes : b.n());
 }
 
-// f(u, op) for each input: a copy of its part of the output.
-template <class F>
-void for_each_part(Builder& b, int i, Part way, F f) {
-  const Node& node = b.node(i);
-  int axis;
-  const TensorShape whole = whole_of(b, node, &axis);
-  const std::vector<int64_t> lengths = part_lengths(b, node);
-  int64_t begin = 0;
-  for (size_t k = 0; k < lengths.size(); begin += lengths[k++]) {
-    OpDescriptor op = b.op(Step::k_copy);
-    op.copy = part_shape(whole, axis, begin, lengths[k], way);
-    f(node.inputs[k], flat_op(b, op));
-  }
-}
-
 void forward_concatenate(Builder& b, int i) {
   b.value[i] = b.tensor_like(i);
   const Node& node = b.node(i);
@@ -236,22 +221,24 @@ void forward_concatenate(Builder& b, int i) {
   for (const ConcatenateShape& shape : concatenate_shapes(whole, axis, part_lengths(b, node))) {
     OpDescriptor op = b.op(Step::k_concatenate);
     op.concatenate = shape;
-    op = flat_op(b, op);
-    if (!b.has_row(op)) {
-      return for_each_part(b, i, Part::kWrite, [&](int u, const OpDescriptor& copy) {
-        b.add({copy, {b.value[u]}, {b.value[i]}, node.name});
-      });
-    }
-    NewStep step{op, {}, {b.value[i]}, node.name};
+    NewStep step{flat_op(b, op), {}, {b.value[i]}, node.name};
     for (int64_t k = 0; k < shape.parts; ++k) step.in.push_back(b.value[*input++]);
     b.add(step);
   }
 }
 
 void gradient_concatenate(Builder& b, int i) {
-  for_each_part(b, i, Part::kRead, [&](int u, const OpDescriptor& op) {
-    if (b.needs_gradient[u]) b.add_input_gradient(u, {op, {b.gradient[i]}, {}, b.node(i).name});
-  });
+  const Node& node = b.node(i);
+  int axis;
+  const TensorShape whole = whole_of(b, node, &axis);
+  const std::vector<int64_t> lengths = part_lengths(b, node);
+  int64_t begin = 0;
+  for (size_t k = 0; k < lengths.size(); begin += lengths[k++]) {
+    const int u = node.inputs[k];
+    OpDescriptor op = b.op(Step::k_copy);
+    op.copy = part_shape(whole, axis, begin, lengths[k]);
+    if (b.needs_gradient[u]) b.add_input_gradient(u, {flat_op(b, op), {b.gradient[i]}, {}, node.name});
+  }
 }
 
 }  // namespace
