@@ -74,7 +74,7 @@ def load(threads: int, device: str = "cpu") -> FastcnnLibrary:
     return FastcnnLibrary(device)
 
 
-def _on_gpu(function: Call, arrays: Sequence[NDArray[np.float32]], setting: str) -> Job:
+def _on_gpu(function: Call, arrays: Sequence[NDArray[Any]], setting: str) -> Job:
     take = gpu.rotation(arrays)
     out = function(*take(), out=None) if setting == "out" else None
 
@@ -129,7 +129,7 @@ def _conv(task: ConvTask) -> tuple[Call, list[NDArray[np.float32]]]:
     return partial(ops.conv2d_wgrad, kernel_size=(task.r, task.s), **options), [task.x(), task.dy()]
 
 
-def _other(task: PoolTask | GemmTask) -> tuple[Call, list[NDArray[np.float32]]]:
+def _other(task: PoolTask | GemmTask) -> tuple[Call, list[NDArray[Any]]]:
     if isinstance(task, GemmTask):
         how = {"transpose_a": task.transpose_a, "transpose_b": task.transpose_b}
         return partial(ops.gemm, **how), [task.a(), task.b()]
@@ -138,8 +138,11 @@ def _other(task: PoolTask | GemmTask) -> tuple[Call, list[NDArray[np.float32]]]:
         forward = {"max": ops.max_pool2d, "average": ops.average_pool2d, "sum": ops.sum_pool2d}[task.kind]
         return partial(forward, **geometry), [task.x()]
     if task.direction == "bwd_index":
-        geometry["index"] = ops.max_pool2d_with_index(task.x(), **geometry)[1]
-        return partial(ops.max_pool2d_with_index_bwd, input_shape=task.x_shape, **geometry), [task.dy()]
+        index = ops.max_pool2d_with_index(task.x(), **geometry)[1]
+        return partial(ops.max_pool2d_with_index_bwd, input_shape=task.x_shape, **geometry), [
+            task.dy(),
+            index,
+        ]
     if task.kind == "max":
         return partial(ops.max_pool2d_bwd, **geometry), [task.dy(), task.x()]
     backward = {"average": ops.average_pool2d_bwd, "sum": ops.sum_pool2d_bwd}[task.kind]
