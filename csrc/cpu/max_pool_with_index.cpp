@@ -86,10 +86,10 @@ __attribute__((noinline)) void add_one_by_one(const Places& s, const Cut& cut, c
   const float* dy = a.dy + at;
   const int32_t* index = a.index + at;
   float* const dx = a.dx + (band.n * cut.in + band.begin) * cut.pixels * c;
-  const auto first = static_cast<int32_t>(band.begin * cut.pixels);
+  const auto first = static_cast<uint32_t>(band.begin * cut.pixels);
   const auto pixels = static_cast<uint32_t>((band.end - band.begin) * cut.pixels);
   const auto add = [&](float* to, int i) __attribute__((always_inline)) {
-    const auto pixel = static_cast<uint32_t>(index[i]) - static_cast<uint32_t>(first);
+    const auto pixel = static_cast<uint32_t>(index[i]) - first;
     if (pixel < pixels) to[pixel * c + (one_channel ? 0 : i)] += dy[i];
   };
   // Windows of one channel are one loop.

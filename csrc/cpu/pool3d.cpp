@@ -134,6 +134,11 @@ void run_bwd(const Prepared& p, Pooling kind, const Operands& operands, Context&
   void run_##name##_pool3d_bwd_separable(const Prepared& p, const Operands& operands, Context& context) {    \
     run_bwd(p, kind, operands, context);                                                                     \
   }
+FASTCNN_POOL3D(max, Pooling::kMax)
+FASTCNN_POOL3D(average, Pooling::kAverage)
+FASTCNN_POOL3D(sum, Pooling::kSum)
+#undef FASTCNN_POOL3D
+
 bool supports_max_pool3d_with_index_separable(const OpDescriptor& op) {
   const Pool3dShape& s = op.max_pool3d_with_index;
   return supports(s) && places_fit(s.d, s.h, s.w);
@@ -162,11 +167,6 @@ void run_max_pool3d_with_index_separable(const Prepared& p, const Operands& oper
     }
   });
 }
-
-FASTCNN_POOL3D(max, Pooling::kMax)
-FASTCNN_POOL3D(average, Pooling::kAverage)
-FASTCNN_POOL3D(sum, Pooling::kSum)
-#undef FASTCNN_POOL3D
 
 }  // namespace cpu
 }  // namespace fastcnn

@@ -21,6 +21,7 @@ constexpr Bfloat16Products kProducts = {strip_of_matrices, 2 * kTileRows, kTileW
 struct Pairs {
   typedef UVec Lanes;
   static constexpr bool kSlides = false;  // another 37 KB of code
+  static constexpr bool kCopied = false;  // b is packed
   static FASTCNN_INLINED UVec get(const float* p) { return load_pairs(p); }
   static FASTCNN_INLINED UVec spread(const float* p) { return broadcast_pair(p); }
   static FASTCNN_INLINED Vec add(UVec a, UVec b, Vec sum) { return add_products(a, b, sum); }

@@ -19,7 +19,7 @@ namespace {
 // lanes, and what is added for them to a sum of floats.
 struct Floats {
   typedef Vec Lanes;
-  static constexpr bool kSlides = true;
+  static constexpr bool kSlides = true, kCopied = true;  // tiles that slide, a b that a tile copies
   static FASTCNN_INLINED Vec get(const float* p) { return load(p); }
   static FASTCNN_INLINED Vec spread(const float* p) { return broadcast(*p); }
   static FASTCNN_INLINED Vec add(Vec a, Vec b, Vec sum) { return fma(a, b, sum); }
@@ -263,7 +263,7 @@ FASTCNN_INLINE TileFunction tile_of(int rows) {
 // Where a vector is a line, each one of a b at any address lies in two, and rows of b may share sets of L1.
 template <class Number>
 constexpr bool may_copy(int vectors) {
-  return kRegisters == 32 && kLanes == kLineFloats && Number::kSlides && vectors == kMaxVectors;
+  return kRegisters == 32 && kLanes == kLineFloats && Number::kCopied && vectors == kMaxVectors;
 }
 
 template <class Number, int NV>

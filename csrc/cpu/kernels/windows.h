@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the windows of a pool stand: x, dx [N,H,W,C], y, dy [N,P,Q,C]. Tap (r,s) of window (p,q) is pixel
 // (p stride_h - pad_top + r dilation_h, q stride_w - pad_left + s dilation_w), if that lies in the image; an
-// adaptive window is rows floor(p H / P) .. ceil((p + 1) H / P). Walks over windows;
-// vectors run over the channels. Included by the pooling kernels.
+// adaptive window is rows floor(p H / P) .. ceil((p + 1) H / P). Walks over windows; vectors run over the
+// channels. Included by the pooling kernels.
 #pragma once
 #include "output.h"
 
