@@ -48,9 +48,12 @@ void prepare_max_pool2d_bwd_index_direct(Prepared* p) {
 }
 void run_max_pool2d_bwd_index_direct(const Prepared& p, const Operands& operands, Context& context) {
   const Pool2dShape& s = p.op.max_pool2d_bwd_index;
-  const MaxPool2dIndexBwd pool = {&s, input(operands, 0), static_cast<const uint8_t*>(operands.in[1]),
+  const MaxPool2dIndexBwd pool = {&s,
+                                  input(operands, 0),
+                                  static_cast<const uint8_t*>(operands.in[1]),
                                   p.op.epilogue.relu_mask ? input(operands, 2) : nullptr,
-                                  output(operands, 0)};
+                                  output(operands, 0),
+                                  streams(pool2d_inputs(s))};
   // Windows that reach over two bands are taken in both: not fewer than four rows of windows.
   const int64_t least = 4 * s.stride_h, chunk = rows_per_chunk(s.w * s.c);
   const int64_t rows = chunk > least ? chunk : least, bands = ceil_div(s.h, rows);

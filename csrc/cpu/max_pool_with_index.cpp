@@ -59,22 +59,30 @@ struct Arrays {
   float* dx;
 };
 
-void add_vectors(const Places& s, const Band& band, const Arrays& a) {
+void take_vectors(const Places& s, const Band& band, const Arrays& a) {
   const Pool2dShape& v = s.planes;
   const int64_t pixels = v.h * v.w, windows = v.p * v.q * v.c;
-  const auto add = [&](int64_t o, int64_t d, int64_t begin, int64_t end) {
+  const int32_t stream = streams(inputs(s));
+  const auto take = [&](int64_t o, int64_t step, int64_t count, int64_t d, int64_t begin, int64_t end) {
     const int64_t at = (band.n * s.o + o) * windows;
-    kernels().max_pool2d_index->add_at_pixels(
-        {&v, a.dy + at, a.index + at, a.dx + (band.n * s.d + d) * pixels * v.c,
-         static_cast<int32_t>(d * pixels)},
+    kernels().max_pool2d_index->take_pixels(
+        {&v, a.dy + at, a.index + at, count, step * windows, a.dx + (band.n * s.d + d) * pixels * v.c,
+         static_cast<int32_t>(d * pixels), stream},
         begin, end);
   };
-  if (!s.volume) return add(0, 0, band.begin, band.end);
-  for (int64_t o = band.first; o < band.last; ++o)
-    for (int64_t t = 0; t < s.t; ++t) {
-      const int64_t d = o * s.stride - s.front + t * s.dilation;
-      if (d >= band.begin && d < band.end) add(o, d, 0, v.h);
+  if (!s.volume) return take(0, 0, 1, 0, band.begin, band.end);
+  for (int64_t d = band.begin; d < band.end; ++d) {
+    // The planes of boxes that hold it.
+    int64_t first = 0, step = 0, count = 0;
+    for (int64_t o = band.first; o < band.last; ++o) {
+      const int64_t above = d - (o * s.stride - s.front);
+      if (above < 0 || above % s.dilation || above / s.dilation >= s.t) continue;
+      if (count == 0) first = o;
+      if (count == 1) step = o - first;
+      ++count;
     }
+    take(first, step, count, d, 0, v.h);
+  }
 }
 
 // Four at a time, whose channels are constants, and out of line, for all registers: one at a time took 1.2
@@ -103,11 +111,13 @@ __attribute__((noinline)) void add_one_by_one(const Places& s, const Cut& cut, c
   }
 }
 
-// Whether looking at each tap with whole vectors takes less than one by one, about as long as a tap for each
-// lane.
+// Whether pixels that look at all windows that hold them, in whole vectors, take less than one by one. That
+// has to read dx before, and of windows at each pixel often the same twice running.
 bool takes_vectors(const Places& s) {
-  const int64_t lanes = kernels().max_pool2d_index->lanes;
-  return s.planes.c >= lanes && s.planes.r * s.planes.s * s.t <= lanes;
+  const Pool2dShape& v = s.planes;
+  const int64_t lanes = kernels().max_pool2d_index->lanes, taps = v.r * v.s * s.t;
+  const bool slow = streams(inputs(s)) || (v.stride_h == 1 && v.stride_w == 1);
+  return v.c >= lanes && taps <= (slow ? lanes * 3 / 2 : lanes);
 }
 
 // Windows across the edge of a band are looked at on both sides: bands well above a window's height.
@@ -134,12 +144,10 @@ void run(const Places& s, const Operands& operands, Context& context) {
     const int64_t above = begin + cut.before - cut.extent, below = (end - 1 + cut.before) / cut.stride + 1;
     const Band band = {task / bands, begin, end, above < 0 ? 0 : above / cut.stride + 1,
                        below < cut.out ? below : cut.out};
+    if (vectors) return take_vectors(s, band, arrays);
     std::memset(arrays.dx + (band.n * cut.in + begin) * row, 0,
                 sizeof(float) * static_cast<size_t>((end - begin) * row));
-    if (vectors)
-      add_vectors(s, band, arrays);
-    else
-      (v.c == 1 ? add_one_by_one<true> : add_one_by_one<false>)(s, cut, band, arrays);
+    (v.c == 1 ? add_one_by_one<true> : add_one_by_one<false>)(s, cut, band, arrays);
   });
 }
 

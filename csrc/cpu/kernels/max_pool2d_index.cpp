@@ -5,6 +5,7 @@
 #include "max_pool2d_index.h"
 
 #include "best.h"
+#include "take_windows.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -34,19 +35,6 @@ FASTCNN_INLINE void put_bytes(Part part, uint8_t* p, IVec v) {
   if (part.lanes & 1) *p = (uint8_t)word;
 }
 
-typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
-template <int kCount>
-FASTCNN_INLINE IVec get_bytes(Whole<kCount>, const uint8_t* p) {
-  Bytes bytes;
-  memcpy(&bytes, p, kLanes);
-  return __builtin_convertvector(bytes, IVec);
-}
-FASTCNN_INLINE IVec get_bytes(Part part, const uint8_t* p) {
-  Bytes bytes = {};
-  memcpy(&bytes, p, (size_t)part.lanes);
-  return __builtin_convertvector(bytes, IVec);
-}
-
 void fwd(const MaxPool2dIndexFwd& args, int64_t begin, int64_t end) {
   const MaxPool2dIndexFwd a = args;
   const Geometry g(*a.shape);
@@ -64,70 +52,28 @@ void fwd(const MaxPool2dIndexFwd& args, int64_t begin, int64_t end) {
   }
 }
 
-// What index holds: the number of the tap, or that of the pixel in the image.
-struct Taps {
-  const uint8_t* index;
-  template <class Block>
-  FASTCNN_INLINED IVec get(Block block, int64_t at) const {
-    return get_bytes(block, index + at);
-  }
-  FASTCNN_INLINED int label(int64_t, int64_t, int64_t, int position) const { return position; }
-};
-struct Pixels {
-  const int32_t* index;
-  int64_t first, row_step, col_step;
-  template <class Block>
-  FASTCNN_INLINED IVec get(Block block, int64_t at) const {
-    return vec_to_bits(block.get((const float*)index + at));
-  }
-  FASTCNN_INLINED int label(int64_t window, int64_t r, int64_t col, int) const {
-    return (int)(first + window + r * row_step + col * col_step);
-  }
-};
-
-// Of one image: dy, y [P,Q,C], dx [H,W,C].
-struct Gradient {
-  const float *dy, *y;
-  float* dx;
-};
-
-// Tap by tap, whole vectors of dx that a window has mostly not chosen: one by one, as scatter_windows(), took
-// six times as long for 64 channels, since no processor foresees which tap and what mask the next one has.
-template <class Index>
-FASTCNN_INLINE void scatter_vectors(const Geometry& g, Index index, Gradient a, Span band) {
-  const Pool2dShape& s = g.s;
-  const Span over = g.rows.over(band.begin, band.end);
-  for (int64_t p = over.begin; p < over.end; ++p) {
-    const int64_t above = g.rows.taps(p).begin - band.begin;
-    for_each_window_of_row(g, p, false, [&](auto size, const Window& window) FASTCNN_INLINED {
-      const int64_t first = window.pixel / s.c;
-      for_each_vector(s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
-        const int64_t at = window.output + c;
-        const IVec chosen = index.get(block, at);
-        Vec dy = block.get(a.dy + at);
-        if (a.y) dy = block.get(a.y + at) <= Vec{} ? Vec{} : dy;
-        size.for_each_tap([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
-          if ((uint64_t)(above + r * g.rows.dilation) >= (uint64_t)(band.end - band.begin)) return;
-          float* dx = a.dx + window.pixel + r * g.row_step + col * g.col_step + c;
-          block.put(dx, block.get(dx) + (chosen == index.label(first, r, col, position) ? dy : Vec{}));
-        });
-      });
-    });
-  }
-}
-
 void bwd(const MaxPool2dIndexBwd& args, int64_t n, int64_t begin, int64_t end) {
   const MaxPool2dIndexBwd a = args;
   const Geometry g(*a.shape);
-  const int64_t width = g.s.w * g.s.c, outputs = g.s.p * g.s.q * g.s.c;
-  float* dx = a.dx + n * g.s.h * width;
-  if (g.s.c >= kLanes) {
-    memset(dx + begin * width, 0, (size_t)((end - begin) * width) * sizeof *dx);
-    const Gradient gradient = {a.dy + n * outputs, a.y ? a.y + n * outputs : nullptr, dx};
-    return scatter_vectors(g, Taps{a.index + n * outputs}, gradient, {begin, end});
+  const Pool2dShape& s = g.s;
+  const int64_t width = s.w * s.c, row = s.q * s.c, outputs = n * s.p * row;
+  float* dx = a.dx + n * s.h * width;
+  if (s.c >= kLanes) {
+    const Output output(a.dx, a.stream, s.c);
+    for (int64_t h = begin; h < end; ++h) {
+      Taken<uint8_t> rows[kMostTaps];
+      int64_t count = 0;
+      for_each_holder(g.rows, h, [&](int64_t p, int64_t) {
+        const int64_t at = outputs + p * row;
+        rows[count++] = {a.index + at, a.dy + at, a.y ? a.y + at : nullptr,
+                         (h - g.rows.taps(p).begin) / g.rows.dilation};
+      });
+      take_row<TapPlaces>(g, rows, count, 0, dx + h * width, a.stream);
+    }
+    return output.end();
   }
   const Span over = g.rows.over(begin, end);
-  const int64_t first = n * outputs + over.begin * g.s.q * g.s.c;
+  const int64_t first = outputs + over.begin * row;
   const float *dy = a.dy + first, *y = a.y ? a.y + first : nullptr;
   const uint8_t* index = a.index + first;
   scatter_windows(
@@ -137,17 +83,29 @@ void bwd(const MaxPool2dIndexBwd& args, int64_t n, int64_t begin, int64_t end) {
       });
 }
 
-void add_at_pixels(const MaxPool2dPixels& args, int64_t begin, int64_t end) {
+void take_pixels(const MaxPool2dPixels& args, int64_t begin, int64_t end) {
   const MaxPool2dPixels a = args;
   const Geometry g(*a.shape);
-  const Pixels pixels = {a.index, a.first, g.rows.dilation * g.s.w, g.cols.dilation};
-  scatter_vectors(g, pixels, {a.dy, nullptr, a.dx}, {begin, end});
+  const Pool2dShape& s = g.s;
+  const int64_t width = s.w * s.c, row = s.q * s.c;
+  const Output output(a.dx, a.stream, s.c);
+  for (int64_t h = begin; h < end; ++h) {
+    Taken<int32_t> rows[kMostTaps];
+    int64_t count = 0;
+    for (int64_t o = 0; o < a.planes; ++o)
+      for_each_holder(g.rows, h, [&](int64_t p, int64_t) {
+        const int64_t at = o * a.pitch + p * row;
+        rows[count++] = {a.index + at, a.dy + at, nullptr, 0};
+      });
+    take_row<PixelPlaces>(g, rows, count, a.first + h * s.w, a.dx + h * width, a.stream);
+  }
+  output.end();
 }
 
 }  // namespace
 
 extern const MaxPool2dIndexKernels max_pool2d_index_kernels;
-const MaxPool2dIndexKernels max_pool2d_index_kernels = {fwd, bwd, add_at_pixels, kLanes};
+const MaxPool2dIndexKernels max_pool2d_index_kernels = {fwd, bwd, take_pixels, kLanes};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -20,15 +20,18 @@ struct MaxPool2dIndexBwd {
   const uint8_t* index;  // [N,P,Q,C]
   const float* y;        // [N,P,Q,C]: dx = 0 where it is at most 0; may be null
   float* dx;             // [N,H,W,C]
+  int32_t stream;        // dx is larger than the caches
 };
 
-// Of one image, whose maxima are known by their pixels.
+// Of one image or one plane of a volume, whose maxima are known by their pixels.
 struct MaxPool2dPixels {
   const Pool2dShape* shape;
-  const float* dy;       // [P,Q,C]
-  const int32_t* index;  // [P,Q,C]
-  float* dx;             // [H,W,C]
-  int32_t first;         // the number of its first pixel: in a volume it is a plane
+  const float* dy;       // [P,Q,C] of each of the `planes` of windows that hold it, `pitch` floats apart
+  const int32_t* index;  // likewise
+  int64_t planes, pitch;
+  float* dx;       // [H,W,C]
+  int32_t first;   // the number of its first pixel
+  int32_t stream;  // dx is larger than the caches
 };
 
 struct MaxPool2dIndexKernels {
@@ -36,8 +39,8 @@ struct MaxPool2dIndexKernels {
   void (*fwd)(const MaxPool2dIndexFwd&, int64_t begin, int64_t end);
   // Rows [begin, end) of dx of image n.
   void (*bwd)(const MaxPool2dIndexBwd&, int64_t n, int64_t begin, int64_t end);
-  // Adds to rows [begin, end) of dx.
-  void (*add_at_pixels)(const MaxPool2dPixels&, int64_t begin, int64_t end);
+  // Rows [begin, end) of dx.
+  void (*take_pixels)(const MaxPool2dPixels&, int64_t begin, int64_t end);
   int64_t lanes;
 };
 
