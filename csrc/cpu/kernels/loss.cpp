@@ -5,7 +5,7 @@
 // precision. Of equal greatest numbers the first has the gradient. Called by cpu/loss.cpp.
 #include "loss.h"
 
-#include "vec_math.h"
+#include "row_layouts.h"
 #include "weights.h"
 
 #include "../../base/formulas/loss.h"
@@ -82,32 +82,55 @@ double categorical_hinge(const LossRows& a) {
   return total;
 }
 
-// L = -sum_j x_j t_j / (|x| |t|), each length at least 1e-7
+// L = -sum_j x_j t_j / (|x| |t|), each length at least 1e-7. The numbers of kLanes rows are computed
+// together, and narrow rows are turned: a row of one column at a time took 5 times as long.
 double cosine(const LossRows& a) {
   Weights weights(a);
   double total = 0;
-  for (int64_t r = 0; r < a.rows; ++r) {
-    const float *x = a.x + r * a.cols, *t = a.target + r * a.cols, weight = weights.next();
-    Vec xx = {}, tt = {}, xt = {};
-    for_each_vector(a.cols, [&](auto block, int64_t j) FASTCNN_INLINED {
-      const Vec v = block.get(x + j), wanted = block.get(t + j);
-      xx = fma(v, v, xx);
-      tt = fma(wanted, wanted, tt);
-      xt = fma(v, wanted, xt);
-    });
-    const float length = sqrt(broadcast(lane_sum(xx)))[0];
-    const float x_length = length < kEpsilon ? kEpsilon : length;
-    const float t_length = at_least(sqrt(broadcast(lane_sum(tt))), kEpsilon)[0];
-    const float similarity = lane_sum(xt) / x_length / t_length;
-    total -= (double)weight * similarity;
-    if (!a.dx) continue;
-    const float scale = (float)(a.scale * (double)weight) / x_length;
+  const bool narrow = a.cols < kLanes;
+  for_each_lanes(a.rows, [&](int64_t begin, int rows) FASTCNN_INLINED {
+    const int64_t at = begin * a.cols;
+    Vec x[kLanes], t[kLanes], xx = {}, tt = {}, xt = {};
+    const auto add = [](Vec v, Vec wanted, Vec& xx, Vec& tt, Vec& xt) FASTCNN_INLINED {
+      xx = fma(v, v, xx), tt = fma(wanted, wanted, tt), xt = fma(v, wanted, xt);
+    };
+    if (narrow) {
+      turn(a.x + at, rows, (int)a.cols, x), turn(a.target + at, rows, (int)a.cols, t);
+      for (int64_t j = 0; j < a.cols; ++j) add(x[j], t[j], xx, tt, xt);
+    } else {
+      for (int r = 0; r < rows; ++r) {
+        Vec sums[3] = {};
+        for_each_vector(a.cols, [&](auto block, int64_t j) FASTCNN_INLINED {
+          j += at + r * a.cols;
+          add(block.get(a.x + j), block.get(a.target + j), sums[0], sums[1], sums[2]);
+        });
+        xx[r] = lane_sum(sums[0]), tt[r] = lane_sum(sums[1]), xt[r] = lane_sum(sums[2]);
+      }
+    }
+    const Vec length = sqrt(xx), x_length = at_least(length, kEpsilon),
+              t_length = at_least(sqrt(tt), kEpsilon);
+    const Vec similarity = xt / x_length / t_length;
+    Vec scales = {};
+    for (int r = 0; r < rows; ++r) {
+      const double weight = weights.next();
+      total -= weight * similarity[r];
+      scales[r] = (float)(a.scale * weight);
+    }
+    if (!a.dx) return;
+    scales /= x_length;
     // A clipped length does not change with x.
-    const float along = length < kEpsilon ? 0.0f : similarity / x_length;
-    for_each_vector(a.cols, [&](auto block, int64_t j) FASTCNN_INLINED {
-      block.put(a.dx + r * a.cols + j, (block.get(x + j) * along - block.get(t + j) / t_length) * scale);
-    });
-  }
+    const Vec along = length < kEpsilon ? Vec{} : similarity / x_length;
+    if (narrow) {
+      for (int64_t j = 0; j < a.cols; ++j) x[j] = (x[j] * along - t[j] / t_length) * scales;
+      return turn_back(x, rows, (int)a.cols, a.dx + at);
+    }
+    for (int r = 0; r < rows; ++r)
+      for_each_vector(a.cols, [&](auto block, int64_t j) FASTCNN_INLINED {
+        j += at + r * a.cols;
+        block.put(a.dx + j,
+                  (block.get(a.x + j) * along[r] - block.get(a.target + j) / t_length[r]) * scales[r]);
+      });
+  });
   return total;
 }
 
