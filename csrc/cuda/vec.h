@@ -37,7 +37,7 @@ FASTCNN_INLINE Vec sqrt(Vec a) { return ::sqrtf(a); }
 FASTCNN_INLINE Vec relu(Vec a) { return a < 0.0f ? 0.0f : a; }
 FASTCNN_INLINE Vec max_or_second(Vec a, Vec b) { return a > b ? a : b; }
 FASTCNN_INLINE Vec min_or_second(Vec a, Vec b) { return a < b ? a : b; }
-FASTCNN_INLINE Vec product_error(Vec a, Vec b, Vec product) { return fma(a, b, -product); }  // exact
+FASTCNN_INLINE Vec exact_product_plus(Vec a, Vec b, Vec c) { return fma(a, b, c); }
 
 // One number at a time: the Block of the optimizers' formulas.
 struct One {

@@ -150,8 +150,8 @@ template <>
 struct Function<Activation::k_gelu> {
   template <class P>
   FASTCNN_INLINED static Vec fwd(Vec x, const P&) {
-    const Vec tail = normal(x).tail;
-    return x * by_sign(x, 1.0f - tail, tail);
+    const Vec near = abs(min_or_second(broadcast(14.4f), x));  // beyond, the tail is 0, not inf * 0
+    return fma(-near, normal(near).tail, max_or_second(Vec{}, x));
   }
   template <class P>
   FASTCNN_INLINED static Vec bwd(Vec dy, Vec x, const P&) {

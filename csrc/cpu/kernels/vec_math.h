@@ -29,14 +29,16 @@ FASTCNN_INLINE Vec max_or_second(Vec a, Vec b) { return a > b ? a : b; }
 FASTCNN_INLINE Vec min_or_second(Vec a, Vec b) { return a < b ? a : b; }
 #endif
 
-// a b - product, exactly, of the rounded product.
+// a b + c, the product not rounded.
 #if defined(__FMA__) || defined(__AVX512F__) || defined(__aarch64__)
-FASTCNN_INLINE Vec product_error(Vec a, Vec b, Vec product) { return fma(a, b, -product); }
+FASTCNN_INLINE Vec exact_product_plus(Vec a, Vec b, Vec c) { return fma(a, b, c); }
 #else
-FASTCNN_INLINE Vec product_error(Vec a, Vec b, Vec product) {  // in halves of 12 bits (Dekker)
+FASTCNN_INLINE Vec exact_product_plus(Vec a, Vec b, Vec c) {  // in halves of 12 bits (Dekker)
   const Vec a_upper = bits_to_vec(vec_to_bits(a) & ~0xfff), a_lower = a - a_upper;
   const Vec b_upper = bits_to_vec(vec_to_bits(b) & ~0xfff), b_lower = b - b_upper;
-  return (a_upper * b_upper - product) + a_upper * b_lower + a_lower * b_upper + a_lower * b_lower;
+  const Vec product = a * b;
+  const Vec error = (a_upper * b_upper - product) + a_upper * b_lower + a_lower * b_upper + a_lower * b_lower;
+  return (product + c) + error;
 }
 #endif
 

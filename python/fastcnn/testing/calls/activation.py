@@ -58,7 +58,7 @@ FORWARD: dict[str, Error] = {
     "elu": Error(EXPM1 + 2),
     "selu": Error(EXPM1 + 2),
     "celu": Error(EXPM1 + 6, lambda x, y, alpha=1.0: np.abs(y) * (1.0 + np.abs(np.minimum(x, 0.0)) / alpha)),
-    "gelu": Error(max(NORMAL + 2, SIGMOID + 8), lambda x, y, approximate=True: np.abs(y)
+    "gelu": Error(max(NORMAL + 1, SIGMOID + 8), lambda x, y, approximate=True: np.abs(y)
                   * (1.0 + (_gelu_exponent(x) if approximate else 0.0))),
     "silu": Error(SIGMOID + 1),
     "mish": Error(2 * EXP + 7),
