@@ -43,6 +43,11 @@ bool find_transposed(CopyState* copy) {
   return false;
 }
 
+// An enlargement that a last cache of 32 MB holds took 1.2 times as long past it.
+bool past_caches(double written, double read) {
+  return streams(written) && sizeof(float) * (written + read) > 2.5 * kStreamBytes;
+}
+
 void cut_tiles(Nest* nest) {
   const int64_t* size = nest->size + nest->rank - kInner;
   nest->piece[1] = size[1] < kTransposed ? size[1] : kTransposed;
@@ -71,9 +76,7 @@ void prepare_copy_strided(Prepared* p) {
     if (s.x_stride[d]) read *= double(copy.inner[d]);
   }
   set_cost(p, 0, 4 * (written + read));
-  // Padding is written twice, and an enlargement that a last cache of 32 MB holds took 1.2 times as long past
-  // it.
-  copy.stream = !padded && streams(written) && sizeof(float) * (written + read) > 2.5 * kStreamBytes;
+  copy.stream = !padded && past_caches(written, read);  // padding is written twice
   shorten(&nest, copy.before, copy.inner);
   copy.transposed = !padded && find_transposed(&copy);
   copy.transposed ? cut_tiles(&nest) : cut_rows(&nest);
@@ -132,6 +135,7 @@ void prepare_concatenate_rows(Prepared* p) {
 void run_concatenate_rows(const Prepared& p, const Operands& operands, Context& context) {
   const ConcatenateShape& s = p.op.concatenate;
   const CopyKernels& table = *kernels().copy;
+  const double size = double(s.rows * s.width);
   const int64_t piece = s.width < kChunk ? s.width : kChunk, pieces = ceil_div(s.width, piece);
   const int64_t chunk = rows_per_chunk(piece), together = piece < kTogether ? kTogether / piece : 1;
 
@@ -142,6 +146,7 @@ void run_concatenate_rows(const Prepared& p, const Operands& operands, Context& 
       CopyBlock block{};
       block.size[0] = 1, block.size[1] = r + together < last ? together : last - r;
       block.y_stride[1] = s.cols, block.x_stride[2] = block.y_stride[2] = 1;
+      block.stream = past_caches(size, size);
       int64_t start = 0;
       for (int64_t k = 0; k < s.parts; start += s.length[k++]) {
         const int64_t from = start > begin ? start : begin;
