@@ -22,7 +22,9 @@ bool windows_overlap(const Pool2dShape& s) {
 }
 
 // Rows of windows that hold a row of pixels, at most.
-int64_t live_windows(const Pool2dShape& s) { return std::min(ceil_div(extent_h(s), s.stride_h), s.p); }
+int64_t live_windows(const Pool2dShape& s) {
+  return std::min(s.adaptive ? ceil_div(s.p, s.h) + 1 : ceil_div(extent_h(s), s.stride_h), s.p);
+}
 
 // Whether pixels take from windows in whole vectors, and windows do not give to them one by one.
 bool gathers_maxima(const Pool2dShape& s) {
@@ -136,7 +138,9 @@ Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
   int64_t floats = 0;
   if (kind == Pooling::kMax)
     floats = gives_maxima(s) ? 0 : max_pool_floats(s);
-  else if (!s.adaptive)
+  else if (s.adaptive)
+    floats = live_windows(s) * (s.w * s.c + kRest);
+  else
     floats = 2 * pool_line(s) + (kind == Pooling::kAverage ? live_windows(s) * (s.q * s.c + kRest) : 0);
   bands.scratch_bytes = sizeof(float) * static_cast<size_t>(floats);
   return bands;
@@ -173,7 +177,7 @@ void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, cons
     const int64_t n = task / count, begin = task % count * bands.rows, end = begin + bands.rows;
     const Pool2dBand band = {n, begin, end < s.h ? end : s.h, scratch};
     if (kind != Pooling::kMax)
-      (s.adaptive ? k.sum_scatter : k.sum)(pool, band);
+      (s.adaptive ? k.sum_adaptive : k.sum)(pool, band);
     else if (gives_maxima(s))
       k.max_give(pool, band);
     else

@@ -20,7 +20,7 @@ struct Pool2dBwd {
 };
 
 // Rows of dx of one image, and scratch. sum: two lines, and of means a [Q,C] row and a rest for each live row
-// of windows.
+// of windows; sum_adaptive: a [W,C] row and a rest for each of them.
 struct Pool2dBand {
   int64_t n, h_begin, h_end;
   float* scratch;
@@ -38,10 +38,9 @@ struct Pool2dBwdKernels {
   void (*sum_apart)(const Pool2dBwd&, int64_t begin, int64_t end);
   // 3 x 3 windows, with channels in whole vectors, give to their pixels.
   void (*max_give)(const Pool2dBwd&, const Pool2dBand&);
-  // Pixels of a band of dx take from the windows that hold them, without dilation; or window by window, for
-  // adaptive windows, which have most pixels to themselves.
+  // Pixels of a band of dx take from the windows that hold them.
   void (*sum)(const Pool2dBwd&, const Pool2dBand&);
-  void (*sum_scatter)(const Pool2dBwd&, const Pool2dBand&);
+  void (*sum_adaptive)(const Pool2dBwd&, const Pool2dBand&);
 };
 
 }  // namespace cpu
