@@ -15,8 +15,9 @@ namespace cpu {
 namespace {
 
 struct Gemm {
-  int64_t panel, panels, packed_from;  // panels from `packed_from` on are packed
-  int64_t aligned_from;                // the same where b begins with a line
+  int64_t panel, panels, last;  // columns of a panel; where the last one begins
+  int64_t packed_from;          // panels from this one on are packed
+  int64_t aligned_from;         // the same where b begins with a line
   int64_t row_parts, col_parts, k_parts, slice;
   int32_t own_panels;      // packed by the task that reads them, columns outermost
   int32_t copy_a, turn_a;  // turned: its rows follow each other in the copy
@@ -102,6 +103,11 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   const int64_t tile = kernel.max_rows[vectors];
   d.panel = kernel.lanes * std::min<int64_t>(vectors, ceil_div(v.n, kernel.lanes));
   d.panels = ceil_div(v.n, d.panel);
+  // The last two panels share their vectors: a tile of one loads as much as it multiplies (300x80x128 took
+  // 1.1 times as long by panels of four and one).
+  const int64_t rest = ceil_div(v.n - (d.panels - 2) * d.panel, kernel.lanes);
+  d.last = (d.panels - 1) * d.panel;
+  if (d.panels > 1 && !pairs) d.last += ceil_div(rest, 2) * kernel.lanes - d.panel;
   // b is packed for many rows, or where more than one tile of rows would find its lines gone; a small one, of
   // 256 KB, is in L2 as it lies, and few rows do not pay for a copy.
   const bool lines = kernel.lanes == kLineFloats;
@@ -164,14 +170,15 @@ struct Run {
   int64_t packed_from() const { return aligned() ? d.aligned_from : d.packed_from; }
   float* partial() const { return workspace + shared_bytes(v, d) / sizeof(float); }
 
+  int64_t begin_of(int64_t panel) const { return panel == d.panels - 1 ? d.last : panel * d.panel; }
   int32_t cols_of(int64_t panel) const {
-    return static_cast<int32_t>(std::min(d.panel, v.n - panel * d.panel));
+    return static_cast<int32_t>((panel == d.panels - 1 ? v.n : begin_of(panel + 1)) - begin_of(panel));
   }
 
   // Rows k of a panel.
   void pack(int64_t panel, Range k, float* out) const {
     const int64_t step = v.transpose_b ? 1 : v.n, col = v.transpose_b ? v.k : 1;
-    kernels().tile->pack({b + k.begin * step + panel * d.panel * col, step, col, k.end - k.begin,
+    kernels().tile->pack({b + k.begin * step + begin_of(panel) * col, step, col, k.end - k.begin,
                           cols_of(panel), static_cast<int32_t>(d.panel)},
                          out);
   }
@@ -232,7 +239,7 @@ struct Run {
       const bool copies = d.copies && !t.fetch_y && !whole_lines();
       for (int64_t row = rows.begin; row < rows.end; row += sweep, t.a += sweep * t.a_row)
         for (int64_t i = panels.begin; i < panels.end; ++i) {
-          const int64_t column = i * d.panel;
+          const int64_t column = begin_of(i);
           t.copy = nullptr;
           if (i < from)
             t.b = b + k.begin * v.n + column, t.b_step = v.n, t.copy = copies ? panel_copy : nullptr;
