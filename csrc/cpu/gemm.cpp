@@ -10,6 +10,8 @@
 // tasks do.
 #include "gemm.h"
 
+#include "caches.h"
+
 namespace fastcnn {
 namespace cpu {
 namespace {
@@ -23,7 +25,7 @@ struct Gemm {
   int32_t copy_a, turn_a;  // turned: its rows follow each other in the copy
   int32_t asks_a, asks_b;  // for the next rows of a during the sums of some, for the next shared panel of b
   int32_t copies;          // a panel that lies across lines is copied by the first tile that reads it
-  int32_t pairs;
+  int32_t far_y, pairs;    // y is larger than L2's part for it
 };
 
 // A task's blocks: of y, and of a. Longer slices write and read y less often; panels that a task packs for
@@ -35,8 +37,9 @@ constexpr int64_t kBlockRows = 128, kBlockCols = 512, kSlice = 1024, kOwnSlice =
 // Where the sum is short and y larger than L2's part for it, y is what moves: some rows of it at a time are
 // written panel after panel, nearly in the order of memory, and their lines are asked for before each tile's
 // sum (1521x3487x67 took 1.5 times as long down the columns, 3923x2689x92 1.25 times; without asking, the
-// rows of a single tile at a time took 1.0 and 371x2414x33 1.8 times as long as 24).
-constexpr int64_t kShortSum = 128, kSweepRows = 24, kSmallOutput = 64 << 10;
+// rows of a single tile at a time took 1.0 and 371x2414x33 1.8 times as long as 24). With AVX-512 what two L2
+// hold is not far: asked for, 1000x300x40 took 1.25 times as long, 600x128x32 1.13 times.
+constexpr int64_t kShortSum = 128, kSweepRows = 24, kSmallOutput = 256 << 10;
 
 // All rows of b begin in one or two sets of L1: a column of them lives in few of its lines. Fewer rows of a
 // than kFewRows do not pay for a copy of such a b: it is read in short slices and wide parts, so in runs of
@@ -130,6 +133,7 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   const bool asks = wide_vectors() == kMaxVectors;
   d.asks_a = asks && !v.transpose_a && d.slice >= v.k && v.m * v.k > kFarFloats;
   d.asks_b = asks && !d.own_panels;
+  d.far_y = float_bytes(v.m * v.n) > (lines ? 2 * l2_cache_bytes() : kSmallOutput);
   // A transposed a is read a few floats of each row at a time: copied where that would miss cache, once for
   // many panels. (A copy of rows as they lie cost more than it saved, even where they share sets of L2.)
   d.turn_a = v.transpose_a && turns(pairs);
@@ -234,7 +238,7 @@ struct Run {
       *packed = task / d.row_parts;
       t.accumulate = k.begin > all_k.begin;
       t.relu = last && relu;
-      t.fetch_y = t.depth <= kShortSum && v.m * v.n > kSmallOutput;
+      t.fetch_y = t.depth <= kShortSum && d.far_y;
       const int64_t sweep = t.fetch_y ? round_up(kSweepRows, tile) : count;
       const bool copies = d.copies && !t.fetch_y && !whole_lines();
       for (int64_t row = rows.begin; row < rows.end; row += sweep, t.a += sweep * t.a_row)
