@@ -24,7 +24,7 @@ struct Gemm {
   int32_t own_panels;      // packed by the task that reads them, columns outermost
   int32_t copy_a, turn_a;  // turned: its rows follow each other in the copy
   int32_t asks_a, asks_b;  // for the next rows of a during the sums of some, for the next shared panel of b
-  int32_t copies;          // a panel that lies across lines is copied by the first tile that reads it
+  int32_t copies, fills;   // the first tile copies a panel that lies across lines; one of its task's own
   int32_t far_y, pairs;    // y is larger than L2's part for it
 };
 
@@ -54,11 +54,22 @@ bool aliased(int64_t floats) { return floats % 512 == 0; }
 // long in two phases, 192^3 1.2 times).
 constexpr int64_t kLineFloats = 16, kPanelFloats = 12 << 10, kOwnFloats = 64 << 10;
 
-// Other such panels are copied by the first tile of a task's rows while it multiplies (as they lie 128^3 and
-// 64x256x256 took 1.1 times as long, 15x1000x500 and 70x200x900 1.15 times; packed before the tiles
-// 40x300x300 1.2 times; AVX-512 on a Xeon). Where parts of the rows would each copy them, those of 24 rows
-// did not gain: 96^3 took 1.1 times as long with copies, 192^3 the same.
+// Such panels are copied by the first tile that reads them while it multiplies (as they lie 128^3 and
+// 64x256x256 took 1.1 times as long, 15x1000x500 and 70x200x900 1.15 times; packed before 40x300x300 1.2
+// times, 320^3 1.03 times; AVX-512 on a Xeon), one that L1 holds where a part of the rows has so many.
 constexpr int64_t kCopyRows = 32;
+
+// A small b of no more columns than there are rows is kept whole by each thread, whose tasks are some tiles
+// of rows each, an even number of tasks: no threads write parts of a line all along y, and none has more
+// columns (by parts of the columns 200^3 took 1.16 times as long, 400x120x128 1.14 times and of a transposed
+// a 1.12 times, 192^3 and 256^3 the same; 96^3 0.95 times).
+constexpr int64_t kRowTiles = 4, kManyRowTiles = 20;
+int64_t parts_of_rows(const GemmShape& v, const Gemm& d, int64_t tile) {
+  const bool small = v.k <= kSlice && d.panels * d.panel * v.k <= kOwnFloats;
+  if (d.pairs || kernels().tile->lanes != kLineFloats || !small || v.m < std::max(v.n, kManyRowTiles * tile))
+    return 0;
+  return std::min(gemm_tasks(v), ceil_div(v.m, kRowTiles * tile)) / 2 * 2;
+}
 
 // An a that L2 does not hold: its rows, which few columns meet, are asked for (4096x16x256 took 1.25 times as
 // long without, 4096x64x256 1.08 times; AVX-512).
@@ -122,7 +133,12 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   d.aligned_from = packs || (crosses && !whole_rows) ? 0 : whole_rows ? d.panels : d.panels - 1;
   d.packed_from = crosses ? 0 : d.aligned_from;
 
-  choose_parts(v, tile, few ? ceil_div(v.n, kFewCols) : d.panels, &d);
+  const bool may_fill = kernel.may_copy && !pairs && !v.transpose_b && d.panel == kMaxVectors * kernel.lanes;
+  d.row_parts = parts_of_rows(v, d, tile), d.col_parts = d.k_parts = 1;
+  if (!d.row_parts)
+    choose_parts(v, tile, few ? ceil_div(v.n, kFewCols) : d.panels, &d);
+  else if (may_fill)
+    d.packed_from = 0;
   const int64_t part = ceil_div(v.k, d.k_parts);
   const bool keeps = lines && part <= kSlice && part * most_panels(d) * d.panel <= kOwnFloats;
   d.own_panels = (d.row_parts == 1 || keeps) && d.packed_from < d.panels;
@@ -139,8 +155,8 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   d.turn_a = v.transpose_a && turns(pairs);
   d.copy_a = v.transpose_a && v.m * v.k > 64 << 10 && ceil_div(v.n, kernel.lanes) >= 8 * d.col_parts;
   d.copy_a = d.copy_a || d.turn_a;
-  d.copies = kernel.may_copy && !pairs && d.panel == kMaxVectors * kernel.lanes &&
-             (d.row_parts == 1 ? v.m > tile : v.m / d.row_parts >= kCopyRows);
+  d.fills = d.own_panels && may_fill && v.m / d.row_parts >= tile;
+  d.copies = may_fill && (d.row_parts == 1 ? v.m > tile : v.m / d.row_parts >= kCopyRows);
   return d;
 }
 
@@ -170,7 +186,6 @@ struct Run {
   bool relu;
 
   bool aligned() const { return reinterpret_cast<uintptr_t>(b) % (kLineFloats * sizeof(float)) == 0; }
-  bool whole_lines() const { return aligned() && v.n % kLineFloats == 0; }
   int64_t packed_from() const { return aligned() ? d.aligned_from : d.packed_from; }
   float* partial() const { return workspace + shared_bytes(v, d) / sizeof(float); }
 
@@ -233,23 +248,29 @@ struct Run {
         kernel.pack({t.a, a_step, 1, t.depth, count, static_cast<int32_t>(width)}, copy);
         t.a = copy;
       }
-      if (d.own_panels && (d.slice < all_k.end - all_k.begin || task / d.row_parts != *packed))
-        pack_rows(own, k, own_panels, own_floats(d));
+      const bool packs = d.own_panels && (d.slice < all_k.end - all_k.begin || task / d.row_parts != *packed);
+      if (packs) {
+        Range left = own;
+        while (d.fills && left.begin < left.end && cols_of(left.begin) == d.panel) ++left.begin;
+        pack_rows(left, k, own_panels + (left.begin - own.begin) * own_floats(d), own_floats(d));
+      }
       *packed = task / d.row_parts;
       t.accumulate = k.begin > all_k.begin;
       t.relu = last && relu;
       t.fetch_y = t.depth <= kShortSum && d.far_y;
       const int64_t sweep = t.fetch_y ? round_up(kSweepRows, tile) : count;
-      const bool copies = d.copies && !t.fetch_y && !whole_lines();
+      const bool copies = d.copies && !t.fetch_y && !(aligned() && v.n % kLineFloats == 0);
       for (int64_t row = rows.begin; row < rows.end; row += sweep, t.a += sweep * t.a_row)
         for (int64_t i = panels.begin; i < panels.end; ++i) {
           const int64_t column = begin_of(i);
-          t.copy = nullptr;
-          if (i < from)
-            t.b = b + k.begin * v.n + column, t.b_step = v.n, t.copy = copies ? panel_copy : nullptr;
+          float* const own_panel = own_panels + (i - own.begin) * own_floats(d);
+          const bool fill = packs && d.fills && i >= from && row == rows.begin && cols_of(i) == d.panel;
+          t.copy = fill ? own_panel : nullptr;
+          if (i < from && copies) t.copy = panel_copy;
+          if (i < from || fill)
+            t.b = b + k.begin * v.n + column, t.b_step = v.n;
           else
-            t.b = d.own_panels ? own_panels + (i - own.begin) * own_floats(d)
-                               : shared_panels + ((i - from) * v.k + k.begin) * d.panel,
+            t.b = d.own_panels ? own_panel : shared_panels + ((i - from) * v.k + k.begin) * d.panel,
             t.b_step = d.panel;
           t.ahead = nullptr;
           if (d.asks_b && i >= from && i + 1 < d.panels)

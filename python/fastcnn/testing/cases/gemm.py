@@ -63,6 +63,11 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     # Panels of b that several tasks of a thread read, or that are read as they lie, by alignment.
     GemmCase(300, 128, 250),
     GemmCase(260, 100, 70, transpose_b=True),
+    # A b that each thread keeps, and the same of a transposed a; parts of the columns; two last panels.
+    GemmCase(130, 100, 90),
+    GemmCase(150, 72, 60, transpose_a=True),
+    GemmCase(96, 330, 200),
+    GemmCase(40, 80, 30),
 )
 
 GEMM_SUITE: tuple[GemmCase, ...] = tuple(
