@@ -91,14 +91,16 @@ Winograd plan(const OpDescriptor& op, bool dgrad, Order order) {
 //   Winograd  products T C [K] / 2 + 30 points of M register tiles
 //             + input T [C] + output T [K] + filter C [K]  transforms
 //
-// or, where they take longer, what reading all filters takes of a core's share of memory's bandwidth;
+// or, where they take longer, what reading kept filters takes of a core's share of memory's bandwidth, a
+// clock for each float (half of it for 16 lanes chose F(4) for 256 channels of one 14x14 image, 36 points of
+// filters beside 16, which took 1.25 times as long as F(2) within ResNet-18); what is not kept is read alike;
 // with T tiles in all and [] for vectors. The transforms of F(4) have more points than registers and
 // cost what their memory does; those of filters are done in each part where V is shared.
 struct TransformClocks {
   double input, output, filter;
 };
 constexpr TransformClocks kTransform[] = {{40, 60, 110}, {240, 190, 160}, {60, 40, 110}, {40, 110, 110}};
-constexpr double kRegisterTile = 30, kVectorRead = 8;
+constexpr double kRegisterTile = 30, kFloatRead = 1;
 
 // Those of all but F(4) on 16 lanes, where a vector is all of a cache line: half as much again, as 16 to 16
 // channels show, which are faster directly there, and 16 to 32, which are not.
@@ -116,6 +118,10 @@ double filter_clocks(const Winograd& d) {
 
 double vectors(int64_t channels) { return static_cast<double>(ceil_div(channels, kernels().tile->lanes)); }
 
+double read_clocks(const Winograd& d, int64_t points) {
+  return kFloatRead * static_cast<double>(points * d.in_c * round_up(d.out_c, kernels().tile->lanes));
+}
+
 double winograd_clocks(const Winograd& d) {
   const double tiles = static_cast<double>(d.tiles), in = vectors(d.in_c), out = vectors(d.out_c);
   const double register_tiles = static_cast<double>(ceil_div(d.tiles, d.strip) * d.panels);
@@ -123,7 +129,7 @@ double winograd_clocks(const Winograd& d) {
   const double filters = d.in_c * out;
   const double products =
       static_cast<double>(d.products) * tiles * filters / 2 + kRegisterTile * d.m_points * register_tiles;
-  return (d.kept ? std::max(products, kVectorRead * d.u_points * filters)
+  return (d.kept ? std::max(products, read_clocks(d, d.u_points))
                  : products + filter_clocks(d) * filters * (d.shared ? d.parts : 1)) +
          transform_clocks(d, each.input * tiles * in + each.output * tiles * out);
 }
@@ -135,7 +141,8 @@ double direct_clocks(const Winograd& d) {
       static_cast<double>(d.n * d.rows * ceil_div(d.cols, d.strip) * d.panels) * phases;
   const double filters = 9 * d.in_c * vectors(d.out_c);
   const double pixels = static_cast<double>(d.n * d.out_h * d.out_w) / phases;
-  return std::max(pixels * filters / 2 + kRegisterTile * register_tiles, kVectorRead * filters);
+  const double products = pixels * filters / 2 + kRegisterTile * register_tiles;
+  return d.kept ? std::max(products, read_clocks(d, 9)) : products;
 }
 
 int64_t u_plane(const Winograd& d) { return plane_floats(d.block_panels * d.in_c * d.panel); }
@@ -239,7 +246,8 @@ void multiply(const Winograd& d, const float* v, const float* u, Range panels, R
           strip.ahead = last ? v + (point + 1) * v_plane(d) : t.a + part.end * d.channels;
         else
           strip.ahead = i + 1 < panels.end ? t.b + d.in_c * d.panel : u + (point + 1) * u_plane(d);
-        kernels().tile->strip(strip, part.end - part.begin, static_cast<int>(cols), kernels().tile->max_rows[1]);
+        kernels().tile->strip(strip, part.end - part.begin, static_cast<int>(cols),
+                              kernels().tile->max_rows[1]);
       }
     }
   }
