@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "eager.h"
 
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -28,20 +29,33 @@ struct Cache {
   size_t workspace_bytes = 0;
 };
 
+// What comes before the shapes and the step's own; a descriptor is as long as the largest shape of all.
+size_t used_bytes(const OpDescriptor& op) {
+  static constexpr uint16_t kShapeBytes[] = {
+#define FASTCNN_BYTES(name, shape, inputs, outputs) sizeof(shape),
+      FASTCNN_STEPS(FASTCNN_BYTES)
+#undef FASTCNN_BYTES
+  };
+  return offsetof(OpDescriptor, gemm) + kShapeBytes[static_cast<int>(op.step)];
+}
+
 // FNV-1a by words, as a few sums side by side: one after the other they took a twentieth of a small call.
-size_t slot_of(const OpDescriptor& op) {
-  constexpr size_t kWords = sizeof op / sizeof(uint64_t), kSums = 4;
-  static_assert(kWords * sizeof(uint64_t) == sizeof op, "a descriptor is whole words");
-  uint64_t words[kWords], sums[kSums] = {14695981039346656037u, 1, 2, 3}, hash = 0;
-  std::memcpy(words, &op, sizeof op);
-  for (size_t i = 0; i < kWords; ++i) sums[i % kSums] = (sums[i % kSums] ^ words[i]) * 1099511628211u;
+size_t slot_of(const OpDescriptor& op, size_t bytes) {
+  constexpr size_t kSums = 4;
+  static_assert(sizeof op % sizeof(uint64_t) == 0, "a descriptor is whole words");
+  uint64_t word, sums[kSums] = {14695981039346656037u, 1, 2, 3}, hash = 0;
+  for (size_t at = 0, i = 0; at < bytes; at += sizeof word, i = (i + 1) % kSums) {
+    std::memcpy(&word, reinterpret_cast<const char*>(&op) + at, sizeof word);
+    sums[i] = (sums[i] ^ word) * 1099511628211u;
+  }
   for (const uint64_t sum : sums) hash = (hash ^ sum) * 1099511628211u;
   return (hash >> 32) % kEntries;
 }
 
 const Prepared& prepared_for(Cache& cache, const Backend& backend, const OpDescriptor& op) {
-  Entry& entry = cache.entries[backend.device != nullptr][slot_of(op)];
-  if (entry.used && std::memcmp(&entry.prepared.op, &op, sizeof op) == 0) return entry.prepared;
+  const size_t bytes = used_bytes(op);
+  Entry& entry = cache.entries[backend.device != nullptr][slot_of(op, bytes)];
+  if (entry.used && std::memcmp(&entry.prepared.op, &op, bytes) == 0) return entry.prepared;
   entry.used = false;
   Status status{};
   backend.prepare(&op, &entry.prepared, &status);
@@ -66,10 +80,13 @@ OpDescriptor make_op(Step step, Math math) {
   return op;
 }
 
-void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& operands,
+const Prepared& prepared_eager(const Backend& backend, const OpDescriptor& op) {
+  return prepared_for(cache_of_thread(), backend, op);
+}
+
+void run_eager(const Backend& backend, const Prepared& prepared, const Operands& operands,
                const RunScalars* scalars) {
   Cache* const cache = &cache_of_thread();
-  const Prepared& prepared = prepared_for(*cache, backend, op);
   if (cache->workspace_bytes < prepared.workspace_bytes) {
     const size_t bytes = (prepared.workspace_bytes + 4095) / 4096 * 4096;
     cache->workspace.reset();

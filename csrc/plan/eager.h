@@ -9,10 +9,17 @@ namespace fastcnn {
 // A descriptor whose padding bytes are zero too, so that equal descriptors compare equal.
 OpDescriptor make_op(Step step, Math math = Math::kDefault);
 
+// The prepared step, of this thread until it prepares another.
+const Prepared& prepared_eager(const Backend& backend, const OpDescriptor& op);
+
 // Runs one step to its end on threads() threads. Throws before anything is written. `scalars`: for steps that
 // read them.
-void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& operands,
+void run_eager(const Backend& backend, const Prepared& prepared, const Operands& operands,
                const RunScalars* scalars = nullptr);
+inline void run_eager(const Backend& backend, const OpDescriptor& op, const Operands& operands,
+                      const RunScalars* scalars = nullptr) {
+  run_eager(backend, prepared_eager(backend, op), operands, scalars);
+}
 
 // The same on a GPU, in memory of the caller's: device_bytes() of it, none if that is 0. The step is put on
 // the stream, which is not waited for.

@@ -80,6 +80,13 @@ py::array empty(const std::vector<int64_t>& shape) {
   return py::reinterpret_steal<py::array>(made);
 }
 
+// What is over before another thread could be running: it would not gain by the GIL, and to give that away
+// and take it back is a tenth of such a call.
+constexpr double kBriefFlops = 64 << 10, kBriefBytes = 64 << 10;
+bool is_brief(const Prepared& step) {
+  return !step.parallel && step.flops < kBriefFlops && step.bytes < kBriefBytes;
+}
+
 Array allocate(const char* op, const char* what, const std::vector<int64_t>& shape) {
   try {
     const double count = std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>());
@@ -297,8 +304,11 @@ void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands
   const Precision precision = eager_cpu_precision();
   const bool rounds = precision != Precision::kFloat32;
   if (rounds) rounded = op, rounded.precision = precision;
+  const Backend& backend = cpu::backend();
+  const Prepared& step = prepared_eager(backend, rounds ? rounded : op);
+  if (is_brief(step)) return run_eager(backend, step, operands, scalars);
   py::gil_scoped_release release;
-  run_eager(cpu::backend(), rounds ? rounded : op, operands, scalars);
+  run_eager(backend, step, operands, scalars);
 }
 
 const void* dense(const ArrayView& v, Array* keep) {

@@ -88,7 +88,8 @@ void copy_view(const ArrayView& v, void* y);
 // The data of such a view, dense: the array's own memory, or a copy that `keep` then owns.
 const void* dense(const ArrayView& v, Array* keep);
 
-// One step where the arrays of `like` are: on the CPU, or on CuPy's stream; with the GIL released.
+// One step where the arrays of `like` are: on the CPU, or on CuPy's stream; with the GIL released, but for a
+// CPU's work of a few microseconds.
 void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands,
          const RunScalars* scalars = nullptr);
 
