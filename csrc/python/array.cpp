@@ -70,12 +70,12 @@ const char* kind_of(const ArrayView& v) { return v.on_gpu ? "in a GPU's memory" 
 constexpr int64_t kLine = 64, kAlignedFloats = 1 << 16;
 
 // numpy.empty(shape, float32). pybind11's constructor works out strides first, which NumPy does itself.
-py::array empty(const std::vector<int64_t>& shape) {
+py::array empty(Sizes shape) {
+  static_assert(std::is_same<Py_intptr_t, int64_t>::value, "NumPy's sizes are of 64 bits");
   auto& numpy = py::detail::npy_api::get();
-  std::vector<Py_intptr_t> sizes(shape.begin(), shape.end());
   PyObject* const made =
       numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, py::dtype::of<float>().release().ptr(),
-                                  static_cast<int>(sizes.size()), sizes.data(), nullptr, nullptr, 0, nullptr);
+                                  static_cast<int>(shape.size()), shape.data(), nullptr, nullptr, 0, nullptr);
   if (!made) throw py::error_already_set();
   return py::reinterpret_steal<py::array>(made);
 }
@@ -87,7 +87,7 @@ bool is_brief(const Prepared& step) {
   return !step.parallel && step.flops < kBriefFlops && step.bytes < kBriefBytes;
 }
 
-Array allocate(const char* op, const char* what, const std::vector<int64_t>& shape) {
+Array allocate(const char* op, const char* what, Sizes shape) {
   try {
     const double count = std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>());
     if (count < kAlignedFloats || count > 0x1p60) return Array(empty(shape));
@@ -314,19 +314,20 @@ void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands
 const void* dense(const ArrayView& v, Array* keep) {
   if (is_dense(v)) return v.data;
   const std::string what = std::string("a dense copy of ") + v.argument;
-  *keep = array_like(v, what.c_str(), std::vector<int64_t>(v.shape, v.shape + v.rank));
+  *keep = array_like(v, what.c_str(), {v.shape, v.shape + v.rank});
   copy_view(v, keep->mutable_data());
   return keep->data();
 }
 
-Array array_like(const ArrayView& like, const char* what, const std::vector<int64_t>& shape, DType dtype) {
+Array array_like(const ArrayView& like, const char* what, Sizes shape, DType dtype) {
   if (like.bfloat16 && dtype == DType::kF32) dtype = DType::kU16;
-  if (like.on_gpu) return gpu_array(like.op, what, shape, dtype);
-  if (dtype == DType::kI32) return Array(py::array_t<int32_t>(shape));
+  if (like.on_gpu) return gpu_array(like.op, what, {shape.begin(), shape.end()}, dtype);
+  if (dtype == DType::kI32)
+    return Array(py::array_t<int32_t>(std::vector<int64_t>(shape.begin(), shape.end())));
   return allocate(like.op, what, shape);
 }
 
-void same_place(const char* op, const std::vector<const ArrayView*>& inputs) {
+void same_place(const char* op, Inputs inputs) {
   const ArrayView* first = nullptr;
   for (const ArrayView* input : inputs) {
     if (!input) continue;
@@ -337,7 +338,7 @@ void same_place(const char* op, const std::vector<const ArrayView*>& inputs) {
   }
 }
 
-void expect_apart(const char* op, const ArrayView& out, const std::vector<const ArrayView*>& inputs) {
+void expect_apart(const char* op, const ArrayView& out, Inputs inputs) {
   const char *begin, *end, *first, *last;
   extent(out, &begin, &end);
   for (const ArrayView* input : inputs) {
@@ -349,7 +350,7 @@ void expect_apart(const char* op, const ArrayView& out, const std::vector<const 
 }
 
 // Those that may be bfloat16 all are, or none.
-static void same_storage(const char* op, const std::vector<const ArrayView*>& inputs) {
+static void same_storage(const char* op, Inputs inputs) {
   const ArrayView* first = nullptr;
   for (const ArrayView* input : inputs) {
     if (!input || !input->may_be_bfloat16) continue;
@@ -360,8 +361,7 @@ static void same_storage(const char* op, const std::vector<const ArrayView*>& in
   }
 }
 
-Array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
-             const std::vector<const ArrayView*>& inputs, Like stored) {
+Array output(const char* op, py::handle out, Sizes shape, Inputs inputs, Like stored) {
   same_place(op, inputs);
   same_storage(op, inputs);
   const auto some = std::find_if(inputs.begin(), inputs.end(), [](const ArrayView* v) { return v; });
@@ -370,7 +370,8 @@ Array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
   const bool on_gpu = first_input && first_input->on_gpu;
   const bool bfloat16 = on_gpu && first_input->bfloat16 && stored == Like::kFirstInput;
   if (out.is_none())
-    return on_gpu ? gpu_array(op, "the output", shape, bfloat16 ? DType::kU16 : DType::kF32)
+    return on_gpu ? gpu_array(op, "the output", {shape.begin(), shape.end()},
+                              bfloat16 ? DType::kU16 : DType::kF32)
                   : allocate(op, "the output", shape);
   if (!py::isinstance<py::array>(out) && !is_on_gpu(out)) wrong_type(op, "out", out, "an array or None");
   const ArrayView v = any_view(op, "out", out);

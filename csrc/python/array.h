@@ -17,6 +17,26 @@ namespace fastcnn {
 
 namespace py = pybind11;
 
+// What a call only looks through, of a list in braces or a vector: a list costs no memory of its own.
+template <class T>
+class Span {
+ public:
+  Span(std::initializer_list<T> list) : Span(list.begin(), list.end()) {}
+  Span(const std::vector<T>& vector) : Span(vector.data(), vector.data() + vector.size()) {}
+  Span(const T* begin, const T* end) : begin_(begin), end_(end) {}
+  const T* begin() const { return begin_; }
+  const T* end() const { return end_; }
+  const T* data() const { return begin_; }
+  size_t size() const { return static_cast<size_t>(end_ - begin_); }
+  const T& operator[](size_t i) const { return begin_[i]; }
+
+ private:
+  const T *begin_, *end_;
+};
+using Sizes = Span<int64_t>;
+struct ArrayView;
+using Inputs = Span<const ArrayView*>;
+
 // A borrowed array of any real dtype in native byte order, of any strides, in the memory of the host or of a
 // GPU.
 struct ArrayView {
@@ -98,15 +118,13 @@ void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands
 // The inputs, some of which may be null, must all be on the host or all on a GPU, and those of stored_view()
 // alike.
 enum class Like { kFirstInput, kFloat32 };
-Array output(const char* op, py::handle out, const std::vector<int64_t>& shape,
-             const std::vector<const ArrayView*>& inputs, Like stored = Like::kFirstInput);
+Array output(const char* op, py::handle out, Sizes shape, Inputs inputs, Like stored = Like::kFirstInput);
 // Throws if an output shares memory with one of the inputs, some of which may be null.
-void expect_apart(const char* op, const ArrayView& out, const std::vector<const ArrayView*>& inputs);
+void expect_apart(const char* op, const ArrayView& out, Inputs inputs);
 // Throws unless all of them, some of which may be null, are on the host or all on a GPU.
-void same_place(const char* op, const std::vector<const ArrayView*>& inputs);
+void same_place(const char* op, Inputs inputs);
 // A new array like the output of an operator on `like`.
-Array array_like(const ArrayView& like, const char* what, const std::vector<int64_t>& shape,
-                 DType dtype = DType::kF32);
+Array array_like(const ArrayView& like, const char* what, Sizes shape, DType dtype = DType::kF32);
 
 }  // namespace fastcnn
 

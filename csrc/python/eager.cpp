@@ -95,12 +95,11 @@ ArrayView moved_view(const ArrayView& v, const MovedAxes& axes) {
   return moved;
 }
 
-MovedOutput::MovedOutput(const char* op, py::handle out, const std::vector<int64_t>& written,
-                         const MovedAxes& axes, Inputs inputs)
+MovedOutput::MovedOutput(const char* op, py::handle out, Sizes written, const MovedAxes& axes, Inputs inputs)
     : axes_(axes) {
-  std::vector<int64_t> shape(written.size());
-  for (size_t i = 0; i < written.size(); ++i) shape[static_cast<size_t>(axes.order[i])] = written[i];
-  result_ = output(op, out, shape, inputs);
+  int64_t shape[kMaxRank];
+  for (size_t i = 0; i < written.size(); ++i) shape[axes.order[i]] = written[i];
+  result_ = output(op, out, {shape, shape + written.size()}, inputs);
   written_ =
       axes.in_place() ? result_ : array_like(any_view(op, "out", result_.object()), "the output", written);
 }
@@ -119,7 +118,7 @@ Array MovedOutput::finish() {
 
 ImageOutput::ImageOutput(const char* op, py::handle out, bool first, const int64_t* last, Inputs inputs,
                          int rank)
-    : MovedOutput(op, out, std::vector<int64_t>(last, last + rank), image_axes(first, rank), inputs) {}
+    : MovedOutput(op, out, {last, last + rank}, image_axes(first, rank), inputs) {}
 
 MovedAxes axes_argument(const char* op, py::handle axis, int rank) {
   std::vector<int64_t> numbers;

@@ -10,8 +10,6 @@
 
 namespace fastcnn {
 
-using Inputs = std::initializer_list<const ArrayView*>;
-
 // Activations that an eager operator applies to its output: an Activation, or one over rows. ReLU is fused,
 // the others are a second step.
 constexpr int kNoActivation = 0, kRelu = static_cast<int>(Activation::kRelu);
@@ -31,9 +29,9 @@ void expect_shape(const char* op, const ArrayView& v, const int64_t* wanted);
 inline void expect_shape(const char* op, const ArrayView& v, std::initializer_list<int64_t> wanted) {
   expect_shape(op, v, wanted.begin());
 }
-inline std::vector<int64_t> shape_of(const ArrayView& v) { return {v.shape, v.shape + v.rank}; }
+inline Sizes shape_of(const ArrayView& v) { return {v.shape, v.shape + v.rank}; }
 TensorShape tensor_shape(const ArrayView& v);
-inline std::vector<int64_t> sizes(const TensorShape& shape) { return {shape.size, shape.size + shape.rank}; }
+inline Sizes sizes(const TensorShape& shape) { return {shape.size, shape.size + shape.rank}; }
 
 // The activations that are not fused, in place.
 void activate(const ArrayView& like, int activation, void* y, int64_t rows, int64_t cols);
@@ -44,8 +42,7 @@ ArrayView moved_view(const ArrayView& v, const MovedAxes& axes);
 // A result that is written with its axes in another order: axis i of what is written is axis order[i] of it.
 class MovedOutput {
  public:
-  MovedOutput(const char* op, py::handle out, const std::vector<int64_t>& written, const MovedAxes& axes,
-              Inputs inputs);
+  MovedOutput(const char* op, py::handle out, Sizes written, const MovedAxes& axes, Inputs inputs);
   void* data() { return written_.mutable_data(); }
   Array finish();
 

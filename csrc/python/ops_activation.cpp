@@ -3,12 +3,14 @@
 // and parameters, PReLU, and softmax and its logarithm over one axis or several.
 #include "../plan/validate_activation.h"
 #include "eager.h"
+#include "function.h"
 #include "ops.h"
 
 namespace fastcnn {
 namespace {
 
-Activation activation_named(const std::string& name) {
+Activation activation_named(py::handle value) {
+  const std::string name = text("activation", "name", value);
   for (int i = 1; i < static_cast<int>(Activation::kCount); ++i)
     if (name == info(static_cast<Activation>(i)).name) return static_cast<Activation>(i);
   fail(Code::kArgument, "activation: '%.40s' is no elementwise activation", name.c_str());
@@ -19,7 +21,8 @@ const ActivationInfo& shown(Activation activation) {
   return info(activation == Activation::k_gelu_tanh ? Activation::k_gelu : activation);
 }
 
-FlatShape flat_shape(const char* op, Activation activation, const ArrayView& v, const py::tuple& parameters) {
+FlatShape flat_shape(const char* op, Activation activation, const ArrayView& v, py::handle given) {
+  const auto parameters = py::reinterpret_borrow<py::tuple>(given);
   double values[3] = {};
   if (static_cast<int>(parameters.size()) != parameters_of(activation))
     fail(Code::kArgument, "%s: %zu parameters came, wanted %d", op, parameters.size(),
@@ -46,7 +49,7 @@ struct Saved {
   }
 };
 
-Array activation(const std::string& name, py::handle x, const py::tuple& parameters, py::handle out) {
+Array activation(py::handle name, py::handle x, py::handle parameters, py::handle out) {
   const Activation kind = activation_named(name);
   const char* op = shown(kind).name;
   const ArrayView xv = any_rank_view(op, "x", x);
@@ -57,7 +60,7 @@ Array activation(const std::string& name, py::handle x, const py::tuple& paramet
   return y;
 }
 
-Array activation_bwd(const std::string& name, py::handle dy, py::handle saved, const py::tuple& parameters,
+Array activation_bwd(py::handle name, py::handle dy, py::handle saved, py::handle parameters,
                      py::handle out) {
   const Activation kind = activation_named(name);
   const char* op = shown(kind).name_bwd;
@@ -142,23 +145,15 @@ Array prelu_alpha_bwd(py::handle dy, py::handle x, py::handle alpha_shape, py::h
 }  // namespace
 
 void bind_activation_ops(py::module_& m) {
-  m.def("activation", &activation, py::arg("name"), py::arg("x"), py::arg("parameters"), py::arg("out"));
-  m.def("activation_bwd", &activation_bwd, py::arg("name"), py::arg("dy"), py::arg("saved"),
-        py::arg("parameters"), py::arg("out"));
-  m.def("prelu", &prelu, py::arg("x"), py::arg("alpha"), py::arg("out"));
-  m.def("prelu_bwd", &prelu_bwd, py::arg("dy"), py::arg("x"), py::arg("alpha"), py::arg("out"));
-  m.def("prelu_alpha_bwd", &prelu_alpha_bwd, py::arg("dy"), py::arg("x"), py::arg("alpha_shape"),
-        py::arg("out"));
-  const auto def_softmax = [&m](const char* name, auto f) {
-    m.def(name, f, py::arg("x"), py::arg("axis"), py::arg("out"));
-  };
-  const auto def_softmax_bwd = [&m](const char* name, auto f) {
-    m.def(name, f, py::arg("dy"), py::arg("y"), py::arg("axis"), py::arg("out"));
-  };
-  def_softmax("softmax", &softmax<Step::k_softmax_fwd>);
-  def_softmax("log_softmax", &softmax<Step::k_log_softmax_fwd>);
-  def_softmax_bwd("softmax_bwd", &softmax_bwd<Step::k_softmax_bwd>);
-  def_softmax_bwd("log_softmax_bwd", &softmax_bwd<Step::k_log_softmax_bwd>);
+  def(m, "activation", &activation);
+  def(m, "activation_bwd", &activation_bwd);
+  def(m, "prelu", &prelu);
+  def(m, "prelu_bwd", &prelu_bwd);
+  def(m, "prelu_alpha_bwd", &prelu_alpha_bwd);
+  def(m, "softmax", &softmax<Step::k_softmax_fwd>);
+  def(m, "log_softmax", &softmax<Step::k_log_softmax_fwd>);
+  def(m, "softmax_bwd", &softmax_bwd<Step::k_softmax_bwd>);
+  def(m, "log_softmax_bwd", &softmax_bwd<Step::k_log_softmax_bwd>);
 }
 
 }  // namespace fastcnn

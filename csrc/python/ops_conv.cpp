@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "convolution.h"
+#include "function.h"
 #include "ops.h"
 
 namespace fastcnn {
@@ -72,7 +73,7 @@ Array wgrad(const ConvCall& call, py::handle x, py::handle dy, py::handle kernel
   conv.kernel_shape(kernel_size, xv.shape, dyv.shape, kernel);
   conv.set_shape(xv.shape, kernel);
   expect_shape(conv.op(), dyv, conv.y_shape());
-  Array dw = output(conv.op(), out, std::vector<int64_t>(kernel, kernel + conv.rank()), {&xv, &dyv});
+  Array dw = output(conv.op(), out, {kernel, kernel + conv.rank()}, {&xv, &dyv});
   Array keep_x, keep_dy;
   const void *a = dense(xv, &keep_x), *b = dense(dyv, &keep_dy);
   if (conv.transposed()) std::swap(a, b);  // the convolution's input is y
@@ -84,36 +85,27 @@ Array wgrad(const ConvCall& call, py::handle x, py::handle dy, py::handle kernel
 
 void bind_conv_ops(py::module_& m) {
   using H = py::handle;
-  m.def(
-      "conv",
-      [](std::string op, H x, H kernel, H bias, H strides, H padding, H output_padding, H dilation_rate,
-         H groups, H activation, H data_format, H math, H out) {
-        return fprop({op, strides, padding, output_padding, dilation_rate, groups, data_format, math}, x,
-                     kernel, bias, activation, out);
-      },
-      py::arg("op"), py::arg("x"), py::arg("kernel"), py::arg("bias"), py::arg("strides"), py::arg("padding"),
-      py::arg("output_padding"), py::arg("dilation_rate"), py::arg("groups"), py::arg("activation"),
-      py::arg("data_format"), py::arg("math"), py::arg("out"));
-  m.def(
-      "conv_dgrad",
-      [](std::string op, H dy, H kernel, H input_shape, H strides, H padding, H output_padding,
-         H dilation_rate, H groups, H data_format, H math, H out) {
-        return dgrad({op, strides, padding, output_padding, dilation_rate, groups, data_format, math}, dy,
-                     kernel, input_shape, out);
-      },
-      py::arg("op"), py::arg("dy"), py::arg("kernel"), py::arg("input_shape"), py::arg("strides"),
-      py::arg("padding"), py::arg("output_padding"), py::arg("dilation_rate"), py::arg("groups"),
-      py::arg("data_format"), py::arg("math"), py::arg("out"));
-  m.def(
-      "conv_wgrad",
-      [](std::string op, H x, H dy, H kernel_size, H strides, H padding, H output_padding, H dilation_rate,
+  def(m, "conv",
+      [](H op, H x, H kernel, H bias, H strides, H padding, H output_padding, H dilation_rate, H groups,
+         H activation, H data_format, H math, H out) {
+        return fprop({text("conv", "op", op), strides, padding, output_padding, dilation_rate, groups,
+                      data_format, math},
+                     x, kernel, bias, activation, out);
+      });
+  def(m, "conv_dgrad",
+      [](H op, H dy, H kernel, H input_shape, H strides, H padding, H output_padding, H dilation_rate,
          H groups, H data_format, H math, H out) {
-        return wgrad({op, strides, padding, output_padding, dilation_rate, groups, data_format, math}, x, dy,
-                     kernel_size, out);
-      },
-      py::arg("op"), py::arg("x"), py::arg("dy"), py::arg("kernel_size"), py::arg("strides"),
-      py::arg("padding"), py::arg("output_padding"), py::arg("dilation_rate"), py::arg("groups"),
-      py::arg("data_format"), py::arg("math"), py::arg("out"));
+        return dgrad({text("conv", "op", op), strides, padding, output_padding, dilation_rate, groups,
+                      data_format, math},
+                     dy, kernel, input_shape, out);
+      });
+  def(m, "conv_wgrad",
+      [](H op, H x, H dy, H kernel_size, H strides, H padding, H output_padding, H dilation_rate, H groups,
+         H data_format, H math, H out) {
+        return wgrad({text("conv", "op", op), strides, padding, output_padding, dilation_rate, groups,
+                      data_format, math},
+                     x, dy, kernel_size, out);
+      });
 }
 
 }  // namespace fastcnn

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The matrix product on arrays.
 #include "eager.h"
+#include "function.h"
 #include "ops.h"
 
 namespace fastcnn {
@@ -33,9 +34,6 @@ Array gemm(py::handle a, py::handle b, py::handle transpose_a, py::handle transp
 
 }  // namespace
 
-void bind_gemm_ops(py::module_& m) {
-  m.def("gemm", &gemm, py::arg("a"), py::arg("b"), py::arg("transpose_a"), py::arg("transpose_b"),
-        py::arg("bias"), py::arg("activation"), py::arg("out"));
-}
+void bind_gemm_ops(py::module_& m) { def(m, "gemm", &gemm); }
 
 }  // namespace fastcnn

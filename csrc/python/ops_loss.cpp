@@ -54,7 +54,7 @@ py::object loss(const py::dict& description, py::handle y_true, py::handle y_pre
   const py::object seen = t.on_gpu && takes_labels(options) ? to_numpy(t) : t.owner;
   if (x.rank < 1) fail(Code::kShape, "%s: y_pred has rank 0, wanted at least 1", op);
   element_count(op, "y_pred", x.shape, x.rank);
-  std::vector<int64_t> shape = shape_of(x);
+  std::vector<int64_t> shape(x.shape, x.shape + x.rank);
   // As in Keras, [N] beside [N, 1] is a column.
   if (x.rank == 1 && t.rank == 2 && t.shape[1] == 1 && !takes_labels(options)) shape.push_back(1);
   check_loss_target(op, options, shape, source_of(seen.is(t.owner) ? t : view(op, "y_true", seen)));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two arrays into one, and the gradients of it, on arrays.
 #include "eager.h"
+#include "function.h"
 #include "ops.h"
 
 namespace fastcnn {
@@ -111,26 +112,18 @@ Array selected_bwd(py::handle dy, py::handle x1, py::handle x2, py::handle index
 }  // namespace
 
 void bind_merge_ops(py::module_& m) {
-  const auto def_binary = [&m](const char* name, auto f) {
-    m.def(name, f, py::arg("x1"), py::arg("x2"), py::arg("out"));
-  };
-  def_binary("add", &binary<kAdd>);
-  def_binary("subtract", &binary<kSubtract>);
-  def_binary("multiply", &binary<kMultiply>);
-  def_binary("maximum", &binary<kMaximum>);
-  def_binary("minimum", &binary<kMinimum>);
-  def_binary("average", &binary<kHalfSum>);
-  m.def("add_bwd", &add_bwd, py::arg("dy"), py::arg("input_shape"), py::arg("out"));
-  m.def("average_bwd", &average_bwd, py::arg("dy"), py::arg("input_shape"), py::arg("out"));
-  m.def("subtract_bwd", &linear_bwd<kSubtract>, py::arg("dy"), py::arg("input_shape"), py::arg("index"),
-        py::arg("out"));
-  m.def("multiply_bwd", &multiply_bwd, py::arg("dy"), py::arg("other"), py::arg("input_shape"),
-        py::arg("out"));
-  const auto def_selected = [&m](const char* name, auto f) {
-    m.def(name, f, py::arg("dy"), py::arg("x1"), py::arg("x2"), py::arg("index"), py::arg("out"));
-  };
-  def_selected("maximum_bwd", &selected_bwd<kMaximum>);
-  def_selected("minimum_bwd", &selected_bwd<kMinimum>);
+  def(m, "add", &binary<kAdd>);
+  def(m, "subtract", &binary<kSubtract>);
+  def(m, "multiply", &binary<kMultiply>);
+  def(m, "maximum", &binary<kMaximum>);
+  def(m, "minimum", &binary<kMinimum>);
+  def(m, "average", &binary<kHalfSum>);
+  def(m, "add_bwd", &add_bwd);
+  def(m, "average_bwd", &average_bwd);
+  def(m, "subtract_bwd", &linear_bwd<kSubtract>);
+  def(m, "multiply_bwd", &multiply_bwd);
+  def(m, "maximum_bwd", &selected_bwd<kMaximum>);
+  def(m, "minimum_bwd", &selected_bwd<kMinimum>);
 }
 
 }  // namespace fastcnn

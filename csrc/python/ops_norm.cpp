@@ -5,6 +5,7 @@
 
 #include "../plan/validate_norm.h"
 #include "eager.h"
+#include "function.h"
 #include "gpu.h"
 #include "ops.h"
 
@@ -51,7 +52,7 @@ class Outputs {
   }
 
   // The next one; all are made before any is written.
-  void* add(const Shape& shape, Like stored = Like::kFirstInput) {
+  void* add(Sizes shape, Like stored = Like::kFirstInput) {
     const size_t i = arrays_.size();
     py::object out = given_.empty() ? py::none() : given_[i];
     Array array = output(op_, out, shape, inputs_, stored);
@@ -294,32 +295,19 @@ py::tuple row_norm_bwd(py::handle dy, py::handle x, py::handle gamma, py::handle
 }  // namespace
 
 void bind_norm_ops(py::module_& m) {
-  using py::arg;
-  m.def("batch_norm", &batch_norm, arg("x"), arg("gamma"), arg("beta"), arg("mean"), arg("variance"),
-        arg("epsilon"), arg("out"));
-  m.def("batch_norm_train", &batch_norm_train, arg("x"), arg("gamma"), arg("beta"), arg("moving_mean"),
-        arg("moving_variance"), arg("momentum"), arg("epsilon"), arg("out"));
-  m.def("batch_norm_bwd", &batch_norm_bwd, arg("dy"), arg("x"), arg("gamma"), arg("mean"), arg("variance"),
-        arg("epsilon"), arg("out"));
-  m.def("group_norm", &group_norm, arg("x"), arg("gamma"), arg("beta"), arg("groups"), arg("epsilon"),
-        arg("out"));
-  m.def("group_norm_bwd", &group_norm_bwd, arg("dy"), arg("x"), arg("gamma"), arg("groups"), arg("epsilon"),
-        arg("out"));
-  m.def("instance_norm", &instance_norm, arg("x"), arg("gamma"), arg("beta"), arg("epsilon"), arg("out"));
-  m.def("instance_norm_bwd", &instance_norm_bwd, arg("dy"), arg("x"), arg("gamma"), arg("epsilon"),
-        arg("out"));
-  const auto def_row = [&m](const char* name, auto f) {
-    m.def(name, f, arg("x"), arg("gamma"), arg("beta"), arg("axis"), arg("epsilon"), arg("out"));
-  };
-  def_row("layer_norm", &row_norm<RowNorm::kLayer>);
-  def_row("rms_norm", &row_norm<RowNorm::kRms>);
-  def_row("unit_norm", &row_norm<RowNorm::kUnit>);
-  const auto def_row_bwd = [&m](const char* name, auto f) {
-    m.def(name, f, arg("dy"), arg("x"), arg("gamma"), arg("axis"), arg("epsilon"), arg("out"));
-  };
-  def_row_bwd("layer_norm_bwd", &row_norm_bwd<RowNorm::kLayer, 3>);
-  def_row_bwd("rms_norm_bwd", &row_norm_bwd<RowNorm::kRms, 2>);
-  def_row_bwd("unit_norm_bwd", &row_norm_bwd<RowNorm::kUnit, 1>);
+  def(m, "batch_norm", &batch_norm);
+  def(m, "batch_norm_train", &batch_norm_train);
+  def(m, "batch_norm_bwd", &batch_norm_bwd);
+  def(m, "group_norm", &group_norm);
+  def(m, "group_norm_bwd", &group_norm_bwd);
+  def(m, "instance_norm", &instance_norm);
+  def(m, "instance_norm_bwd", &instance_norm_bwd);
+  def(m, "layer_norm", &row_norm<RowNorm::kLayer>);
+  def(m, "rms_norm", &row_norm<RowNorm::kRms>);
+  def(m, "unit_norm", &row_norm<RowNorm::kUnit>);
+  def(m, "layer_norm_bwd", &row_norm_bwd<RowNorm::kLayer, 3>);
+  def(m, "rms_norm_bwd", &row_norm_bwd<RowNorm::kRms, 2>);
+  def(m, "unit_norm_bwd", &row_norm_bwd<RowNorm::kUnit, 1>);
 }
 
 }  // namespace fastcnn

@@ -2,6 +2,7 @@
 // The pools of one, two and three axes and their gradients on arrays: windows that slide, that adapt to an
 // output size, that cover the whole image.
 #include "eager.h"
+#include "function.h"
 #include "ops.h"
 #include "pool_window.h"
 
@@ -102,9 +103,7 @@ Array run_bwd(const Pool& pool, py::handle dy, py::handle x, bool first, py::han
 }
 
 void def_sliding(py::module_& m, const char* name, const char* bwd_name, Kind kind, int axes) {
-  const char* x_name = kind == kMax ? "x" : "input_shape";
-  m.def(
-      name,
+  def(m, name,
       [pool = Pool{name, kind, axes}](py::handle x, py::handle pool_size, py::handle strides,
                                       py::handle padding, py::handle dilation_rate,
                                       py::handle count_include_pad, py::handle ceil_mode,
@@ -115,11 +114,8 @@ void def_sliding(py::module_& m, const char* name, const char* bwd_name, Kind ki
           return sliding(pool, shape,
                          {pool_size, strides, padding, dilation_rate, count_include_pad, ceil_mode});
         });
-      },
-      py::arg("x"), py::arg("pool_size"), py::arg("strides"), py::arg("padding"), py::arg("dilation_rate"),
-      py::arg("count_include_pad"), py::arg("ceil_mode"), py::arg("data_format"), py::arg("out"));
-  m.def(
-      bwd_name,
+      });
+  def(m, bwd_name,
       [pool = Pool{bwd_name, kind, axes}](py::handle dy, py::handle x, py::handle pool_size,
                                           py::handle strides, py::handle padding, py::handle dilation_rate,
                                           py::handle count_include_pad, py::handle ceil_mode,
@@ -129,10 +125,7 @@ void def_sliding(py::module_& m, const char* name, const char* bwd_name, Kind ki
           return sliding(pool, shape,
                          {pool_size, strides, padding, dilation_rate, count_include_pad, ceil_mode});
         });
-      },
-      py::arg("dy"), py::arg(x_name), py::arg("pool_size"), py::arg("strides"), py::arg("padding"),
-      py::arg("dilation_rate"), py::arg("count_include_pad"), py::arg("ceil_mode"), py::arg("data_format"),
-      py::arg("out"));
+      });
 }
 
 // The spatial axes of an array whose rank decides them.
@@ -159,27 +152,21 @@ int axes_of(const char* op, Kind kind, py::handle x) {
 }
 
 void def_adaptive(py::module_& m, const char* name, const char* bwd_name, Kind kind) {
-  const char* x_name = kind == kMax ? "x" : "input_shape";
-  m.def(
-      name,
-      [name, kind](py::handle x, py::handle output_size, py::handle data_format, py::handle out) {
-        const bool first = channels_first(name, data_format);
-        const Pool pool{name, kind, axes_of(name, "x", x)};
-        const ArrayView xv = image_view(name, "x", x, first, pool.rank());
-        return run_fwd(pool, xv, first, out,
-                       [&](const int64_t* shape) { return adaptive(pool, shape, output_size); });
-      },
-      py::arg("x"), py::arg("output_size"), py::arg("data_format"), py::arg("out"));
-  m.def(
-      bwd_name,
+  def(m, name, [name, kind](py::handle x, py::handle output_size, py::handle data_format, py::handle out) {
+    const bool first = channels_first(name, data_format);
+    const Pool pool{name, kind, axes_of(name, "x", x)};
+    const ArrayView xv = image_view(name, "x", x, first, pool.rank());
+    return run_fwd(pool, xv, first, out,
+                   [&](const int64_t* shape) { return adaptive(pool, shape, output_size); });
+  });
+  def(m, bwd_name,
       [bwd_name, kind](py::handle dy, py::handle x, py::handle output_size, py::handle data_format,
                        py::handle out) {
         const bool first = channels_first(bwd_name, data_format);
         const Pool pool{bwd_name, kind, axes_of(bwd_name, kind, x)};
         return run_bwd(pool, dy, x, first, out,
                        [&](const int64_t* shape) { return adaptive(pool, shape, output_size); });
-      },
-      py::arg("dy"), py::arg(x_name), py::arg("output_size"), py::arg("data_format"), py::arg("out"));
+      });
 }
 
 // One window over the image: a 2-D step, whatever the axes.
@@ -223,23 +210,17 @@ Array global_pool_bwd(const Pool& pool, py::handle dy, py::handle x, bool keepdi
 }
 
 void def_global(py::module_& m, const char* name, const char* bwd_name, Kind kind) {
-  const char* x_name = kind == kMax ? "x" : "input_shape";
-  m.def(
-      name,
-      [name, kind](py::handle x, py::handle keepdims, py::handle data_format, py::handle out) {
-        const bool first = channels_first(name, data_format), keep = truth(name, "keepdims", keepdims);
-        return global_pool({name, kind, axes_of(name, "x", x)}, x, keep, first, out);
-      },
-      py::arg("x"), py::arg("keepdims"), py::arg("data_format"), py::arg("out"));
-  m.def(
-      bwd_name,
+  def(m, name, [name, kind](py::handle x, py::handle keepdims, py::handle data_format, py::handle out) {
+    const bool first = channels_first(name, data_format), keep = truth(name, "keepdims", keepdims);
+    return global_pool({name, kind, axes_of(name, "x", x)}, x, keep, first, out);
+  });
+  def(m, bwd_name,
       [bwd_name, kind](py::handle dy, py::handle x, py::handle keepdims, py::handle data_format,
                        py::handle out) {
         const bool first = channels_first(bwd_name, data_format),
                    keep = truth(bwd_name, "keepdims", keepdims);
         return global_pool_bwd({bwd_name, kind, axes_of(bwd_name, kind, x)}, dy, x, keep, first, out);
-      },
-      py::arg("dy"), py::arg(x_name), py::arg("keepdims"), py::arg("data_format"), py::arg("out"));
+      });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "eager.h"
+#include "function.h"
 #include "gpu.h"
 #include "ops.h"
 #include "pool_window.h"
@@ -171,8 +172,7 @@ Array max_unpool2d_bwd(py::handle dy, py::handle index, py::handle out) {
 
 // A pool of two or three axes that tells where its maxima stand, and the gradient that adds them there.
 void def_with_index(py::module_& m, const char* name, const char* bwd_name, int axes) {
-  m.def(
-      name,
+  def(m, name,
       [name, axes](py::handle x, py::handle pool_size, py::handle strides, py::handle padding,
                    py::handle dilation_rate, py::handle ceil_mode, py::handle out) {
         const ArrayView xv = stored_view(name, "x", x, axes + 2);
@@ -184,11 +184,8 @@ void def_with_index(py::module_& m, const char* name, const char* bwd_name, int 
         Array index = array_like(xv, "the index", shape, DType::kI32);
         run(xv, pool.step, {{dense(xv, &keep)}, {y.mutable_data(), index.mutable_data()}});
         return py::make_tuple(y.object(), index.object());
-      },
-      py::arg("x"), py::arg("pool_size"), py::arg("strides"), py::arg("padding"), py::arg("dilation_rate"),
-      py::arg("ceil_mode"), py::arg("out"));
-  m.def(
-      bwd_name,
+      });
+  def(m, bwd_name,
       [op = bwd_name, axes](py::handle dy, py::handle index, py::handle input_shape, py::handle pool_size,
                             py::handle strides, py::handle padding, py::handle dilation_rate,
                             py::handle ceil_mode, py::handle out) {
@@ -204,24 +201,18 @@ void def_with_index(py::module_& m, const char* name, const char* bwd_name, int 
         Array dx = output(op, out, {x, x + axes + 2}, {&dyv, places.view()}), keep;
         run(dyv, pool.step, {{dense(dyv, &keep), checked}, {dx.mutable_data()}});
         return dx;
-      },
-      py::arg("dy"), py::arg("index"), py::arg("input_shape"), py::arg("pool_size"), py::arg("strides"),
-      py::arg("padding"), py::arg("dilation_rate"), py::arg("ceil_mode"), py::arg("out"));
+      });
 }
 
 }  // namespace
 
 void bind_pool_other_ops(py::module_& m) {
-  m.def("lp_pool2d", &lp_pool2d, py::arg("x"), py::arg("pool_size"), py::arg("strides"), py::arg("padding"),
-        py::arg("p"), py::arg("ceil_mode"), py::arg("data_format"), py::arg("out"));
-  m.def("lp_pool2d_bwd", &lp_pool2d_bwd, py::arg("dy"), py::arg("x"), py::arg("y"), py::arg("pool_size"),
-        py::arg("strides"), py::arg("padding"), py::arg("p"), py::arg("ceil_mode"), py::arg("data_format"),
-        py::arg("out"));
+  def(m, "lp_pool2d", &lp_pool2d);
+  def(m, "lp_pool2d_bwd", &lp_pool2d_bwd);
   def_with_index(m, "max_pool2d_with_index", "max_pool2d_with_index_bwd", 2);
   def_with_index(m, "max_pool3d_with_index", "max_pool3d_with_index_bwd", 3);
-  m.def("max_unpool2d", &max_unpool2d, py::arg("x"), py::arg("index"), py::arg("output_shape"),
-        py::arg("out"));
-  m.def("max_unpool2d_bwd", &max_unpool2d_bwd, py::arg("dy"), py::arg("index"), py::arg("out"));
+  def(m, "max_unpool2d", &max_unpool2d);
+  def(m, "max_unpool2d_bwd", &max_unpool2d_bwd);
 }
 
 }  // namespace fastcnn

@@ -3,6 +3,7 @@
 // a pointwise one, conv2d with a kernel of one pixel over all of mid's. Backwards mid is computed again, or
 // its gradient is.
 #include "convolution.h"
+#include "function.h"
 #include "ops.h"
 
 namespace fastcnn {
@@ -55,7 +56,7 @@ class Separable {
   // What lies between the two, or its gradient.
   Array mid(const ArrayView& like) const {
     return array_like(like, "what lies between the two convolutions",
-                      std::vector<int64_t>(depthwise_.y_shape(), depthwise_.y_shape() + depthwise_.rank()));
+                      {depthwise_.y_shape(), depthwise_.y_shape() + depthwise_.rank()});
   }
 
  private:
@@ -128,7 +129,7 @@ Array depthwise_wgrad(const ConvCall& call, int rank, H x, H dy, H pointwise_ker
   conv.expect_pointwise(pv);
   conv.set_filters(pv.shape[pv.rank - 1]);
   expect_shape(op, dyv, conv.y_shape());
-  Array dw = output(op, out, std::vector<int64_t>(kernel, kernel + xv.rank), {&xv, &dyv, &pv});
+  Array dw = output(op, out, {kernel, kernel + xv.rank}, {&xv, &dyv, &pv});
 
   Array keep_x, keep_dy, keep_p, mid = conv.mid(xv);
   const void *x_data = dense(xv, &keep_x), *dy_data = dense(dyv, &keep_dy), *p_data = dense(pv, &keep_p);
@@ -164,47 +165,33 @@ void bind(py::module_& m, const std::string& name) {
     static const py::int_& one = *new py::int_(1);  // never freed: the interpreter may be gone by then
     return ConvCall{op, strides, padding, py::none(), dilation_rate, one, data_format, math};
   };
-  m.def(
-      name.c_str(),
+  def(m, name,
       [=](H x, H depthwise_kernel, H pointwise_kernel, H bias, H strides, H padding, H dilation_rate,
           H activation, H data_format, H math, H out) {
         return fprop(call(name, strides, padding, dilation_rate, data_format, math), rank, x,
                      depthwise_kernel, pointwise_kernel, bias, activation, out);
-      },
-      py::arg("x"), py::arg("depthwise_kernel"), py::arg("pointwise_kernel"), py::arg("bias"),
-      py::arg("strides"), py::arg("padding"), py::arg("dilation_rate"), py::arg("activation"),
-      py::arg("data_format"), py::arg("math"), py::arg("out"));
+      });
   const std::string dgrad_name = name + "_dgrad";
-  m.def(
-      dgrad_name.c_str(),
+  def(m, dgrad_name,
       [=](H dy, H depthwise_kernel, H pointwise_kernel, H input_shape, H strides, H padding, H dilation_rate,
           H data_format, H math, H out) {
         return dgrad(call(dgrad_name, strides, padding, dilation_rate, data_format, math), rank, dy,
                      depthwise_kernel, pointwise_kernel, input_shape, out);
-      },
-      py::arg("dy"), py::arg("depthwise_kernel"), py::arg("pointwise_kernel"), py::arg("input_shape"),
-      py::arg("strides"), py::arg("padding"), py::arg("dilation_rate"), py::arg("data_format"),
-      py::arg("math"), py::arg("out"));
+      });
   const std::string depthwise_name = name + "_depthwise_wgrad";
-  m.def(
-      depthwise_name.c_str(),
+  def(m, depthwise_name,
       [=](H x, H dy, H pointwise_kernel, H kernel_size, H strides, H padding, H dilation_rate, H data_format,
           H math, H out) {
         return depthwise_wgrad(call(depthwise_name, strides, padding, dilation_rate, data_format, math), rank,
                                x, dy, pointwise_kernel, kernel_size, out);
-      },
-      py::arg("x"), py::arg("dy"), py::arg("pointwise_kernel"), py::arg("kernel_size"), py::arg("strides"),
-      py::arg("padding"), py::arg("dilation_rate"), py::arg("data_format"), py::arg("math"), py::arg("out"));
+      });
   const std::string pointwise_name = name + "_pointwise_wgrad";
-  m.def(
-      pointwise_name.c_str(),
+  def(m, pointwise_name,
       [=](H x, H dy, H depthwise_kernel, H strides, H padding, H dilation_rate, H data_format, H math,
           H out) {
         return pointwise_wgrad(call(pointwise_name, strides, padding, dilation_rate, data_format, math), rank,
                                x, dy, depthwise_kernel, out);
-      },
-      py::arg("x"), py::arg("dy"), py::arg("depthwise_kernel"), py::arg("strides"), py::arg("padding"),
-      py::arg("dilation_rate"), py::arg("data_format"), py::arg("math"), py::arg("out"));
+      });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What moves elements: concatenation, permutation, padding, cropping, repetition, upsampling, on arrays.
 #include "eager.h"
+#include "function.h"
 #include "ops.h"
 
 namespace fastcnn {
@@ -238,24 +239,18 @@ Array upsampling_bwd(py::handle dy, py::handle size, py::handle interpolation, p
 }  // namespace
 
 void bind_shape_ops(py::module_& m) {
-  const auto def_sides = [&m](const char* name, const char* x, const char* amount, auto f) {
-    m.def(name, f, py::arg(x), py::arg(amount), py::arg("data_format"), py::arg("out"));
-  };
-  def_sides("zero_padding", "x", "padding", &zero_padding);
-  def_sides("zero_padding_bwd", "dy", "padding", &zero_padding_bwd);
-  def_sides("cropping", "x", "cropping", &cropping);
-  def_sides("cropping_bwd", "dy", "cropping", &cropping_bwd);
-  m.def("concatenate", &concatenate, py::arg("inputs"), py::arg("axis"), py::arg("out"));
-  m.def("concatenate_bwd", &concatenate_bwd, py::arg("dy"), py::arg("sizes"), py::arg("index"),
-        py::arg("axis"), py::arg("out"));
-  m.def("permute", &permute<false>, py::arg("x"), py::arg("dims"), py::arg("out"));
-  m.def("permute_bwd", &permute<true>, py::arg("dy"), py::arg("dims"), py::arg("out"));
-  m.def("repeat_vector", &repeat_vector, py::arg("x"), py::arg("n"), py::arg("out"));
-  m.def("repeat_vector_bwd", &repeat_vector_bwd, py::arg("dy"), py::arg("out"));
-  m.def("upsampling", &upsampling, py::arg("x"), py::arg("size"), py::arg("interpolation"),
-        py::arg("data_format"), py::arg("out"));
-  m.def("upsampling_bwd", &upsampling_bwd, py::arg("dy"), py::arg("size"), py::arg("interpolation"),
-        py::arg("data_format"), py::arg("out"));
+  def(m, "zero_padding", &zero_padding);
+  def(m, "zero_padding_bwd", &zero_padding_bwd);
+  def(m, "cropping", &cropping);
+  def(m, "cropping_bwd", &cropping_bwd);
+  def(m, "concatenate", &concatenate);
+  def(m, "concatenate_bwd", &concatenate_bwd);
+  def(m, "permute", &permute<false>);
+  def(m, "permute_bwd", &permute<true>);
+  def(m, "repeat_vector", &repeat_vector);
+  def(m, "repeat_vector_bwd", &repeat_vector_bwd);
+  def(m, "upsampling", &upsampling);
+  def(m, "upsampling_bwd", &upsampling_bwd);
 }
 
 }  // namespace fastcnn

@@ -133,8 +133,7 @@ int64_t PySession::run(py::handle order, py::handle begin, py::handle seconds, p
   return session_->run(run);
 }
 
-void PySession::write_to(const char* op, const py::tuple& outs, int64_t rows,
-                         const std::vector<const ArrayView*>& inputs) {
+void PySession::write_to(const char* op, const py::tuple& outs, int64_t rows, Inputs inputs) {
   const std::vector<int>& outputs = model_->graph().outputs;
   if (outs.size() != outputs.size())
     fail(Code::kArgument, "%s: out has %zu arrays, wanted %zu: one for each output", op, outs.size(),

@@ -25,8 +25,7 @@ class PySession {
   Session& session() { return *session_; }
 
  private:
-  void write_to(const char* op, const py::tuple& outs, int64_t rows,
-                const std::vector<const ArrayView*>& inputs);
+  void write_to(const char* op, const py::tuple& outs, int64_t rows, Inputs inputs);
   void measure_by(py::handle function);
   void measure(py::handle function, size_t output, int64_t batch, const float* predictions, float* gradient,
                LossResult* result) const;
