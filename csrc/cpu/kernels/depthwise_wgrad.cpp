@@ -23,6 +23,15 @@ constexpr int most_taps_h(int group, int taps_w) {
   return fit >= 5 && taps_w == 5 ? 5 : fit >= 3 ? 3 : 1;
 }
 
+// After so many pixels of a row, and before the first, some of what lies ahead is fetched: all of a row's at
+// once fill the queue of the L2 cache, and the sums wait. (Other groups compute longer for what they read.)
+constexpr int64_t kPixels = 8;
+
+// Where registers hold what the sums of 3x3 taps share beside them. In fewer pixels the vectors that are read
+// beforehand cost what they save.
+template <int Group, int TH, int TW>
+constexpr bool kSlides = Group == 1 && TH == 3 && TW == 3 && kRegisters >= 32;
+
 template <int Group, int First, int Lane, class Read, class F>
 FASTCNN_INLINE void for_inputs(const float* x, Read read, F f) {
   if constexpr (Lane < inputs_of(Group)) {
@@ -61,6 +70,32 @@ FASTCNN_INLINE void add_pixels(Vec (&acc)[TH][TW][inputs_of(Group)], const Depth
   }
 }
 
+// The same of neighbouring columns, one channel to a group: each vector of x is read once a row and kept for
+// the two sums that meet it later.
+template <int TH, class Read>
+FASTCNN_INLINE void add_sliding(Vec (&acc)[TH][3][1], const DepthwiseSums& d, const float* const (&row)[TH],
+                                const float* dy, int64_t from, int64_t to, Read read) {
+  const int64_t x_q = opaque(d.x_q);
+  const float* x[TH];
+  Vec left[TH], middle[TH];
+  FASTCNN_UNROLL for (int h = 0; h < TH; ++h) {
+    x[h] = row[h] + from * x_q;
+    left[h] = read(x[h]), middle[h] = read(x[h] + x_q);
+  }
+  dy += from * d.dy_q;
+  for (int64_t q = from; q < to; ++q, dy += d.dy_q) {
+    const Vec g = read(dy);
+    FASTCNN_UNROLL for (int h = 0; h < TH; ++h) {
+      const Vec right = read(x[h] + 2 * x_q);
+      acc[h][0][0] = fma(left[h], g, acc[h][0][0]);
+      acc[h][1][0] = fma(middle[h], g, acc[h][1][0]);
+      acc[h][2][0] = fma(right, g, acc[h][2][0]);
+      left[h] = middle[h], middle[h] = right;
+      x[h] += x_q;
+    }
+  }
+}
+
 // First: the first input of the group, of those in lanes; `x` begins at it where inputs are broadcast. n: the
 // lanes that count; of a whole vector, the first lanes that do not: it was moved back to end with the
 // channels.
@@ -79,6 +114,7 @@ FASTCNN_INLINE void sums_tile(const DepthwiseSums& d, const float* x, int64_t c,
   FASTCNN_UNROLL for (int h = 0; h < TH; ++h) FASTCNN_UNROLL for (int w = 0; w < TW; ++w)
       FASTCNN_UNROLL for (int g = 0; g < kInputs; ++g) acc[h][w][g] =
           read(dw + h * d.dw_h + w * d.dw_w + g * d.dw_g);
+  const int64_t first_end = Group == 1 && lines[0] + lines[1] && from + kPixels < to ? from + kPixels : to;
   const float* dy = d.dy + c;
   int64_t top = d.first_row;
   for (int64_t p = 0; p < d.rows; ++p, x += d.x_p, dy += d.dy_p, top += d.row_step) {
@@ -92,7 +128,17 @@ FASTCNN_INLINE void sums_tile(const DepthwiseSums& d, const float* x, int64_t c,
       rows |= static_cast<uint32_t>(at_row >= 0 && at_row < d.rows_in) << h;
     }
     if (rows == (1u << TH) - 1) {
-      add_pixels<Group, First, TH, TW, false, false>(acc, d, row, rows, dy, from, to, read);
+      for (int64_t q = from, end = first_end;;) {
+        bool slides = false;
+        if constexpr (kSlides<Group, TH, TW> && Whole)
+          if ((slides = at.step == 1 && at.spread == 1 && end - q >= kPixels))
+            add_sliding(acc, d, row, dy, q, end, read);
+        if (!slides) add_pixels<Group, First, TH, TW, false, false>(acc, d, row, rows, dy, q, end, read);
+        if (Group != 1 || end >= to) break;
+        ahead[0] = fetch(ahead[0], lines[0]);
+        ahead[1] = fetch(ahead[1], lines[1]);
+        q = end, end = q + kPixels < to ? q + kPixels : to;
+      }
     } else if (rows) {
       add_pixels<Group, First, TH, TW, true, false>(acc, d, row, rows, dy, from, to, read);
     }
@@ -139,7 +185,8 @@ void sums_few(DepthwiseSums d) {
 template <int Group, int TH, int TW>
 void sums_of(const DepthwiseSums& d) {
   const int64_t inputs = Group ? Group : d.group.in;
-  const int64_t times = (d.channels + kLanes - 1) / kLanes * d.rows * (inputs / inputs_of(Group));
+  const int64_t segments = Group != 1 ? 1 : (d.columns.outputs + kPixels - 1) / kPixels;
+  const int64_t times = (d.channels + kLanes - 1) / kLanes * d.rows * segments * (inputs / inputs_of(Group));
   const float* ahead[2] = {d.ahead[0], d.ahead[1]};
   const int64_t lines[2] = {lines_each(d.ahead_floats[0], times), lines_each(d.ahead_floats[1], times)};
   const int64_t last = d.channels - kLanes;
