@@ -62,12 +62,13 @@ constexpr int64_t kCopyRows = 32;
 // A small b of no more columns than there are rows is kept whole by each thread, whose tasks are some tiles
 // of rows each, an even number of tasks: no threads write parts of a line all along y, and none has more
 // columns (by parts of the columns 200^3 took 1.16 times as long, 400x120x128 1.14 times and of a transposed
-// a 1.12 times, 192^3 and 256^3 the same; 96^3 0.95 times).
+// a 1.12 times, 192^3 and 256^3 the same; 96^3 0.95 times). Even parts of the columns copy a transposed b
+// once (128^3 took 1.1 times as long by rows).
 constexpr int64_t kRowTiles = 4, kManyRowTiles = 20;
 int64_t parts_of_rows(const GemmShape& v, const Gemm& d, int64_t tile) {
   const bool small = v.k <= kSlice && d.panels * d.panel * v.k <= kOwnFloats;
-  if (d.pairs || kernels().tile->lanes != kLineFloats || !small || v.m < std::max(v.n, kManyRowTiles * tile))
-    return 0;
+  const bool lines = kernels().tile->lanes == kLineFloats, even = v.transpose_b && v.n % (2 * d.panel) == 0;
+  if (d.pairs || !lines || even || !small || v.m < std::max(v.n, kManyRowTiles * tile)) return 0;
   return std::min(gemm_tasks(v), ceil_div(v.m, kRowTiles * tile)) / 2 * 2;
 }
 
