@@ -208,7 +208,7 @@ KINDS: tuple[Kind, ...] = (
 # 1320 numbers are more than a block of the kernels.
 CASES = (
     RowsCase(1, 1), RowsCase(3, 2), RowsCase(3, 5), RowsCase(2, 16), RowsCase(5, 17), RowsCase(33, 40),
-    RowsCase(2, 1100), RowsCase(67, 1),
+    RowsCase(2, 1100), RowsCase(67, 1), RowsCase(35, 10),
 )  # fmt: skip
 
 
