@@ -237,7 +237,7 @@ from fastcnn.ops.shape import (
     zero_padding_bwd,
 )
 from fastcnn.ops.softmax import log_softmax, log_softmax_bwd, softmax, softmax_bwd
-from fastcnn.ops.symbolic import LAYERS, on_either
+from fastcnn.ops.symbolic import on_either
 
 __all__ = [
     "adaptive_average_pool",
@@ -408,7 +408,7 @@ __all__ = [
 ]
 
 
-for _name in {*LAYERS} & {*__all__}:
+for _name in ("concatenate", "gelu"):  # their layers take other arguments
     globals()[_name] = on_either(_name, globals()[_name])
 
 

@@ -8,6 +8,7 @@ else its input ``x``; the name of the argument says which. NaN gives NaN.
 from __future__ import annotations
 
 from fastcnn import _native
+from fastcnn.ops.symbolic import activation
 from fastcnn.ops.types import Array
 
 __all__ = [
@@ -57,7 +58,7 @@ def elu(x: Array, alpha: float = 1.0, *, out: Array | None = None) -> Array:
     >>> ops.elu(np.array([-1, 2], np.float32)).round(3)
     array([-0.632,  2.   ], dtype=float32)
     """
-    return _native.activation("elu", x, (alpha,), out)
+    return activation("elu", x, (alpha,), out)
 
 
 def elu_bwd(dy: Array, y: Array, alpha: float = 1.0, *, out: Array | None = None) -> Array:
@@ -84,7 +85,7 @@ def selu(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.selu(np.array([-1, 2], np.float32)).round(3)
     array([-1.111,  2.101], dtype=float32)
     """
-    return _native.activation("selu", x, (), out)
+    return activation("selu", x, (), out)
 
 
 def selu_bwd(dy: Array, y: Array, *, out: Array | None = None) -> Array:
@@ -114,7 +115,7 @@ def celu(x: Array, alpha: float = 1.0, *, out: Array | None = None) -> Array:
     >>> ops.celu(np.array([-1, 2], np.float32)).round(3)
     array([-0.632,  2.   ], dtype=float32)
     """
-    return _native.activation("celu", x, (alpha,), out)
+    return activation("celu", x, (alpha,), out)
 
 
 def celu_bwd(dy: Array, y: Array, alpha: float = 1.0, *, out: Array | None = None) -> Array:
@@ -175,7 +176,7 @@ def silu(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.silu(np.array([-1, 2], np.float32)).round(3)
     array([-0.269,  1.762], dtype=float32)
     """
-    return _native.activation("silu", x, (), out)
+    return activation("silu", x, (), out)
 
 
 def silu_bwd(dy: Array, x: Array, *, out: Array | None = None) -> Array:
@@ -221,7 +222,7 @@ def sigmoid(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.sigmoid(np.array([-1, 2], np.float32)).round(3)
     array([0.269, 0.881], dtype=float32)
     """
-    return _native.activation("sigmoid", x, (), out)
+    return activation("sigmoid", x, (), out)
 
 
 def sigmoid_bwd(dy: Array, y: Array, *, out: Array | None = None) -> Array:
@@ -244,7 +245,7 @@ def tanh(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.tanh(np.array([-1, 2], np.float32)).round(3)
     array([-0.762,  0.964], dtype=float32)
     """
-    return _native.activation("tanh", x, (), out)
+    return activation("tanh", x, (), out)
 
 
 def tanh_bwd(dy: Array, y: Array, *, out: Array | None = None) -> Array:
@@ -267,7 +268,7 @@ def softplus(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.softplus(np.array([-1, 2], np.float32)).round(3)
     array([0.313, 2.127], dtype=float32)
     """
-    return _native.activation("softplus", x, (), out)
+    return activation("softplus", x, (), out)
 
 
 def softplus_bwd(dy: Array, y: Array, *, out: Array | None = None) -> Array:
@@ -290,7 +291,7 @@ def softsign(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.softsign(np.array([-1, 2], np.float32)).round(3)
     array([-0.5  ,  0.667], dtype=float32)
     """
-    return _native.activation("softsign", x, (), out)
+    return activation("softsign", x, (), out)
 
 
 def softsign_bwd(dy: Array, x: Array, *, out: Array | None = None) -> Array:
@@ -313,7 +314,7 @@ def log_sigmoid(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.log_sigmoid(np.array([-1, 2], np.float32)).round(3)
     array([-1.313, -0.127], dtype=float32)
     """
-    return _native.activation("log_sigmoid", x, (), out)
+    return activation("log_sigmoid", x, (), out)
 
 
 def log_sigmoid_bwd(dy: Array, y: Array, *, out: Array | None = None) -> Array:
@@ -389,7 +390,7 @@ def squareplus(x: Array, b: float = 4.0, *, out: Array | None = None) -> Array:
     >>> ops.squareplus(np.array([-1, 2], np.float32)).round(3)
     array([0.618, 2.414], dtype=float32)
     """
-    return _native.activation("squareplus", x, (b,), out)
+    return activation("squareplus", x, (b,), out)
 
 
 def squareplus_bwd(dy: Array, y: Array, b: float = 4.0, *, out: Array | None = None) -> Array:

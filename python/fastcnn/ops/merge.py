@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastcnn import _native
+from fastcnn.ops.symbolic import of_two
 from fastcnn.ops.types import Array, shape_of
 
 __all__ = [
@@ -56,7 +57,7 @@ def add(x1: Array, x2: Array, *, out: Array | None = None) -> Array:
     array([[2., 3.],
            [2., 3.]], dtype=float32)
     """
-    return _native.add(x1, x2, out)
+    return of_two(_native.add, x1, x2, out)
 
 
 def subtract(x1: Array, x2: Array, *, out: Array | None = None) -> Array:
@@ -67,7 +68,7 @@ def subtract(x1: Array, x2: Array, *, out: Array | None = None) -> Array:
     >>> ops.subtract(np.array([3, 1], np.float32), np.array([1, 2], np.float32))
     array([ 2., -1.], dtype=float32)
     """
-    return _native.subtract(x1, x2, out)
+    return of_two(_native.subtract, x1, x2, out)
 
 
 def multiply(x1: Array, x2: Array, *, out: Array | None = None) -> Array:
@@ -78,7 +79,7 @@ def multiply(x1: Array, x2: Array, *, out: Array | None = None) -> Array:
     >>> ops.multiply(np.array([3, 1], np.float32), np.array([1, 2], np.float32))
     array([3., 2.], dtype=float32)
     """
-    return _native.multiply(x1, x2, out)
+    return of_two(_native.multiply, x1, x2, out)
 
 
 def maximum(x1: Array, x2: Array, *, out: Array | None = None) -> Array:
@@ -89,7 +90,7 @@ def maximum(x1: Array, x2: Array, *, out: Array | None = None) -> Array:
     >>> ops.maximum(np.array([3, 1], np.float32), np.array([1, 2], np.float32))
     array([3., 2.], dtype=float32)
     """
-    return _native.maximum(x1, x2, out)
+    return of_two(_native.maximum, x1, x2, out)
 
 
 def minimum(x1: Array, x2: Array, *, out: Array | None = None) -> Array:
@@ -100,7 +101,7 @@ def minimum(x1: Array, x2: Array, *, out: Array | None = None) -> Array:
     >>> ops.minimum(np.array([3, 1], np.float32), np.array([1, 2], np.float32))
     array([1., 1.], dtype=float32)
     """
-    return _native.minimum(x1, x2, out)
+    return of_two(_native.minimum, x1, x2, out)
 
 
 def average(x1: Array, x2: Array, *, out: Array | None = None) -> Array:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 from fastcnn import _native
+from fastcnn.ops.symbolic import activation
 from fastcnn.ops.types import Array
 
 __all__ = [
@@ -49,7 +50,7 @@ def relu(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.relu(np.array([-1, 2], np.float32))
     array([0., 2.], dtype=float32)
     """
-    return _native.activation("relu", x, (), out)
+    return activation("relu", x, (), out)
 
 
 def relu_bwd(dy: Array, y: Array, *, out: Array | None = None) -> Array:
@@ -72,7 +73,7 @@ def relu6(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.relu6(np.array([-1, 2], np.float32))
     array([0., 2.], dtype=float32)
     """
-    return _native.activation("relu6", x, (), out)
+    return activation("relu6", x, (), out)
 
 
 def relu6_bwd(dy: Array, y: Array, *, out: Array | None = None) -> Array:
@@ -102,7 +103,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.2, *, out: Array | None = Non
     >>> ops.leaky_relu(np.array([-1, 2], np.float32))
     array([-0.2,  2. ], dtype=float32)
     """
-    return _native.activation("leaky_relu", x, (negative_slope,), out)
+    return activation("leaky_relu", x, (negative_slope,), out)
 
 
 def leaky_relu_bwd(dy: Array, y: Array, negative_slope: float = 0.2, *, out: Array | None = None) -> Array:
@@ -182,7 +183,7 @@ def hard_sigmoid(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.hard_sigmoid(np.array([-1, 2], np.float32))
     array([0.33333334, 0.8333333 ], dtype=float32)
     """
-    return _native.activation("hard_sigmoid", x, (), out)
+    return activation("hard_sigmoid", x, (), out)
 
 
 def hard_sigmoid_bwd(dy: Array, y: Array, *, out: Array | None = None) -> Array:
@@ -205,7 +206,7 @@ def hard_silu(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.hard_silu(np.array([-1, 2], np.float32))
     array([-0.33333334,  1.6666666 ], dtype=float32)
     """
-    return _native.activation("hard_silu", x, (), out)
+    return activation("hard_silu", x, (), out)
 
 
 def hard_silu_bwd(dy: Array, x: Array, *, out: Array | None = None) -> Array:
@@ -228,7 +229,7 @@ def hard_tanh(x: Array, *, out: Array | None = None) -> Array:
     >>> ops.hard_tanh(np.array([-1, 2], np.float32))
     array([-1.,  1.], dtype=float32)
     """
-    return _native.activation("hard_tanh", x, (), out)
+    return activation("hard_tanh", x, (), out)
 
 
 def hard_tanh_bwd(dy: Array, y: Array, *, out: Array | None = None) -> Array:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from fastcnn import _native
+from fastcnn.ops.symbolic import of_two
 from fastcnn.ops.types import Array, Axis, shape_of
 
 __all__ = ["log_softmax", "log_softmax_bwd", "softmax", "softmax_bwd"]
@@ -17,7 +18,7 @@ def softmax(x: Array, axis: Axis = -1, *, out: Array | None = None) -> Array:
     >>> ops.softmax(np.zeros((1, 4), np.float32))
     array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
     """
-    return _native.softmax(x, shape_of(axis), out)
+    return of_two(_native.softmax, x, shape_of(axis), out)
 
 
 def softmax_bwd(dy: Array, y: Array, axis: Axis = -1, *, out: Array | None = None) -> Array:
@@ -39,7 +40,7 @@ def log_softmax(x: Array, axis: Axis = -1, *, out: Array | None = None) -> Array
     >>> ops.log_softmax(np.zeros((1, 1), np.float32))
     array([[0.]], dtype=float32)
     """
-    return _native.log_softmax(x, shape_of(axis), out)
+    return of_two(_native.log_softmax, x, shape_of(axis), out)
 
 
 def log_softmax_bwd(dy: Array, y: Array, axis: Axis = -1, *, out: Array | None = None) -> Array:

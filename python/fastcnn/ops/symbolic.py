@@ -7,9 +7,36 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fastcnn import _native
 from fastcnn.errors import ArgumentError
+from fastcnn.ops.types import Array
 
 Function = Callable[..., Any]
+
+
+# What passes any arguments on takes a fifth of a small operator; so those below are the commonest by hand.
+def activation(name: str, x: Any, parameters: tuple[float, ...], out: Array | None) -> Array:
+    """The activation of an array; of what a layer gives, a layer."""
+    try:
+        return _native.activation(name, x, parameters, out)
+    except TypeError:
+        return _layer(name, (x, *parameters), out)
+
+
+def of_two(function: Callable[..., Array], x: Any, y: Any, out: Array | None) -> Array:
+    """The function of arrays, or of an array and axes; where one is what a layer gives, a layer."""
+    try:
+        return function(x, y, out)
+    except TypeError:
+        return _layer(function.__name__, (x, y), out)
+
+
+def _layer(name: str, arguments: tuple[Any, ...], out: Array | None) -> Array:
+    """In the place of a call that has just failed, unless that was for another reason."""
+    if out is not None or not any(map(_is_symbolic, arguments)):
+        raise  # what the call failed with
+    layer: Array = LAYERS[name](*arguments)
+    return layer
 
 
 def on_either(name: str, function: Function) -> Function:
