@@ -82,10 +82,8 @@ py::array empty(Sizes shape) {
 
 // What is over before another thread could be running: it would not gain by the GIL, and to give that away
 // and take it back is a tenth of such a call.
-constexpr double kBriefFlops = 64 << 10, kBriefBytes = 64 << 10;
-bool is_brief(const Prepared& step) {
-  return !step.parallel && step.flops < kBriefFlops && step.bytes < kBriefBytes;
-}
+constexpr double kBriefFlops = 256 << 10, kBriefBytes = 64 << 10;
+bool is_brief(const Prepared& step) { return step.flops < kBriefFlops && step.bytes < kBriefBytes; }
 
 Array allocate(const char* op, const char* what, Sizes shape) {
   try {
