@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pooling forward and backward beside PyTorch: `python benchmarks/pool.py --help`.
 
-GB/s count input plus output (backward the two gradients), whatever else a library reads: for max-pooling
-PyTorch reads the indices that its forward pass has kept, as fastcnn does in the rows bwd_index; in the rows
-bwd it finds them again in the input.
+GB/s count every argument and the result once, for both sides as fastcnn has them: backward the two
+gradients and, of max-pooling, in the rows bwd_index the places of the maxima, four bytes each, in the rows
+bwd the input, in which fastcnn finds them again. PyTorch is given the places in both, as its forward pass has
+kept them, eight bytes each.
 """
 
 from __future__ import annotations
@@ -59,11 +60,10 @@ def main(arguments: list[str]) -> int:
         notes={
             r"\S*max\S* bwd": "max bwd: ours finds the maxima again, PyTorch is given their places, as ours "
             "is in the rows bwd_index; training keeps them where that is faster. With few channels or large "
-            "windows the search takes longer than adding dy, as it reads every tap. GB/s leave out x, which "
-            "ours reads: as much as dx. At each pixel windows of 3 x 3 take some 57 instructions on a "
-            "vector, in a cache 23 to 25 cycles: six taps of rows and columns, three each to find and three "
-            "to gather; elsewhere dy is added to one pixel after the other, three loads and a store for each "
-            "window."
+            "windows the search takes longer than adding dy, as it reads every tap. At each pixel windows of "
+            "3 x 3 take some 57 instructions on a vector, in a cache 23 to 25 cycles: six taps of rows and "
+            "columns, three each to find and three to gather; elsewhere dy is added to one pixel after the "
+            "other, three loads and a store for each window."
         },
     )
     return program.run(suite, options)

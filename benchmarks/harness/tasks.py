@@ -126,8 +126,10 @@ class PoolTask:
 
     @property
     def bytes(self) -> float:
-        """Input plus output; backward the two gradients, whatever else a library reads."""
-        return 4.0 * float(np.prod(self.x_shape, dtype=float) + np.prod(self.y_shape, dtype=float))
+        """Of what the direction needs: of maxima x beside dy, or their places as fastcnn has them, int32."""
+        x, y = (np.prod(shape, dtype=float) for shape in (self.x_shape, self.y_shape))
+        read = x if self.kind == "max" and self.direction == "bwd" else 0.0
+        return 4.0 * float(x + y + (y if self.direction == "bwd_index" else read))
 
     def x(self) -> Array:
         return normal(self.name + " x", self.x_shape)
