@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lp pooling, max pooling with the places of the maxima and its gradient, and max unpooling on arrays.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
+#include "../base/parallel.h"
 #include "eager.h"
 #include "function.h"
 #include "gpu.h"
@@ -120,9 +122,22 @@ class Index {
   }
 
  private:
+  // Of many by all threads, as what is done with them.
+  static bool within(const int32_t* index, int64_t count, uint32_t last) {
+    constexpr int64_t kSome = 16384;
+    const int64_t tasks = (count + kSome - 1) / kSome;
+    std::atomic<bool> all{true};
+    run_team(tasks > 16 ? threads() : 1, [&](Member& me) {
+      parallel_for(me, tasks, [&](int64_t i) {
+        if (!some_within(index + i * kSome, std::min(kSome, count - i * kSome), last)) all = false;
+      });
+    });
+    return all;
+  }
+
   // By the sign of what is negative, or of what is left to the last pixel. In vectors, as this file is
   // compiled to be small: one by one it took as long as the gradient.
-  static bool within(const int32_t* index, int64_t count, uint32_t last) {
+  static bool some_within(const int32_t* index, int64_t count, uint32_t last) {
     typedef uint32_t Four __attribute__((vector_size(16)));
     Four signs = {};
     int64_t i = 0;

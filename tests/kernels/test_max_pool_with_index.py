@@ -73,6 +73,14 @@ def test_an_index_outside_raises(channels: int, place: int) -> None:
     assert (out == 7).all()
 
 
+@pytest.mark.parametrize("at", [0, 300_000, -1])
+def test_many_are_looked_at_in_parts(at: int) -> None:
+    index = np.zeros((2, 512, 512, 1), np.int32)
+    index.reshape(-1)[at] = 2**20
+    with pytest.raises(ArgumentError, match=r"index holds 1048576, wanted .*from 0 to 1048575"):
+        ops.max_pool2d_with_index_bwd(np.ones(index.shape, np.float32), index, (2, 1024, 1024, 1), 2)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 35])
 @pytest.mark.parametrize("strides", [1, 2])
 def test_an_index_outside_its_window_is_survived(
