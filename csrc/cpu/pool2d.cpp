@@ -75,9 +75,12 @@ int64_t max_pool_floats(const Pool2dShape& s) {
          (gathers_maxima(s) ? places.line + places.rows * row : std::max(row, kPlacesLine));
 }
 
+// Places are counted from the first row that a band's windows reach over.
 bool supports_bwd(const Pool2dShape& s, Pooling kind) {
-  const bool places = kind == Pooling::kMax && !writes_windows(s, kind) && !gives_maxima(s);
-  return windows_touch_image(s) && (!places || places_fit(s.h, s.w, s.c));
+  if (!windows_touch_image(s)) return false;
+  if (kind != Pooling::kMax || writes_windows(s, kind) || gives_maxima(s)) return true;
+  const int64_t reach = s.adaptive ? ceil_div(s.h, s.p) + 1 : extent_h(s);
+  return places_fit(std::min(s.h, pool2d_bands(s, kind).rows + 2 * reach), s.w, s.c);
 }
 
 }  // namespace

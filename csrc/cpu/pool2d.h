@@ -44,7 +44,7 @@ struct PoolGradient {
 // How maxima are found again, which keeps the shape's address, and the scratch for that.
 MaxPlaces max_places(const Pool2dShape&, bool gathers);
 int64_t max_places_floats(const MaxPlaces&);
-// Whether places of an image or a volume of so many rows or planes fit the kernels' 32 bits.
+// Whether places in so many rows or planes fit the kernels' 32 bits.
 inline bool places_fit(int64_t h, int64_t w, int64_t c) {
   return double(h) * double(w) * double(c) <= INT32_MAX;
 }

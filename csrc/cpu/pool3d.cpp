@@ -56,15 +56,30 @@ Passes& prepare(Prepared* p, const Pool3dShape& s, int arrays) {
   return passes;
 }
 
+// Planes that a box reaches over, at most.
+int64_t reached_planes(const Pool3dShape& s) {
+  return std::min(s.d, s.adaptive ? ceil_div(s.d, s.o) + 1 : (s.t - 1) * s.dilation_d + 1);
+}
+
 // Some planes of dx at a time. Planes across the edge of such a band are searched on both sides: bands well
 // above the depth of a box, but of few volumes less, for enough of them.
+int64_t planes_of_max_band(const Pool3dShape& s) {
+  const int64_t reached = reached_planes(s), stride = s.adaptive ? 1 : s.stride_d;
+  const int64_t least = stride >= reached ? stride : (s.n < 8 ? 2 : 4) * reached;
+  return ceil_div(std::max(rows_per_chunk(s.h * s.w * s.c), least), stride) * stride;
+}
+
+// Places are counted from the first plane that a band's boxes reach over.
+bool supports_max_bwd(const Pool3dShape& s) {
+  const int64_t planes = std::min(s.d, planes_of_max_band(s) + 2 * reached_planes(s));
+  return supports(s) && places_fit(planes * s.h, s.w, s.c);
+}
+
 void prepare_max_bwd(Prepared* p, const Pool3dShape& s) {
   Passes& passes = prepare(p, s, 0);
   p->bytes += 4 * pool2d_inputs(passes.planes);
-  passes.reached = std::min(s.d, s.adaptive ? ceil_div(s.d, s.o) + 1 : (s.t - 1) * s.dilation_d + 1);
-  const int64_t stride = s.adaptive ? 1 : s.stride_d;
-  const int64_t least = stride >= passes.reached ? stride : (s.n < 8 ? 2 : 4) * passes.reached;
-  passes.depth_bands.rows = ceil_div(std::max(rows_per_chunk(s.h * s.w * s.c), least), stride) * stride;
+  passes.reached = reached_planes(s);
+  passes.depth_bands.rows = planes_of_max_band(s);
   const int64_t lines = 2 * passes.reached * passes.depth.c;
   p->scratch_bytes =
       sizeof(float) * static_cast<size_t>(lines + max_places_floats(max_places(passes.planes, false)));
@@ -124,7 +139,7 @@ void run_bwd(const Prepared& p, Pooling kind, const Operands& operands, Context&
   }                                                                                                          \
   bool supports_##name##_pool3d_bwd_separable(const OpDescriptor& op) {                                      \
     const Pool3dShape& s = op.name##_pool3d_bwd;                                                             \
-    return supports(s) && (kind != Pooling::kMax || places_fit(s.d * s.h, s.w, s.c));                        \
+    return kind == Pooling::kMax ? supports_max_bwd(s) : supports(s);                                        \
   }                                                                                                          \
   void prepare_##name##_pool3d_fwd_separable(Prepared* p) { prepare(p, p->op.name##_pool3d_fwd, 1); }        \
   void prepare_##name##_pool3d_bwd_separable(Prepared* p) { prepare_bwd(p, p->op.name##_pool3d_bwd, kind); } \
