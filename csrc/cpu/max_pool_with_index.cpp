@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // dx[n,i,c] = sum of dy[n,o,c] over the windows o, in their order, whose index[n,o,c] is the pixel i of the
-// image or the volume: dx [N,H,W,C] or [N,D,H,W,C], dy, index [N,P,Q,C] or [N,O,P,Q,C]. Whole vectors look at
-// every tap of a window; one by one they go where index says, and that is nothing but scattered memory: those
-// loops are plain and compiled once.
+// image or the volume: dx [N,H,W,C] or [N,D,H,W,C], dy, index [N,P,Q,C] or [N,O,P,Q,C]. Pixels look
+// at all windows that hold them, in whole vectors; one by one dy goes where index says, and that is nothing
+// but scattered memory: those loops are plain and compiled once.
 #include <cstring>
 
 #include "kernels.h"

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // dx = sum of dy over the windows that hold a pixel and have chosen it, in the order of the windows: pixel by
-// pixel, in whole vectors of channels, each of which is written once. Included by the gradients of max
-// pooling.
+// pixel, in whole vectors of channels, each of which is written once. Windows that give, tap by tap, read and
+// write dx for each after it was cleared: of [16,112,112,64] that took 1.7 to 1.9 times as long. Where maxima
+// are found again first, taking was no faster than that or than adding one by one. Included by the gradients
+// of max pooling.
 #pragma once
 
 #include "windows.h"
