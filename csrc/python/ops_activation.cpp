@@ -22,6 +22,8 @@ const ActivationInfo& shown(Activation activation) {
 }
 
 FlatShape flat_shape(const char* op, Activation activation, const ArrayView& v, py::handle given) {
+  if (!PyTuple_Check(given.ptr()))
+    fail(Code::kDType, "%s: parameters is a %s, wanted a tuple", op, type_name(given).c_str());
   const auto parameters = py::reinterpret_borrow<py::tuple>(given);
   double values[3] = {};
   if (static_cast<int>(parameters.size()) != parameters_of(activation))
