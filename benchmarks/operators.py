@@ -32,7 +32,7 @@ NOTES = {
     r"(log_)?softmax 100k x 10|layer_norm(_bwd)? narrow": "few columns: an exponential of each number (some "
     "20 instructions on a vector, and 10 to turn it), or a root and divisions of each row, take longer than "
     "moving it.",
-    r"concatenate 3\+5": "few channels: each pixel takes a masked copy of each part, where PyTorch's NCHW "
+    r"concatenate 3\+5": "few channels: each pixel takes a copy or two of each part, where PyTorch's NCHW "
     "copies whole planes.",
     r"\w+ tiny": "tiny: a call of ours proves its arguments, wherever they come from, before it computes.",
     r"\w+ step .*": "step: `apply` copies small gradients first and calls the kernel for each variable; "
