@@ -23,6 +23,9 @@ namespace {
 // About 30 us: longer than any wait between balanced members, shorter than a time slice.
 constexpr int kSpins = 600;
 
+// Whose counts are on the stack: from the heap, they took 0.2 us of each region.
+constexpr int kFewThreads = 8;
+
 inline void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -186,22 +189,25 @@ bool Member::reserve(size_t bytes) {
 
 void run_team(int threads, void (*f)(void*, Member&), void* argument) {
   watch_forks();
-  std::unique_ptr<Count[]> taken;
-  if (threads > 1 && !team_lost && !omp_in_parallel()) taken.reset(new (std::nothrow) Count[threads]);
-  if (!taken) {
-    Team alone;
-    Member me{&alone, 0, 1};
-    f(argument, me);
-    return;
-  }
-  team_opened = true;
-  Team team;
-  team.taken = taken.get();
+  if (threads > 1 && !team_lost && !omp_in_parallel()) {
+    Count few[kFewThreads];
+    std::unique_ptr<Count[]> many;
+    if (threads > kFewThreads) many.reset(new (std::nothrow) Count[threads]);
+    Team team;
+    team.taken = threads > kFewThreads ? many.get() : few;
+    if (team.taken) {
+      team_opened = true;
 #pragma omp parallel num_threads(threads)
-  {
-    Member me{&team, omp_get_thread_num(), omp_get_num_threads()};
-    f(argument, me);
+      {
+        Member me{&team, omp_get_thread_num(), omp_get_num_threads()};
+        f(argument, me);
+      }
+      return;
+    }
   }
+  Team alone;
+  Member me{&alone, 0, 1};
+  f(argument, me);
 }
 
 ThreadSources thread_sources() {
