@@ -12,6 +12,7 @@ MERGE: tuple[MergeCase, ...] = (
     *(MergeCase((2, 7, 11, c), (2, 1, 1, c)) for c in (5, 12, 33, 63, 64, 65)),
     *(MergeCase((2, 3, 1, c), (2, 3, 4, c)) for c in (1, 3, 16, 17, 70)),
     *(MergeCase((2, 7, c), (2, 7, 1)) for c in (1, 2, 15, 16, 17, 33, 140)),
+    *(MergeCase((90, n, c), (90, 1, c)) for n, c in ((12, 3), (21, 7), (70, 2))),  # many short sums
     MergeCase((1,), (1,)),
     MergeCase((5,), (1,)),
     MergeCase((1, 1, 7), (4, 3, 1)),
