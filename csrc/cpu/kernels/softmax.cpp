@@ -27,12 +27,12 @@ struct RowArrays {
   int64_t rows, cols;
 };
 
-// For all rows, to[i] depending on a[i], b[i], which may be null, and a number n of the row, that
-// number() makes of first(layout, a, b, to, count); then second(layout, a, b, to, count, n) follows. Some
-// rows are at each stage at a time, so that one row does not wait for the other.
-template <class First, class Number, class Second>
-FASTCNN_INLINE void for_rows(const Limits& limits, const RowArrays& of, First first, Number number,
-                             Second second) {
+// For all rows, to[i] depending on a[i], b[i], which may be null, and a number n of the row, that number()
+// makes of first(layout, a, b, to, count, highest(layout, a, count)); then second(layout, a, b, to, count, n)
+// follows. Some rows are at each stage at a time, so that one row does not wait for the other.
+template <class Highest, class First, class Number, class Second>
+FASTCNN_INLINE void for_rows(const Limits& limits, const RowArrays& of, Highest highest, First first,
+                             Number number, Second second) {
   const int64_t cols = of.cols;
   if (cols > limits.abreast) {
     const int64_t some = cols <= limits.together ? kLanes : 1;
@@ -45,13 +45,15 @@ FASTCNN_INLINE void for_rows(const Limits& limits, const RowArrays& of, First fi
       };
       if (some == 1) {
         each([&](const float* a, const float* b, float* to, float&) FASTCNN_INLINED {
-          const Vec n = number(broadcast(first(Across{}, a, b, to, cols)));
+          const Vec n = number(broadcast(first(Across{}, a, b, to, cols, highest(Across{}, a, cols))));
           second(Across{}, a, b, to, cols, n[0]);
         });
         continue;
       }
+      each([&](const float* a, const float*, float*, float& n)
+               FASTCNN_INLINED { n = highest(Across{}, a, cols); });
       each([&](const float* a, const float* b, float* to, float& n)
-               FASTCNN_INLINED { n = first(Across{}, a, b, to, cols); });
+               FASTCNN_INLINED { n = first(Across{}, a, b, to, cols, n); });
       store(numbers, number(load(numbers)));
       each([&](const float* a, const float* b, float* to, float& n)
                FASTCNN_INLINED { second(Across{}, a, b, to, cols, n); });
@@ -59,7 +61,7 @@ FASTCNN_INLINE void for_rows(const Limits& limits, const RowArrays& of, First fi
     return;
   }
   constexpr int kTimes = 4;
-  Vec a[kTimes][kAbreast], b[kTimes][kAbreast], numbers[kTimes];
+  Vec a[kTimes][kAbreast], b[kTimes][kAbreast], numbers[kTimes] = {};
   for (int64_t begin = 0; begin < of.rows; begin += kTimes * kLanes) {
     const int64_t left = of.rows - begin, rows = left < kTimes * kLanes ? left : kTimes * kLanes;
     const auto each = [&](auto f) FASTCNN_INLINED {
@@ -69,8 +71,12 @@ FASTCNN_INLINE void for_rows(const Limits& limits, const RowArrays& of, First fi
     each([&](int64_t i, int64_t at, int some) FASTCNN_INLINED {
       turn(of.a + at, some, (int)cols, a[i]);
       if (of.b) turn(of.b + at, some, (int)cols, b[i]);
-      numbers[i] = number(first(Abreast{}, (float*)a[i], (float*)b[i], (float*)a[i], cols * kLanes));
+      numbers[i] = highest(Abreast{}, (float*)a[i], cols * kLanes);
     });
+    each([&](int64_t i, int64_t, int) FASTCNN_INLINED {
+      numbers[i] = first(Abreast{}, (float*)a[i], (float*)b[i], (float*)a[i], cols * kLanes, numbers[i]);
+    });
+    for (Vec& n : numbers) n = number(n);
     each([&](int64_t i, int64_t at, int some) FASTCNN_INLINED {
       second(Abreast{}, (float*)a[i], (float*)b[i], (float*)a[i], cols * kLanes, numbers[i]);
       turn_back(a[i], some, (int)cols, of.to + at);
@@ -78,10 +84,15 @@ FASTCNN_INLINE void for_rows(const Limits& limits, const RowArrays& of, First fi
   }
 }
 
+// highest() of for_rows().
+constexpr auto kGreatest = [](auto layout, const float* x, int64_t count)
+                               FASTCNN_INLINED { return greatest_of<decltype(layout)>(x, count); };
+constexpr auto kNone = [](auto layout, const float*, int64_t)
+                           FASTCNN_INLINED { return typename decltype(layout)::Number{}; };
+
 // The sum of the exponentials of a row less its greatest. y: these, or with kLogs what they are of.
-template <bool kLogs, class L>
-FASTCNN_INLINE auto sum_of_powers(L layout, const float* x, float* y, int64_t count) {
-  const auto highest = greatest_of<L>(x, count);
+template <bool kLogs, class L, class N>
+FASTCNN_INLINE auto sum_of_powers(L layout, const float* x, float* y, int64_t count, N highest) {
   Vec sums = {};
   for_each_block<2>(count, [&](auto block, int64_t j) FASTCNN_INLINED {
     FASTCNN_UNROLL
@@ -96,9 +107,9 @@ FASTCNN_INLINE auto sum_of_powers(L layout, const float* x, float* y, int64_t co
 
 void fwd(const float* x, float* y, int64_t rows, int64_t cols) {
   for_rows(
-      kFwd, {x, nullptr, y, rows, cols},
-      [](auto layout, const float* x, const float*, float* y, int64_t count)
-          FASTCNN_INLINED { return sum_of_powers<false>(layout, x, y, count); },
+      kFwd, {x, nullptr, y, rows, cols}, kGreatest,
+      [](auto layout, const float* x, const float*, float* y, int64_t count, auto highest)
+          FASTCNN_INLINED { return sum_of_powers<false>(layout, x, y, count, highest); },
       [](Vec sum) FASTCNN_INLINED { return 1.0f / sum; },
       [](auto, const float*, const float*, float* y, int64_t count, auto share)
           FASTCNN_INLINED { map(y, y, count, [&](Vec e) FASTCNN_INLINED { return e * share; }); });
@@ -106,8 +117,8 @@ void fwd(const float* x, float* y, int64_t rows, int64_t cols) {
 
 void bwd(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols) {
   for_rows(
-      kBwd, {dy, y, dx, rows, cols},
-      [](auto layout, const float* dy, const float* y, float*, int64_t count) FASTCNN_INLINED {
+      kBwd, {dy, y, dx, rows, cols}, kNone,
+      [](auto layout, const float* dy, const float* y, float*, int64_t count, auto) FASTCNN_INLINED {
         Vec sums = {};
         for_each_vector(count, [&](auto block, int64_t j) FASTCNN_INLINED {
           sums = fma(block.get(dy + j), block.get(y + j), sums);
@@ -122,9 +133,9 @@ void bwd(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols)
 
 void log_fwd(const float* x, float* y, int64_t rows, int64_t cols) {
   for_rows(
-      kLogFwd, {x, nullptr, y, rows, cols},
-      [](auto layout, const float* x, const float*, float* y, int64_t count)
-          FASTCNN_INLINED { return sum_of_powers<true>(layout, x, y, count); },
+      kLogFwd, {x, nullptr, y, rows, cols}, kGreatest,
+      [](auto layout, const float* x, const float*, float* y, int64_t count, auto highest)
+          FASTCNN_INLINED { return sum_of_powers<true>(layout, x, y, count, highest); },
       [](Vec sum) FASTCNN_INLINED { return log(sum); },
       [](auto, const float*, const float*, float* y, int64_t count, auto log_sum) FASTCNN_INLINED {
         map(y, y, count, [&](Vec shifted) FASTCNN_INLINED { return shifted - log_sum; });
@@ -133,8 +144,8 @@ void log_fwd(const float* x, float* y, int64_t rows, int64_t cols) {
 
 void log_bwd(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols) {
   for_rows(
-      kBwd, {dy, y, dx, rows, cols},
-      [](auto layout, const float* dy, const float*, float*, int64_t count) FASTCNN_INLINED {
+      kBwd, {dy, y, dx, rows, cols}, kNone,
+      [](auto layout, const float* dy, const float*, float*, int64_t count, auto) FASTCNN_INLINED {
         Vec sums = {};
         for_each_vector(count, [&](auto block, int64_t j) FASTCNN_INLINED { sums += block.get(dy + j); });
         return layout.sum(sums);
