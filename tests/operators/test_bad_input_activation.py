@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastcnn import layers, ops
+from fastcnn import _native, layers, ops
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 from fastcnn.testing.network import Chain
 
@@ -35,6 +35,23 @@ BAD: list[tuple[str, str, tuple[float, ...]]] = [
 ]
 CASES = [(op, parameter, value) for op, parameter, values in BAD for value in values]
 SOUND: dict[str, dict[str, float]] = {"threshold": {"threshold": 0.0, "default_value": 0.0}}
+
+
+def test_native_calls_check_what_they_are_given() -> None:
+    """Without pybind11's dispatch, which counted arguments and knew a tuple."""
+    out = np.full_like(X, 7)
+    call: Any = _native.activation
+    for parameters in ([], None, 0):
+        with pytest.raises(DTypeError, match=r"^relu: parameters is a .*wanted a tuple"):
+            call("relu", X, parameters, out)
+    with pytest.raises(ArgumentError, match=r"^relu: 1 parameters came, wanted 0"):
+        call("relu", X, (1.0,), out)
+    for arguments in ((), ("relu", X, ()), ("relu", X, (), out, None)):
+        with pytest.raises(TypeError, match=f"^activation: {len(arguments)} arguments came, wanted 4"):
+            call(*arguments)
+    with pytest.raises(TypeError, match="keyword"):
+        call("relu", X, (), out=out)
+    assert (out == 7).all()
 
 
 @pytest.mark.parametrize(("op", "parameter", "value"), CASES)
