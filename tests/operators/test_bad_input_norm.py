@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from good_norm import OPS, SEVERAL, good
-from test_bad_input import HUGE, endless, ones
+from test_bad_input import HUGE, endless, ones, short
 
 from fastcnn import ops
 from fastcnn.errors import ArgumentError, DTypeError, OutOfMemoryError, ShapeError
@@ -65,10 +65,7 @@ def rows() -> Iterator[Row]:
 
 def spelled(row: Row) -> str:
     op, spoil, *_ = row
-    short = [
-        f"{n}={v.dtype}{v.shape}" if isinstance(v, np.ndarray) else f"{n}={v!r:.25}" for n, v in spoil.items()
-    ]
-    return f"{op}-" + "-".join(short)
+    return f"{op}-" + "-".join(f"{name}={short(value)}" for name, value in spoil.items())
 
 
 @pytest.mark.parametrize("row", list(rows()), ids=spelled)
