@@ -31,13 +31,6 @@ bool gathers_maxima(const Pool2dShape& s) {
   return !s.adaptive && s.stride_h == 1 && s.stride_w == 1 && s.c >= kFewChannels;
 }
 
-// Whether all taps take less than rows and then columns: each tap some four instructions on a vector, a row
-// of windows two or three besides.
-bool compares_at_once(const Pool2dShape& s) {
-  if (s.adaptive) return true;
-  return 4 * s.r * s.s <= (4 * s.s + 3) * std::min(s.stride_h, s.r) + 5 * s.r + 2;
-}
-
 // Whether windows give to all of their pixels in whole vectors: the same for all widths of vectors.
 bool gives_maxima(const Pool2dShape& s) {
   return !s.adaptive && s.r == 3 && s.s == 3 && s.stride_h * s.stride_w > 1 && s.c % 16 == 0;
@@ -70,9 +63,7 @@ int64_t pool_line(const Pool2dShape& s) {
 // Scratch of the kernels that find maxima before they give or take.
 int64_t max_pool_floats(const Pool2dShape& s) {
   const MaxPlaces places = max_places(s, gathers_maxima(s));
-  const int64_t row = s.q * s.c + kRest;
-  return max_places_floats(places) +
-         (gathers_maxima(s) ? places.line + places.rows * row : std::max(row, kPlacesLine));
+  return max_places_floats(places) + places.line + (places.gathers ? places.rows * (s.q * s.c + kRest) : 0);
 }
 
 // Places are counted from the first row that a band's windows reach over.
@@ -93,14 +84,12 @@ bool writes_windows(const Pool2dShape& s, Pooling kind) {
   return !windows_overlap(s) && !few;
 }
 
-// Lines that pixels take from reach as far as windows and pixels do.
 MaxPlaces max_places(const Pool2dShape& s, bool gathers) {
-  const bool at_once = !gathers && compares_at_once(s);
-  const int64_t rows = at_once ? 0 : gathers ? extent_h(s) : std::min(extent_h(s), s.h);
-  const int64_t front = gathers ? (s.s - 1) * s.dilation_w * s.c : 0;
-  return {&s, at_once, gathers, rows, gathers ? pool_line(s) : s.q * s.c + kRest, front};
+  if (gathers) return {&s, true, pool_line(s), extent_h(s), (s.s - 1) * s.dilation_w * s.c};
+  const int64_t line = std::max(s.adaptive ? s.q * s.c : pool_line(s), kPlacesLine);
+  return {&s, false, (ceil_div(line, kRest) + 10) * kRest, 0, 0};
 }
-int64_t max_places_floats(const MaxPlaces& p) { return 2 * (kPlacesLine + kRest) + 2 * p.rows * p.line; }
+int64_t max_places_floats(const MaxPlaces& p) { return p.line * (p.gathers ? 2 * p.rows : 4); }
 
 bool windows_touch_image(const Pool2dShape& s) {
   if (s.adaptive) return s.h <= INT32_MAX / s.w;

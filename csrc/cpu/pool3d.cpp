@@ -80,7 +80,7 @@ void prepare_max_bwd(Prepared* p, const Pool3dShape& s) {
   p->bytes += 4 * pool2d_inputs(passes.planes);
   passes.reached = reached_planes(s);
   passes.depth_bands.rows = planes_of_max_band(s);
-  const int64_t lines = 2 * passes.reached * passes.depth.c;
+  const int64_t lines = 2 * passes.reached * (passes.depth.c + kRest);
   p->scratch_bytes =
       sizeof(float) * static_cast<size_t>(lines + max_places_floats(max_places(passes.planes, false)));
 }

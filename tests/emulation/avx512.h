@@ -82,6 +82,14 @@ FASTCNN_EMULATED_CALL __m512i emulated_maskz_shuffle_epi32(__mmask16 mask, __m51
   memcpy(&a, y, 64);
   return a;
 }
+FASTCNN_EMULATED_CALL __m512 emulated_permutex2var_ps(__m512 a, __m512i index, __m512 b) {
+  float both[32], lane[16];
+  int32_t from[16];
+  memcpy(both, &a, 64), memcpy(both + 16, &b, 64), memcpy(from, &index, 64);
+  for (int i = 0; i < 16; ++i) lane[i] = both[from[i] & 31];
+  memcpy(&a, lane, 64);
+  return a;
+}
 // Faults where the instruction would: p is a multiple of 64.
 FASTCNN_EMULATED void emulated_stream_ps(void* p, __m512 v) {
   if (reinterpret_cast<uintptr_t>(p) % 64) __builtin_trap();
@@ -192,6 +200,7 @@ FASTCNN_EMULATED_CALL void emulated_tile_dpbf16ps(int sum, int a, int b) {
 #define _mm512_maskz_cvtepu8_epi32 emulated_maskz_cvtepu8_epi32
 #define _mm512_maskz_mul_epu32 emulated_maskz_mul_epu32
 #define _mm512_maskz_shuffle_epi32 emulated_maskz_shuffle_epi32
+#define _mm512_permutex2var_ps emulated_permutex2var_ps
 #define _mm512_stream_ps emulated_stream_ps
 #define _mm512_dpbf16_ps emulated_dpbf16_ps
 #define _mm512_cvtne2ps_pbh emulated_cvtne2ps_pbh

@@ -3,143 +3,62 @@
 // NaN is greater than every number. A place is a distance in floats. Included by max_pool_bwd.cpp, which adds
 // there what the windows have.
 #pragma once
+#include "greatest.h"
 #include "max_pool_bwd.h"
-#include "pool2d_lines.h"
 
 namespace fastcnn {
 namespace cpu {
 namespace FASTCNN_ISA_NS {
 namespace {
 
-// Functions that are called for a row of pixels or windows stand alone: what they store may then alias
-// nothing of the caller's, and sizes and pointers stay in registers.
-#define FASTCNN_ALONE __attribute__((noinline))
+constexpr int64_t kMostCols = 256;  // of windows whose columns are joined first
 
-// False if there is a NaN; true of numbers, unless there are infinities of both signs or they overflow.
-FASTCNN_ALONE bool are_numbers(const float* x, int64_t count) {
-  Vec sum = {};
-  for_each_block<4>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
-    Vec some = block.get(x + i);
-    for (int v = 1; v < block.kVectors; ++v) some += block.get(x + i + v * kLanes);
-    sum += some;
-  });
-  return lane_sum(sum) == lane_sum(sum);
-}
-
-// Where the taps of windows lie from their first, and the windows: they begin at x + i step, and `length`
-// floats from there, whose places are counted from `place`. Each i is put `to_step` after the one before.
-struct Taps {
-  int64_t rows, cols, row_step, col_step;
-};
-struct Run {
-  const float* x;
-  int64_t place, windows, step, length;
-  float *values, *places;  // values may be null
-  int64_t to_step;
-};
-
-// Vectors of the greatest so far and of their places.
-template <bool kNumbers, int kVectors>
-FASTCNN_INLINE void take_greater(Vec (&best)[kVectors], IVec (&found)[kVectors], int v, Vec value,
-                                 IVec place) {
-  const Vec old = best[v];
-  const IVec keep = kNumbers ? value <= old : (value <= old) | (old != old);
-  found[v] = keep ? found[v] : place;
-  best[v] = kNumbers ? max_or_second(value, old) : keep ? old : value;
-}
-
-// kRows x kCols taps, or as many as are told. kNumbers: there is no NaN.
-template <bool kNumbers, int kRows = 0, int kCols = 0>
-FASTCNN_ALONE void find_greatest(const Taps& given_taps, const Run& given) {
-  const Run run = given;
-  const Taps taps = given_taps;
-  for (int64_t w = 0; w < run.windows; ++w) {
-    const float* const x = run.x + w * run.step;
-    const int64_t to = w * run.to_step, place = run.place + w * run.step;
-    for_each_block<kRows ? 2 : 4>(run.length, [&](auto block, int64_t i) FASTCNN_INLINED {
-      constexpr int kVectors = block.kVectors;
-      Vec best[kVectors];
-      IVec found[kVectors] = {};
-      for (int v = 0; v < kVectors; ++v) best[v] = block.get(x + i + v * kLanes);
-      Size<kRows, kCols>{taps.rows, taps.cols}.for_each_tap([&](int64_t r, int64_t s,
-                                                                int position) FASTCNN_INLINED {
-        if (position == 0) return;
-        const int64_t tap = r * taps.row_step + s * taps.col_step;
-        for (int v = 0; v < kVectors; ++v)
-          take_greater<kNumbers>(best, found, v, block.get(x + tap + i + v * kLanes), IVec{} + (int32_t)tap);
-      });
-      for (int v = 0; v < kVectors; ++v, i += kLanes) {
-        if (run.values) block.put(run.values + to + i, best[v]);
-        block.put(run.places + to + i, bits_to_vec(found[v] + (iota() + (int32_t)(place + i))));
-      }
-    });
-  }
-}
-
-// Lines of numbers, each `step` after the other from the first on; at the end of a ring they go on `size`
-// before. Their places stand at a distance, those of line t `pitch` t further on, or it is what they are: t.
-struct Lines {
-  const float *first, *end;
-  int64_t count, step, size, distance;
-  int32_t number, pitch;
-};
-FASTCNN_INLINE Lines lines_of(Ring& ring, Span taps, int64_t dilation) {
-  const int64_t size = ring.count * ring.line, count = (taps.end - taps.begin - 1) / dilation + 1;
-  return {ring[taps.begin], ring.first + size, count, dilation * ring.line, size, 0, 0, 0};
-}
-
-// Of `length` numbers of each the greatest and its place.
-template <bool kNumbers, bool kPlaces>
-FASTCNN_ALONE void join_lines(const Lines& given, int64_t length, float* values, float* places) {
-  const Lines lines = given;
-  for_each_block<4>(length, [&](auto block, int64_t i) FASTCNN_INLINED {
-    constexpr int kVectors = block.kVectors;
-    const float *line = lines.first + i, *const end = lines.end + i;
-    int32_t number = lines.number;
-    Vec best[kVectors];
-    IVec found[kVectors];
-    const auto place = [&](int v) FASTCNN_INLINED {
-      if constexpr (kPlaces) return vec_to_bits(block.get(line + lines.distance + v * kLanes)) + number;
-      return IVec{} + number;
-    };
-    for (int v = 0; v < kVectors; ++v) best[v] = block.get(line + v * kLanes), found[v] = place(v);
-    for (int64_t t = 1; t < lines.count; ++t) {
-      line += lines.step, number += lines.pitch;
-      if (line >= end) line -= lines.size;
-      for (int v = 0; v < kVectors; ++v)
-        take_greater<kNumbers>(best, found, v, block.get(line + v * kLanes), place(v));
-    }
-    for (int v = 0; v < kVectors; ++v, i += kLanes) {
-      if (values) block.put(values + i, best[v]);
-      block.put(places + i, bits_to_vec(found[v]));
-    }
-  });
-}
-
-// Row by row of windows of an image. A window's greatest is that of its rows' greatest, so that R + S taps
-// are compared and not R S, unless windows are small or seldom. Windows that stand apart are taken one by
-// one, or, of few channels, with all that begins between them, and then put side by side.
+// Row by row of windows of an image: all taps at once, or first down the columns, in whole rows of pixels,
+// and then along what they leave, between places where nothing is, so that R + S taps are compared and not R
+// S. What is gathered comes along rows first, once for all windows that hold them. Windows that stand apart
+// are taken one by one, or, of few channels, with all that begins between them, and then put side by side.
 struct Places {
   const Geometry& g;
-  const float *image, *base;
-  bool at_once, of_rows, merged;
-  float *line, *line_places;  // of a part of a line of pixels
-  Ring rows, rows_places;     // [Q,C] for each row of pixels that a window reaches over
+  const float *image, *base, *written;
+  bool gathers, at_once, merged;
+  int64_t pitch;                // of lines
+  float *line, *line_places;    // of a part of a line of pixels, or some of them with what windows reach over
+  float *apart, *apart_places;  // of the same the pixels at each distance from where windows begin
+  Apart windows_apart;
+  Ring rows, rows_places;  // [Q,C] for each row of pixels that a window reaches over
   int64_t next, checked, no_numbers;
 
-  Places(const Geometry& geometry, const MaxPlaces& a, float* scratch)
-      : g(geometry), at_once(a.at_once), of_rows(a.gathers) {
+  FASTCNN_ALONE Places(const Geometry& geometry, const MaxPlaces& a, float* scratch)
+      : g(geometry), gathers(a.gathers), windows_apart(g.s.c, g.s.stride_w * g.s.c) {
     const Pool2dShape& s = g.s;
+    const int64_t front = s.pad_left * s.c;
     merged = s.stride_w > 1 && s.stride_w * s.c <= kLanes;
-    line = scratch, line_places = line + kPlacesLine + kRest;
-    const int64_t count = at_once ? 0 : a.rows;
-    rows = {line_places + kPlacesLine + kRest + a.front, a.line, count, 0};
-    rows_places = {rows.first + count * a.line, a.line, count, 0};
+    at_once = !gathers && finds_at_once();
+    // Rows of pixels are put where vectors are aligned, and windows begin alike in all of them.
+    int64_t unit = kLanes;
+    while (merged && unit % (s.stride_w * s.c)) unit += kLanes;
+    pitch = larger(s.pad_left + s.w, (s.q - 1) * s.stride_w + g.cols.extent()) * s.c + unit - 1;
+    pitch -= pitch % unit;
+    line = scratch + (-front & (kLanes - 1)), line_places = line + a.line;
+    apart = scratch + 2 * a.line, apart_places = apart + a.line;
+    rows = {scratch + a.front, a.line, a.rows, 0};
+    rows_places = {rows.first + a.rows * a.line, a.line, a.rows, 0};
   }
 
-  // An image, and from where places count.
-  void begin(const float* x, const float* from) {
-    image = x, base = from;
+  // Instructions on vectors, times their lanes: of a tap three, where rows have been joined four, of each
+  // vector that is put side by side eight. Fitted to the times of 3 x 3 windows of 1 to 24 channels.
+  bool finds_at_once() const {
+    const Pool2dShape& s = g.s;
+    if (s.adaptive || s.s > kMostCols) return true;
+    const int64_t width = s.w * s.c, put = merged ? 8 * kLanes * s.q / windows_apart.most : 0;
+    const int64_t windows = s.q * (merged || s.stride_w == 1 ? s.c : (s.c + kLanes - 1) / kLanes * kLanes);
+    const int64_t all_taps = 3 * (s.r * s.s - 1) * (merged ? width : windows) + put;
+    return all_taps < 3 * (s.r - 1) * width + 4 * s.s * windows + 2 * s.stride_w * put;
+  }
+
+  // An image, from where places count, and what is written of as many rows; it may be null.
+  void begin(const float* x, const float* from, const float* to) {
+    image = x, base = from, written = to;
     next = checked = 0, no_numbers = -1, rows.base = rows_places.base = 0;
   }
 
@@ -147,8 +66,8 @@ struct Places {
   // row costs before its vectors is shared.
   int64_t group(int64_t p, int64_t end) const {
     const Span inner = g.rows.inner();
-    if (!at_once || p < inner.begin || p >= inner.end) return 1;
-    const int64_t most = kPlacesLine / (g.s.q * g.s.stride_w * g.s.c);
+    if (p < inner.begin || p >= inner.end) return 1;
+    const int64_t most = at_once ? kPlacesLine / (g.s.q * g.s.stride_w * g.s.c) : kPlacesLine / 2 / pitch;
     return smaller(smaller(end, inner.end) - p, larger(most, 1));
   }
 
@@ -179,9 +98,9 @@ struct Places {
           const int64_t some = smaller(most, windows - w), length = (some - 1) * step + s.c;
           f(taps, {tap, tap - base, count, x_step, length, to ? line : nullptr, line_places, length});
           for (int64_t i = 0; i < count; ++i) {
-            const int64_t from = i * length, put = i * row + w * s.c, room = (s.q - q - w) * s.c;
-            copy_windows({line_places + from, step, to_at + put, s.c, s.c}, some, room);
-            if (to) copy_windows({line + from, step, to + put, s.c, s.c}, some, room);
+            const int64_t from = i * length, put = i * row + w * s.c;
+            windows_apart.put(line_places + from, some, to_at + put);
+            if (to) windows_apart.put(line + from, some, to + put);
           }
         }
       }
@@ -199,25 +118,68 @@ struct Places {
     const int64_t first =
         larger(g.rows.reach(p).begin, 0);  // with dilation the next one's taps may begin before
     checked = larger(checked, first);
-    if (checked < last) {  // and more, where rows are short
-      const int64_t end = larger(last, smaller(checked + kPlacesLine / width, s.h));
-      if (!are_numbers(image + checked * width, (end - checked) * width)) no_numbers = end - 1;
-      checked = end;
+    if (checked < last) {
+      const int64_t length = (last - checked) * width;
+      if (!are_numbers(image + checked * width, length)) no_numbers = last - 1;
+      checked = last;
     }
-    if (at_once) {
-      const bool numbers = no_numbers < taps.begin;
-      return find(image + taps.begin * width, g.rows.count(taps), count, numbers, values, at);
-    }
+    const bool numbers = no_numbers < taps.begin;
+    if (at_once) return find(image + taps.begin * width, g.rows.count(taps), count, numbers, values, at);
+    if (!gathers) return find_in_lines(taps, count, numbers, values, at);
     for (next = larger(next, first); next < taps.end; ++next)
       find(image + next * width, 1, 1, no_numbers < next, rows[next], rows_places[next]);
     Lines lines = lines_of(rows, taps, g.rows.dilation);
-    const bool numbers = no_numbers < taps.begin;
-    if (of_rows) {
-      lines.number = (int32_t)taps.begin, lines.pitch = (int32_t)g.rows.dilation;
-      return (numbers ? join_lines<true, false> : join_lines<false, false>)(lines, s.q * s.c, values, at);
+    lines.number = (int32_t)taps.begin, lines.pitch = (int32_t)g.rows.dilation;
+    (numbers ? join_lines<true, kOfLine> : join_lines<false, kOfLine>)(lines, s.q * s.c, values, at);
+  }
+
+  // Down the columns, and along.
+  FASTCNN_ALONE void find_in_lines(Span taps, int64_t count, bool numbers, float* values, float* at) {
+    const Pool2dShape& s = g.s;
+    const int64_t width = s.w * s.c, front = s.pad_left * s.c, row = s.q * s.c, step = s.stride_w * s.c;
+    const int64_t back = (s.q - 1) * step + g.cols.extent() * s.c - front - width;
+    const float* const x = image + taps.begin * width;
+    const auto join = numbers ? join_lines<true, kOfNumber> : join_lines<false, kOfNumber>;
+    Lines lines = {x, image + s.h * width, g.rows.count(taps),  g.row_step, 0,
+                   0, (int32_t)(x - base), (int32_t)g.row_step, {}};
+    const int64_t rows = smaller(s.stride_h, taps.end - taps.begin);
+    const int64_t from = (taps.end - rows + count * s.stride_h) * width;
+    lines.ahead = {image + from, written ? written + from : nullptr, rows, width};
+    for (int64_t i = 0; i < count; ++i) {
+      float *const to = line + i * pitch, *const to_at = line_places + i * pitch;
+      fill(to, to_at, front);
+      join(lines, width, to + front, to_at + front);
+      fill(to + front + width, to_at + front + width, back);
+      lines.first += s.stride_h * width, lines.number += (int32_t)(s.stride_h * width);
+      lines.ahead.read += s.stride_h * width;
+      if (written) lines.ahead.write += s.stride_h * width;
     }
-    lines.distance = rows_places.first - rows.first;
-    (numbers ? join_lines<true, true> : join_lines<false, true>)(lines, s.q * s.c, values, at);
+    const auto f = !numbers ? find_in_line<false> : s.s == 3 ? find_in_line<true, 3> : find_in_line<true>;
+    const int64_t length = count * pitch / step * s.c, stride = merged ? s.stride_w : 1;
+    int64_t tap[kMostCols];
+    for (int64_t t = 0, phase = 0, pixel = 0; t < s.s; ++t, phase += g.cols.dilation) {
+      for (; phase >= stride; phase -= stride) pixel += s.c;
+      tap[t] = phase * length + pixel;
+    }
+    if (merged) {
+      for (int64_t i = 0; i < s.stride_w; ++i) {
+        windows_apart.put(line + i * s.c, length / s.c, apart + i * length);
+        windows_apart.put(line_places + i * s.c, length / s.c, apart_places + i * length);
+      }
+      return f({apart, apart_places, s.s, tap, count, pitch / s.stride_w, row, values, at, row});
+    }
+    const bool whole = s.stride_w == 1;
+    for (int64_t i = 0; i < count; ++i)
+      f({line + i * pitch, line_places + i * pitch, s.s, tap, whole ? 1 : s.q, step, whole ? row : s.c,
+         values ? values + i * row : nullptr, at + i * row, s.c});
+  }
+
+  // What no window finds.
+  static void fill(float* to, float* to_at, int64_t count) {
+    for (int64_t i = 0; i < count; i += kLanes) {
+      store(to + i, broadcast(-__builtin_inff()));
+      store(to_at + i, bits_to_vec(IVec{} + INT32_MAX));
+    }
   }
 };
 

@@ -26,14 +26,15 @@ void scatter(const MaxPoolBwd& args, const Pool2dBand& piece) {
   const int64_t width = s.w * s.c, image = band.n * s.h * width, row = s.q * s.c;
   const Span over = g.rows.over(band.h_begin, band.h_end);
   const int64_t above = over.begin < over.end ? g.rows.taps(over.begin).begin : 0;
-  Places places(g, a.places, band.scratch + larger(row, kPlacesLine));
-  places.begin(a.x + image, a.x + image + above * width);
+  Places places(g, a.places, band.scratch);
+  float* const at = band.scratch + 4 * a.places.line;
   float *const dx = a.dx + image, *const to = dx + above * width;
   const Span within = {(band.h_begin - above) * width, (band.h_end - above) * width};
+  places.begin(a.x + image, a.x + image + above * width, dx);
   int64_t cleared = band.h_begin;
   const auto clear = [&](int64_t end) {
     end = smaller(end, band.h_end);
-    if (end > cleared) set_zero(dx + cleared * width, (end - cleared) * width);
+    set_zero(dx + cleared * width, (end - cleared) * width);
     cleared = larger(cleared, end);
   };
   for (int64_t p = over.begin, count; p < over.end; p += count) {
@@ -41,11 +42,11 @@ void scatter(const MaxPoolBwd& args, const Pool2dBand& piece) {
     const Span taps = {g.rows.taps(p).begin, g.rows.taps(p + count - 1).end};
     clear(taps.end);
     const float* dy = a.dy + (band.n * s.p + p) * row;
-    places.find_rows(p, count, nullptr, band.scratch);
+    places.find_rows(p, count, nullptr, at);
     if (taps.begin >= band.h_begin && taps.end <= band.h_end)
-      add_at(band.scratch, dy, count * row, to);
+      add_at(at, dy, count * row, to);
     else
-      add_within(band.scratch, dy, count * row, to, within);
+      add_within(at, dy, count * row, to, within);
   }
   clear(band.h_end);
   const int64_t begin = band.h_begin * width;
@@ -111,7 +112,7 @@ void gather(const MaxPoolBwd& args, const Pool2dBand& piece) {
   const int64_t first = g.rows.taps(g.rows.over(band.h_begin, band.h_end).begin).begin;
   Ring chosen{spread + a.places.line, row + kRest, a.places.rows, 0};
   Places places(g, a.places, chosen.first + chosen.count * chosen.line);
-  places.begin(x, x + first * width);
+  places.begin(x, x + first * width, nullptr);
   set_zero(spread, a.places.line);
   const Output output(a.dx, a.stream, width);
   const auto enter = [&](int64_t p) {
@@ -146,21 +147,23 @@ void depth(const MaxDepthBwd& args, const Pool2dBand& piece) {
   const int64_t count = g.s.c, plane = of_planes.s.h * of_planes.s.w * of_planes.s.c;
   const int64_t volume = band.n * g.s.h * plane, row = of_planes.s.q * of_planes.s.c;
   const Span over = g.rows.over(band.h_begin, band.h_end);
-  Ring values{band.scratch, count, a.planes, 0};
-  Ring places{values.first + a.planes * count, count, a.planes, 0};
-  Places finder(of_planes, a.places, places.first + a.planes * count);
+  Ring values{band.scratch, count + kRest, a.planes, 0};
+  Ring places{values.first + a.planes * values.line, values.line, a.planes, 0};
+  Places finder(of_planes, a.places, places.first + a.planes * places.line);
   float* const dx = a.dx + volume;
   float at[kPlacesLine];
   int64_t next = 0, cleared = band.h_begin;
+  bool numbers = true;
   for (int64_t o = over.begin; o < over.end; ++o) {
     const Span taps = g.rows.taps(o);
     for (next = larger(next, g.rows.reach(o).begin); next < taps.end; ++next) {
       const float* const x = a.x + volume + next * plane;
-      finder.begin(x, x);
+      finder.begin(x, x, nullptr);
       for (int64_t p = 0, some; p < of_planes.s.p; p += some) {
         some = finder.group(p, of_planes.s.p);
         finder.find_rows(p, some, values[next] + p * row, places[next] + p * row);
       }
+      numbers &= finder.no_numbers < 0;
     }
     const int64_t end = smaller(taps.end, band.h_end);
     set_zero(dx + cleared * plane, (end - cleared) * plane);
@@ -172,7 +175,7 @@ void depth(const MaxDepthBwd& args, const Pool2dBand& piece) {
     lines.distance = places[taps.begin] - lines.first, lines.pitch = (int32_t)(g.rows.dilation * plane);
     for (int64_t i = 0; i < count; i += kPlacesLine) {
       const int64_t some = smaller(kPlacesLine, count - i);
-      join_lines<false, true>(lines, some, nullptr, at);
+      (numbers ? join_lines<true, kAtDistance> : join_lines<false, kAtDistance>)(lines, some, nullptr, at);
       lines.first += some, lines.end += some;
       if (whole)
         add_at(at, dy + i, some, dx + taps.begin * plane);

@@ -10,11 +10,11 @@ namespace cpu {
 // Windows of images, and how their maxima are found.
 struct MaxPlaces {
   const Pool2dShape* shape;
-  int32_t at_once;  // the taps of a window are compared with each other, and not row by row
-  int32_t gathers;  // and the pixels of windows at each of them take from them
-  int64_t rows;     // of pixels that a window reaches over, at most
-  int64_t line;   // floats of a row of windows and, from place to place of the image, of what lies before it
-  int64_t front;  // those before it
+  int32_t gathers;  // windows are at each pixel, and pixels take from them
+  int64_t line;     // floats of a row of pixels with what windows reach over, or of some, and a rest; if
+                    // windows give, scratch holds one for the places in their row
+  int64_t rows;     // of what is gathered: of pixels that a window reaches over, at most
+  int64_t front;    // likewise: floats of a line before the first window
 };
 
 constexpr int64_t kPlacesLine = 2048;  // floats of a part of a row, at most
@@ -44,7 +44,7 @@ struct MaxPoolBwdKernels {
   void (*scatter)(const MaxPoolBwd&, const Pool2dBand&);
   // At each pixel: pixels take from the windows before them, in whole vectors.
   void (*gather)(const MaxPoolBwd&, const Pool2dBand&);
-  // Planes of dx of a volume; scratch holds two [P,Q,C] for each of `planes` besides.
+  // Planes of dx of a volume; scratch holds two [P,Q,C] with a rest for each of `planes` besides.
   void (*depth)(const MaxDepthBwd&, const Pool2dBand&);
 };
 

@@ -154,6 +154,23 @@ FASTCNN_INLINE Vec spread(Vec v) {
 #undef FASTCNN_FROM
 }
 
+// Lane i of the result is lane index[i] of a and b side by side.
+FASTCNN_INLINE Vec pick(Vec a, Vec b, IVec index) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_permutex2var_ps((__m512)a, (__m512i)index, (__m512)b);
+#elif defined(__AVX2__)
+  const Vec of_a = (Vec)_mm256_permutevar8x32_ps((__m256)a, (__m256i)index);
+  const Vec of_b = (Vec)_mm256_permutevar8x32_ps((__m256)b, (__m256i)index);
+  return index < kLanes ? of_a : of_b;
+#else
+  float both[2 * kLanes];
+  store(both, a), store(both + kLanes, b);
+  Vec v;
+  for (int i = 0; i < kLanes; ++i) v[i] = both[index[i]];
+  return v;
+#endif
+}
+
 // The lanes, each from 0 to 255, as bytes in their order. The compiler's own conversion takes them apart one
 // by one (GCC 12), which made a max pooling that stores them three times as slow.
 struct LaneBytes {

@@ -35,6 +35,9 @@ POOL: tuple[PoolCase, ...] = (
     PoolCase(1, 90, 41, 9, pool_size=(5, 5), strides=(1, 1), padding=2),
     PoolCase(1, 700, 30, 1, pool_size=(3, 3), strides=(2, 2), padding=1),
     PoolCase(1, 150, 31, 6, pool_size=(7, 7), strides=(2, 2), padding=3),
+    # Few channels: windows that stand apart share vectors.
+    PoolCase(1, 35, 62, 4, pool_size=(1, 3), strides=(1, 4), padding=(0, 1)),
+    PoolCase(2, 37, 58, 1, pool_size=(5, 9), strides=(2, 3), padding=(2, 4)),
 )
 
 # Larger than the caches.

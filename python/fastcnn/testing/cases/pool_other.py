@@ -17,6 +17,7 @@ POOL_DILATED: tuple[PoolCase, ...] = (
     # The taps in the image of the second window begin before those of the first.
     PoolCase(1, 9, 9, 17, pool_size=(3, 3), strides=(1, 1), padding=1, dilation_rate=(2, 3)),
     PoolCase(2, 9, 9, 3, pool_size=(5, 5), strides=(1, 1), padding=3, dilation_rate=(2, 2)),
+    PoolCase(1, 30, 45, 2, pool_size=(3, 3), strides=(3, 4), padding="same", dilation_rate=(1, 2)),
     # Taps further apart than the image is wide: one each lies inside.
     PoolCase(1, 2, 9, 3, pool_size=(3, 2), strides=(1, 1), padding="same", dilation_rate=(3, 1)),
 )
