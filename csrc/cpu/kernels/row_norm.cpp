@@ -36,12 +36,14 @@ struct Partial {
   Vec first, second, dy, product;
 };
 
+// Of x - from.
 template <int kMany>
-FASTCNN_INLINE Vec partial_sum(const float* x, int64_t count) {
+FASTCNN_INLINE Vec partial_sum(const float* x, int64_t count, float from) {
   Vec sums[kMany] = {};
   for_each_block<kMany>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
     FASTCNN_UNROLL
-    for (int v = 0; v < block.kVectors; ++v) sums[v] += block.get(x + i + v * kLanes);
+    for (int v = 0; v < block.kVectors; ++v)
+      sums[v] += block.only(block.get(x + i + v * kLanes) - from, Vec{});
   });
   return total(sums);
 }
@@ -72,7 +74,7 @@ constexpr int kSums = kBackward && kRegisters < 32 ? 2 : 4;
 template <bool kBackward>
 FASTCNN_INLINE RowSums row_sums(bool center, const NormRows& a) {
   RowSums s = {};
-  if (center) s.pivot = lane_sum(partial_sum<4>(a.x, a.count)) / (float)a.count;
+  if (center) s.pivot = lane_sum(partial_sum<4>(a.x, a.count, 0.0f)) / (float)a.count;
   const Partial p = partial_sums<kBackward, kSums<kBackward>>(a, s.pivot);
   s.first = lane_sum(p.first), s.second = lane_sum(p.second);
   if constexpr (kBackward) s.dy = lane_sum(p.dy), s.product = lane_sum(p.product);
@@ -190,7 +192,8 @@ FASTCNN_INLINE void clear_rest(const NormRows& a, Lanes* of) {
 }
 
 // The factors of at most kLanes short rows, whose arithmetic is done for all at once: row by row it took more
-// time than the sums themselves. Single precision is enough, as `rest` = mean - pivot is small.
+// time than the sums themselves. Single precision is enough, as `rest` = mean - center is small. The mean is
+// summed about the row's first number, so that `rest` is known without the sum of x - center.
 constexpr int64_t kShortRow = 1024, kFewVectors = 4;
 struct LaneFactors {
   float center[kLanes], root[kLanes], nudge[kLanes], slope[kLanes], offset[kLanes];
@@ -202,29 +205,32 @@ struct LaneFactors {
 template <bool kBackward, int kMany>
 FASTCNN_INLINE void short_factors(const RowStatistics& of, const NormRows& a, LaneFactors* to) {
   const float n = (float)of.cols, share = of.kind == RowNorm::kUnit ? 1.0f : 1.0f / n;
-  Vec pivot = {}, rest = {};
+  Vec center = {}, rest = {};
   if (centered(of)) {
     Lanes sums;
-    for_each_row(a, [&](const NormRows& row, int64_t r)
-                        FASTCNN_INLINED { sums.v[r] = partial_sum<kMany>(row.x, row.count); });
+    alignas(sizeof(Vec)) float firsts[kLanes] = {};
+    for_each_row(a, [&](const NormRows& row, int64_t r) FASTCNN_INLINED {
+      firsts[r] = *row.x;
+      sums.v[r] = partial_sum<kMany>(row.x, row.count, *row.x);
+    });
     clear_rest(a, &sums);
-    pivot = lane_sums(&sums) / n;
+    const Vec first = load(firsts), distance = lane_sums(&sums) / n;
+    center = first + distance;
+    const Vec moved = center - first;
+    rest = (first - (center - moved)) + (distance - moved);
   }
-  store(to->center, pivot);
-  Lanes first, second, dy, product;
+  store(to->center, center);
+  Lanes second, dy, product;
   for_each_row(a, [&](const NormRows& row, int64_t r) FASTCNN_INLINED {
     const Partial p = partial_sums<kBackward, kMany>(row, to->center[r]);
-    first.v[r] = p.first, second.v[r] = p.second;
+    second.v[r] = p.second;
     if constexpr (kBackward) dy.v[r] = p.dy, product.v[r] = p.product;
   });
-  clear_rest(a, &first);
   clear_rest(a, &second);
   if constexpr (kBackward) clear_rest(a, &dy), clear_rest(a, &product);
   Vec square = lane_sums(&second), slope = {}, offset = {};
   if (centered(of)) {
-    const Vec sum = lane_sums(&first);
-    rest = sum / n;
-    square -= sum * rest;
+    square -= n * rest * rest;
     square = square < Vec{} ? Vec{} : square;
   }
   const LaneRoots s = lane_roots(of, square);
@@ -255,7 +261,7 @@ FASTCNN_INLINE void for_each_factors(const RowStatistics& of, const NormRows& a,
     LaneFactors k;
     some.rows = left < kLanes ? left : kLanes;
     if (a.count <= kFewVectors * kLanes)
-      short_factors<kBackward, 1>(of, some, &k);
+      short_factors<kBackward, kBackward ? 1 : 2>(of, some, &k);
     else
       short_factors<kBackward, kSums<kBackward>>(of, some, &k);
     f(some, k);

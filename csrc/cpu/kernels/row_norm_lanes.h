@@ -149,7 +149,7 @@ struct Lanes {
 // Sum of the lanes of each of the vectors, one in each lane of the result, each in the order of lane_sum().
 // Every round leaves half as many vectors, which hold the sums of twice as many: two thirds of the work of
 // transpose() and sums of its vectors.
-FASTCNN_INLINE Vec lane_sums(Lanes* of) {
+__attribute__((noinline)) Vec lane_sums(Lanes* of) {
   FASTCNN_UNROLL
   for (int half = kLanes / 2; half; half /= 2) FASTCNN_UNROLL
   for (int i = 0; i < half; ++i)
