@@ -90,6 +90,20 @@ FASTCNN_EMULATED_CALL __m512 emulated_permutex2var_ps(__m512 a, __m512i index, _
   memcpy(&a, lane, 64);
   return a;
 }
+FASTCNN_EMULATED __m512 emulated_castps128_ps512(__m128 a) {
+  __m512 v = {};  // here what the instruction leaves undefined is 0
+  memcpy(&v, &a, 16);
+  return v;
+}
+FASTCNN_EMULATED __m512 emulated_insertf32x4(__m512 a, __m128 b, int quad) {
+  memcpy(reinterpret_cast<char*>(&a) + 16 * quad, &b, 16);
+  return a;
+}
+FASTCNN_EMULATED __m128 emulated_extractf32x4_ps(__m512 a, int quad) {
+  __m128 v;
+  memcpy(&v, reinterpret_cast<const char*>(&a) + 16 * quad, 16);
+  return v;
+}
 // Faults where the instruction would: p is a multiple of 64.
 FASTCNN_EMULATED void emulated_stream_ps(void* p, __m512 v) {
   if (reinterpret_cast<uintptr_t>(p) % 64) __builtin_trap();
@@ -201,6 +215,9 @@ FASTCNN_EMULATED_CALL void emulated_tile_dpbf16ps(int sum, int a, int b) {
 #define _mm512_maskz_mul_epu32 emulated_maskz_mul_epu32
 #define _mm512_maskz_shuffle_epi32 emulated_maskz_shuffle_epi32
 #define _mm512_permutex2var_ps emulated_permutex2var_ps
+#define _mm512_castps128_ps512 emulated_castps128_ps512
+#define _mm512_insertf32x4 emulated_insertf32x4
+#define _mm512_extractf32x4_ps emulated_extractf32x4_ps
 #define _mm512_stream_ps emulated_stream_ps
 #define _mm512_dpbf16_ps emulated_dpbf16_ps
 #define _mm512_cvtne2ps_pbh emulated_cvtne2ps_pbh
