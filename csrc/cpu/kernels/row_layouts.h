@@ -44,9 +44,6 @@ FASTCNN_INLINE auto greatest_of(const float* x, int64_t count) {
   return L::greatest(best);
 }
 
-// Rows of more columns are not taken abreast.
-constexpr int kAbreast = 32;
-
 // Not inlined by each of the kernels.
 __attribute__((noinline, unused)) void turn(const float* x, int rows, int cols, Vec* to) {
   get_rows(x, rows, cols, to);
