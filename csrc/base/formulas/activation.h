@@ -191,27 +191,29 @@ struct Function<Activation::k_silu> {
 };
 
 // x w, w = tanh(softplus(x)) = (u^2 - 1) / (u^2 + 1) with u = 1 + exp(x); written with exp(-|x|), so that
-// nothing overflows. Its derivative is w + x (1 - w^2) sigmoid(x).
+// nothing overflows. Its derivative is w + x (1 - w^2) sigmoid(x) = w + 4 x u exp(x) / (u^2 + 1)^2.
 struct MishTerms {
-  Vec w, one_minus_w, sigmoid;
+  Vec e, small, above, below;  // exp(-|x|), exp(-x) at most 1, u^2 - 1 and u^2 + 1 times its square
 };
 FASTCNN_INLINE MishTerms mish_terms(Vec x) {
-  const Vec e = exp_of_minus_abs(x);
-  const Vec above = by_sign(x, e + e + 1.0f, e * (e + 2.0f));  // (u^2 - 1), over exp(2 x) where x >= 0
-  const Vec two = by_sign(x, 2.0f * (e * e), broadcast(2.0f));
-  const Vec below = above + two;
-  return {above / below, two / below, by_sign(x, broadcast(1.0f), e) / (1.0f + e)};
+  const Vec e = exp_of_minus_abs(x), one = broadcast(1.0f);
+  const Vec large = by_sign(x, one, e), small = by_sign(x, e, one);
+  const Vec above = fma(large, large, e + e);
+  return {e, small, above, above + (small + small) * small};
 }
 template <>
 struct Function<Activation::k_mish> {
   template <class P>
   FASTCNN_INLINED static Vec fwd(Vec x, const P&) {
-    return x * mish_terms(x).w;
+    const MishTerms t = mish_terms(x);
+    return x * (t.above / t.below);
   }
   template <class P>
   FASTCNN_INLINED static Vec bwd(Vec dy, Vec x, const P&) {
     const MishTerms t = mish_terms(x);
-    return dy * fma(x, (t.one_minus_w * (1.0f + t.w)) * t.sigmoid, t.w);
+    const Vec share = 1.0f / t.below, w = t.above * share;
+    const Vec e = 4.0f * t.e, slope = x * (fma(e, t.e, e) * (t.small * share));
+    return dy * fma(slope, share, w);
   }
 };
 
