@@ -75,12 +75,14 @@ FASTCNN_INLINE Vec exp(Vec x) {
 }
 
 // exp(x) of x <= 0, with half as many instructions around the polynomial: 2^24 exp(x) is no subnormal number.
+// Sums and quotients may go without the factor.
 constexpr int kNegativeBias = 127 + 24;
 constexpr float kNegativeScale = 0x1p-24f;
-FASTCNN_INLINE Vec exp_of_negative(Vec x) {
+FASTCNN_INLINE Vec scaled_exp_of_negative(Vec x) {
   const Reduced e = reduced<kNegativeBias>(max_or_second(broadcast(-104.0f), x));
-  return exp_reduced(e.r, power_of_two(e.biased)) * kNegativeScale;
+  return exp_reduced(e.r, power_of_two(e.biased));
 }
+FASTCNN_INLINE Vec exp_of_negative(Vec x) { return scaled_exp_of_negative(x) * kNegativeScale; }
 FASTCNN_INLINE Vec exp_of_minus_abs(Vec x) {
   return exp_of_negative(bits_to_vec(vec_to_bits(x) | ~0x7fffffff));
 }

@@ -14,6 +14,7 @@ namespace {
 // `count` numbers, taken vector by vector, and a Number for each row.
 struct Across {  // one row, its columns in the lanes
   using Number = float;
+  static constexpr int kBest = 2;  // vectors of the greatest so far: one waits for itself
   static FASTCNN_INLINED float sum(Vec v) { return lane_sum(v); }
   static FASTCNN_INLINED float greatest(Vec v) { return lane_max(v); }
   static FASTCNN_INLINED float log_of(float x) { return log(broadcast(x))[0]; }
@@ -24,6 +25,7 @@ struct Across {  // one row, its columns in the lanes
 };
 struct Abreast {  // kLanes rows, one in each lane, column after column: narrow rows leave no lane empty
   using Number = Vec;
+  static constexpr int kBest = 1;  // two took 5 percent longer for 2 to 5 columns
   static FASTCNN_INLINED Vec sum(Vec v) { return v; }
   static FASTCNN_INLINED Vec greatest(Vec v) { return v; }
   static FASTCNN_INLINED Vec log_of(Vec x) { return log(x); }
@@ -37,11 +39,13 @@ struct Abreast {  // kLanes rows, one in each lane, column after column: narrow 
 template <class L>
 FASTCNN_INLINE auto greatest_of(const float* x, int64_t count) {
   const Vec lowest = broadcast(-__builtin_inff());
-  Vec best = lowest;
-  for_each_vector(count, [&](auto block, int64_t j) FASTCNN_INLINED {
-    best = max_or_second(block.only(block.get(x + j), lowest), best);
+  Vec best[2] = {lowest, lowest};
+  for_each_block<L::kBest>(count, [&](auto block, int64_t j) FASTCNN_INLINED {
+    FASTCNN_UNROLL
+    for (int v = 0; v < block.kVectors; ++v)
+      best[v] = max_or_second(block.only(block.get(x + j + v * kLanes), lowest), best[v]);
   });
-  return L::greatest(best);
+  return L::greatest(L::kBest > 1 ? max_or_second(best[0], best[1]) : best[0]);
 }
 
 // Not inlined by each of the kernels.

@@ -4,6 +4,7 @@
 // cpu/softmax.cpp and cpu/loss.cpp.
 #include "softmax.h"
 
+#include "own.h"
 #include "row_layouts.h"
 
 namespace fastcnn {
@@ -27,9 +28,17 @@ struct RowArrays {
   int64_t rows, cols;
 };
 
+// Rows that come later.
+struct Next {
+  const float *a, *to;
+  Next(const RowArrays& of, int64_t row) : a(of.a), to(of.to) {
+    if (row < of.rows) a += row * of.cols, to += row * of.cols;
+  }
+};
+
 // For all rows, to[i] depending on a[i], b[i], which may be null, and a number n of the row, that number()
-// makes of first(layout, a, b, to, count, highest(layout, a, count)); then second(layout, a, b, to, count, n)
-// follows. Some rows are at each stage at a time, so that one row does not wait for the other.
+// makes of first(layout, a, b, to, count, highest(layout, a, count), next); then second(layout, a, b, to,
+// count, n) follows. Some rows are at each stage at a time, so that one row does not wait for the other.
 template <class Highest, class First, class Number, class Second>
 FASTCNN_INLINE void for_rows(const Limits& limits, const RowArrays& of, Highest highest, First first,
                              Number number, Second second) {
@@ -45,15 +54,17 @@ FASTCNN_INLINE void for_rows(const Limits& limits, const RowArrays& of, Highest 
       };
       if (some == 1) {
         each([&](const float* a, const float* b, float* to, float&) FASTCNN_INLINED {
-          const Vec n = number(broadcast(first(Across{}, a, b, to, cols, highest(Across{}, a, cols))));
+          const Vec n = number(
+              broadcast(first(Across{}, a, b, to, cols, highest(Across{}, a, cols), Next(of, begin + 1))));
           second(Across{}, a, b, to, cols, n[0]);
         });
         continue;
       }
       each([&](const float* a, const float*, float*, float& n)
                FASTCNN_INLINED { n = highest(Across{}, a, cols); });
-      each([&](const float* a, const float* b, float* to, float& n)
-               FASTCNN_INLINED { n = first(Across{}, a, b, to, cols, n); });
+      each([&](const float* a, const float* b, float* to, float& n) FASTCNN_INLINED {
+        n = first(Across{}, a, b, to, cols, n, Next(of, begin + some + (&n - numbers)));
+      });
       store(numbers, number(load(numbers)));
       each([&](const float* a, const float* b, float* to, float& n)
                FASTCNN_INLINED { second(Across{}, a, b, to, cols, n); });
@@ -74,7 +85,8 @@ FASTCNN_INLINE void for_rows(const Limits& limits, const RowArrays& of, Highest 
       numbers[i] = highest(Abreast{}, (float*)a[i], cols * kLanes);
     });
     each([&](int64_t i, int64_t, int) FASTCNN_INLINED {
-      numbers[i] = first(Abreast{}, (float*)a[i], (float*)b[i], (float*)a[i], cols * kLanes, numbers[i]);
+      numbers[i] = first(Abreast{}, (float*)a[i], (float*)b[i], (float*)a[i], cols * kLanes, numbers[i],
+                         Next(of, begin + (kTimes + i) * kLanes));
     });
     for (Vec& n : numbers) n = number(n);
     each([&](int64_t i, int64_t at, int some) FASTCNN_INLINED {
@@ -90,14 +102,20 @@ constexpr auto kGreatest = [](auto layout, const float* x, int64_t count)
 constexpr auto kNone = [](auto layout, const float*, int64_t)
                            FASTCNN_INLINED { return typename decltype(layout)::Number{}; };
 
-// The sum of the exponentials of a row less its greatest. y: these, or with kLogs what they are of.
+// 2^24 times the exponentials of a row less its greatest, and their sum. y: these, or with kLogs what they
+// are of. While they are computed, the next rows' numbers come from far.
 template <bool kLogs, class L, class N>
-FASTCNN_INLINE auto sum_of_powers(L layout, const float* x, float* y, int64_t count, N highest) {
+FASTCNN_INLINE auto sum_of_powers(L layout, const float* x, float* y, int64_t count, N highest,
+                                  const Next& next) {
   Vec sums = {};
   for_each_block<2>(count, [&](auto block, int64_t j) FASTCNN_INLINED {
     FASTCNN_UNROLL
     for (int v = 0; v < block.kVectors; ++v, j += kLanes) {
-      const Vec shifted = block.get(x + j) - highest, e = exp_of_negative(shifted);
+      if (v * kLanes % kOwnedFloats == 0) {
+        __builtin_prefetch(next.a + j, 0, 2);
+        own(next.to + j);
+      }
+      const Vec shifted = block.get(x + j) - highest, e = scaled_exp_of_negative(shifted);
       block.put(y + j, kLogs ? shifted : e);
       sums += block.only(e, Vec{});
     }
@@ -108,8 +126,8 @@ FASTCNN_INLINE auto sum_of_powers(L layout, const float* x, float* y, int64_t co
 void fwd(const float* x, float* y, int64_t rows, int64_t cols) {
   for_rows(
       kFwd, {x, nullptr, y, rows, cols}, kGreatest,
-      [](auto layout, const float* x, const float*, float* y, int64_t count, auto highest)
-          FASTCNN_INLINED { return sum_of_powers<false>(layout, x, y, count, highest); },
+      [](auto layout, const float* x, const float*, float* y, int64_t count, auto highest, const Next& next)
+          FASTCNN_INLINED { return sum_of_powers<false>(layout, x, y, count, highest, next); },
       [](Vec sum) FASTCNN_INLINED { return 1.0f / sum; },
       [](auto, const float*, const float*, float* y, int64_t count, auto share)
           FASTCNN_INLINED { map(y, y, count, [&](Vec e) FASTCNN_INLINED { return e * share; }); });
@@ -118,7 +136,7 @@ void fwd(const float* x, float* y, int64_t rows, int64_t cols) {
 void bwd(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols) {
   for_rows(
       kBwd, {dy, y, dx, rows, cols}, kNone,
-      [](auto layout, const float* dy, const float* y, float*, int64_t count, auto) FASTCNN_INLINED {
+      [](auto layout, const float* dy, const float* y, float*, int64_t count, auto, auto) FASTCNN_INLINED {
         Vec sums = {};
         for_each_vector(count, [&](auto block, int64_t j) FASTCNN_INLINED {
           sums = fma(block.get(dy + j), block.get(y + j), sums);
@@ -134,9 +152,9 @@ void bwd(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols)
 void log_fwd(const float* x, float* y, int64_t rows, int64_t cols) {
   for_rows(
       kLogFwd, {x, nullptr, y, rows, cols}, kGreatest,
-      [](auto layout, const float* x, const float*, float* y, int64_t count, auto highest)
-          FASTCNN_INLINED { return sum_of_powers<true>(layout, x, y, count, highest); },
-      [](Vec sum) FASTCNN_INLINED { return log(sum); },
+      [](auto layout, const float* x, const float*, float* y, int64_t count, auto highest, const Next& next)
+          FASTCNN_INLINED { return sum_of_powers<true>(layout, x, y, count, highest, next); },
+      [](Vec sum) FASTCNN_INLINED { return log(sum * kNegativeScale); },
       [](auto, const float*, const float*, float* y, int64_t count, auto log_sum) FASTCNN_INLINED {
         map(y, y, count, [&](Vec shifted) FASTCNN_INLINED { return shifted - log_sum; });
       });
@@ -145,14 +163,15 @@ void log_fwd(const float* x, float* y, int64_t rows, int64_t cols) {
 void log_bwd(const float* dy, const float* y, float* dx, int64_t rows, int64_t cols) {
   for_rows(
       kBwd, {dy, y, dx, rows, cols}, kNone,
-      [](auto layout, const float* dy, const float*, float*, int64_t count, auto) FASTCNN_INLINED {
+      [](auto layout, const float* dy, const float*, float*, int64_t count, auto, auto) FASTCNN_INLINED {
         Vec sums = {};
         for_each_vector(count, [&](auto block, int64_t j) FASTCNN_INLINED { sums += block.get(dy + j); });
         return layout.sum(sums);
       },
       [](Vec sum) FASTCNN_INLINED { return sum; },
       [](auto, const float* dy, const float* y, float* dx, int64_t count, auto sum) FASTCNN_INLINED {
-        map(dy, y, dx, count, [&](Vec dy, Vec y) FASTCNN_INLINED { return dy - exp(y) * sum; });
+        map(dy, y, dx, count,
+            [&](Vec dy, Vec y) FASTCNN_INLINED { return fma(exp_of_negative(y), -sum - Vec{}, dy); });
       });
 }
 
