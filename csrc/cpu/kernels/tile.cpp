@@ -74,23 +74,34 @@ void interleave_channels(const Interleave& p) {
   }
 }
 
-// kRows rows of w at a time, so that y is read and written once for as many.
+// kRows rows of w at a time, so that y is read and written once for as many. Some vectors of y side by side:
+// the sum of one is a chain of kRows multiply-adds (one after the other 256x784x3 took 1.2 times as long with
+// AVX-512 and 1.3 times with AVX2).
 template <int kRows>
 void add_rows(const VectorsTimes& p, const float* vector, float* y, int64_t k) {
+  constexpr int kWide = 4;
   const float* w = p.w + k * p.w_row;
   Vec v[kRows];
   FASTCNN_UNROLL for (int i = 0; i < kRows; ++i) v[i] = broadcast(vector[(k + i) * p.v_step]);
-  const auto step = [&](int64_t j, auto read, auto write) FASTCNN_INLINED {
+  int64_t j = 0;
+  for (; j + kWide * kLanes <= p.outputs; j += kWide * kLanes) {
+    Vec sum[kWide];
+    FASTCNN_UNROLL for (int n = 0; n < kWide; ++n) sum[n] = k ? load(y + j + n * kLanes) : Vec{};
+    FASTCNN_UNROLL for (int i = 0; i < kRows; ++i) {
+      FASTCNN_UNROLL for (int n = 0; n < kWide; ++n) sum[n] =
+          fma(v[i], load(w + i * p.w_row + j + n * kLanes), sum[n]);
+    }
+    FASTCNN_UNROLL for (int n = 0; n < kWide; ++n) store(y + j + n * kLanes, sum[n]);
+  }
+  const auto step = [&](auto read, auto write) FASTCNN_INLINED {
     Vec sum = k ? read(y + j) : Vec{};
     FASTCNN_UNROLL for (int i = 0; i < kRows; ++i) sum = fma(v[i], read(w + i * p.w_row + j), sum);
     write(y + j, sum);
   };
-  int64_t j = 0;
-  for (; j + kLanes <= p.outputs; j += kLanes) step(j, load, store);
+  for (; j + kLanes <= p.outputs; j += kLanes) step(load, store);
   if (const int tail = (int)(p.outputs - j))
-    step(
-        j, [tail](const float* x) FASTCNN_INLINED { return load_n(x, tail); },
-        [tail](float* x, Vec sum) FASTCNN_INLINED { store_n(x, sum, tail); });
+    step([tail](const float* x) FASTCNN_INLINED { return load_n(x, tail); },
+         [tail](float* x, Vec sum) FASTCNN_INLINED { store_n(x, sum, tail); });
 }
 
 // All vectors meet some rows of w before the next.
