@@ -58,6 +58,22 @@ def test_late_steps(name: str, rng: np.random.Generator) -> None:
         optimizing.check_step(optimizer, [reals(rng, (4, 9))], f"step {steps}")
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_velocities_fade_to_zero(nesterov: bool) -> None:
+    """Rounding would keep them among the denormal numbers for ever."""
+    optimizer = optimizers.SGD(1.0, momentum=0.5, nesterov=nesterov)
+    least = float(np.finfo(np.float32).tiny)
+    factors = np.arange(-33.0, 34.0)
+    optimizer.build([np.ones(factors.size, np.float32)])
+    optimizer.apply([np.float32(least) * factors.astype(np.float32)])
+    for step in range(6):
+        velocities = -factors * 0.5**step
+        velocities[np.abs(velocities) < 1] = 0
+        assert_exact(optimizer._slots[0][0], velocities * least, f"step {step}")
+        optimizer.apply([np.zeros(factors.size, np.float32)])
+    assert not optimizer._slots[0][0].any()
+
+
 def test_whole_numbers_are_exact(rng: np.random.Generator) -> None:
     shape = (5, 13)
     w, g = integers(rng, shape), integers(rng, shape)

@@ -40,12 +40,16 @@ struct Sgd {
   }
 };
 
+// 0 in place of a denormal number. Without gradients, as those of units that ReLU has put out, a velocity
+// would stay among these for ever, and a vector with one of them takes longer than dozens without.
+FASTCNN_INLINE Vec faded(Vec v) { return abs(v) < 1.17549435e-38f ? Vec{} : v; }
+
 template <bool kNesterov>
 struct SgdWithMomentum {
   template <class Block>
   FASTCNN_INLINED static Vec step(const OptimizerRun& a, Block block, int64_t i, Vec g, Vec w) {
     const Vec change = a.rate * g;
-    const Vec v = a.momentum * block.get(a.slot[0] + i) - change;
+    const Vec v = faded(a.momentum * block.get(a.slot[0] + i) - change);
     block.put(a.slot[0] + i, v);
     return w + (kNesterov ? a.momentum * v - change : v);
   }
