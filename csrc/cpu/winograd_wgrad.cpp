@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weight gradient of 3x3 filters with stride 1 or 2 by Winograd's F(2,3), or F(2,2), turned round: with V and
-// W the transforms of tiles of x and dy (kernels/winograd.h),
+// Weight gradient of 3x3 filters with stride 1 or 2 by Winograd's F(2,3) or F(4,3), or F(2,2), turned round:
+// with V and W the transforms of tiles of x and dy (kernels/winograd.h),
 //
 //   D[point][c][k] = sum over tiles of V[point][tile][c] W[point][tile][k],   dw = G' D G.
 //
 // A task has some channels, some output channels and a chunk of the tiles, so that a block of V and W and all
-// of its D stay in its L2 cache. Chunks are cut by shape alone and added in order at the end.
+// of its D stay in its L2 cache. Chunks are cut by shape alone and added in order at the end; where all tiles
+// are one, the task itself makes dw of its D.
 #include "winograd.h"
 
 namespace fastcnn {
@@ -20,10 +21,9 @@ struct WinogradWgrad : Tiling {
 };
 
 // Points of D along an axis: those of V and W.
-constexpr Terms kSums[][4] = {
-    {{0, 0, 1, 1, 0, 1}, {1, 1, 1, 1, 0, 2}, {2, 2, 1, 1, 0, 2}, {3, 3, 1, 1, 1, 2}},
-    {},
-    {{0, 0, 1, 1, 0, 1}, {1, 0, 2, 2, 0, 2}, {4, 2, 1, 1, 1, 2}, {2, 1, 1, 1, 0, 2}}};
+constexpr Terms kStridedSums[] = {
+    {0, 0, 1, 1, 0, 1}, {1, 0, 2, 2, 0, 2}, {4, 2, 1, 1, 1, 2}, {2, 1, 1, 1, 0, 2}};
+const Terms* sums_of(Order order) { return order == kStrided ? kStridedSums : kForms[order].terms; }
 
 // V and W of a block.
 constexpr int64_t kBlockBytes = 512 << 10;
@@ -34,17 +34,22 @@ WinogradWgrad plan(const Conv2dShape& v, Order order) {
   WinogradWgrad d = {};
   static_cast<Tiling&>(d) = tiling(order, v, v.p, v.q, {});
   d.c = v.c, d.k = v.k;
-  const auto part = [&kernel](int64_t channels, int64_t* parts) {
-    *parts = ceil_div(channels, kPartChannels);
+  // A chunk costs another pass over D: not fewer tiles for it. (64 of F(2) took 1.1 times as long, 128 of
+  // F(4) twice where two threads had one chunk.)
+  const int64_t wanted = std::min<int64_t>(16, tasks_for(conv_flops(v)));
+  const int64_t least = order == kF4 ? 64 : 128;
+  const int64_t most = std::max<int64_t>(1, std::min(d.tiles / least, (8 << 20) / (d.u_points * d.c * d.k)));
+  const auto part = [&kernel](int64_t channels, int64_t width, int64_t* parts) {
+    *parts = ceil_div(channels, width);
     return round_up(ceil_div(channels, *parts), kernel.lanes);
   };
-  d.c_part = part(d.c, &d.c_parts), d.k_part = part(d.k, &d.k_parts);
+  d.c_part = part(d.c, kPartChannels, &d.c_parts);
+  // Two tasks at least: 64 channels at 28x28, batch of one, took 0.6 times as long (AVX-512).
+  const bool alone = most * d.c_parts == 1 && d.k <= kPartChannels;
+  d.k_part = part(d.k, alone ? kPartChannels / 2 : kPartChannels, &d.k_parts);
   d.panel = std::min(kernel.lanes * wide_vectors(), d.k_part);
   d.block = std::min<int64_t>(96, kBlockBytes / (4 * (d.v_points * d.c_part + d.m_points * d.k_part)));
-  // A chunk costs another pass over D: not fewer than 128 tiles for it.
-  const int64_t wanted = std::min<int64_t>(16, tasks_for(conv_flops(v)));
-  const int64_t most = std::min(d.tiles / 128, (8 << 20) / (d.u_points * d.c * d.k));
-  d.chunks = std::max<int64_t>(1, std::min(most, ceil_div(wanted, d.c_parts * d.k_parts)));
+  d.chunks = std::min(most, ceil_div(wanted, d.c_parts * d.k_parts));
   d.blocks = ceil_div(d.tiles, std::min(d.block, ceil_div(d.tiles, d.chunks)));
   d.block = ceil_div(d.tiles, d.blocks);
   return d;
@@ -56,8 +61,11 @@ int64_t w_plane(const WinogradWgrad& d) { return plane_floats(d.block * d.k_part
 int64_t d_plane(const WinogradWgrad& d) { return plane_floats(d.c_part * d.k_part); }
 int64_t d_floats(const WinogradWgrad& d) { return d.u_points * d_plane(d); }
 int64_t zeros_floats(const WinogradWgrad& d) { return round_up(std::max(d.c_part, d.k_part), 16); }
+int64_t block_floats(const WinogradWgrad& d) {
+  return zeros_floats(d) + d.v_points * v_plane(d) + d.m_points * w_plane(d);
+}
 size_t scratch_bytes(const WinogradWgrad& d) {
-  return float_bytes(zeros_floats(d) + d.v_points * v_plane(d) + d.m_points * w_plane(d));
+  return float_bytes(block_floats(d) + (d.chunks > 1 ? 0 : d_floats(d)));
 }
 
 Range channels_of(int64_t channels, int64_t part, int64_t i) {
@@ -70,16 +78,20 @@ Range channels_of(int64_t channels, int64_t part, int64_t i) {
 //   Winograd  points (T C [K] / 2 + 45 register tiles)          products
 //             + 40 T [C] k_parts + 35 T [K] c_parts             transforms of x and dy
 //             + C [K] (60 + 2 points chunks)                    dw
+//
+// F(4)'s transforms take 200 and 150, and on 16 lanes half as much again.
 double winograd_clocks(const WinogradWgrad& d) {
   const TileKernels& kernel = *kernels().tile;
   const double tiles = static_cast<double>(d.tiles);
   const double in = ceil_div(d.c, kernel.lanes), out = ceil_div(d.k, kernel.lanes);
+  const double transforms = d.order != kF4 ? tiles * (40 * in * d.k_parts + 35 * out * d.c_parts)
+                                           : tiles * (200 * in * d.k_parts + 150 * out * d.c_parts) *
+                                                 (kernel.lanes == 16 ? 1.5 : 1);
   const double register_tiles = 1.0 * d.c_parts *
                                 ceil_div(d.c_part, kernel.max_rows[d.panel / kernel.lanes]) * d.k_parts *
                                 ceil_div(d.k_part, d.panel) * d.blocks;
   return static_cast<double>(d.products) * tiles * d.c * out / 2 + 45.0 * d.u_points * register_tiles +
-         tiles * (40 * in * d.k_parts + 35 * out * d.c_parts) +
-         d.c * out * (60 + 2.0 * d.u_points * d.chunks);
+         transforms + d.c * out * (60 + 2.0 * d.u_points * d.chunks);
 }
 
 double direct_clocks(const Conv2dShape& v) {
@@ -99,6 +111,7 @@ void run_task(const WinogradWgrad& d, const Conv2dShape& v, const float* x, cons
   float* const ws = vs + d.v_points * v_plane(d);
   std::fill(zeros, vs, 0.0f);
   const Form& form = kForms[d.order];
+  const Terms* const terms = sums_of(d.order);
   const Tiled input = {x + c.begin,      v.h,        v.w,         v.c,
                        c.end - c.begin,  -v.pad_top, -v.pad_left, form.pixels,
                        form.two_outputs, {},         zeros};
@@ -113,7 +126,7 @@ void run_task(const WinogradWgrad& d, const Conv2dShape& v, const float* x, cons
     transform_tiles(kernels().winograd->gradient[d.order], d, gradient, tiles, {ws, d.k_part, w_plane(d)});
     t.accumulate = b > blocks.begin;
     for (int64_t point = 0; point < d.u_points; ++point) {
-      const Terms &h = kSums[d.order][point / form.u], &w = kSums[d.order][point % form.u];
+      const Terms &h = terms[point / form.u], &w = terms[point % form.u];
       const Range met = common(tiles, tiles_that_meet(d, h, w));
       if (met.begin >= met.end && t.accumulate) continue;
       // The first sum may be one tile's whose products are zero.
@@ -130,32 +143,44 @@ void run_task(const WinogradWgrad& d, const Conv2dShape& v, const float* x, cons
   }
 }
 
+// dw of a channel of the input and a part of those of the output, from D of the first chunk of its part.
+void transform_sums(const WinogradWgrad& d, const float* sums, int64_t c, int64_t k_part, float* dw) {
+  const Range k = channels_of(d.k, d.k_part, k_part);
+  FilterGradient g = {};
+  g.d = sums + c % d.c_part * d.k_part;
+  g.d_plane = d_plane(d), g.d_part = d.c_parts * d.k_parts * d_floats(d), g.parts = d.chunks;
+  g.dw = dw + c * d.k + k.begin, g.dw_tap = d.c * d.k, g.count = k.end - k.begin;
+  kernels().winograd->filter_gradient[d.order](g);
+}
+
 void run(const WinogradWgrad& d, const Conv2dShape& v, const Operands& operands, Context& context) {
   Member& me = *context.member;
   float* const sums = static_cast<float*>(context.workspace);
+  float* const dw = output(operands, 0);
   const int64_t parts = d.c_parts * d.k_parts;
   parallel_for(me, d.chunks * parts, [&](int64_t i) {
     const Task task = {i / parts, i % d.c_parts, i % parts / d.c_parts};
-    run_task(d, v, input(operands, 0), input(operands, 1), task, sums + i * d_floats(d),
-             static_cast<float*>(me.scratch(scratch_bytes(d))));
+    float* const scratch = static_cast<float*>(me.scratch(scratch_bytes(d)));
+    float* const own = d.chunks > 1 ? sums + i * d_floats(d) : scratch + block_floats(d);
+    run_task(d, v, input(operands, 0), input(operands, 1), task, own, scratch);
+    const Range c = channels_of(d.c, d.c_part, task.c_part);
+    for (int64_t j = c.begin; d.chunks == 1 && j < c.end; ++j) transform_sums(d, own, j, task.k_part, dw);
   });
-  float* const dw = output(operands, 0);
+  if (d.chunks == 1) return;
   parallel_for(me, d.c * d.k_parts, [&](int64_t i) {
     const int64_t c = i / d.k_parts, part = i % d.k_parts;
-    const Range k = channels_of(d.k, d.k_part, part);
-    FilterGradient g = {};
-    g.d = sums + (part * d.c_parts + c / d.c_part) * d_floats(d) + c % d.c_part * d.k_part;
-    g.d_plane = d_plane(d), g.d_part = parts * d_floats(d), g.parts = d.chunks;
-    g.dw = dw + c * d.k + k.begin, g.dw_tap = d.c * d.k, g.count = k.end - k.begin;
-    kernels().winograd->filter_gradient[d.order](g);
+    transform_sums(d, sums + (part * d.c_parts + c / d.c_part) * d_floats(d), c, part, dw);
   });
 }
 
 bool chosen(const OpDescriptor& op, Order order) {
   const Conv2dShape& v = op.conv2d_wgrad;
-  if (op.math == Math::kStrict || !fits_winograd(v, order == kStrided)) return false;
+  if (!fits_winograd(v, order == kStrided) || op.math == Math::kStrict ||
+      (order == kF4 && op.math != Math::kFast))
+    return false;
   const double direct = direct_clocks(v) * (supports_conv2d_wgrad_bfloat16(op) ? bfloat16_cost(op) : 1);
-  return winograd_clocks(plan(v, order)) < 0.95 * direct;
+  const double clocks = winograd_clocks(plan(v, order));
+  return clocks < 0.95 * direct && (order != kF4 || clocks < winograd_clocks(plan(v, kF2)));
 }
 
 void prepare(Prepared* p, Order order) {
@@ -163,7 +188,7 @@ void prepare(Prepared* p, Order order) {
   const WinogradWgrad d = state<WinogradWgrad>(p) = plan(v, order);
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
   p->parallel = p->flops > kParallelFlops;
-  p->workspace_bytes = float_bytes(d.chunks * d.c_parts * d.k_parts * d_floats(d));
+  p->workspace_bytes = d.chunks > 1 ? float_bytes(d.chunks * d.c_parts * d.k_parts * d_floats(d)) : 0;
   p->scratch_bytes = scratch_bytes(d);
 }
 
@@ -172,6 +197,12 @@ void prepare(Prepared* p, Order order) {
 bool supports_conv2d_wgrad_winograd2(const OpDescriptor& op) { return chosen(op, kF2); }
 void prepare_conv2d_wgrad_winograd2(Prepared* p) { prepare(p, kF2); }
 void run_conv2d_wgrad_winograd2(const Prepared& p, const Operands& x, Context& context) {
+  run(state<WinogradWgrad>(p), p.op.conv2d_wgrad, x, context);
+}
+
+bool supports_conv2d_wgrad_winograd4(const OpDescriptor& op) { return chosen(op, kF4); }
+void prepare_conv2d_wgrad_winograd4(Prepared* p) { prepare(p, kF4); }
+void run_conv2d_wgrad_winograd4(const Prepared& p, const Operands& x, Context& context) {
   run(state<WinogradWgrad>(p), p.op.conv2d_wgrad, x, context);
 }
 

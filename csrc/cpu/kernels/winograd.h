@@ -69,7 +69,7 @@ struct FilterGradient {
   int64_t d_plane, d_part, parts, dw_tap, count;
 };
 
-// Of F(2), F(4), stride 2 and its dgrad; the weight gradient of F(2) and stride 2.
+// Of F(2), F(4), stride 2 and its dgrad; weight gradients have none of the last.
 struct WinogradKernels {
   void (*input[4])(const InputTile&);
   void (*gradient[3])(const InputTile&);
