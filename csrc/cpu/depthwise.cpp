@@ -354,6 +354,7 @@ Depthwise plan_depthwise(Prepared* p, const Conv3dShape& volume, bool dgrad) {
   // About 128 KB of input and output to a band, as far as there are rows.
   const int64_t frame_bytes = static_cast<int64_t>(p->bytes) / (v.n * out_frames);
   d.bands = std::max<int64_t>(1, std::min(out_h, frame_bytes / (128 << 10)));
+  d.bands = halved_alike(d.bands, out_h, v.n * out_frames);
   d.rows_in = std::min(v.h, (ceil_div(out_h, d.bands) - 1) * v.stride_h + (v.r - 1) * v.dilation_h + 1);
   const bool plain = volume.t == 1 && volume.d == 1 && !repeats(v);
   d.ahead = plain && p->bytes > kAheadBytes;
