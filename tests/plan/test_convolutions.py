@@ -113,3 +113,25 @@ def test_kept_filters(side: int, channels: int, rng: np.random.Generator) -> Non
     at, real, filters = winograd.Geometry((1, 1)), x.astype(np.float64), kernel.astype(np.float64)
     wanted = winograd.convolve(real, filters, (side, side), at, 4) + bias
     assert_within(alone, wanted, winograd.bound(real, filters, wanted, at, 4), "predictions")
+
+
+@pytest.mark.usefixtures("keep_threads")
+@pytest.mark.parametrize(("side", "channels", "filters"), [(14, 64, 384), (15, 96, 576), (7, 160, 960)])
+def test_kept_panels(side: int, channels: int, filters: int, rng: np.random.Generator) -> None:
+    """Pointwise weights heavier than the input: by rows where input and output together outweigh them."""
+    nodes = chain((side, side, channels), conv2d(filters, 1), op("relu6"))
+    loss = {"name": "mean_squared_error", "from_logits": False}
+    x: Any = rng.standard_normal((1, side, side, channels)).astype(np.float32)
+    alone: Any = None
+    for threads in (1, 2, 3, 5):
+        fastcnn.set_num_threads(threads)
+        model = build(nodes, loss=loss, accuracy=None)
+        for weights in ("new", "known"):
+            y = predict(model, x, 1)
+            alone = y if alone is None else alone
+            assert_same_bits(y, alone, f"{threads} threads, weights {weights}")
+    kernel, bias = (each.astype(np.float64) for each in model.get_parameters())
+    real, kernel = x.astype(np.float64), kernel[0, 0]
+    terms = np.abs(real) @ np.abs(kernel) + np.abs(bias)
+    bound = (channels + 2) * np.finfo(np.float32).eps * terms
+    assert_within(alone, np.clip(real @ kernel + bias, 0, 6), bound, "predictions")
