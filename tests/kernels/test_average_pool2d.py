@@ -47,3 +47,16 @@ def test_gradient_is_adjoint(rng: np.random.Generator) -> None:
 
 
 test_channels_first = pool_channels_first_test("average_pool2d", (2, 7, 9, 5))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 6, 16])
+@pytest.mark.parametrize(("stride", "padding"), [(1, 1), (2, 0), (2, 1)])
+def test_infinities_stay_in_their_windows(channels: int, stride: int, padding: int) -> None:
+    x = np.ones((2, 12, 13, channels), np.float32)
+    x[1, 6, 6] = np.inf
+    y = ops.average_pool2d(x, 3, stride, padding=padding)
+    held = np.zeros(x.shape, np.float32)
+    held[1, 6, 6] = 1
+    inside = ops.max_pool2d(held, 3, stride, padding=padding) == 1
+    assert (y[inside] == np.inf).all()
+    assert (y[~inside] == 1).all()

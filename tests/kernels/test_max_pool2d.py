@@ -56,6 +56,21 @@ def test_nan_wins(place: tuple[int, int], channels: int) -> None:
     assert dx[0, 2:, :2].sum() == channels
 
 
+@pytest.mark.parametrize("channels", [1, 2, 4, 6, 16, 40])
+@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 1), (3, 2), (5, 1)])
+def test_nan_stays_in_its_windows(size: int, stride: int, channels: int, rng: np.random.Generator) -> None:
+    x = rng.integers(-9, 9, (2, 12, 13, channels)).astype(np.float32)
+    expected = ops.max_pool2d(x, size, stride)
+    held = np.zeros(x.shape, np.float32)
+    held[1, 6, 6] = 1
+    inside = ops.max_pool2d(held, size, stride) == 1
+    x[1, 6, 6] = np.nan
+    y = ops.max_pool2d(x, size, stride)
+    assert np.isnan(y[inside]).all()
+    assert inside.any()
+    assert (y[~inside] == expected[~inside]).all()
+
+
 def test_first_of_several_nans() -> None:
     x = np.full((1, 2, 2, 3), np.nan, np.float32)
     x[0, 0, 0] = 5.0

@@ -20,12 +20,14 @@ struct Max {
 // registers than there are and a third longer than Max.
 struct MaxOfNumbers {
   static constexpr float kNothing = -__builtin_inff();
+  static constexpr int kTap = 5, kLineTap = 4, kPass = 0;  // instructions: those of Max for a tap, its own
   FASTCNN_INLINED Vec join(Vec best, Vec v) const { return best > v ? best : v; }
   FASTCNN_INLINED Vec finish(Vec best, const Mean&) const { return best; }
   FASTCNN_INLINED void see(IVec* numbers, Vec v) const { *numbers &= v == v; }
 };
 struct Sum {
   static constexpr float kNothing = 0;
+  static constexpr int kTap = 2, kLineTap = 2, kPass = 3;
   FASTCNN_INLINED Vec join(Vec sum, Vec v) const { return sum + v; }
   FASTCNN_INLINED Vec finish(Vec sum, const Mean& mean) const { return mean(sum); }
   FASTCNN_INLINED void see(IVec*, Vec) const {}
@@ -41,7 +43,7 @@ template <class Op>
 FASTCNN_INLINE void reduce_row(Op op, const Pool2dFwd& a, const Geometry& g, int64_t row) {
   for_each_window_of_row(g, row, g.s.stride_w == 1, [&](auto size, const Window& window) FASTCNN_INLINED {
     const Mean mean(a.average ? window.divisor : 1);
-    for_each_block<4>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+    for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
       constexpr int kVectors = block.kVectors;
       const float* x = a.x + window.pixel + c;
       Vec result[kVectors];
@@ -62,13 +64,30 @@ FASTCNN_INLINE void reduce_row(Op op, const Pool2dFwd& a, const Geometry& g, int
 // where it begins. Window by window one channel took 2.5 to 6 times as long, 3 x 3 windows of 9 to 33 1.5 to
 // 3 times; 2 x 2 ones of 33 0.6 times.
 constexpr int64_t kLine = 4096;     // floats: half of a first-level cache
+constexpr int64_t kGroup = 1024;    // floats of rows that are taken together
 constexpr int64_t kFewWindows = 4;  // fewer on a line share too few of its columns
 
+// Whether channels that fill vectors go by lines: by the instructions for a vector of y. Of 16 to 256
+// channels maxima of 3 x 3 at each pixel took 0.4 to 0.9 times as long as by themselves, of 5 x 5 0.2 to 0.6
+// times.
+template <class Op>
+FASTCNN_INLINE bool wide_on_lines(const Pool2dShape& s) {
+  const int64_t taps = s.r * s.s, walk = s.stride_w == 1 ? 0 : 24 * kLanes / s.c;
+  const int64_t windows = taps * Op::kTap + walk, copy = s.stride_w == 1 ? 0 : 2;
+  const int64_t lines = s.stride_w * (s.r * Op::kLineTap + 2 * s.s + 2) + copy + Op::kPass;
+  return taps > 4 && 4 * windows > 5 * lines;
+}
+
 // How many windows a line holds; 0: take them one by one.
+template <class Op>
 FASTCNN_INLINE int64_t windows_on_line(const Geometry& g) {
   const Pool2dShape& s = g.s;
-  if (s.c % kLanes == 0 || s.c > 8 * kLanes || (s.c > 2 * kLanes && s.r * s.s <= 4)) return 0;
   if (s.adaptive) return s.c < kLanes && s.w * s.c <= kLine ? s.q : 0;
+  if (s.c % kLanes == 0 || s.c > 8 * kLanes) {
+    if (!wide_on_lines<Op>(s)) return 0;
+  } else if (s.c > 2 * kLanes && s.r * s.s <= 4) {
+    return 0;
+  }
   const int64_t room = kLine / s.c - g.cols.extent(), count = room < 0 ? 0 : room / s.stride_w + 1;
   return count < kFewWindows && count < s.q ? 0 : smaller(count, s.q);
 }
@@ -77,14 +96,15 @@ FASTCNN_INLINE void fill(float* p, int64_t count, float value) {
   for (int64_t i = 0; i < count; i += kLanes) store(p + i, broadcast(value));
 }
 
-// The greatest or the sum of `rows` rows of a line; false where there is a NaN that a maximum would lose.
+// The greatest or the sum of `rows` rows of a line; clears lanes of `numbers` where there is a NaN that a
+// maximum would lose.
 template <class Op>
-FASTCNN_INLINE bool join_rows(Op op, const float* x, int64_t rows, int64_t step, float* line, int64_t count) {
-  IVec numbers = IVec{} - 1;
+FASTCNN_INLINE void join_rows(Op op, const float* x, int64_t rows, int64_t step, float* line, int64_t count,
+                              IVec* numbers) {
   for_each_block<2>(count, [&](auto block, int64_t i) FASTCNN_INLINED {
     constexpr int kVectors = block.kVectors;
     Vec result[kVectors];
-    IVec seen = numbers;
+    IVec seen = *numbers;
     for (int v = 0; v < kVectors; ++v) {
       result[v] = block.get(x + i + v * kLanes);
       op.see(&seen, result[v]);
@@ -96,9 +116,8 @@ FASTCNN_INLINE bool join_rows(Op op, const float* x, int64_t rows, int64_t step,
         result[v] = op.join(result[v], tap);
       }
     for (int v = 0; v < kVectors; ++v) store(line + i + v * kLanes, result[v]);
-    numbers = seen;
+    *numbers = seen;
   });
-  return all_of(numbers);
 }
 
 // line[i] joined with what stands `step` floats after it, and so on, `count` times in all, for the first
@@ -119,71 +138,177 @@ FASTCNN_INLINE void join_columns(Op op, const float* line, int64_t count, int64_
   });
 }
 
+// Of each two groups of kCount lanes of a and then b the first.
+template <int kCount>
+FASTCNN_INLINE Vec first_groups(Vec a, Vec b) {
+#define FASTCNN_FROM(i) (i) / kCount * 2 * kCount + (i) % kCount
+#define FASTCNN_FOUR(i) FASTCNN_FROM(i), FASTCNN_FROM(i + 1), FASTCNN_FROM(i + 2), FASTCNN_FROM(i + 3)
+  if constexpr (kLanes == 16)
+    return __builtin_shufflevector(a, b, FASTCNN_FOUR(0), FASTCNN_FOUR(4), FASTCNN_FOUR(8), FASTCNN_FOUR(12));
+  else if constexpr (kLanes == 8)
+    return __builtin_shufflevector(a, b, FASTCNN_FOUR(0), FASTCNN_FOUR(4));
+  else
+    return __builtin_shufflevector(a, b, FASTCNN_FOUR(0));
+#undef FASTCNN_FOUR
+#undef FASTCNN_FROM
+}
+
+// join_columns() of windows at every second pixel, side by side in y.
+template <class Op, class Put>
+FASTCNN_INLINE void join_halved(Op op, int64_t c, const float* line, int64_t count, int64_t step,
+                                int64_t length, Put put) {
+  const auto join = [&](auto first) FASTCNN_INLINED {
+    for_each_vector(length, [&](auto block, int64_t i) FASTCNN_INLINED {
+      const float* from = line + 2 * i;
+      Vec result = first(load(from), load(from + kLanes));
+      for (int64_t t = 1; t < count; ++t) {
+        from += step;
+        result = op.join(result, first(load(from), load(from + kLanes)));
+      }
+      put(block, i, result);
+    });
+  };
+  if (c == 1) return join([](Vec a, Vec b) FASTCNN_INLINED { return first_groups<1>(a, b); });
+  if (c == 2) return join([](Vec a, Vec b) FASTCNN_INLINED { return first_groups<2>(a, b); });
+  return join([](Vec a, Vec b) FASTCNN_INLINED { return first_groups<4>(a, b); });
+}
+
+// How rows of windows are taken on lines: `windows` of a row at a time, or `rows` rows of all of them, each
+// stage for all of those, as what was just stored cannot be read again at another place before it has reached
+// the cache. windows = 0: not on lines.
+struct Lines {
+  int64_t windows, rows, pitch;
+};
 template <class Op>
-FASTCNN_INLINE bool reduce_line(Op op, const Pool2dFwd& a, const Geometry& g, int64_t row, int64_t most) {
+FASTCNN_INLINE Lines lines_of(const Geometry& g) {
   const Pool2dShape& s = g.s;
-  const int64_t n = row / s.p, p = row - n * s.p;
-  const Span taps = g.rows.taps(p);
-  const int64_t rows = g.rows.count(taps), divisor = g.rows.divisor(p, rows);
-  const float* x = a.x + (n * s.h + taps.begin) * s.w * s.c;
-  float* const y = a.y + row * s.q * s.c;
-  float line[kLine + 2 * kLanes];
+  const int64_t windows = windows_on_line<Op>(g);
+  const int64_t pixels = s.adaptive ? s.w : (s.q - 1) * s.stride_w + g.cols.extent();
+  const int64_t pitch = (pixels * s.c / kLanes + 2) * kLanes;  // and what whole vectors write after it
+  return {windows, windows < s.q ? 1 : larger(kGroup / pitch, 1), pitch};
+}
+
+// False where there is a NaN that a maximum would lose.
+template <class Op>
+FASTCNN_INLINE bool reduce_lines(Op op, const Pool2dFwd& a, const Geometry& g, Span rows,
+                                 const Lines& lines) {
+  const Pool2dShape& s = g.s;
+  alignas(sizeof(Vec)) float memory[kLine + 4 * kLanes];
+  int64_t divisors[kGroup / (2 * kLanes) + 1];  // by what averages of a row divide, but for its columns
+  IVec numbers = IVec{} - 1;
+  const auto each = [&](auto f) FASTCNN_INLINED {
+    float *line = memory, *y = a.y + rows.begin * s.q * s.c;
+    for (int64_t i = 0; i < rows.end - rows.begin; ++i, line += lines.pitch, y += s.q * s.c)
+      f(line, y, divisors[i]);
+  };
+  // put(line, x, count) for what each row of windows has of x: the first pixel, of how many rows.
+  const auto fill_lines = [&](auto put) FASTCNN_INLINED {
+    int64_t n = rows.begin / s.p, p = rows.begin - n * s.p;
+    each([&](float* line, float*, int64_t& divisor) FASTCNN_INLINED {
+      const Span taps = g.rows.taps(p);
+      const int64_t count = g.rows.count(taps);
+      divisor = g.rows.divisor(p, count);
+      put(line, a.x + (n * s.h + taps.begin) * s.w * s.c, count);
+      if (++p == s.p) ++n, p = 0;
+    });
+  };
   if (s.adaptive) {
-    if (!join_rows(op, x, rows, g.row_step, line, s.w * s.c)) return false;
+    fill_lines([&](float* line, const float* x, int64_t count)
+                   FASTCNN_INLINED { join_rows(op, x, count, g.row_step, line, s.w * s.c, &numbers); });
+    if (!all_of(numbers)) return false;
     const Part part{(int)s.c};
-    for (int64_t q = 0; q < s.q; ++q) {
-      const Span cols = g.cols.taps(q);
-      Vec result = load(line + cols.begin * s.c);
-      for (int64_t w = cols.begin + 1; w < cols.end; ++w) result = op.join(result, load(line + w * s.c));
-      const Vec of_window = op.finish(result, Mean(a.average ? divisor * (cols.end - cols.begin) : 1));
-      if ((s.q - q) * s.c >= kLanes)
-        store(y + q * s.c, of_window);  // reaches into those that follow
-      else
-        part.put(y + q * s.c, of_window);
-    }
+    each([&](float* line, float* y, int64_t divisor) FASTCNN_INLINED {
+      for (int64_t q = 0; q < s.q; ++q) {
+        const Span cols = g.cols.taps(q);
+        Vec result = load(line + cols.begin * s.c);
+        for (int64_t w = cols.begin + 1; w < cols.end; ++w) result = op.join(result, load(line + w * s.c));
+        const Vec of_window = op.finish(result, Mean(a.average ? divisor * (cols.end - cols.begin) : 1));
+        if ((s.q - q) * s.c >= kLanes)
+          store(y + q * s.c, of_window);  // reaches into those that follow
+        else
+          part.put(y + q * s.c, of_window);
+      }
+    });
     return true;
   }
-  for (int64_t q = 0; q < s.q; q += most) {
-    const Span windows = {q, smaller(q + most, s.q)};
-    const int64_t count = windows.end - q, first = q * s.stride_w - s.pad_left;
-    const int64_t end = first + (count - 1) * s.stride_w + g.cols.extent();
+  // Those at each pixel, and at every second of few channels, come side by side.
+  const bool halved = kLanes >= 8 && s.stride_w == 2 && (s.c == 1 || s.c == 2 || s.c == 4);
+  const bool direct = s.stride_w == 1 || halved;
+  for (int64_t q = 0; q < s.q; q += lines.windows) {
+    const Span windows = {q, smaller(q + lines.windows, s.q)};
+    const int64_t many = windows.end - q, first = q * s.stride_w - s.pad_left;
+    const int64_t end = first + (many - 1) * s.stride_w + g.cols.extent();
+    const bool inside = q >= g.inner.begin && windows.end <= g.inner.end;  // have the same sizes
     const Span in = {larger(first, 0), smaller(end, s.w)};
-    float* const inside = line + (in.begin - first) * s.c;
-    const int64_t length = (in.end - in.begin) * s.c;
-    fill(line, (in.begin - first) * s.c, op.kNothing);
-    if (!join_rows(op, x + in.begin * s.c, rows, g.row_step, inside, length)) return false;
-    fill(inside + length, (end - in.end) * s.c, op.kNothing);
-    float* const to = y + q * s.c;
-    const int64_t starts = ((count - 1) * s.stride_w + 1) * s.c;
-    if (s.stride_w == 1) {
-      join_columns(op, line, s.s, g.col_step, starts,
-                   [&](auto block, int64_t i, Vec v) FASTCNN_INLINED { block.put(to + i, v); });
-    } else {
-      join_columns(op, line, s.s, g.col_step, starts,
-                   [&](auto, int64_t i, Vec v) FASTCNN_INLINED { store(line + i, v); });
-      copy_windows({line, s.stride_w * s.c, to, s.c, s.c}, count, (s.q - q) * s.c);
-    }
-    if (a.average) divide_windows(g, divisor, windows, to, to);
+    const int64_t before = (in.begin - first) * s.c, length = (in.end - in.begin) * s.c;
+    fill_lines([&](float* line, const float* x, int64_t count) FASTCNN_INLINED {
+      fill(line, before, op.kNothing);
+      join_rows(op, x + in.begin * s.c, count, g.row_step, line + before, length, &numbers);
+      fill(line + before + length, (end - in.end) * s.c, op.kNothing);
+    });
+    if (!all_of(numbers)) return false;
+    each([&](float* line, float* y, int64_t divisor) FASTCNN_INLINED {
+      const Mean mean(a.average && (direct || inside) ? divisor * s.s : 1);
+      float* const to = direct ? y + q * s.c : line;
+      const auto put = [&](auto block, int64_t i, Vec v)
+                           FASTCNN_INLINED { block.put(to + i, op.finish(v, mean)); };
+      if (halved)
+        join_halved(op, s.c, line, s.s, g.col_step, many * s.c, put);
+      else
+        join_columns(op, line, s.s, g.col_step, ((many - 1) * s.stride_w + 1) * s.c, put);
+    });
+    if (direct && (inside || !a.average)) continue;
+    each([&](float* line, float* y, int64_t divisor) FASTCNN_INLINED {
+      y += q * s.c;
+      if (!direct) {
+        copy_windows({line, s.stride_w * s.c, y, s.c, s.c}, many, (s.q - q) * s.c);
+        if (a.average && !inside) divide_windows(g, divisor, windows, y, y);
+        return;
+      }
+      // Averages over the border divide by less.
+      for (int64_t i = q; i < windows.end; ++i) {
+        if (i == g.inner.begin && i < g.inner.end) i = g.inner.end;
+        if (i >= windows.end) break;
+        const Mean mean(divisor * g.cols.divisor(i, g.cols.count(g.cols.taps(i))));
+        const float* const from = line + (i - q) * s.stride_w * s.c;
+        for_each_vector(s.c, [&](auto block, int64_t c) FASTCNN_INLINED {
+          Vec sum = load(from + c);
+          for (int64_t t = 1; t < s.s; ++t) sum = op.join(sum, load(from + t * g.col_step + c));
+          block.put(y + (i - q) * s.c + c, op.finish(sum, mean));
+        });
+      }
+    });
   }
   return true;
+}
+
+template <class OnLines, class Op>
+FASTCNN_INLINE void reduce_rows(OnLines on_lines, Op op, const Pool2dFwd& a, int64_t begin, int64_t end) {
+  const Geometry g(*a.shape);
+  const Lines lines = lines_of<OnLines>(g);
+  int64_t alone = begin;  // rows before it are taken alone, as one of them holds a NaN
+  for (int64_t row = begin; row < end;) {
+    const int64_t count = row < alone ? 1 : smaller(larger(lines.rows, 1), end - row);
+    if (lines.windows && reduce_lines(on_lines, a, g, {row, row + count}, lines)) {
+      row += count;
+    } else if (count > 1) {
+      alone = row + count;
+    } else {
+      reduce_row(op, a, g, row++);
+    }
+  }
 }
 
 // The entry points copy their arguments: a store may alias the caller's struct, and then every size and
 // pointer is read again after each vector (2.4 times as slow for a 7x7 maximum backward).
 void max_fwd(const Pool2dFwd& args, int64_t begin, int64_t end) {
   const Pool2dFwd a = args;
-  const Geometry g(*a.shape);
-  const int64_t line = windows_on_line(g);
-  for (int64_t row = begin; row < end; ++row)
-    if (!line || !reduce_line(MaxOfNumbers{}, a, g, row, line)) reduce_row(Max{}, a, g, row);
+  reduce_rows(MaxOfNumbers{}, Max{}, a, begin, end);
 }
 
 void sum_fwd(const Pool2dFwd& args, int64_t begin, int64_t end) {
   const Pool2dFwd a = args;
-  const Geometry g(*a.shape);
-  const int64_t line = windows_on_line(g);
-  for (int64_t row = begin; row < end; ++row)
-    line ? (void)reduce_line(Sum{}, a, g, row, line) : reduce_row(Sum{}, a, g, row);
+  reduce_rows(Sum{}, Sum{}, a, begin, end);
 }
 
 void max_with_index(const Pool2dFwd& args, int32_t* index, int64_t begin, int64_t end) {
