@@ -154,12 +154,20 @@ FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, bool 
   }
 }
 
-// v / count, exact where count is a power of two and correctly rounded elsewhere.
+// v / count, exact where count is a power of two and correctly rounded elsewhere. Sixteen lanes are rather
+// multiplied by the reciprocal, and what that leaves over is added, which is not a number where v is
+// infinite; of |v| < 2^-100 the last bit may differ.
 struct Mean {
   float factor, count;
   bool exact;
   explicit Mean(int64_t n) : factor(1.0f / (float)n), count((float)n), exact((n & (n - 1)) == 0) {}
-  FASTCNN_INLINED Vec operator()(Vec v) const { return exact ? v * factor : v / count; }
+  FASTCNN_INLINED Vec operator()(Vec v) const {
+    if (exact) return v * factor;
+    if constexpr (kLanes < 16) return v / count;
+    const Vec near = v * factor;
+    const Vec mended = fma(fma(-near, broadcast(count), v), broadcast(factor), near);
+    return mended == mended ? mended : near;
+  }
 };
 
 // Sums of windows [qs.begin, qs.end) of a row over their sizes; `rows` of theirs count. to may be from.
