@@ -125,7 +125,7 @@ void run(const Places& s, const Operands& operands, Context& context) {
   const Arrays arrays = {input(operands, 0), static_cast<const int32_t*>(operands.in[1]),
                          output(operands, 0)};
   const Pool2dShape& v = s.planes;
-  if (!s.volume && writes_windows(v, Pooling::kMax)) {
+  if (!s.volume && v.c >= kFewChannels && writes_windows(v, Pooling::kMax)) {
     Pool2dBwd pool = {};
     pool.shape = &v, pool.dy = arrays.dy, pool.dx = arrays.dx, pool.stream = streams(inputs(s));
     for_each_chunk(context, v.n * v.p, rows_per_chunk(v.stride_h * v.w * v.c),

@@ -77,10 +77,11 @@ bool supports_bwd(const Pool2dShape& s, Pooling kind) {
 }  // namespace
 
 // Windows write their own pixels. Where channels fill no vectors, pixels rather take from the windows: of
-// sums up to more of them, as a pixel compares no labels.
+// sums up to more of them, as a pixel compares no labels. Six channels of 2 x 2 took 0.8 times as long by
+// their windows, five 1.1 to 1.3 times.
 bool writes_windows(const Pool2dShape& s, Pooling kind) {
-  const bool few =
-      kind == Pooling::kMax ? s.c < kFewChannels : s.c % kFewChannels != 0 && s.c < 4 * kFewChannels;
+  const bool few = kind == Pooling::kMax ? s.c < (s.r * s.s <= 4 ? 6 : kFewChannels)
+                                         : s.c % kFewChannels != 0 && s.c < 4 * kFewChannels;
   return !windows_overlap(s) && !few;
 }
 
