@@ -2,8 +2,11 @@
 #include "array.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <memory>
+#include <new>
 #include <numeric>
 
 #include "../cpu/cpu.h"
@@ -65,19 +68,31 @@ void expect_float32(const ArrayView& v) {
 }
 const char* kind_of(const ArrayView& v) { return v.on_gpu ? "in a GPU's memory" : "a NumPy array"; }
 
-// From here on worth a view on the memory of another array, so that it begins with a cache line: NumPy's own
-// memory begins 16 bytes into one, where no vector of 32 bytes is aligned and none can pass the caches.
-constexpr int64_t kLine = 64, kAlignedFloats = 1 << 16;
+// From here on results begin with a cache line, at the cost of an owner: NumPy's own memory begins 16 bytes
+// into one, where no vector of 32 bytes is aligned and none can pass the caches.
+constexpr int64_t kLine = 64, kAlignedBytes = 16 << 10;
 
-// numpy.empty(shape, float32). pybind11's constructor works out strides first, which NumPy does itself.
-py::array empty(Sizes shape) {
+// numpy.empty(shape, float32), or an array of memory that the capsule frees. pybind11's constructor works out
+// strides first, which NumPy does itself.
+py::array new_array(Sizes shape, void* memory = nullptr, const py::object& owner = {}) {
   static_assert(std::is_same<Py_intptr_t, int64_t>::value, "NumPy's sizes are of 64 bits");
   auto& numpy = py::detail::npy_api::get();
-  PyObject* const made =
-      numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, py::dtype::of<float>().release().ptr(),
-                                  static_cast<int>(shape.size()), shape.data(), nullptr, nullptr, 0, nullptr);
+  PyObject* const made = numpy.PyArray_NewFromDescr_(
+      numpy.PyArray_Type_, py::dtype::of<float>().release().ptr(), static_cast<int>(shape.size()),
+      shape.data(), nullptr, memory, memory ? numpy.NPY_ARRAY_WRITEABLE_ : 0, nullptr);
   if (!made) throw py::error_already_set();
-  return py::reinterpret_steal<py::array>(made);
+  const auto array = py::reinterpret_steal<py::array>(made);
+  if (owner && numpy.PyArray_SetBaseObject_(made, owner.inc_ref().ptr())) throw py::error_already_set();
+  return array;
+}
+
+py::array aligned_array(Sizes shape, size_t bytes) {
+  const auto release = [](PyObject* owner) { std::free(PyCapsule_GetPointer(owner, nullptr)); };
+  std::unique_ptr<void, decltype(&std::free)> block(std::malloc(bytes + kLine), std::free);
+  if (!block) throw std::bad_alloc();
+  const py::capsule owner(block.get(), nullptr, release);
+  const auto address = reinterpret_cast<uintptr_t>(block.release());
+  return new_array(shape, reinterpret_cast<void*>((address + kLine - 1) / kLine * kLine), owner);
 }
 
 // What is over before another thread could be running: it would not gain by the GIL, and to give that away
@@ -88,17 +103,12 @@ bool is_brief(const Prepared& step) { return step.flops < kBriefFlops && step.by
 Array allocate(const char* op, const char* what, Sizes shape) {
   try {
     const double count = std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>());
-    if (count < kAlignedFloats || count > 0x1p60) return Array(empty(shape));
-    const std::vector<py::ssize_t> sizes(shape.begin(), shape.end());
-    if (count * sizeof(float) >= kLargeResult) {
-      Buffer* const memory = take_large_result(static_cast<size_t>(count) * sizeof(float));
-      const py::capsule owner(memory, [](void* p) { keep_large_result(static_cast<Buffer*>(p)); });
-      return Array(py::array_t<float>(sizes, reinterpret_cast<float*>(memory->data()), owner));
-    }
-    py::array_t<float> memory(static_cast<py::ssize_t>(count) + kLine / 4);
-    const auto address = reinterpret_cast<uintptr_t>(memory.data());
-    return Array(
-        py::array_t<float>(sizes, memory.mutable_data() + (-address % kLine) / sizeof(float), memory));
+    const double bytes = count * sizeof(float);
+    if (bytes < kAlignedBytes || count > 0x1p60) return Array(new_array(shape));
+    if (bytes < kLargeResult) return Array(aligned_array(shape, static_cast<size_t>(bytes)));
+    Buffer* const memory = take_large_result(static_cast<size_t>(bytes));
+    const py::capsule owner(memory, [](void* p) { keep_large_result(static_cast<Buffer*>(p)); });
+    return Array(new_array(shape, memory->data(), owner));
   } catch (const py::error_already_set& error) {
     if (!error.matches(PyExc_MemoryError)) throw;
   } catch (const std::bad_alloc&) {

@@ -54,6 +54,17 @@ def test_another_size_is_another_block(x: F32) -> None:
     np.testing.assert_array_equal(larger[:, ::2], np.maximum(x, 0))
 
 
+@pytest.mark.parametrize("count", [4096, 4099, MIB // 4, MIB, 3 * MIB])
+def test_results_begin_with_a_cache_line(count: int) -> None:
+    x = np.arange(-1, count - 1, dtype=np.float32)
+    results = [ops.relu(x) for _ in range(4)]
+    for y in results:
+        assert address(y) % 64 == 0
+        assert y.flags.c_contiguous
+        assert y.flags.writeable
+        np.testing.assert_array_equal(y, np.maximum(x, 0))
+
+
 def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
