@@ -8,6 +8,7 @@
 #include "class_loss.h"
 
 #include "doubles.h"
+#include "own.h"
 #include "row_layouts.h"
 #include "weights.h"
 
@@ -19,7 +20,8 @@ namespace {
 template <class L>
 struct Row {
   const float* x;
-  float* dx;  // or null
+  float* dx;                      // or null
+  const float *next_x, *next_dx;  // of rows that come later
   int64_t count;
   typename L::Number scale;  // of dx
 };
@@ -85,7 +87,9 @@ FASTCNN_INLINE double sum_across(const LossRows& a, F f) {
         for_each_vector(a.cols, [&](auto block, int64_t j) FASTCNN_INLINED { block.put(dx + j, Vec{}); });
       continue;
     }
-    const Row<Across> row{a.x + r * a.cols, dx, a.cols, (float)(a.scale * weight)};
+    const int64_t next = r + 1 < a.rows ? a.cols : 0;
+    const float* x = a.x + r * a.cols;
+    const Row<Across> row{x, dx, x + next, dx ? dx + next : x, a.cols, (float)(a.scale * weight)};
     if constexpr (kLabels)
       loss += weight * loss_of(f(Across{}, row, OneHot{a.labels[r]}));
     else
@@ -112,7 +116,10 @@ FASTCNN_INLINE double sum_abreast(const LossRows& a, F f) {
     if (kLabels && a.shape->ignores) counts &= labels != (int32_t)a.shape->ignore_class;
     turn(a.x + r * cols, n, cols, x);
     if (!kLabels) turn(a.target + r * cols, n, cols, target);
-    const Row<Abreast> rows{(float*)x, a.dx ? (float*)dx : nullptr, a.cols * kLanes, scale};
+    const int64_t next = (r + 2 * kLanes <= a.rows ? r + kLanes : r) * cols;
+    const Row<Abreast> rows{(float*)x,       a.dx ? (float*)dx : nullptr,
+                            a.x + next,      (a.dx ? a.dx : a.x) + next,
+                            a.cols * kLanes, scale};
     Terms<Abreast> terms;
     if constexpr (kLabels)
       terms = f(Abreast{}, rows, OneHotAbreast{labels});
@@ -145,21 +152,30 @@ double from_logits(const LossRows& a) {
     using L = decltype(layout);
     const auto highest = greatest_of<L>(row.x, row.count);
     Vec sums = {}, totals = {}, products = {};
-    for_each_vector(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
+    // The exponentials keep their factor of 2^24. While they are computed, the next rows come from far.
+    L::for_each(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
       const Vec shifted = block.get(row.x + j) - highest, t = target.get(block, j),
-                e = exp_of_negative(shifted);
-      if (row.dx) block.put(row.dx + j, e);
+                e = scaled_exp_of_negative(shifted);
+      if (row.dx) {
+        if (j % kOwnedFloats == 0) {
+          __builtin_prefetch(row.next_x + j, 0, 2);
+          own(row.next_dx + j);
+        }
+        block.put(row.dx + j, e);
+      }
       sums += block.only(e, Vec{});
       totals += t;
       products += weighted(t, shifted);
     });
     const auto sum = L::sum(sums), total = L::sum(totals);
     if (row.dx) {
-      for_each_vector(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
-        block.put(row.dx + j, (block.get(row.dx + j) / sum * total - target.get(block, j)) * row.scale);
+      const auto share = total / sum;
+      L::for_each(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
+        const Vec e = block.get(row.dx + j);
+        block.put(row.dx + j, fma(e, share - Vec{}, -target.get(block, j)) * row.scale);
       });
     }
-    return Terms<L>{total, L::log_of(sum), L::sum(products)};
+    return Terms<L>{total, L::log_of(sum * kNegativeScale), L::sum(products)};
   });
 }
 
@@ -169,7 +185,7 @@ FASTCNN_INLINE Vec clip(Vec q) { return q < kLow ? broadcast(kLow) : (q > kHigh 
 template <class L>
 FASTCNN_INLINE auto sum_of(const float* x, int64_t count) {
   Vec sums = {};
-  for_each_vector(count, [&](auto block, int64_t j) FASTCNN_INLINED { sums += block.get(x + j); });
+  L::for_each(count, [&](auto block, int64_t j) FASTCNN_INLINED { sums += block.get(x + j); });
   return L::sum(sums);
 }
 
@@ -179,14 +195,14 @@ double from_probabilities(const LossRows& a) {
     using L = decltype(layout);
     const auto sum = sum_of<L>(row.x, row.count);
     Vec totals = {}, products = {};
-    for_each_vector(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
+    L::for_each(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
       const Vec q = block.get(row.x + j) / sum, t = target.get(block, j), clipped = clip(q);
       products += block.only(weighted(t, log(clipped)), Vec{});
       totals += clipped == q ? t : Vec{};
     });
     const auto total = L::sum(totals);
     if (row.dx) {
-      for_each_vector(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
+      L::for_each(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
         const Vec q = block.get(row.x + j) / sum, t = target.get(block, j);
         const Vec g = ((q < kLow) | (q > kHigh)) ? Vec{} : t / q;
         block.put(row.dx + j, (total - g) / sum * row.scale);
@@ -199,15 +215,15 @@ double from_probabilities(const LossRows& a) {
 // q of a row, computed again in each pass: dx, which may be x, is not written before the last.
 template <class L>
 struct FromLogits {
-  typename L::Number highest, sum;
+  typename L::Number highest, share;
   FASTCNN_INLINED FromLogits(const float* x, int64_t count) : highest(greatest_of<L>(x, count)) {
     Vec sums = {};
-    for_each_vector(count, [&](auto block, int64_t j) FASTCNN_INLINED {
-      sums += block.only(exp_of_negative(block.get(x + j) - highest), Vec{});
+    L::for_each(count, [&](auto block, int64_t j) FASTCNN_INLINED {
+      sums += block.only(scaled_exp_of_negative(block.get(x + j) - highest), Vec{});
     });
-    sum = L::sum(sums);
+    share = 1.0f / L::sum(sums);
   }
-  FASTCNN_INLINED Vec get(Vec x) const { return exp_of_negative(x - highest) / sum; }
+  FASTCNN_INLINED Vec get(Vec x) const { return scaled_exp_of_negative(x - highest) * share; }
   FASTCNN_INLINED Vec back(Vec g, Vec q) const { return g * q; }
 };
 template <class L>
@@ -240,14 +256,14 @@ double focal(const LossRows& a) {
       return a.alpha ? t * L::of_column(block, a.alpha, j) : t;
     };
     Vec losses = {}, products = {};
-    for_each_vector(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
+    L::for_each(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
       const Vec q = prediction.get(block.get(row.x + j)), t = wanted(block, j), clipped = clip(q);
       losses += block.only(weighted(t, power_of(1.0f - clipped, gamma) * log_of(clipped)), Vec{});
       if (row.dx) products += block.only(slope(q, t) * q, Vec{});
     });
     if (row.dx) {
       const auto product = L::sum(products);
-      for_each_vector(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
+      L::for_each(row.count, [&](auto block, int64_t j) FASTCNN_INLINED {
         const Vec q = prediction.get(block.get(row.x + j)), t = wanted(block, j);
         block.put(row.dx + j, prediction.back(slope(q, t) - product, q) * (alpha * row.scale));
       });

@@ -18,6 +18,10 @@ struct Across {  // one row, its columns in the lanes
   static FASTCNN_INLINED float sum(Vec v) { return lane_sum(v); }
   static FASTCNN_INLINED float greatest(Vec v) { return lane_max(v); }
   static FASTCNN_INLINED float log_of(float x) { return log(broadcast(x))[0]; }
+  template <class F>
+  static FASTCNN_INLINED void for_each(int64_t count, F f) {
+    for_each_vector(count, f);
+  }
   template <class Block>
   static FASTCNN_INLINED Vec of_column(Block block, const float* p, int64_t j) {
     return block.get(p + j);
@@ -29,6 +33,10 @@ struct Abreast {  // kLanes rows, one in each lane, column after column: narrow 
   static FASTCNN_INLINED Vec sum(Vec v) { return v; }
   static FASTCNN_INLINED Vec greatest(Vec v) { return v; }
   static FASTCNN_INLINED Vec log_of(Vec x) { return log(x); }
+  template <class F>
+  static FASTCNN_INLINED void for_each(int64_t count, F f) {
+    for (int64_t i = 0; i < count; i += kLanes) f(Whole<1>{}, i);  // no part: that is code for nothing
+  }
   template <class Block>
   static FASTCNN_INLINED Vec of_column(Block, const float* p, int64_t j) {
     return broadcast(p[j / kLanes]);
