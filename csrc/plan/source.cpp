@@ -92,15 +92,22 @@ GatherShape gather_of(const Source& source, int64_t n, DType to) {
 void check_labels(const char* op, const Source& labels, int64_t classes, const int64_t* ignored) {
   int64_t count = 1;
   for (int i = 0; i < labels.rank; ++i) count *= labels.shape[i];
-  for (int64_t i = 0; i < count; ++i) {
-    const char* p = labels.data;
-    int64_t rest = i;
+  // With a division for each axis of a label they took a quarter of the time of a loss of ten classes.
+  int64_t position[kMaxRank] = {};
+  const char* p = labels.data;
+  const auto step = [&] {
     for (int axis = labels.rank - 1; axis >= 0; --axis) {
-      p += rest % labels.shape[axis] * labels.strides[axis];
-      rest /= labels.shape[axis];
+      p += labels.strides[axis];
+      if (++position[axis] < labels.shape[axis]) return;
+      position[axis] = 0;
+      p -= labels.shape[axis] * labels.strides[axis];
     }
+  };
+  for (int64_t i = 0; i < count; ++i, step()) {
     const double label = load(p, labels.dtype);
-    if (label >= 0 && label < static_cast<double>(classes) && label == std::floor(label)) continue;
+    if (label >= 0 && label < static_cast<double>(classes) &&
+        label == static_cast<double>(static_cast<int64_t>(label)))
+      continue;
     if (ignored && label == static_cast<double>(*ignored)) continue;
     const bool whole = label == std::floor(label) && std::isfinite(label);
     fail(Code::kArgument,

@@ -84,6 +84,18 @@ def test_the_native_module_checks_for_itself(description: dict[str, Any], messag
         _native.loss(description, one, one, None, "value", None)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.float32])
+def test_a_bad_label_is_named_wherever_it_stands_in_memory(dtype: type) -> None:
+    labels = np.zeros((8, 6), dtype)[::-2, ::3].T  # [2, 4]
+    x = np.zeros((2, 4, 3), np.float32)
+    for index in np.ndindex(2, 4):
+        labels[index] = 3
+        with pytest.raises(ValueError, match=rf"label 3 at index \({index[0]}, {index[1]}\) is out of range"):
+            losses.sparse_categorical_crossentropy(labels, x)
+        labels[index] = 2
+    losses.sparse_categorical_crossentropy(labels, x)
+
+
 def test_out_is_what_comes_back_and_overlap_is_refused() -> None:
     x, t = np.ones((2, 3), np.float32), np.zeros((2, 3), np.float32)
     out = np.full((2, 3), np.nan, np.float32)
