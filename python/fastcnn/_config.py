@@ -7,6 +7,7 @@ closed tables, so a file can name nothing that is not in the package.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar, cast
@@ -93,6 +94,7 @@ def resolve(value: object, base: type[C], classes: Mapping[str, type[C]], where:
     return choose(value, classes, where)()
 
 
+@functools.lru_cache
 def snake_case(name: str) -> str:
     """Keras's: ``MaxPooling2D`` is ``max_pooling2d``, ``ReLU`` is ``re_lu``."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
