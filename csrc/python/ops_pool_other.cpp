@@ -127,7 +127,7 @@ class Index {
     constexpr int64_t kSome = 16384;
     const int64_t tasks = (count + kSome - 1) / kSome;
     std::atomic<bool> all{true};
-    run_team(tasks > 16 ? threads() : 1, [&](Member& me) {
+    run_team(tasks > 4 ? threads() : 1, [&](Member& me) {
       parallel_for(me, tasks, [&](int64_t i) {
         if (!some_within(index + i * kSome, std::min(kSome, count - i * kSome), last)) all = false;
       });
