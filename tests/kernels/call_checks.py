@@ -50,7 +50,7 @@ def pool_channels_first_test(op: str, shape: tuple[int, ...]) -> Test:
 def rows_apart_test(norm: Callable[[np.ndarray], np.ndarray], dx_of: Callable[..., np.ndarray]) -> Test:
     """NaN in one row stays there, and the others have the bits that they have alone."""
 
-    @pytest.mark.parametrize("cols", [3, 20, 17000])
+    @pytest.mark.parametrize("cols", [3, 4, 20, 17000])
     def test_rows_do_not_mix(cols: int, rng: np.random.Generator) -> None:
         x, dy = reals(rng, (21, cols)), reals(rng, (21, cols))
         x[3, 2] = np.nan

@@ -22,7 +22,7 @@ test_exact_on_integers, test_reals_within_bound = call_tests(CALLS)
 test_rows_do_not_mix = rows_apart_test(ops.layer_norm, lambda dy, x: ops.layer_norm_bwd(dy, x)[0])
 
 
-@pytest.mark.parametrize("cols", [5, 64, 100, 17000])
+@pytest.mark.parametrize("cols", [4, 5, 64, 100, 17000])
 def test_data_far_from_zero(cols: int, rng: np.random.Generator) -> None:
     for call in row_norm_calls(NormCase((9, cols))):
         if call.op.startswith("layer_norm"):

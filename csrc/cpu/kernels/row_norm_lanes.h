@@ -25,21 +25,20 @@ FASTCNN_INLINE LaneRoots lane_roots(const RowStatistics& of, Vec square) {
     s.limited = root > limit;
     s.root = s.limited ? limit : root;
   } else {
-    s.root = 1.0f / sqrt(square / (float)of.cols + (float)of.epsilon);
+    s.root = 1.0f / sqrt(fma(square, broadcast(1.0f / (float)of.cols), broadcast((float)of.epsilon)));
   }
   return s;
 }
 
-// Takes the mean off x.
+// Takes the mean off x, the first column first, so that nothing cancels however far from zero x lies.
 FASTCNN_INLINE LaneRoots lane_statistics(const RowStatistics& of, int cols, Vec* x) {
   const float share = 1.0f / (float)cols;
   if (centered(of)) {
-    Vec sum = {}, rest = {};
-    for (int j = 0; j < cols; ++j) sum += x[j];
-    const Vec mean = sum * share;  // nearly: what its error leaves is taken off too
-    for (int j = 0; j < cols; ++j) x[j] -= mean, rest += x[j];
-    rest *= share;
-    for (int j = 0; j < cols; ++j) x[j] -= rest;
+    const Vec first = x[0];
+    Vec sum = {};
+    for (int j = 0; j < cols; ++j) x[j] -= first, sum += x[j];
+    sum *= share;
+    for (int j = 0; j < cols; ++j) x[j] -= sum;
   }
   Vec square = {};
   for (int j = 0; j < cols; ++j) square = fma(x[j], x[j], square);
@@ -76,15 +75,16 @@ FASTCNN_INLINE void for_each_group(int64_t rows, F f) {
     f(i, rows < kLanes ? (int)rows : kLanes);
 }
 
+// By value: behind references both were loaded again for each group, as stores to y might change them.
 template <int kCols, bool kRelu>
-FASTCNN_INLINE void narrow_fwd(const RowStatistics& of, const NormRows& a) {
+FASTCNN_INLINE void narrow_fwd(const RowStatistics of, const NormRows a) {
   const int cols = columns_of<kCols>(a);
   constexpr int kMany = kGroups<kCols>;
   for (int64_t begin = 0; begin < a.rows; begin += kMany * kLanes) {
     Vec x[kMany][kCols ? kCols : kTurned], root[kMany];
     const auto each = [&](auto f) FASTCNN_INLINED { for_each_group<kCols>(a.rows - begin, f); };
     each([&](int i, int rows)
-             FASTCNN_INLINED { get_rows(a.x + (begin + i * kLanes) * cols, rows, cols, x[i]); });
+             FASTCNN_INLINED { get_rows<true>(a.x + (begin + i * kLanes) * cols, rows, cols, x[i]); });
     each([&](int i, int) FASTCNN_INLINED { root[i] = lane_statistics(of, cols, x[i]).root; });
     each([&](int i, int rows) FASTCNN_INLINED {
       for (int j = 0; j < cols; ++j) {
@@ -92,13 +92,13 @@ FASTCNN_INLINE void narrow_fwd(const RowStatistics& of, const NormRows& a) {
         const Vec y = fma(x[i][j] * root[i], gamma, beta);
         x[i][j] = kRelu ? relu(y) : y;
       }
-      put_rows(x[i], rows, cols, a.y + (begin + i * kLanes) * cols);
+      put_rows<true>(x[i], rows, cols, a.y + (begin + i * kLanes) * cols);
     });
   }
 }
 
 template <int kCols>
-FASTCNN_INLINE void narrow_bwd(const RowStatistics& of, const NormRows& a) {
+FASTCNN_INLINE void narrow_bwd(const RowStatistics of, const NormRows a) {
   const int cols = columns_of<kCols>(a);
   const float share = of.kind == RowNorm::kUnit ? 1.0f : 1.0f / (float)cols;
   constexpr int kMany = kGroups<kCols>;
@@ -109,12 +109,13 @@ FASTCNN_INLINE void narrow_bwd(const RowStatistics& of, const NormRows& a) {
     const auto each = [&](auto f) FASTCNN_INLINED { for_each_group<kCols>(a.rows - begin, f); };
     each([&](int i, int rows) FASTCNN_INLINED {
       const int64_t at = (begin + i * kLanes) * cols;
-      get_rows(a.x + at, rows, cols, x[i]);
-      get_rows(a.dy + at, rows, cols, dy[i]);
+      get_rows<true>(a.x + at, rows, cols, x[i]);
+      get_rows<true>(a.dy + at, rows, cols, dy[i]);
     });
     each([&](int i, int rows) FASTCNN_INLINED {
       LaneRoots s = lane_statistics(of, cols, x[i]);
-      for (int r = rows; r < kLanes; ++r) s.root[r] = 0;  // of no row: infinite where epsilon is 0
+      if (rows < kLanes)  // of no row: infinite where epsilon is 0
+        s.root = row_of_lane(cols) < rows ? s.root : Vec{};
       roots[i] = s;
     });
     each([&](int i, int rows) FASTCNN_INLINED {
@@ -131,9 +132,9 @@ FASTCNN_INLINE void narrow_bwd(const RowStatistics& of, const NormRows& a) {
       }
       if (!a.y) return;
       sum = centered(of) ? sum * share : Vec{};
-      product = s.limited ? Vec{} : product * share;
-      for (int j = 0; j < cols; ++j) dy[i][j] = s.root * (dy[i][j] - sum - x[i][j] * product);
-      put_rows(dy[i], rows, cols, a.y + (begin + i * kLanes) * cols);
+      product = s.limited ? Vec{} : product * -share;
+      for (int j = 0; j < cols; ++j) dy[i][j] = s.root * fma(x[i][j], product, dy[i][j] - sum);
+      put_rows<true>(dy[i], rows, cols, a.y + (begin + i * kLanes) * cols);
     });
   }
   for (int j = 0; j < cols; ++j) {

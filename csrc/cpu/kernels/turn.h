@@ -158,7 +158,25 @@ FASTCNN_INLINE void for_each_four(int cols, F f) {
 // Rows of more columns are not turned.
 constexpr int kAbreast = 32;
 
+// kLanes rows of four columns, kQuads of them in each vector of memory, for kernels that do not ask which
+// lane has which row (kAnyOrder): nothing is joined or split then. Lane i has row
+// row_of_lane(4)[i].
+FASTCNN_INLINE void turn_vectors(const float* x, Vec* to) {
+  Vec v[4];
+  FASTCNN_UNROLL for (int i = 0; i < 4; ++i) v[i] = load(x + i * kLanes);
+  transpose_quads(v);
+  FASTCNN_UNROLL for (int i = 0; i < 4; ++i) to[i] = v[i];
+}
+FASTCNN_INLINE void turn_vectors_back(const Vec* from, float* y) {
+  Vec v[4];
+  FASTCNN_UNROLL for (int i = 0; i < 4; ++i) v[i] = from[i];
+  transpose_quads(v);
+  FASTCNN_UNROLL for (int i = 0; i < 4; ++i) store(y + i * kLanes, v[i]);
+}
+FASTCNN_INLINE IVec row_of_lane(int cols) { return cols == 4 ? iota() % 4 * kQuads + iota() / 4 : iota(); }
+
 // At most kLanes rows; fewer go through memory where those that lack are 0.
+template <bool kAnyOrder = false>
 FASTCNN_INLINE void get_rows(const float* x, int rows, int cols, Vec* to) {
   float padded[kLanes * kAbreast];
   if (rows < kLanes) {
@@ -166,14 +184,19 @@ FASTCNN_INLINE void get_rows(const float* x, int rows, int cols, Vec* to) {
     memcpy(padded, x, sizeof(float) * rows * cols);
     x = padded;
   }
+  if (kAnyOrder && cols == 4) return turn_vectors(x, to);
   for_each_four(cols,
                 [&](auto columns, int j) FASTCNN_INLINED { turn_four<columns.kCount>(x + j, cols, to + j); });
 }
+template <bool kAnyOrder = false>
 FASTCNN_INLINE void put_rows(const Vec* from, int rows, int cols, float* y) {
   float padded[kLanes * kAbreast];
   float* to = rows < kLanes ? padded : y;
-  for_each_four(cols, [&](auto columns, int j)
-                          FASTCNN_INLINED { turn_four_back<columns.kCount>(from + j, cols, to + j); });
+  if (kAnyOrder && cols == 4)
+    turn_vectors_back(from, to);
+  else
+    for_each_four(cols, [&](auto columns, int j)
+                            FASTCNN_INLINED { turn_four_back<columns.kCount>(from + j, cols, to + j); });
   if (rows < kLanes) memcpy(y, padded, sizeof(float) * rows * cols);
 }
 
