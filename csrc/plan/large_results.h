@@ -8,7 +8,7 @@
 namespace fastcnn {
 
 // From here on; smaller blocks the C library keeps itself, and of 2 MB pages they would waste much.
-constexpr size_t kLargeResult = size_t{4} << 20;
+constexpr size_t kLargeResult = size_t{8} << 20;
 
 // Both are called with the GIL held. Throws OutOfMemoryError.
 Buffer* take_large_result(size_t bytes);
