@@ -70,7 +70,7 @@ const char* kind_of(const ArrayView& v) { return v.on_gpu ? "in a GPU's memory" 
 
 // From here on results begin with a cache line, at the cost of an owner: NumPy's own memory begins 16 bytes
 // into one, where no vector of 32 bytes is aligned and none can pass the caches.
-constexpr int64_t kLine = 64, kAlignedBytes = 16 << 10;
+constexpr int64_t kAlignedBytes = 16 << 10;
 
 // numpy.empty(shape, float32), or an array of memory that the capsule frees. pybind11's constructor works out
 // strides first, which NumPy does itself.
@@ -86,13 +86,14 @@ py::array new_array(Sizes shape, void* memory = nullptr, const py::object& owner
   return array;
 }
 
+// Not a Buffer, which stands on pages of 2 MB from half of one on.
 py::array aligned_array(Sizes shape, size_t bytes) {
   const auto release = [](PyObject* owner) { std::free(PyCapsule_GetPointer(owner, nullptr)); };
-  std::unique_ptr<void, decltype(&std::free)> block(std::malloc(bytes + kLine), std::free);
+  std::unique_ptr<void, decltype(&std::free)> block(std::malloc(bytes + kAlignment), std::free);
   if (!block) throw std::bad_alloc();
   const py::capsule owner(block.get(), nullptr, release);
   const auto address = reinterpret_cast<uintptr_t>(block.release());
-  return new_array(shape, reinterpret_cast<void*>((address + kLine - 1) / kLine * kLine), owner);
+  return new_array(shape, reinterpret_cast<void*>(align_up(address)), owner);
 }
 
 // What is over before another thread could be running: it would not gain by the GIL, and to give that away

@@ -93,14 +93,10 @@ def test_predictions_are_those_of_ops(rng: np.random.Generator) -> None:
     assert_same_bits(predict(model, x, 3), y, "predictions")
 
 
-@pytest.mark.usefixtures("keep_threads")
-@pytest.mark.parametrize(("side", "channels"), [(28, 64), (28, 128), (14, 256)])
-def test_kept_filters(side: int, channels: int, rng: np.random.Generator) -> None:
-    """Winograd's filters that a plan keeps: some of them by few tiles are a task."""
-    nodes = chain((side, side, channels), conv2d(channels, padding="same"))
+def predicted_alike(nodes: list[Node], x: Any) -> tuple[Any, Any]:
+    """A model and its predictions: the same bits for any thread count, of new weights and of kept ones."""
     loss = {"name": "mean_squared_error", "from_logits": False}
-    x: Any = rng.standard_normal((1, side, side, channels)).astype(np.float32)
-    alone: Any = None
+    model, alone = None, None
     for threads in (1, 2, 3, 5):
         fastcnn.set_num_threads(threads)
         model = build(nodes, loss=loss, accuracy=None)
@@ -108,6 +104,16 @@ def test_kept_filters(side: int, channels: int, rng: np.random.Generator) -> Non
             y = predict(model, x, 1)
             alone = y if alone is None else alone
             assert_same_bits(y, alone, f"{threads} threads, weights {weights}")
+    return model, alone
+
+
+@pytest.mark.usefixtures("keep_threads")
+@pytest.mark.parametrize(("side", "channels"), [(28, 64), (28, 128), (14, 256)])
+def test_kept_filters(side: int, channels: int, rng: np.random.Generator) -> None:
+    """Winograd's filters that a plan keeps: some of them by few tiles are a task."""
+    nodes = chain((side, side, channels), conv2d(channels, padding="same"))
+    x: Any = rng.standard_normal((1, side, side, channels)).astype(np.float32)
+    model, alone = predicted_alike(nodes, x)
     assert "conv2d_fprop_winograd" in model.describe("predict", 1)
     kernel, bias = model.get_parameters()
     at, real, filters = winograd.Geometry((1, 1)), x.astype(np.float64), kernel.astype(np.float64)
@@ -120,16 +126,8 @@ def test_kept_filters(side: int, channels: int, rng: np.random.Generator) -> Non
 def test_kept_panels(side: int, channels: int, filters: int, rng: np.random.Generator) -> None:
     """Pointwise weights heavier than the input: by rows where input and output together outweigh them."""
     nodes = chain((side, side, channels), conv2d(filters, 1), op("relu6"))
-    loss = {"name": "mean_squared_error", "from_logits": False}
     x: Any = rng.standard_normal((1, side, side, channels)).astype(np.float32)
-    alone: Any = None
-    for threads in (1, 2, 3, 5):
-        fastcnn.set_num_threads(threads)
-        model = build(nodes, loss=loss, accuracy=None)
-        for weights in ("new", "known"):
-            y = predict(model, x, 1)
-            alone = y if alone is None else alone
-            assert_same_bits(y, alone, f"{threads} threads, weights {weights}")
+    model, alone = predicted_alike(nodes, x)
     kernel, bias = (each.astype(np.float64) for each in model.get_parameters())
     real, kernel = x.astype(np.float64), kernel[0, 0]
     terms = np.abs(real) @ np.abs(kernel) + np.abs(bias)

@@ -68,8 +68,8 @@ constexpr int64_t kGroup = 1024;    // floats of rows that are taken together
 constexpr int64_t kFewWindows = 4;  // fewer on a line share too few of its columns
 
 // Whether channels that fill vectors go by lines: by the instructions for a vector of y. Of 16 to 256
-// channels maxima of 3 x 3 at each pixel took 0.4 to 0.9 times as long as by themselves, of 5 x 5 0.2 to 0.6
-// times.
+// channels maxima of 3 x 3 at each pixel took 0.4 to 0.9 times as long as by themselves, of 5 x 5 0.15 to
+// 0.6 times.
 template <class Op>
 FASTCNN_INLINE bool wide_on_lines(const Pool2dShape& s) {
   const int64_t taps = s.r * s.s, walk = s.stride_w == 1 ? 0 : 24 * kLanes / s.c;

@@ -46,6 +46,8 @@ def log_softmax(x: Array, axis: Axis = -1, *, out: Array | None = None) -> Array
 def log_softmax_bwd(dy: Array, y: Array, axis: Axis = -1, *, out: Array | None = None) -> Array:
     """Gradient of `log_softmax` from its output: ``dy - exp(y) * sum(dy)``, the sum over its axes.
 
+    ``y`` is what `log_softmax` gave, at most 0, on which the CPU's exponential relies.
+
     >>> import numpy as np
     >>> from fastcnn import ops
     >>> ops.log_softmax_bwd(np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32))
