@@ -149,15 +149,6 @@ void products(Steps* next, int64_t count, float* sums) {
   if (M > 1 && N > 1) _tile_stored(3, sums + kTileRows * kRow + kLanes, kRow * 4);
 }
 
-template <int MR, int NV>
-FASTCNN_INLINE void finish_rows(const float* sums, const Tile& t, int64_t row, int tail) {
-  Vec acc[MR][NV];
-  FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
-    FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = load(sums + i * 2 * kLanes + j * kLanes);
-  }
-  finish(acc, t, row * t.y_row, tail);
-}
-
 // Some rows of one or two vectors of columns.
 template <int N>
 void block(const Tile& t, int64_t row, int rows, int tail) {
@@ -173,9 +164,7 @@ void block(const Tile& t, int64_t row, int rows, int tail) {
     products<2, N>(&steps, t.taps_h * t.taps_w * times, sums);
   else
     products<1, N>(&steps, t.taps_h * t.taps_w * times, sums);
-  int i = 0;
-  for (; i + 4 <= rows; i += 4) finish_rows<4, N>(sums + i * 2 * kLanes, t, row + i, tail);
-  for (; i < rows; ++i) finish_rows<1, N>(sums + i * 2 * kLanes, t, row + i, tail);
+  finish_rows<N, 2>(sums, rows, t, row, tail);
 }
 
 // As strip() of strip.h; blocks of nearly as many rows each, whatever `most` says of other tiles.
