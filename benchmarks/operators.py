@@ -30,8 +30,8 @@ NOTES = {
     r"(batch|instance|group|layer|rms)_norm_bwd .*": "norm_bwd: both take the statistics anew from x, which "
     "PyTorch keeps in training: a pass over x less.",
     r"(log_)?softmax 100k x 10|layer_norm(_bwd)? narrow": "few columns: an exponential of each number (some "
-    "20 instructions on a vector, and 10 to turn it), or a root and divisions of each row, take longer than "
-    "moving it.",
+    "15 instructions on a vector, and 10 for the sums), or a root and divisions of each row, take longer "
+    "than moving it.",
     r"concatenate 3\+5": "few channels: each pixel takes a copy or two of each part, where PyTorch's NCHW "
     "copies whole planes.",
     r"\w+ tiny": "tiny: a call of ours proves its arguments, wherever they come from, before it computes.",

@@ -16,11 +16,17 @@ void prepare_rows(Prepared* p, const RowsShape& s, double flops, double bytes) {
   set_cost(p, flops * count, bytes * count);
 }
 
+// The kernels take some 64 rows at a time, and whole lines of the caches are written fastest.
+int64_t rows_at_once(int64_t cols) {
+  const int64_t rows = rows_per_chunk(cols);
+  return rows < 64 ? rows : rows / 64 * 64;
+}
+
 template <class F>
 void run_fwd(const RowsShape& s, const Operands& operands, Context& context, F kernel) {
   const float* x = input(operands, 0);
   float* y = output(operands, 0);
-  for_each_chunk(context, s.rows, rows_per_chunk(s.cols), [&](int64_t begin, int64_t end) {
+  for_each_chunk(context, s.rows, rows_at_once(s.cols), [&](int64_t begin, int64_t end) {
     kernel(x + begin * s.cols, y + begin * s.cols, end - begin, s.cols);
   });
 }
@@ -29,7 +35,7 @@ template <class F>
 void run_bwd(const RowsShape& s, const Operands& operands, Context& context, F kernel) {
   const float *dy = input(operands, 0), *y = input(operands, 1);
   float* dx = output(operands, 0);
-  for_each_chunk(context, s.rows, rows_per_chunk(s.cols), [&](int64_t begin, int64_t end) {
+  for_each_chunk(context, s.rows, rows_at_once(s.cols), [&](int64_t begin, int64_t end) {
     const int64_t at = begin * s.cols;
     kernel(dy + at, y + at, dx + at, end - begin, s.cols);
   });

@@ -44,6 +44,25 @@ def test_nan_spoils_its_row_alone() -> None:
     assert np.isfinite(y[[0, 2]]).all()
 
 
+@pytest.mark.parametrize("cols", [1, 2, 3, 5, 10, 17, 32, 50, 127])
+@pytest.mark.parametrize("op", ["softmax", "log_softmax"])
+def test_every_row_by_itself(op: str, cols: int, rng: np.random.Generator) -> None:
+    """Within the bound wherever its numbers lie, and the same bits whatever rows are beside it."""
+    x = reals(rng, (150, cols))
+    x += np.linspace(-150, 150, len(x)).astype(np.float32)[rng.permutation(len(x)), None]
+    x[rng.integers(0, len(x), 40), rng.integers(0, cols, 40)] -= 100.0
+    forward = getattr(ops, op)
+    y, wanted = forward(x), getattr(reference, op)(x)
+    assert_within(y, wanted, _bound(op, x, wanted), "against the reference")
+    assert_same_bits(y, np.concatenate([forward(row) for row in x[:, None]]), "row by row")
+
+
+def test_logarithm_is_no_probability_above_one(rng: np.random.Generator) -> None:
+    x = reals(rng, (1000, 3))
+    x[:, 1] += 30.0
+    assert ops.log_softmax(x).max() <= 0.0
+
+
 AXES = [0, 1, 2, -1, -4, (1, 2), (0, 3), (3, 1), (0, 1, 2, 3)]
 
 
