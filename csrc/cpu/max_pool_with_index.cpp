@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // dx[n,i,c] = sum of dy[n,o,c] over the windows o, in their order, whose index[n,o,c] is the pixel i of the
 // image or the volume: dx [N,H,W,C] or [N,D,H,W,C], dy, index [N,P,Q,C] or [N,O,P,Q,C]. Pixels look
-// at all windows that hold them, in whole vectors; one by one dy goes where index says, and that is nothing
-// but scattered memory: those loops are plain and compiled once.
-#include <cstring>
+// at all windows that hold them, in whole vectors, or dy goes one by one where index says.
+#include <algorithm>
 
 #include "kernels.h"
 #include "kernels/max_pool2d_index.h"
+#include "kernels/max_pool_bwd.h"
 #include "kernels/pool2d_bwd.h"
 #include "pool2d.h"
 
@@ -42,8 +42,18 @@ Cut cut_of(const Places& s) {
   return {v.h, v.p, (v.r - 1) * v.dilation_h + 1, v.stride_h, v.pad_top, v.w, v.q};
 }
 
+// Windows across the edge of a band are looked at on both sides: bands well above a window's height.
+int64_t band_rows(const Cut& cut, int64_t c) {
+  const int64_t rows = std::max(rows_per_chunk(cut.pixels * c), 4 * cut.extent);
+  return ceil_div(cut.in, ceil_div(cut.in, rows));
+}
+
+// Places in a band are distances in floats.
 bool supports(const Places& s) {
-  return windows_touch_image(s.planes) && !s.planes.adaptive && places_fit(s.d, s.planes.h, s.planes.w);
+  const Pool2dShape& v = s.planes;
+  if (!windows_touch_image(v) || v.adaptive || !places_fit(s.d, v.h, v.w)) return false;
+  const Cut cut = cut_of(s);
+  return places_fit(band_rows(cut, v.c), cut.pixels, v.c);
 }
 
 void prepare(Prepared* p, const Places& s) { set_cost(p, outputs(s), 4 * (inputs(s) + 2 * outputs(s))); }
@@ -85,32 +95,6 @@ void take_vectors(const Places& s, const Band& band, const Arrays& a) {
   }
 }
 
-// Four at a time, whose channels are constants, and out of line, for all registers: one at a time took 1.2
-// to 1.4 times as long.
-template <bool one_channel>
-__attribute__((noinline)) void add_one_by_one(const Places& s, const Cut& cut, const Band& band,
-                                              const Arrays& a) {
-  const int64_t c = one_channel ? 1 : s.planes.c, at = (band.n * cut.out + band.first) * cut.windows * c;
-  const float* dy = a.dy + at;
-  const int32_t* index = a.index + at;
-  float* const dx = a.dx + (band.n * cut.in + band.begin) * cut.pixels * c;
-  const auto first = static_cast<uint32_t>(band.begin * cut.pixels);
-  const auto pixels = static_cast<uint32_t>((band.end - band.begin) * cut.pixels);
-  const auto add = [&](float* to, int i) __attribute__((always_inline)) {
-    const auto pixel = static_cast<uint32_t>(index[i]) - first;
-    if (pixel < pixels) to[pixel * c + (one_channel ? 0 : i)] += dy[i];
-  };
-  // Windows of one channel are one loop.
-  const int64_t windows = (band.last - band.first) * cut.windows, width = one_channel ? windows : c;
-  for (const float* const end = dy + windows * c; dy < end;) {
-    float* to = dx;
-    int64_t left = width;
-    for (; left >= 4; left -= 4, index += 4, dy += 4, to += one_channel ? 0 : 4)
-      add(to, 0), add(to, 1), add(to, 2), add(to, 3);
-    for (; left > 0; --left, ++index, ++dy, to += !one_channel) add(to, 0);
-  }
-}
-
 // Whether pixels that look at all windows that hold them, in whole vectors, take less than one by one. That
 // has to read dx before, and of windows at each pixel often the same twice running.
 bool takes_vectors(const Places& s) {
@@ -120,7 +104,6 @@ bool takes_vectors(const Places& s) {
   return v.c >= lanes && taps <= (slow ? lanes * 3 / 2 : lanes);
 }
 
-// Windows across the edge of a band are looked at on both sides: bands well above a window's height.
 void run(const Places& s, const Operands& operands, Context& context) {
   const Arrays arrays = {input(operands, 0), static_cast<const int32_t*>(operands.in[1]),
                          output(operands, 0)};
@@ -135,19 +118,24 @@ void run(const Places& s, const Operands& operands, Context& context) {
     return;
   }
   const Cut cut = cut_of(s);
-  const int64_t row = cut.pixels * v.c, chunk = rows_per_chunk(row), least = 4 * cut.extent;
-  const int64_t bands = ceil_div(cut.in, chunk > least ? chunk : least), rows = ceil_div(cut.in, bands);
+  const int64_t row = cut.pixels * v.c, rows = band_rows(cut, v.c), bands = ceil_div(cut.in, rows);
   const bool vectors = takes_vectors(s);
-  parallel_for(*context.member, v.n * bands, [&](int64_t task) {
-    const int64_t begin = task % bands * rows, end = begin + rows < cut.in ? begin + rows : cut.in;
+  // Of small images some.
+  const int64_t images = bands == 1 && !vectors ? rows_per_chunk(cut.in * row) : 1;
+  parallel_for(*context.member, ceil_div(v.n, images) * bands, [&](int64_t task) {
+    const int64_t n = task / bands * images, begin = task % bands * rows,
+                  end = std::min(begin + rows, cut.in);
     if (begin >= end) return;
     const int64_t above = begin + cut.before - cut.extent, below = (end - 1 + cut.before) / cut.stride + 1;
-    const Band band = {task / bands, begin, end, above < 0 ? 0 : above / cut.stride + 1,
-                       below < cut.out ? below : cut.out};
+    const Band band = {n, begin, end, above < 0 ? 0 : above / cut.stride + 1, std::min(below, cut.out)};
     if (vectors) return take_vectors(s, band, arrays);
-    std::memset(arrays.dx + (band.n * cut.in + begin) * row, 0,
-                sizeof(float) * static_cast<size_t>((end - begin) * row));
-    (v.c == 1 ? add_one_by_one<true> : add_one_by_one<false>)(s, cut, band, arrays);
+    const int64_t at = (n * cut.out + band.first) * cut.windows * v.c;
+    const int64_t reach = band.first * cut.stride - cut.before + cut.extent - begin;
+    kernels().max_pool_bwd->add_pixels({arrays.dy + at, arrays.index + at,
+                                        arrays.dx + (n * cut.in + begin) * row, std::min(images, v.n - n),
+                                        band.last - band.first, cut.windows * v.c, v.c, reach * row,
+                                        cut.stride * row, static_cast<int32_t>(begin * cut.pixels),
+                                        static_cast<int32_t>((end - begin) * cut.pixels), bands == 1});
   });
 }
 

@@ -25,7 +25,14 @@ OTHER = [
     PoolNdCase((1, 30, 5, 6, 16), (2, 2, 2), strides=1, dilation_rate=(3, 1, 2)),
     PoolNdCase((1, 50, 9, 8, 5), 3, strides=1, padding=1),
 ]
-IMAGES = (*cases.POOL, *cases.POOL_DILATED, *cases.POOL_WIDE, *cases.POOL_PARALLEL)
+# Bands that no window reaches; several images at a time; bands of one channel; rows of many windows.
+CUT = (
+    PoolCase(1, 300, 60, 4, strides=(100, 2)),
+    PoolCase(100, 9, 8, 3, pool_size=(3, 3), strides=(2, 2), padding=1),
+    PoolCase(2, 200, 100, 1, pool_size=(3, 3), strides=(2, 2)),
+    PoolCase(2, 40, 200, 7, pool_size=(3, 3), strides=(2, 2)),
+)
+IMAGES = (*cases.POOL, *cases.POOL_DILATED, *cases.POOL_WIDE, *cases.POOL_PARALLEL, *CUT)
 CALLS = [
     call
     for case in (*IMAGES, *VOLUMES, *OTHER)

@@ -183,11 +183,21 @@ struct Places {
   }
 };
 
-// to[at[i]] += v[i].
-FASTCNN_ALONE void add_at(const float* __restrict at, const float* __restrict v, int64_t count, float* to) {
+// What is written next: from where, and how many floats.
+struct Next {
+  const float* from;
+  int64_t floats;
+};
+// to[at[i]] += v[i]; returns what is left to fetch.
+FASTCNN_ALONE Next add_at(const float* __restrict at, const float* __restrict v, int64_t count, float* to,
+                          Next ahead = {}) {
   int32_t place[4];
   int64_t i = 0;
   for (; i + 4 <= count; i += 4) {
+    if (ahead.floats > 0) {
+      __builtin_prefetch(ahead.from, 1, 3);
+      ahead.from += kLineFloats, ahead.floats -= kLineFloats;
+    }
     memcpy(place, at + i, sizeof place);
     FASTCNN_UNROLL
     for (int j = 0; j < 4; ++j) to[place[j]] += v[i + j];
@@ -196,6 +206,7 @@ FASTCNN_ALONE void add_at(const float* __restrict at, const float* __restrict v,
     memcpy(place, at + i, sizeof *place);
     to[*place] += v[i];
   }
+  return ahead;
 }
 // Where that is within: those are picked out first, since no processor foresees which they are.
 FASTCNN_ALONE void add_within(const float* at, const float* v, int64_t count, float* to, Span within) {

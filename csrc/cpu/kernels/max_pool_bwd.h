@@ -39,6 +39,18 @@ struct MaxDepthBwd {
   int32_t relu_mask;
 };
 
+// Windows whose maxima are known by their pixels, row by row, and the part of each image or volume that dx
+// has.
+struct MaxPixels {
+  const float* dy;       // [images,rows,row]
+  const int32_t* index;  // likewise
+  float* dx;             // [images,pixels,C]
+  int64_t images, rows, row, c;
+  int64_t reach, step;  // floats of dx that the first row of windows reaches, and how many more the next does
+  int32_t first, pixels;  // of those of an image
+  int32_t whole;          // these are all
+};
+
 struct MaxPoolBwdKernels {
   // Any windows: one by one.
   void (*scatter)(const MaxPoolBwd&, const Pool2dBand&);
@@ -46,6 +58,8 @@ struct MaxPoolBwdKernels {
   void (*gather)(const MaxPoolBwd&, const Pool2dBand&);
   // Planes of dx of a volume; scratch holds two [P,Q,C] with a rest for each of `planes` besides.
   void (*depth)(const MaxDepthBwd&, const Pool2dBand&);
+  // What windows have for the pixels of dx.
+  void (*add_pixels)(const MaxPixels&);
 };
 
 }  // namespace cpu
