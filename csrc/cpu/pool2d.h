@@ -20,6 +20,7 @@ inline double pool2d_outputs(const Pool2dShape& s) { return double(s.n) * s.p * 
 
 void run_pool2d_fwd(const Pool2dShape&, Pooling, const float* x, float* y, Context&);
 // index: the pixel of the image that each maximum is.
+size_t max_pool2d_with_index_scratch(const Pool2dShape&);  // bytes of each thread
 void run_max_pool2d_with_index(const Pool2dShape&, const float* x, float* y, int32_t* index, Context&);
 
 // The windows of a volume's planes, all of them as images.

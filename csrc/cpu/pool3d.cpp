@@ -161,6 +161,8 @@ bool supports_max_pool3d_with_index_separable(const OpDescriptor& op) {
 void prepare_max_pool3d_with_index_separable(Prepared* p) {
   const Passes& passes = prepare(p, p->op.max_pool3d_with_index, 2);
   p->bytes += 4 * pool2d_outputs(passes.depth);
+  p->scratch_bytes =
+      std::max(max_pool2d_with_index_scratch(passes.planes), max_pool2d_with_index_scratch(passes.depth));
 }
 // The place in the plane of each plane's maximum; which plane; and from both the place in the volume.
 void run_max_pool3d_with_index_separable(const Prepared& p, const Operands& operands, Context& context) {

@@ -15,7 +15,19 @@ from fastcnn.testing.check import check_bound, check_exact
 from fastcnn.testing.compare import assert_same_bits
 from fastcnn.testing.fill import integers, reals
 
-CASES = (*cases.POOL[:16], *cases.POOL[-8:], *cases.POOL_DILATED, *cases.POOL_WIDE, cases.POOL_PARALLEL[1])
+# Maxima that are found on lines: rows at once, side by side or not, with lines cut, and by several threads.
+LINES = (
+    cases.PoolCase(2, 20, 30, 3, pool_size=(7, 7), strides=(2, 2), padding=3),
+    cases.PoolCase(3, 19, 40, 1, pool_size=(3, 3), strides=(2, 2), padding=1),
+    cases.PoolCase(12, 28, 28, 4),
+    cases.PoolCase(2, 21, 22, 6, pool_size=(3, 3), strides=(3, 1), padding=(1, 2)),
+    cases.PoolCase(2, 18, 23, 12, pool_size=(5, 5), strides=(2, 2), padding=2, dilation_rate=(1, 2)),
+    cases.PoolCase(1, 24, 9, 35, pool_size=(9, 7), strides=(1, 1), padding="same"),
+    cases.PoolCase(1, 9, 1500, 2, pool_size=(3, 3), strides=(2, 2)),
+)
+CASES = (
+    *cases.POOL[:16], *cases.POOL[-8:], *cases.POOL_DILATED, *cases.POOL_WIDE, cases.POOL_PARALLEL[1], *LINES
+)  # fmt: skip
 CALLS = [call for case in CASES for call in index_calls(case)]
 
 
@@ -53,6 +65,17 @@ def test_nan_has_an_index() -> None:
     y, index = ops.max_pool2d_with_index(x, 2)
     assert np.isnan(y).all()
     assert index.item() == 2
+
+
+@pytest.mark.parametrize("case", LINES, ids=str)
+def test_nans_have_indices(case: cases.PoolCase, rng: np.random.Generator) -> None:
+    x = integers(rng, case.x_shape, 2**24 // 4)
+    x[rng.random(x.shape) < 0.01] = np.nan
+    options = {**case.options, "dilation_rate": case.dilation_rate}
+    y, index = ops.max_pool2d_with_index(x, **options)
+    wanted, places = reference.max_pool2d_with_index(x, **options)
+    assert np.array_equal(y, wanted, equal_nan=True)
+    assert np.array_equal(index, places)
 
 
 def test_the_last_of_several_stays() -> None:

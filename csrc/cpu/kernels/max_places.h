@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the greatest of each window of max pooling stands: the first of equal ones in row-major order, and a
 // NaN is greater than every number. A place is a distance in floats. Included by max_pool_bwd.cpp, which adds
-// there what the windows have.
+// there what the windows have, and max_pixels.h.
 #pragma once
 #include "greatest.h"
 #include "max_pool_bwd.h"

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // dx[n,h,w,c] = sum of dy over the windows whose first greatest tap the pixel is, found again in x, which
-// costs less than storing it. Called by cpu/pool2d.cpp and pool3d.cpp, which split the work.
+// costs less than storing it, or known (max_pixels.h). Called by cpu/pool2d.cpp, pool3d.cpp and
+// max_pool_with_index.cpp, which split the work.
 #include "max_pool_bwd.h"
 
 #include "ahead.h"
-#include "max_places.h"
+#include "max_pixels.h"
 #include "pool2d_lines.h"
 
 namespace fastcnn {
@@ -104,7 +105,7 @@ FASTCNN_ALONE void take_columns(const Columns& given, int64_t length, const floa
 void gather(const MaxPoolBwd& args, const Pool2dBand& piece) {
   const MaxPoolBwd a = args;
   const Pool2dBand band = piece;
-  const Geometry g(*a.places.shape);
+  const Geometry g = geometry_of(*a.places.shape);
   const Pool2dShape& s = g.s;
   const int64_t width = s.w * s.c, row = s.q * s.c, left = s.pad_left * s.c;
   const float *const x = a.x + band.n * s.h * width, *const dy = a.dy + band.n * s.p * row;
@@ -143,7 +144,7 @@ void gather(const MaxPoolBwd& args, const Pool2dBand& piece) {
 void depth(const MaxDepthBwd& args, const Pool2dBand& piece) {
   const MaxDepthBwd a = args;
   const Pool2dBand band = piece;
-  const Geometry g(*a.shape), of_planes(*a.places.shape);
+  const Geometry g = geometry_of(*a.shape), of_planes = geometry_of(*a.places.shape);
   const int64_t count = g.s.c, plane = of_planes.s.h * of_planes.s.w * of_planes.s.c;
   const int64_t volume = band.n * g.s.h * plane, row = of_planes.s.q * of_planes.s.c;
   const Span over = g.rows.over(band.h_begin, band.h_end);
@@ -188,67 +189,10 @@ void depth(const MaxDepthBwd& args, const Pool2dBand& piece) {
   if (a.relu_mask) mask_by(a.x + volume + begin, dx + begin, (band.h_end - band.h_begin) * plane);
 }
 
-// Of `count` of `numbers` the distances in floats of what they tell, the first of which is of channel
-// `channel`, and values: zero, for the first pixel, where they tell others than those of dx.
-struct Numbers {
-  const int32_t* numbers;
-  const float* values;
-  int64_t count;
-  int32_t c, channel, first, pixels;
-};
-FASTCNN_ALONE void work_out(const Numbers& given, float* at, float* values) {
-  const Numbers a = given;
-  const IVec channels = IVec{} + a.c;
-  IVec channel = iota() + a.channel;
-  for (int32_t i = a.c; i < kLanes + a.channel; i += a.c) channel -= channel >= channels ? channels : IVec{};
-  const int32_t step = kLanes % a.c;
-  for_each_vector(a.count, [&](auto block, int64_t i) FASTCNN_INLINED {
-    const IVec pixel = vec_to_bits(block.get((const float*)a.numbers + i)) - a.first;
-    const IVec has = (UVec)pixel < UVec{} + (uint32_t)a.pixels;
-    store(at + i, bits_to_vec((has ? pixel * a.c : IVec{}) + channel));
-    store(values + i, has ? block.get(a.values + i) : Vec{});
-    channel += step;
-    channel -= channel >= channels ? channels : IVec{};
-  });
-}
-
-// Distances are worked out in vectors, so that nothing but adding is left one by one: element by element both
-// took 1.1 to 1.3 times as long. And alone: after a call of a function of this file GCC 12 does not clear the
-// upper halves of registers, and SSE instructions of callers wait for them. Some rows of windows at a time:
-// what they reach is cleared just before, and what the next ones reach is fetched meanwhile.
-void add_pixels(const MaxPixels& args) {
-  const MaxPixels a = args;
-  constexpr int64_t kMost = 512;
-  float at[kMost], values[kMost];
-  const int64_t size = a.pixels * a.c, group = larger(kMost / a.row, 1);
-  const bool distances = a.whole && a.c == 1;  // they are
-  Numbers next = {a.index, a.dy, 0, (int32_t)a.c, 0, a.first, a.pixels};
-  for (float *dx = a.dx, *const last = dx + a.images * size; dx < last; dx += size) {
-    int64_t cleared = 0;
-    for (int64_t row = 0, end; row < a.rows; row = end) {
-      end = smaller(row + group, a.rows);
-      const int64_t reach = smaller(a.reach + (end - 1) * a.step, size);
-      set_zero(dx + cleared, reach - cleared);
-      cleared = larger(cleared, reach);
-      Next ahead = {dx + cleared, smaller(last - dx - cleared, group * a.step)};
-      next.channel = 0;
-      for (int64_t left = (end - row) * a.row; left > 0; left -= next.count) {
-        next.count = smaller(left, kMost);
-        if (!distances) work_out(next, at, values);
-        ahead = add_at(distances ? (const float*)next.numbers : at, distances ? next.values : values,
-                       next.count, dx, ahead);
-        next.numbers += next.count, next.values += next.count;
-        next.channel = (int32_t)((next.channel + next.count) % a.c);
-      }
-    }
-    set_zero(dx + cleared, size - cleared);
-  }
-}
-
 }  // namespace
 
 extern const MaxPoolBwdKernels max_pool_bwd_kernels;
-const MaxPoolBwdKernels max_pool_bwd_kernels = {scatter, gather, depth, add_pixels};
+const MaxPoolBwdKernels max_pool_bwd_kernels = {scatter, gather, depth, add_pixels, find};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gradient of max pooling over channels-last tensors, whose maxima are found again in x: window by window
-// dy is added where they stand.
+// The gradient of max pooling over channels-last tensors, whose maxima are found again in x or known: window
+// by window dy is added where they stand. And max pooling that tells them.
 #pragma once
 #include "pool2d_bwd.h"
 
@@ -51,6 +51,14 @@ struct MaxPixels {
   int32_t whole;          // these are all
 };
 
+// Windows whose maxima are told.
+struct MaxPoolFind {
+  MaxPlaces places;
+  const float* x;  // [N,H,W,C]
+  float* y;        // [N,P,Q,C]
+  int32_t* index;  // likewise: pixels of the image
+};
+
 struct MaxPoolBwdKernels {
   // Any windows: one by one.
   void (*scatter)(const MaxPoolBwd&, const Pool2dBand&);
@@ -60,6 +68,8 @@ struct MaxPoolBwdKernels {
   void (*depth)(const MaxDepthBwd&, const Pool2dBand&);
   // What windows have for the pixels of dx.
   void (*add_pixels)(const MaxPixels&);
+  // Rows [begin, end) of the N P rows of windows; scratch holds six lines.
+  void (*find)(const MaxPoolFind&, float* scratch, int64_t begin, int64_t end);
 };
 
 }  // namespace cpu
