@@ -13,10 +13,6 @@ inline Range outputs_inside(int64_t outputs, int64_t stride, int64_t offset, int
   const int64_t end = std::min(outputs, offset < inputs ? (inputs - 1 - offset) / stride + 1 : 0);
   return begin < end ? Range{begin, end} : Range{0, 0};
 }
-inline Range both(Range a, Range b) {
-  const Range c = {std::max(a.begin, b.begin), std::min(a.end, b.end)};
-  return c.begin < c.end ? c : Range{a.begin, a.begin};
-}
 inline Range rows_of_tap(const Conv2dShape& v, int64_t r) {
   return outputs_inside(v.p, v.stride_h, r * v.dilation_h - v.pad_top, v.h);
 }

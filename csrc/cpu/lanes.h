@@ -9,6 +9,12 @@ namespace cpu {
 
 inline int64_t lane_blocks(int64_t n) { return ceil_div(n, kBatchLanes); }
 
+// What is in both, at least an empty range.
+inline Range both(Range a, Range b) {
+  const Range c = {std::max(a.begin, b.begin), std::min(a.end, b.end)};
+  return c.begin < c.end ? c : Range{a.begin, a.begin};
+}
+
 // Smaller tasks than elsewhere: these steps only run inside of a plan, whose team is awake.
 constexpr double kLanesTaskFlops = 3e5;
 inline int64_t lanes_tasks(double flops) {

@@ -195,6 +195,13 @@ def test_blocks_beside_each_other(batch: int, rng: np.random.Generator) -> None:
     check_training(Graph(nodes, [len(nodes) - 1], rng), rng, batch)
 
 
+@pytest.mark.parametrize("batch", [16, 32, 50])
+def test_sums_in_pieces(batch: int, rng: np.random.Generator) -> None:
+    """Dense layers whose sums are cut, over rows of pixels and over channels."""
+    nodes = chain((5, 4, 1), conv2d(7, 2), op("flatten"), dense(280), op("relu"), dense(70), dense(2))
+    check_training(Graph(nodes, [len(nodes) - 1], rng), rng, batch)
+
+
 @pytest.mark.parametrize("batch", [16, 33, 47])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_exact_predictions(name: str, batch: int, rng: np.random.Generator) -> None:

@@ -35,11 +35,11 @@ OpDescriptor convolution(Builder& b, int i, Step step) {
 
 void forward(Builder& b, int i) {
   NewStep step = {b.forward_op(i), {b.value[b.node(i).inputs[0]], b.parameter(i, "kernel")}, {}, ""};
-  step.op.constant_weights = b.mode() != Mode::kTrain;
   if (b.in_lanes()) {
     step.op = convolution(b, i, Step::k_conv2d_fprop);
     step.op.epilogue = b.node(i).forward.epilogue;
   }
+  step.op.constant_weights = b.mode() != Mode::kTrain;
   step.kernel = 1, step.kernel_floats = b.node(i).forward.gemm.k * b.node(i).forward.gemm.n;
   forward_fused(b, i, step);
 }
