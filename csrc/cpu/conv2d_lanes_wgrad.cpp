@@ -54,10 +54,11 @@ struct Unit {
   bool first;  // of its sum
 };
 
-// dy to [panel][block][row][pixel][16][columns of a panel].
-void turn(const Conv2dShape& v, const Wide& d, const Unit& at, const float* dy, float* out) {
+// dy to [panel][block][row][pixel][16][columns of a panel], of some panels.
+void turn(const Conv2dShape& v, const Wide& d, const Unit& at, Range panels, const float* dy, float* out) {
   const int64_t depth = (at.rows.end - at.rows.begin) * v.q * kBatchLanes;
-  for (int64_t i = 0; i < d.panels; ++i)
+  out += panels.begin * at.blocks * depth * d.panel;
+  for (int64_t i = panels.begin; i < panels.end; ++i)
     for (int64_t m = 0; m < at.blocks; ++m, out += depth * d.panel) {
       const float* from =
           dy + ((at.block + m) * v.k + i * d.panel) * dy_plane(v) + at.rows.begin * v.q * kBatchLanes;
@@ -117,15 +118,17 @@ void run_wide(const Prepared& prepared, const Operands& operands, Context& conte
   float* const shared = static_cast<float*>(context.workspace) + partial_floats(v, d.chunks, bias);
   const int64_t unit_floats = turned_floats(v, d);
   if (d.parts > 1)
-    parallel_for(me, d.units,
-                 [&](int64_t i) { turn(v, d, unit_of(i, false), dy, shared + i * unit_floats); });
+    parallel_for(me, d.units * d.panels, [&](int64_t task) {
+      const int64_t i = task / d.panels, panel = task % d.panels;
+      turn(v, d, unit_of(i, false), {panel, panel + 1}, dy, shared + i * unit_floats);
+    });
   parallel_for(me, d.chunks * d.parts, [&](int64_t task) {
     const int64_t chunk = task / d.parts, part = task % d.parts;
     const Range units = part_of(d.units, d.chunks, chunk);
     float* const own = static_cast<float*>(me.scratch(prepared.scratch_bytes));
     for (int64_t i = units.begin; i < units.end; ++i) {
       const Unit at = unit_of(i, i == units.begin);
-      if (d.parts == 1) turn(v, d, at, dy, own);
+      if (d.parts == 1) turn(v, d, at, {0, d.panels}, dy, own);
       const float* const turned = d.parts > 1 ? shared + i * unit_floats : own;
       const int64_t row = v.q * kBatchLanes;
       if (bias && part == 0)
