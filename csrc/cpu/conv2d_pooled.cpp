@@ -74,7 +74,7 @@ Pooled plan_pooled(const PooledConv2dShape& shape, Layout layout) {
   const int64_t by_channel = d.windows * d.samples * d.group + 1;
   const int64_t at_once = d.packs ? d.windows * lanes : by_channel;  // of one channel, or of a vector of them
   d.listed = std::max(at_once, d.by_window ? by_window : 0);
-  d.packed = std::max(by_channel, d.by_window ? by_window : by_place);
+  d.packed = std::max(by_channel, d.by_window ? by_window : by_place) + kWrittenBeyond;
   d.runs = std::max(d.group * (d.samples / d.near), d.together * std::max(d.places, d.samples));
   return d;
 }

@@ -70,7 +70,7 @@ Places places_in_image(const PooledConv2dShape& shape, const Pooled& d);
 struct Scratch {
   float* images;
   PooledEntry* entries;  // as they are listed
-  PooledEntry* packed;   // those that are not zero, and room for one more: a zero is written and overwritten
+  PooledEntry* packed;   // those that are not zero, and room for what is written beyond them
   PooledRun* runs;
   int32_t* first;    // [windows]: where each begins in a padded image
   int32_t* filters;  // [K]: where each begins

@@ -69,10 +69,8 @@ int64_t list_packed(const Pooled& d, const Places& places, const Gradient& from,
         add(k + j - channels.begin, k + j, [&] { e = pack(to.entries + j, lanes, d.windows, e); });
     else
       for (int64_t part = 0; part < parts; ++part)
-        add(part * all + k - channels.begin, k, [&] {
-          for (int64_t i = 0; i < d.windows; ++i)
-            e = pack(to.entries + i * lanes + part * d.near, 1, d.near, e);
-        });
+        add(part * all + k - channels.begin, k,
+            [&] { e = kernels().pooled->pack({to.entries + part * d.near, d.windows, lanes, d.near}, e); });
   }
   return all * parts;
 }

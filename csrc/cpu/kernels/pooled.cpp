@@ -3,6 +3,7 @@
 #include "pooled.h"
 
 #include "blocks.h"
+#include "pairs.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -42,6 +43,17 @@ void list(const PooledList& l) {
     list_lanes<true>(l);
   else
     list_lanes<false>(l);
+}
+
+PooledEntry* pack(const PooledPack& arguments, PooledEntry* to) {
+  const PooledPack p = arguments;
+  for (int64_t i = 0; i < p.rows; ++i) {
+    const PooledEntry* from = p.from + i * p.row;
+    int64_t left = p.count;
+    for (; left >= kPairs; left -= kPairs, from += kPairs) to += pack_pairs<kPairs>(from, to);
+    for (; left > 0; --left, ++from) to += pack_pairs<1>(from, to);
+  }
+  return to;
 }
 
 // acc += e.g a[e.at ...].
@@ -183,7 +195,7 @@ void put(const PooledImages& m) {
 }  // namespace
 
 extern const PooledKernels pooled_kernels;
-const PooledKernels pooled_kernels = {kLanes, list, sum, narrow, take, put};
+const PooledKernels pooled_kernels = {kLanes, list, pack, sum, narrow, take, put};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -35,6 +35,14 @@ struct PooledList {
   int32_t width, down, right, apart, count;
 };
 
+// Entries from + i row + j, i < rows and j < count, of which those are packed, in this order, whose gradient
+// is not zero.
+struct PooledPack {
+  const PooledEntry* from;
+  int64_t rows, row, count;
+};
+constexpr int kWrittenBeyond = 4;  // entries after the last one
+
 // y[run.at + r y_row + i] += sum over the entries e of each run of e.g a[e.at + r a_row + i], for r < rows
 // and i < vectors lanes; of the last vector of a row `tail` lanes are written. The entries of a run are
 // `step` apart.
@@ -83,6 +91,7 @@ constexpr int kPooledRows = 5, kPooledSums = 12;  // of a tile: most rows, most 
 struct PooledKernels {
   int lanes;
   void (*list)(const PooledList&);
+  PooledEntry* (*pack)(const PooledPack&, PooledEntry* to);  // the end of what is packed
   void (*sum)(const PooledSum&);
   void (*narrow)(const PooledNarrow&);
   void (*take)(const PooledImages&);  // images from lanes
