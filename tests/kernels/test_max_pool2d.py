@@ -86,7 +86,7 @@ def test_minus_infinity_everywhere() -> None:
     assert dx.sum() == y.size
 
 
-@pytest.mark.parametrize("channels", [1, 6, 16, 33])
+@pytest.mark.parametrize("channels", [1, 6, 9, 16, 33])
 @pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2), (3, 1), (7, 2)])
 def test_gradient_beside_nans_and_infinities(
     size: int, stride: int, channels: int, rng: np.random.Generator

@@ -17,6 +17,7 @@ struct MaxPlaces {
   int64_t front;    // likewise: floats of a line before the first window
 };
 
+constexpr int64_t kLeastGiven = 8;     // channels of windows that give in vectors
 constexpr int64_t kPlacesLine = 2048;  // floats of a part of a row, at most
 
 struct MaxPoolBwd {
@@ -62,6 +63,8 @@ struct MaxPoolFind {
 struct MaxPoolBwdKernels {
   // Any windows: one by one.
   void (*scatter)(const MaxPoolBwd&, const Pool2dBand&);
+  // Of 3 x 3 at each second pixel, in vectors of channels; scratch holds five lines.
+  void (*give)(const MaxPoolBwd&, const Pool2dBand&);
   // At each pixel: pixels take from the windows before them, in whole vectors.
   void (*gather)(const MaxPoolBwd&, const Pool2dBand&);
   // Planes of dx of a volume; scratch holds two [P,Q,C] with a rest for each of `planes` besides.

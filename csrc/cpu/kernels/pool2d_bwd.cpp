@@ -4,7 +4,6 @@
 // less than storing it. Called by cpu/pool2d.cpp, which splits the work.
 #include "pool2d_bwd.h"
 
-#include "ahead.h"
 #include "best.h"
 #include "pool2d_lines.h"
 
@@ -108,51 +107,6 @@ void sum_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
         });
       });
   output.end();
-}
-
-// Windows of 3 x 3 give to their pixels, with all taps in registers: where they are far apart, and channels
-// fill vectors. Gathered those at each second pixel took 1.1 to 1.3 times as long; of larger ones, whose taps
-// are loops, gathering took half as long. Rows that come next are fetched window by window: at once they kept
-// the windows waiting, 1.1 to 1.5 times as long. With a band made in scratch and written past the caches
-// large ones took 1.2 times as long.
-void max_give(const Pool2dBwd& args, const Pool2dBand& piece) {
-  const Pool2dBwd a = args;
-  const Pool2dBand band = piece;
-  const Geometry g(*a.shape);
-  const Pool2dShape& s = g.s;
-  const int64_t width = s.w * s.c, image = band.n * s.h;
-  const Span over = g.rows.over(band.h_begin, band.h_end);
-  int64_t cleared = band.h_begin;
-  const auto clear = [&](int64_t end) {
-    end = smaller(end, band.h_end);
-    if (end > cleared) set_zero(a.dx + (image + cleared) * width, (end - cleared) * width);
-    cleared = larger(cleared, end);
-  };
-  for (int64_t p = over.begin; p < over.end; ++p) {
-    const Span taps = g.rows.taps(p);
-    clear(taps.end);
-    const float *next = a.x + (image + taps.end) * width, *to = a.dx + (image + taps.end) * width;
-    const int64_t lines = lines_each(smaller(s.stride_h, s.h - taps.end) * width, s.q);
-    const int64_t dilation = g.rows.dilation, above = band.h_begin - taps.begin;
-    const int64_t r_begin = above > 0 ? (above + dilation - 1) / dilation : 0;
-    const int64_t r_end = (band.h_end - taps.begin + dilation - 1) / dilation;
-    const auto give = [&](auto size, const Window& window) FASTCNN_INLINED {
-      next = fetch(next, lines);
-      to = fetch(to, lines);
-      for (int64_t c = 0; c < s.c; c += kLanes) {
-        const auto best = find_best(g, size, Whole<1>{}, a.x + window.pixel + c, position_label);
-        Vec dy = load(a.dy + window.output + c);
-        if (a.relu_mask) dy = best.value[0] <= Vec{} ? Vec{} : dy;
-        size.for_each_tap([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
-          if (r < r_begin || r >= r_end) return;
-          float* pixel = a.dx + window.pixel + r * g.row_step + col * g.col_step + c;
-          store(pixel, load(pixel) + (best.label[0] == position ? dy : Vec{}));
-        });
-      }
-    };
-    for_each_window_of_row<kThree>(g, band.n * s.p + p, false, give);
-  }
-  clear(band.h_end);
 }
 
 // What a sum or a mean spreads over rows and columns it spreads over one after the other: the rows of windows
@@ -279,8 +233,8 @@ void sum_adaptive(const Pool2dBwd& args, const Pool2dBand& piece) {
 }  // namespace
 
 extern const Pool2dBwdKernels pool2d_bwd_kernels;
-const Pool2dBwdKernels pool2d_bwd_kernels = {max_bwd_apart, pixels_apart, sum_bwd_apart,
-                                             max_give,      sum_bwd,      sum_adaptive};
+const Pool2dBwdKernels pool2d_bwd_kernels = {max_bwd_apart, pixels_apart, sum_bwd_apart, sum_bwd,
+                                             sum_adaptive};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -36,8 +36,6 @@ struct Pool2dBwdKernels {
   // Their maxima are known: index [N,P,Q,C], pixels of the image.
   void (*pixels_apart)(const Pool2dBwd&, const int32_t* index, int64_t begin, int64_t end);
   void (*sum_apart)(const Pool2dBwd&, int64_t begin, int64_t end);
-  // 3 x 3 windows, with channels in whole vectors, give to their pixels.
-  void (*max_give)(const Pool2dBwd&, const Pool2dBand&);
   // Pixels of a band of dx take from the windows that hold them.
   void (*sum)(const Pool2dBwd&, const Pool2dBand&);
   void (*sum_adaptive)(const Pool2dBwd&, const Pool2dBand&);

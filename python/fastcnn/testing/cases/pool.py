@@ -35,6 +35,12 @@ POOL: tuple[PoolCase, ...] = (
     PoolCase(1, 90, 41, 9, pool_size=(5, 5), strides=(1, 1), padding=2),
     PoolCase(1, 700, 30, 1, pool_size=(3, 3), strides=(2, 2), padding=1),
     PoolCase(1, 150, 31, 6, pool_size=(7, 7), strides=(2, 2), padding=3),
+    # Of 3 x 3 at each second pixel columns and rows are shared: of more windows than are taken at a time,
+    # with pixels beyond the last one, in bands, and with more padding than a pixel.
+    PoolCase(2, 6, 44, 21, pool_size=(3, 3), strides=(2, 2)),
+    PoolCase(1, 150, 7, 9, pool_size=(3, 3), strides=(2, 2), padding=((2, 0), (1, 1))),
+    PoolCase(1, 5, 6, 16, pool_size=(3, 3), strides=(2, 2), padding=((1, 2), (2, 2))),
+    PoolCase(1, 1, 2, 16, pool_size=(3, 3), strides=(2, 2), padding=1),
     # Few channels: windows that stand apart share vectors.
     PoolCase(1, 35, 62, 4, pool_size=(1, 3), strides=(1, 4), padding=(0, 1)),
     PoolCase(2, 37, 58, 1, pool_size=(5, 9), strides=(2, 3), padding=(2, 4)),
