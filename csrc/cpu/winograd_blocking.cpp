@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// How Winograd's convolution is cut into tasks, parts and panels, by what of it stays in the caches, and what
+// it costs beside the direct one.
+#include "winograd_blocking.h"
+
+namespace fastcnn {
+namespace cpu {
+namespace {
+
+// Bytes of a task's blocks: half an L2 cache of 1 MB and a little more, since U only streams past; and of
+// what the team shares, in L3.
+constexpr int64_t kPartBytes = 640 << 10, kFilterBytes = 6 << 20, kSharedBytes = 12 << 20;
+constexpr int64_t kWideSteps = 192;
+
+// Costs in clocks of a core that begins two vector operations in each, as measured on AVX2 (Zen 4).
+//
+//   direct    N P Q 9 C [K] / 2 + 30 register tiles
+//   Winograd  products T C [K] / 2 + 30 points of M register tiles
+//             + input T [C] + output T [K] + filter C [K]  transforms
+//
+// or, where they take longer, what reading kept filters takes of a core's share of memory's bandwidth, a
+// clock for each float (half of it for 16 lanes chose F(4) for 256 channels of one 14x14 image, 36 points of
+// filters beside 16, which took 1.25 times as long as F(2) within ResNet-18); what is not kept is read alike;
+// with T tiles in all and [] for vectors. The transforms of F(4) have more points than registers and
+// cost what their memory does; those of filters are done in each part where V is shared.
+struct TransformClocks {
+  double input, output, filter;
+};
+constexpr TransformClocks kTransform[] = {{40, 60, 110}, {240, 190, 160}, {60, 40, 110}, {40, 110, 110}};
+constexpr double kRegisterTile = 30, kFloatRead = 1;
+
+// Those of all but F(4) on 16 lanes, where a vector is all of a cache line: half as much again, as 16 to 16
+// channels show, which are faster directly there, and 16 to 32, which are not.
+double transform_clocks(const Winograd& d, double clocks) {
+  return d.order != kF4 && kernels().tile->lanes == 16 ? 1.5 * clocks : clocks;
+}
+
+// One of stride 2 saves less than its filters' transform takes where few tiles meet them: on 16 lanes a
+// vector of each point is a line that goes through L3 (256 channels at 28x28, batch of one: 1.15 times as
+// long as directly; 1.05 to 1.15 times as fast on AVX2).
+double filter_clocks(const Winograd& d) {
+  const double clocks = kTransform[d.order].filter;
+  return d.order >= kStrided && kernels().tile->lanes == 16 ? 3 * clocks : clocks;
+}
+
+double vectors(int64_t channels) { return static_cast<double>(ceil_div(channels, kernels().tile->lanes)); }
+
+double read_clocks(const Winograd& d, int64_t points) {
+  return kFloatRead * static_cast<double>(points * d.in_c * round_up(d.out_c, kernels().tile->lanes));
+}
+
+}  // namespace
+
+// The first outputs of a tile of a strided dgrad are even ones, which meet two taps; where they are odd, the
+// tile is taken from its end.
+Flips flips_of(const Correlation& d, Order order) {
+  const auto odd = [order](const AxisShape& axis) { return order == kStridedBack && axis.pad % 2; };
+  return {odd(d.height), odd(d.width)};
+}
+
+Winograd plan_winograd(const OpDescriptor& op, bool dgrad, Order order) {
+  const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
+  const TileKernels& kernel = *kernels().tile;
+  Winograd d = {};
+  d.kept = op.constant_weights != 0;
+  static_cast<Correlation&>(d) = correlation(v, dgrad);
+  static_cast<Tiling&>(d) = tiling(order, v, d.out_h, d.out_w, flips_of(d, order));
+  d.channels = round_up(d.in_c, kernel.lanes);
+  // Nearly equal panels, wide ones where tiles or panels are enough for a team. (Sums of 128 took as long,
+  // F(4) of them 1.1 times.)
+  const int64_t few = 8, least_tiles = 24, columns = ceil_div(d.out_c, kernel.lanes);
+  const bool wide = d.in_c >= kWideSteps && (d.tiles >= few * least_tiles || columns >= few * kMaxVectors);
+  const int64_t vectors = wide ? wide_vectors() : kernel.vectors;
+  d.panel = kernel.lanes * ceil_div(columns, ceil_div(columns, vectors));
+  d.panels = ceil_div(d.out_c, d.panel), d.packs = ceil_div(d.in_c, kPackedChannels);
+  d.strip = kernel.max_rows[d.panel / kernel.lanes];
+
+  // Parts of so many tiles at least (12 cost a fifth of 16 channels), of more while there are enough of them
+  // for a large team.
+  const int64_t tile_bytes = d.v_points * d.channels * 4, panel_bytes = d.u_points * d.in_c * d.panel * 4;
+  const int64_t strips = ceil_div(d.tiles, d.strip);
+  const int64_t most = kPartBytes / tile_bytes / d.strip;
+  const int64_t least = ceil_div(least_tiles, d.strip);
+  d.part = std::max(least, std::min(most, ceil_div(strips, kTasks)));
+  // With fewer parts than `few` a team waits for its last ones: then panels, if there are more, share the
+  // work better. Kept ones are tasks of their own, which make V again where another member has it: V from
+  // another core's cache took 1.7 times as long (128 channels at 28x28, AVX-512), and where all of it fits
+  // and filters are large 1.2 times (256 channels at 14x14).
+  const int64_t parts = ceil_div(strips, d.part);
+  const bool large = most < least || panel_bytes * d.panels > kFilterBytes;
+  const bool whole = d.kept && large && d.panels > parts && d.tiles * tile_bytes <= kPartBytes;
+  d.shared = large ? !whole : !d.kept && parts < few && d.panels > parts;
+  if (whole) d.part = strips;
+  if (d.shared) d.part = std::max<int64_t>(2, std::min(strips, kSharedBytes / tile_bytes / d.strip));
+  const int64_t together = d.shared      ? std::min(kPartBytes / panel_bytes, d.panels / few)
+                           : parts < few ? 1
+                                         : 64 / d.panel;
+  d.block_panels = std::min(d.panels, std::max<int64_t>(1, together));
+  d.blocks = ceil_div(d.panels, d.block_panels);
+  d.part *= d.strip;
+  d.parts = ceil_div(d.tiles, d.part);
+  return d;
+}
+
+double winograd_clocks(const Winograd& d) {
+  const double tiles = static_cast<double>(d.tiles), in = vectors(d.in_c), out = vectors(d.out_c);
+  const double register_tiles = static_cast<double>(ceil_div(d.tiles, d.strip) * d.panels);
+  const TransformClocks& each = kTransform[d.order];
+  const double filters = d.in_c * out;
+  const double products =
+      static_cast<double>(d.products) * tiles * filters / 2 + kRegisterTile * d.m_points * register_tiles;
+  return (d.kept ? std::max(products, read_clocks(d, d.u_points))
+                 : products + filter_clocks(d) * filters * (d.shared ? d.parts : 1)) +
+         transform_clocks(d, each.input * tiles * in + each.output * tiles * out);
+}
+
+double direct_clocks(const Winograd& d) {
+  // Phases of a strided dgrad share the taps.
+  const double phases = static_cast<double>(d.phases_h * d.phases_w);
+  const double register_tiles =
+      static_cast<double>(d.n * d.rows * ceil_div(d.cols, d.strip) * d.panels) * phases;
+  const double filters = 9 * d.in_c * vectors(d.out_c);
+  const double pixels = static_cast<double>(d.n * d.out_h * d.out_w) / phases;
+  const double products = pixels * filters / 2 + kRegisterTile * register_tiles;
+  return d.kept ? std::max(products, read_clocks(d, 9)) : products;
+}
+
+}  // namespace cpu
+}  // namespace fastcnn
