@@ -105,26 +105,30 @@ void multiply(const Winograd& d, const float* v, const float* u, Range panels, R
 
 void transform_output(const Winograd& d, const Arguments& to, const float* m, Range tiles, int64_t block) {
   const int64_t first = block * m_row(d);
-  OutputTile t = {};
+  OutputTiles t = {};
   const Flips flip = flips_of(d, d.order);
   const int64_t row = d.dilation_h * d.out_w * d.out_c, col = d.dilation_w * d.out_c, last = d.outputs - 1;
   const int64_t begin = (flip.h ? last * row : 0) + (flip.w ? last * col : 0) + first;
-  t.m_plane = m_plane(d), t.y_row = flip.h ? -row : row, t.y_col = flip.w ? -col : col,
-  t.y_tile = d.outputs * col;
+  t.m_plane = m_plane(d), t.m_tile = m_row(d), t.y_row = flip.h ? -row : row, t.y_col = flip.w ? -col : col;
+  t.y_tile = to.pool ? d.out_c : d.outputs * col;  // a tile is a window
   t.channels = std::min(m_row(d), d.out_c - first);
   t.bias = to.bias ? to.bias + first : nullptr;
   t.relu = to.relu, t.pool = to.pool;
-  for_each_place(d, tiles, [&](int64_t i, const Place& at, bool begins_row) {
-    // A tile is a window.
-    const int64_t pixel = to.pool ? i : (at.n * d.out_h + at.p) * d.out_w + at.q;
-    const int64_t out = pixel * d.out_c + begin;
-    t.y = to.y + out, t.mask = to.mask ? to.mask + out : nullptr;
-    t.residual = to.residual ? to.residual + out : nullptr;
-    t.index = to.index ? to.index + out : nullptr;
-    if (begins_row) t.rows = pixels_inside(d.out_h, at.p, d.dilation_h, d.outputs, flip.h);
-    t.cols = pixels_inside(d.out_w, at.q, d.dilation_w, d.outputs, flip.w);
-    t.m = m + (i - tiles.begin) * m_row(d);
-    kernels().winograd->output[d.order](t);
+  const int64_t step = d.outputs * d.dilation_w, end = d.out_w - (d.outputs - 1) * d.dilation_w;
+  for_each_run(d, tiles, [&](int64_t i, const Place& at, int64_t count) {
+    t.rows = pixels_inside(d.out_h, at.p, d.dilation_h, d.outputs, flip.h);
+    // The last of a row may be not whole.
+    for (int64_t j = 0, q = at.q; j < count; j += t.count, q += t.count * step) {
+      t.count = q < end ? std::min(count - j, ceil_div(end - q, step)) : 1;
+      t.cols = pixels_inside(d.out_w, q, d.dilation_w, d.outputs, flip.w);
+      const int64_t pixel = to.pool ? i + j : (at.n * d.out_h + at.p) * d.out_w + q;
+      const int64_t out = pixel * d.out_c + begin;
+      t.y = to.y + out, t.mask = to.mask ? to.mask + out : nullptr;
+      t.residual = to.residual ? to.residual + out : nullptr;
+      t.index = to.index ? to.index + out : nullptr;
+      t.m = m + (i + j - tiles.begin) * m_row(d);
+      kernels().winograd->output[d.order](t);
+    }
   });
 }
 

@@ -3,7 +3,7 @@
 // rows of the tile; between them the points are on the stack.
 #include "winograd.h"
 
-#include "ahead.h"
+#include "strip.h"
 #include "winograd_forms.h"
 
 namespace fastcnn {
@@ -15,14 +15,14 @@ namespace {
 template <class F>
 struct OfInput {
   static constexpr bool kLoop = false;
-  static constexpr int kPixels = F::kPixels, kPoints = F::kPoints;
+  static constexpr int kPixels = F::kPixels, kPoints = F::kPoints, kShared = F::kShared;
   FASTCNN_INLINE void transform(const Vec* x, Vec* v) { F::input(x, v); }
 };
 // Of the gradient of an output: its pixels to points of M.
 template <class F>
 struct OfGradient {
   static constexpr bool kLoop = F::kSums > 5;
-  static constexpr int kPixels = F::kOutputs, kPoints = F::kSums;
+  static constexpr int kPixels = F::kOutputs, kPoints = F::kSums, kShared = 0;
   FASTCNN_INLINE void transform(const Vec* x, Vec* v) { F::gradient(x, v); }
 };
 
@@ -37,55 +37,89 @@ FASTCNN_INLINE void each(F f) {
   }
 }
 
-// read(row, column) of the tile to v.
-template <class F, class Read>
-FASTCNN_INLINE void to_points(Read read, float* v, int64_t plane) {
-  constexpr int N = F::kPixels, A = F::kPoints;
+// Masked loads and stores cost nothing where masks are registers of their own.
+constexpr bool kMasks = kLanes == 16;
+
+// `lanes` channels from x on to v, a vector. Neighbours share kShared columns of pixels.
+template <class F>
+void vector_to_points(const InputTiles& t, const float* x, float* v, int lanes) {
+  constexpr int N = F::kPixels, A = F::kPoints, kNew = N - F::kShared;
+  const float* row[N];
+  int64_t step[N], next[N];
+  FASTCNN_UNROLL for (int r = 0; r < N; ++r) {
+    const bool in = r >= t.rows.begin && r < t.rows.end;
+    row[r] = in ? x + r * t.x_row + t.col * t.pixel : t.zeros;
+    step[r] = in ? t.step * t.pixel : 0;
+    next[r] = in ? (t.tile_step - kNew * t.step) * t.pixel : 0;
+  }
+  const int64_t plane = opaque(t.v_plane), width = t.width, col_step = t.step;
+  int64_t col = t.col;
   Vec columns[A][N];
-  each<N, F::kLoop>([&](int s) FASTCNN_INLINED {
-    Vec x[N], out[A];
-    FASTCNN_UNROLL for (int r = 0; r < N; ++r) x[r] = read(r, s);
-    F::transform(x, out);
+  const auto read = [&](int s) FASTCNN_INLINED {
+    Vec in[N], out[A];
+    if ((uint64_t)col < (uint64_t)width) {
+      FASTCNN_UNROLL for (int r = 0; r < N; ++r) in[r] = kMasks ? load_n(row[r], lanes) : load(row[r]);
+    } else {
+      FASTCNN_UNROLL for (int r = 0; r < N; ++r) in[r] = Vec{};
+    }
+    F::transform(in, out);
     FASTCNN_UNROLL for (int i = 0; i < A; ++i) columns[i][s] = out[i];
-  });
-  each<A, F::kLoop>([&](int i) FASTCNN_INLINED {
-    Vec out[A];
-    F::transform(columns[i], out);
-    FASTCNN_UNROLL for (int j = 0; j < A; ++j) store(v + (i * A + j) * plane, out[j]);
-  });
+    FASTCNN_UNROLL for (int r = 0; r < N; ++r) row[r] += step[r];
+    col += col_step;
+  };
+  FASTCNN_UNROLL for (int s = 0; s < F::kShared; ++s) read(s);
+  for (int64_t n = 0; n < t.count; ++n, v += t.v_tile) {
+    each<kNew, F::kLoop>([&](int s) FASTCNN_INLINED { read(s + F::kShared); });
+    each<A, F::kLoop>([&](int i) FASTCNN_INLINED {
+      Vec out[A];
+      F::transform(columns[i], out);
+      FASTCNN_UNROLL for (int j = 0; j < A; ++j) store(v + (i * A + j) * plane, out[j]);
+      FASTCNN_UNROLL for (int s = 0; s < F::kShared; ++s) columns[i][s] = columns[i][s + kNew];
+    });
+    if constexpr (!F::kShared) {
+      FASTCNN_UNROLL for (int r = 0; r < N; ++r) row[r] += next[r];
+      col += t.tile_step - kNew * col_step;
+    }
+  }
+}
+
+// So many tiles at a time that their pixels and points stay in L1 while one vector after the other is taken.
+constexpr int64_t kRunFloats = 256;
+constexpr int kMostPixels = F4::kPixels;
+
+// One body for all forms, whose tiles have `pixels` of an axis; opaque ones, or the compiler makes copies.
+typedef void (*ToPoints)(const InputTiles&, const float* x, float* v, int lanes);
+__attribute__((noinline)) void all_to_points(const InputTiles& t, int pixels, ToPoints to_points) {
+  const int64_t whole = kMasks ? t.channels : t.channels / kLanes * kLanes;
+  const int tail = static_cast<int>(t.channels - whole);
+  const int64_t most = kRunFloats / t.channels > 1 ? kRunFloats / t.channels : 1;
+  InputTiles run = t;
+  for (int64_t n = 0; n < t.count; n += most, run.col += most * t.tile_step, run.v += most * t.v_tile) {
+    run.count = t.count - n < most ? t.count - n : most;
+    for (int64_t c = 0; c < whole; c += kLanes)
+      to_points(run, t.x + c, run.v + c, whole - c < kLanes ? (int)(whole - c) : kLanes);
+  }
+  if (!tail) return;
+  // The last channels are copied to whole vectors: a transform of their own was a third of the code.
+  float last[kMostPixels * kMostPixels * kLanes];
+  run.x_row = pixels * kLanes, run.pixel = kLanes, run.width = pixels, run.step = 1, run.col = 0;
+  run.count = 1;
+  for (int64_t n = 0; n < t.count; ++n) {
+    float* to = last;
+    for (int r = 0; r < pixels; ++r)
+      for (int s = 0; s < pixels; ++s, to += kLanes) {
+        const int64_t col = t.col + n * t.tile_step + s * t.step;
+        const bool in = r >= t.rows.begin && r < t.rows.end && (uint64_t)col < (uint64_t)t.width;
+        store(to, in ? load_n(t.x + r * t.x_row + col * t.pixel + whole, tail) : Vec{});
+      }
+    to_points(run, last, t.v + n * t.v_tile + whole, kLanes);
+  }
 }
 
 template <class F>
-void tile_to_points(const InputTile& t) {
-  constexpr int N = F::kPixels;
-  const int64_t whole = t.channels / kLanes * kLanes;
-  const int tail = static_cast<int>(t.channels - whole);
-  const bool inside =
-      !F::kLoop && t.rows.begin == 0 && t.cols.begin == 0 && t.rows.end == N && t.cols.end == N;
-  if (inside) {
-    for (int64_t c = 0; c < whole; c += kLanes) {
-      const float* x = t.x + c;
-      to_points<F>([&](int r, int s) { return load(x + r * t.x_row + s * t.x_col); }, t.v + c, t.v_plane);
-    }
-    if (!tail) return;
-  }
-  // A table of pixels costs a load more for each; only tiles at the border and the last channels need it (and
-  // those of which a loop keeps the code small), which are copied to whole vectors: a transform of their own
-  // was a third of the code.
-  const float* pixel[N][N];
-  float last[N][N][kLanes];
-  for (int r = 0; r < N; ++r)
-    for (int s = 0; s < N; ++s) {
-      const bool in = r >= t.rows.begin && r < t.rows.end && s >= t.cols.begin && s < t.cols.end;
-      pixel[r][s] = in ? t.x + r * t.x_row + s * t.x_col : t.zeros;
-    }
-  for (int64_t c = inside ? whole : 0; c < t.channels; c += kLanes) {
-    for (int i = 0; c == whole && i < N * N; ++i) {
-      store(last[i / N][i % N], load_n(pixel[i / N][i % N] + c, tail));
-      pixel[i / N][i % N] = last[i / N][i % N] - c;
-    }
-    to_points<F>([&](int r, int s) { return load(pixel[r][s] + c); }, t.v + c, t.v_plane);
-  }
+void tiles_to_points(const InputTiles& t) {
+  static_assert(F::kPixels <= kMostPixels, "tiles have room");
+  all_to_points(t, opaque(F::kPixels), opaque<ToPoints>(vector_to_points<F>));
 }
 
 // The lines of y, mask and residual that a tile some way on will meet, from channel k on: they lie far away,
@@ -93,22 +127,24 @@ void tile_to_points(const InputTile& t) {
 // times as long (AVX-512). Lines of x asked for before its transform brought nothing.
 constexpr int64_t kTilesAhead = 8;
 
-template <class F>
-FASTCNN_INLINE void ask(const OutputTile& t, int i, int64_t k) {
+template <class F, bool kPlain>
+FASTCNN_INLINE void ask(const OutputTiles& t, int i, int64_t y, int64_t k) {
   if (k % kLineFloats) return;
   FASTCNN_UNROLL for (int j = 0; j < F::kOutputs; ++j) {
-    const int64_t at = i * t.y_row + j * t.y_col + kTilesAhead * t.y_tile + k;
+    const int64_t at = y + i * t.y_row + j * t.y_col + kTilesAhead * t.y_tile + k;
     __builtin_prefetch(t.y + at, 1, 3);
-    if (t.mask) __builtin_prefetch(t.mask + at, 0, 3);
-    if (t.residual) __builtin_prefetch(t.residual + at, 0, 3);
+    if (!kPlain && t.mask) __builtin_prefetch(t.mask + at, 0, 3);
+    if (!kPlain && t.residual) __builtin_prefetch(t.residual + at, 0, 3);
   }
 }
 
-// `lanes`: how many lanes of the vector are written.
-template <class F>
-FASTCNN_INLINE void transform_output(const OutputTile& t, int64_t k, int lanes) {
+// `lanes`: how many lanes of the vector are written. kPlain: the tile is whole, and there is nothing but a
+// bias and ReLU.
+template <class F, bool kPlain>
+FASTCNN_INLINE void transform_output(const OutputTiles& t, int64_t tile, int64_t k, int lanes) {
   constexpr int A = F::kSums, M = F::kOutputs;
-  const float* m = t.m + k;
+  const float* const m = t.m + tile * t.m_tile + k;
+  const int64_t y_at = tile * t.y_tile;
   Vec columns[M][A];
   FASTCNN_UNROLL for (int s = 0; s < A; ++s) {
     Vec x[A], out[M];
@@ -116,10 +152,11 @@ FASTCNN_INLINE void transform_output(const OutputTile& t, int64_t k, int lanes) 
     F::output(x, out);
     FASTCNN_UNROLL for (int i = 0; i < M; ++i) columns[i][s] = out[i];
   }
-  const auto read = [lanes](const float* p) { return lanes == kLanes ? load(p) : load_n(p, lanes); };
+  const bool whole = kPlain ? !kMasks : lanes == kLanes;
+  const auto read = [whole, lanes](const float* p) { return whole ? load(p) : load_n(p, lanes); };
   const Vec bias = t.bias ? read(t.bias + k) : Vec{};
   const Vec least = t.relu ? Vec{} : broadcast(-__builtin_inff());
-  if constexpr (A == 4)
+  if constexpr (A == 4 && !kPlain)
     if (t.pool) {
       Vec best;
       IVec place = {};
@@ -137,28 +174,28 @@ FASTCNN_INLINE void transform_output(const OutputTile& t, int64_t k, int lanes) 
           }
         }
       }
-      if (lanes == kLanes)
-        store(t.y + k, best);
+      if (whole)
+        store(t.y + y_at + k, best);
       else
-        store_n(t.y + k, best, lanes);
+        store_n(t.y + y_at + k, best, lanes);
       if (t.index) {
         const LaneBytes bytes = lane_bytes(place);
-        memcpy(t.index + k, &bytes, (size_t)lanes);
+        memcpy(t.index + y_at + k, &bytes, (size_t)lanes);
       }
       return;
     }
   const auto row = [&](int i) FASTCNN_INLINED {
-    ask<F>(t, i, k);
+    ask<F, kPlain>(t, i, y_at, k);
     Vec y[M];
     F::output(columns[i], y);
     FASTCNN_UNROLL for (int j = 0; j < M; ++j) {
-      if (j < t.cols.begin || j >= t.cols.end) continue;
-      const int64_t at = i * t.y_row + j * t.y_col + k;
+      if (!kPlain && (j < t.cols.begin || j >= t.cols.end)) continue;
+      const int64_t at = y_at + i * t.y_row + j * t.y_col + k;
       Vec value = y[j] + bias;
-      if (t.residual) value = value + read(t.residual + at);
+      if (!kPlain && t.residual) value = value + read(t.residual + at);
       value = value < least ? least : value;
-      if (t.mask) value = read(t.mask + at) <= Vec{} ? Vec{} : value;
-      if (lanes == kLanes)
+      if (!kPlain && t.mask) value = read(t.mask + at) <= Vec{} ? Vec{} : value;
+      if (whole)
         store(t.y + at, value);
       else
         store_n(t.y + at, value, lanes);
@@ -169,15 +206,25 @@ FASTCNN_INLINE void transform_output(const OutputTile& t, int64_t k, int lanes) 
     for (int i = t.rows.begin; i < t.rows.end; ++i) row(i);
   } else {
     FASTCNN_UNROLL for (int i = 0; i < M; ++i) {
-      if (i >= t.rows.begin && i < t.rows.end) row(i);
+      if (kPlain || (i >= t.rows.begin && i < t.rows.end)) row(i);
     }
   }
 }
 
 template <class F>
-void output(const OutputTile& t) {
-  for (int64_t k = 0; k < t.channels; k += kLanes)
-    transform_output<F>(t, k, static_cast<int>(t.channels - k < kLanes ? t.channels - k : kLanes));
+void output(const OutputTiles& t) {
+  const auto all = [&](auto plain) FASTCNN_INLINED {
+    for (int64_t i = 0; i < t.count; ++i)
+      for (int64_t k = 0; k < t.channels; k += kLanes)
+        transform_output<F, plain.kValue>(t, i, k, t.channels - k < kLanes ? (int)(t.channels - k) : kLanes);
+  };
+  if constexpr (F::kSums == 4) {
+    const bool whole = t.rows.begin == 0 && t.rows.end == 2 && t.cols.begin == 0 && t.cols.end == 2;
+    if (whole && !t.pool && !t.mask && !t.residual && (kMasks || t.channels % kLanes == 0)) {
+      return all(Flag<true>());
+    }
+  }
+  all(Flag<false>());
 }
 
 template <class F>
@@ -233,9 +280,9 @@ void filter_gradient(const FilterGradient& t) {
 
 extern const WinogradKernels winograd_kernels;
 const WinogradKernels winograd_kernels = {
-    {tile_to_points<OfInput<F2>>, tile_to_points<OfInput<F4>>, tile_to_points<OfInput<Strided>>,
-     tile_to_points<OfInput<StridedBack>>},
-    {tile_to_points<OfGradient<F2>>, tile_to_points<OfGradient<F4>>, tile_to_points<OfGradient<Strided>>},
+    {tiles_to_points<OfInput<F2>>, tiles_to_points<OfInput<F4>>, tiles_to_points<OfInput<Strided>>,
+     tiles_to_points<OfInput<StridedBack>>},
+    {tiles_to_points<OfGradient<F2>>, tiles_to_points<OfGradient<F4>>, tiles_to_points<OfGradient<Strided>>},
     {filter_gradient<F2>, filter_gradient<F4>, filter_gradient<Strided>},
     {output<F2>, output<F4>, output<Strided>, output<StridedBack>},
     {filter<F2>, filter<F4>, filter<Strided>, filter<Strided>}};

@@ -30,26 +30,31 @@ struct Pixels {
   int32_t begin, end;
 };
 
-// v[point][channel] = B' x B of one tile, or A x A' of the gradient of its output. Whole vectors are written:
-// v has room for channels rounded up to the lanes, and holds zeros beyond the last.
-struct InputTile {
-  const float* x;                           // its first pixel, which may lie outside of the image
-  const float* zeros;                       // [channels]: what lies outside
-  float* v;                                 // points v_plane apart
-  int64_t x_row, x_col, v_plane, channels;  // steps of x from pixel to pixel
-  Pixels rows, cols;                        // of the tile that lie in the image
+// v[point][channel] = B' x B of each of `count` tiles side by side, or A x A' of the gradients of their
+// outputs. Whole vectors are written: v has room for channels rounded up to the lanes, and holds zeros beyond
+// the last.
+struct InputTiles {
+  const float* x;      // column 0 of the first row of a tile, which may lie outside of the image
+  const float* zeros;  // a vector: what lies outside
+  float* v;            // points v_plane apart
+  int64_t x_row, pixel, v_plane, v_tile,
+      channels;                         // steps to the next row and column of x, the next tile of v
+  int64_t col, step, tile_step, width;  // the first column of a tile, on to the next, to the next tile; all
+  int64_t count;
+  Pixels rows;  // of a tile that lie in the image
 };
 
-// y = A' m A of one tile, its pixels `rows` x `cols`: y += bias, y += residual, relu, and 0 where mask
-// <= 0. With `pool`, which is F(2)'s alone, y is the greatest of them, index its number: the first of equal
-// ones, and a NaN is greater than every number.
-struct OutputTile {
+// y = A' m A of each of `count` tiles side by side, their pixels `rows` x `cols`: y += bias, y += residual,
+// relu, and 0 where mask <= 0. With `pool`, which is F(2)'s alone, y is the greatest of them, index its
+// number: the first of equal ones, and a NaN is greater than every number.
+struct OutputTiles {
   const float* m;  // points m_plane apart; whole vectors are read
   float* y;
-  const float* bias;                                // [channels], or null
-  const float *mask, *residual;                     // as y, or null
-  uint8_t* index;                                   // as y, or null
-  int64_t m_plane, y_row, y_col, y_tile, channels;  // y_tile: on to the next tile
+  const float* bias;             // [channels], or null
+  const float *mask, *residual;  // as y, or null
+  uint8_t* index;                // as y, or null
+  int64_t m_plane, y_row, y_col, channels;
+  int64_t count, m_tile, y_tile;  // on to the next tile
   Pixels rows, cols;
   int32_t relu, pool;
 };
@@ -71,10 +76,10 @@ struct FilterGradient {
 
 // Of F(2), F(4), stride 2 and its dgrad; weight gradients have none of the last.
 struct WinogradKernels {
-  void (*input[4])(const InputTile&);
-  void (*gradient[3])(const InputTile&);
+  void (*input[4])(const InputTiles&);
+  void (*gradient[3])(const InputTiles&);
   void (*filter_gradient[3])(const FilterGradient&);
-  void (*output[4])(const OutputTile&);
+  void (*output[4])(const OutputTiles&);
   void (*filter[4])(const FilterTiles&);
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The forms of Winograd's algorithm along an axis, see winograd.h: how many outputs, pixels, points of V, U
-// and M a tile has, and the short sums that make one of the other.
+// and M a tile has, how many pixels it shares with the next, and the short sums that make one of the other.
 #pragma once
 #include "vec.h"
 
@@ -10,7 +10,7 @@ namespace FASTCNN_ISA_NS {
 namespace {
 
 struct F2 {
-  static constexpr int kOutputs = 2, kPixels = 4, kPoints = 4, kFilters = 4, kSums = 4;
+  static constexpr int kOutputs = 2, kPixels = 4, kPoints = 4, kFilters = 4, kSums = 4, kShared = 2;
   FASTCNN_INLINE void input(const Vec* x, Vec* v) {
     v[0] = x[0] - x[2];
     v[1] = x[1] + x[2];
@@ -43,7 +43,7 @@ struct F2 {
 };
 
 struct F4 {
-  static constexpr int kOutputs = 4, kPixels = 6, kPoints = 6, kFilters = 6, kSums = 6;
+  static constexpr int kOutputs = 4, kPixels = 6, kPoints = 6, kFilters = 6, kSums = 6, kShared = 2;
   FASTCNN_INLINE void input(const Vec* x, Vec* v) {
     const Vec half = broadcast(0.5f), two = broadcast(2.0f), more = broadcast(1.5f), most = broadcast(2.5f);
     const Vec even = x[4] - x[2], odd = x[3] - x[1];
@@ -93,7 +93,7 @@ struct F4 {
 
 // Of stride 2: sums of 2, 1 and 2 products along an axis.
 struct Strided {
-  static constexpr int kOutputs = 2, kPixels = 5, kPoints = 5, kFilters = 4, kSums = 3;
+  static constexpr int kOutputs = 2, kPixels = 5, kPoints = 5, kFilters = 4, kSums = 3, kShared = 1;
   FASTCNN_INLINE void input(const Vec* x, Vec* v) {
     v[0] = x[0] - x[2];
     v[1] = x[1];
@@ -125,7 +125,7 @@ struct Strided {
 
 // Of its dgrad, whose filters are Strided's.
 struct StridedBack {
-  static constexpr int kOutputs = 4, kPixels = 3, kPoints = 4, kFilters = 4, kSums = 5;
+  static constexpr int kOutputs = 4, kPixels = 3, kPoints = 4, kFilters = 4, kSums = 5, kShared = 0;
   FASTCNN_INLINE void input(const Vec* x, Vec* v) {
     v[0] = x[0] - x[1];
     v[1] = x[1];
