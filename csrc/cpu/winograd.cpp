@@ -7,9 +7,10 @@
 //   M[point][tile][K block] = V U        its products, point by point
 //
 // Never is all of V or M in memory: a task takes so few tiles that both stay in its L2 cache, and all output
-// channels of them or a block. Where the filters are so large that each task would stream them past its few
-// tiles, the team shares V of many tiles and splits them by output channels. Transformed filters are kept
-// where they are the same in many runs. Each output is the same chain of operations in any blocking.
+// channels of them or a block. With few channels it takes a few of its tiles at a time through all three
+// steps, in L1, and M in the place of V. Where the filters are so large that each task would stream them past
+// its few tiles, the team shares V of many tiles and splits them by output channels. Transformed filters are
+// kept where they are the same in many runs. Each output is the same chain of operations in any blocking.
 #include "winograd_blocking.h"
 
 namespace fastcnn {
@@ -103,6 +104,13 @@ void multiply(const Winograd& d, const float* v, const float* u, Range panels, R
   }
 }
 
+// M = V U in the place of V; also of tiles beyond the last, up to whole strips.
+void multiply_in_place(const Winograd& d, const float* u, int64_t tiles, float* v) {
+  Products p = {u, v, d.v_points, d.in_c, d.channels, v_plane(d), u_plane(d), 0};
+  p.vectors = static_cast<int32_t>(d.panel / kernels().tile->lanes);
+  for (int64_t i = 0; i < tiles; i += d.strip, p.v += d.strip * d.channels) kernels().winograd->multiply(p);
+}
+
 void transform_output(const Winograd& d, const Arguments& to, const float* m, Range tiles, int64_t block) {
   const int64_t first = block * m_row(d);
   OutputTiles t = {};
@@ -156,6 +164,16 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
   if (filter_bytes(d) && !context.constants_ready)
     parallel_for(me, d.panels * d.packs, [&](int64_t i) {
       transform_filters(d, to, i, packed, filters + i / d.packs / d.block_panels * u_floats(d));
+    });
+  if (d.turn)
+    return parallel_for(me, d.parts, [&](int64_t part) {
+      const Range all = strips_of(d, part);
+      for (int64_t i = all.begin; i < all.end; i += d.turn) {
+        const Range tiles = {i, std::min(all.end, i + d.turn)};
+        transform_input(tiles, m);
+        multiply_in_place(d, filters, tiles.end - tiles.begin, m);
+        transform_output(d, to, m, tiles, 0);
+      }
     });
   if (!d.shared) {
     int64_t in_own = -1;  // the part that V is of

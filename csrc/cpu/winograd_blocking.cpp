@@ -11,6 +11,10 @@ namespace {
 // what the team shares, in L3.
 constexpr int64_t kPartBytes = 640 << 10, kFilterBytes = 6 << 20, kSharedBytes = 12 << 20;
 constexpr int64_t kWideSteps = 192;
+// Of V, and M in its place, in L1 beside U or what passes of it: a strip may take all of them, more strips
+// half. (Two strips of 14 tiles of 16 channels, 28 KB, took 1.4 times as long as one with AVX-512, two of 6,
+// 12 KB, 0.87 times with AVX2.)
+constexpr int64_t kNearBytes = 32 << 10;
 
 // Costs in clocks of a core that begins two vector operations in each, as measured on AVX2 (Zen 4).
 //
@@ -28,19 +32,23 @@ struct TransformClocks {
 };
 constexpr TransformClocks kTransform[] = {{40, 60, 110}, {240, 190, 160}, {60, 40, 110}, {40, 110, 110}};
 constexpr double kRegisterTile = 30, kFloatRead = 1;
+// Of F(2) where V and M stay in L1, and more for a last vector that channels do not fill.
+constexpr TransformClocks kNearTransform = {40, 40, 110}, kNearRest = {80, 40, 0};
+constexpr double kNearRegisterTile = 10;
 
 // Those of all but F(4) on 16 lanes, where a vector is all of a cache line: half as much again, as 16 to 16
-// channels show, which are faster directly there, and 16 to 32, which are not.
+// channels showed, which were faster directly while V and M were in L2, and 16 to 32, which were not.
 double transform_clocks(const Winograd& d, double clocks) {
   return d.order != kF4 && kernels().tile->lanes == 16 ? 1.5 * clocks : clocks;
 }
 
 // One of stride 2 saves less than its filters' transform takes where few tiles meet them: on 16 lanes a
 // vector of each point is a line that goes through L3 (256 channels at 28x28, batch of one: 1.15 times as
-// long as directly; 1.05 to 1.15 times as fast on AVX2).
+// long as directly; 1.05 to 1.15 times as fast on AVX2). For those of few channels, which are a task or two,
+// all of a team wait: 16 at 16x16, batch of two, took up to 1.1 times as long as directly.
 double filter_clocks(const Winograd& d) {
   const double clocks = kTransform[d.order].filter;
-  return d.order >= kStrided && kernels().tile->lanes == 16 ? 3 * clocks : clocks;
+  return d.turn || (d.order >= kStrided && kernels().tile->lanes == 16) ? 3 * clocks : clocks;
 }
 
 double vectors(int64_t channels) { return static_cast<double>(ceil_div(channels, kernels().tile->lanes)); }
@@ -73,7 +81,20 @@ Winograd plan_winograd(const OpDescriptor& op, bool dgrad, Order order) {
   const int64_t vectors = wide ? wide_vectors() : kernel.vectors;
   d.panel = kernel.lanes * ceil_div(columns, ceil_div(columns, vectors));
   d.panels = ceil_div(d.out_c, d.panel), d.packs = ceil_div(d.in_c, kPackedChannels);
-  d.strip = kernel.max_rows[d.panel / kernel.lanes];
+  const int64_t width = d.panel / kernel.lanes;
+  d.strip = kernel.max_rows[width];
+  // Tiles beyond the outputs, of whose points some are needed, are not worth it: 7 of 16 of 7x7.
+  const int64_t rest = d.first[1] + d.tiles - d.first[2];
+  if (order == kF2 && d.panels == 1 && width <= 2 && 3 * rest <= d.tiles) {
+    const WinogradKernels& near = *kernels().winograd;
+    const int64_t channels = std::max(d.channels, d.panel);
+    const int64_t turns = kNearBytes / (4 * d.v_points * channels * near.tiles[width]);
+    if (turns) {
+      d.channels = channels;
+      d.strip = near.tiles[width];
+      d.turn = d.strip * static_cast<int32_t>(std::max<int64_t>(1, turns / 2));
+    }
+  }
 
   // Parts of so many tiles at least (12 cost a fifth of 16 channels), of more while there are enough of them
   // for a large team.
@@ -105,13 +126,17 @@ Winograd plan_winograd(const OpDescriptor& op, bool dgrad, Order order) {
 double winograd_clocks(const Winograd& d) {
   const double tiles = static_cast<double>(d.tiles), in = vectors(d.in_c), out = vectors(d.out_c);
   const double register_tiles = static_cast<double>(ceil_div(d.tiles, d.strip) * d.panels);
-  const TransformClocks& each = kTransform[d.order];
-  const double filters = d.in_c * out;
-  const double products =
-      static_cast<double>(d.products) * tiles * filters / 2 + kRegisterTile * d.m_points * register_tiles;
+  const TransformClocks& each = d.turn ? kNearTransform : kTransform[d.order];
+  const double filters = d.in_c * out, register_tile = d.turn ? kNearRegisterTile : kRegisterTile;
+  const double multiplied = d.turn ? register_tiles * d.strip : tiles;  // those beyond the last as well
+  const double products = static_cast<double>(d.products) * multiplied * filters / 2 +
+                          register_tile * d.m_points * register_tiles;
+  const int64_t lanes = kernels().tile->lanes;
+  const double rests = (d.in_c % lanes ? kNearRest.input : 0) + (d.out_c % lanes ? kNearRest.output : 0);
   return (d.kept ? std::max(products, read_clocks(d, d.u_points))
                  : products + filter_clocks(d) * filters * (d.shared ? d.parts : 1)) +
-         transform_clocks(d, each.input * tiles * in + each.output * tiles * out);
+         transform_clocks(d, each.input * tiles * in + each.output * tiles * out) +
+         (d.turn ? rests * tiles : 0);
 }
 
 double direct_clocks(const Winograd& d) {

@@ -10,10 +10,11 @@ namespace cpu {
 struct Winograd : Correlation, Tiling {
   int32_t shared;                // V is the team's and U a task's own; else the other way round
   int32_t kept;                  // U of all blocks stays from run to run
-  int64_t channels;              // of a tile in V: in_c in whole vectors
+  int64_t channels;              // of a tile in V, or M in its place: in whole vectors
   int64_t panel, panels, packs;  // columns of a panel of U; packed channels of each
   int64_t block_panels, blocks;  // K blocks
-  int64_t strip;                 // rows of a register tile
+  int32_t strip;                 // rows of a register tile
+  int32_t turn;                  // tiles of a part whose V is in L1, where M takes its place; or 0
   int64_t part, parts;           // tiles in V at a time
 };
 
@@ -27,9 +28,10 @@ double winograd_clocks(const Winograd&);
 double direct_clocks(const Winograd&);
 
 inline int64_t u_plane(const Winograd& d) { return plane_floats(d.block_panels * d.in_c * d.panel); }
-inline int64_t v_plane(const Winograd& d) { return plane_floats(d.part * d.channels); }
-inline int64_t m_row(const Winograd& d) { return d.block_panels * d.panel; }
-inline int64_t m_plane(const Winograd& d) { return plane_floats(d.part * m_row(d)); }
+inline int64_t tiles_in_v(const Winograd& d) { return d.turn ? d.turn : d.part; }
+inline int64_t v_plane(const Winograd& d) { return plane_floats(tiles_in_v(d) * d.channels); }
+inline int64_t m_row(const Winograd& d) { return d.turn ? d.channels : d.block_panels * d.panel; }
+inline int64_t m_plane(const Winograd& d) { return plane_floats(tiles_in_v(d) * m_row(d)); }
 inline int64_t u_floats(const Winograd& d) { return d.u_points * u_plane(d); }  // of a block
 inline int64_t v_floats(const Winograd& d) { return d.v_points * v_plane(d); }
 inline int64_t zeros_floats(const Winograd& d) { return round_up(d.channels, 16); }
@@ -38,12 +40,12 @@ inline int64_t packed_floats(const Winograd& d) {
 }
 
 // Constants, or workspace: U of all blocks. Workspace: V of the team. Scratch: zeros, one panel of filters,
-// M, and a task's own V or U.
+// M, and a task's own V, if it is not where M is, or U.
 inline size_t filter_bytes(const Winograd& d) {
   return d.shared && !d.kept ? 0 : float_bytes(d.blocks * u_floats(d));
 }
 inline size_t scratch_bytes(const Winograd& d) {
-  const int64_t own = !d.shared ? v_floats(d) : d.kept ? 0 : u_floats(d);
+  const int64_t own = d.turn || (d.shared && d.kept) ? 0 : d.shared ? u_floats(d) : v_floats(d);
   return float_bytes(zeros_floats(d) + packed_floats(d) + d.m_points * m_plane(d) + own);
 }
 

@@ -276,6 +276,38 @@ void filter_gradient(const FilterGradient& t) {
   }
 }
 
+// With one vector, the loop of taps that slide, of which there is one: it has addresses for 16 rows.
+constexpr bool by_slide(int vectors) { return kSliding && vectors == 1; }
+constexpr int tiles_of(int vectors) { return by_slide(vectors) ? kMostSliding : most_rows(vectors); }
+
+template <int NV>
+void multiply_points(const Products& p) {
+  constexpr int MR = tiles_of(NV);
+  Tile t = {};
+  t.taps_h = t.taps_w = 1;
+  t.depth = p.depth;
+  t.a_row = p.v_tile, t.a_group = 3 * p.v_tile, t.a_step = 1;
+  t.b = p.u, t.b_step = NV * kLanes;
+  Walk walk(t);
+  Far none = {p.u, 0};
+  float* v = p.v;
+  for (int64_t point = 0; point < p.points; ++point, v += p.v_plane, walk.b += p.u_plane) {
+    Vec sum[MR][NV];
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+      FASTCNN_UNROLL for (int j = 0; j < NV; ++j) sum[i][j] = Vec{};
+    }
+    if constexpr (by_slide(NV))
+      slide<Floats, false, 1>(sum, t, v, walk.b, &none);
+    else
+      multiply<Floats, false, false>(sum, t, walk, v, &none);
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+      FASTCNN_UNROLL for (int j = 0; j < NV; ++j) store(v + i * p.v_tile + j * kLanes, sum[i][j]);
+    }
+  }
+}
+
+void multiply_in_place(const Products& p) { (p.vectors == 1 ? multiply_points<1> : multiply_points<2>)(p); }
+
 }  // namespace
 
 extern const WinogradKernels winograd_kernels;
@@ -285,7 +317,9 @@ const WinogradKernels winograd_kernels = {
     {tiles_to_points<OfGradient<F2>>, tiles_to_points<OfGradient<F4>>, tiles_to_points<OfGradient<Strided>>},
     {filter_gradient<F2>, filter_gradient<F4>, filter_gradient<Strided>},
     {output<F2>, output<F4>, output<Strided>, output<StridedBack>},
-    {filter<F2>, filter<F4>, filter<Strided>, filter<Strided>}};
+    {filter<F2>, filter<F4>, filter<Strided>, filter<Strided>},
+    {0, tiles_of(1), tiles_of(2)},
+    multiply_in_place};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

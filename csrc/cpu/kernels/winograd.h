@@ -74,6 +74,15 @@ struct FilterGradient {
   int64_t d_plane, d_part, parts, dw_tap, count;
 };
 
+// m[point][tile] = v[point][tile] u[point], sums over `depth` channels, of as many tiles as a product takes;
+// m takes the place of v. u [point][depth][vectors].
+struct Products {
+  const float* u;
+  float* v;  // tiles v_tile apart
+  int64_t points, depth, v_tile, v_plane, u_plane;
+  int32_t vectors;
+};
+
 // Of F(2), F(4), stride 2 and its dgrad; weight gradients have none of the last.
 struct WinogradKernels {
   void (*input[4])(const InputTiles&);
@@ -81,6 +90,8 @@ struct WinogradKernels {
   void (*filter_gradient[3])(const FilterGradient&);
   void (*output[4])(const OutputTiles&);
   void (*filter[4])(const FilterTiles&);
+  int tiles[3];  // of a product with 1 or 2 vectors
+  void (*multiply)(const Products&);
 };
 
 }  // namespace cpu

@@ -172,6 +172,10 @@ WINOGRAD: tuple[ConvCase, ...] = (
     ConvCase(1, 14, 31, 40, 33, dilation_rate=(1, 3), padding=((1, 0), (2, 5))),
     # Blocks of tiles of last rows alone, and of last columns alone.
     ConvCase(40, 5, 5, 33, 34, padding="same"),
+    # So few channels that V and M stay in L1.
+    ConvCase(8, 16, 18, 16, 16, padding="same"),
+    ConvCase(3, 27, 22, 24, 24, padding=1),
+    ConvCase(4, 22, 26, 20, 16, dilation_rate=(1, 2), padding=((1, 1), (2, 2))),
     # With strides, whose gradient has tiles that begin with an even and with an odd pixel.
     ConvCase(2, 13, 14, 33, 34, strides=(2, 2), padding="same"),
     ConvCase(2, 28, 25, 40, 65, strides=(2, 2), padding=1),
