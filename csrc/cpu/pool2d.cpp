@@ -3,6 +3,8 @@
 // rows for cpu/kernels/pool2d. Sum pooling is average pooling without the division.
 #include "pool2d.h"
 
+#include <algorithm>
+
 #include "kernels.h"
 #include "kernels/max_pool2d_index.h"
 #include "kernels/max_pool_bwd.h"
@@ -16,11 +18,6 @@ namespace {
 
 int64_t extent_h(const Pool2dShape& s) { return (s.r - 1) * s.dilation_h + 1; }
 int64_t extent_w(const Pool2dShape& s) { return (s.s - 1) * s.dilation_w + 1; }
-
-bool windows_overlap(const Pool2dShape& s) {
-  return s.adaptive || s.stride_h < extent_h(s) || s.stride_w < extent_w(s) || s.dilation_h > 1 ||
-         s.dilation_w > 1;
-}
 
 // Rows of windows that hold a row of pixels, at most.
 int64_t live_windows(const Pool2dShape& s) {
@@ -91,6 +88,11 @@ bool supports_bwd(const Pool2dShape& s, Pooling kind) {
 }
 
 }  // namespace
+
+bool windows_overlap(const Pool2dShape& s) {
+  return s.adaptive || s.stride_h < extent_h(s) || s.stride_w < extent_w(s) || s.dilation_h > 1 ||
+         s.dilation_w > 1;
+}
 
 // Windows write their own pixels. Where channels fill no vectors, pixels rather take from the windows: of
 // sums up to more of them, as a pixel compares no labels. Six channels of 2 x 2 took 0.8 times as long by
@@ -203,6 +205,17 @@ void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, cons
     else
       (gives_maxima(s) ? m.give : gathers_maxima(s) ? m.gather : m.scatter)(max_pool, band);
   });
+}
+
+void sum_pool2d_bwd(const Pool2dShape& s, const float* dy, float* dx, float* scratch) {
+  const Pool2dBwdKernels& k = *kernels().pool2d_bwd;
+  const Pool2dBwd pool = {&s, dy, nullptr, dx, pool_line(s), live_windows(s), 0, 0, 0};
+  if (!writes_windows(s, Pooling::kSum))
+    k.sum(pool, {0, 0, s.h, scratch});
+  else if (s.p > 0)
+    k.sum_apart(pool, 0, s.p);
+  else
+    std::fill_n(dx, s.h * s.w * s.c, 0.0f);
 }
 
 #define FASTCNN_POOL2D(name, kind)                                                                         \

@@ -50,6 +50,10 @@ inline bool places_fit(int64_t h, int64_t w, int64_t c) {
   return double(h) * double(w) * double(c) <= INT32_MAX;
 }
 
+// dx of sums over one image, on one thread; scratch as pool2d_bands() says.
+void sum_pool2d_bwd(const Pool2dShape&, const float* dy, float* dx, float* scratch);
+bool windows_overlap(const Pool2dShape&);
+
 void run_pool2d_bwd(const Pool2dShape&, Pooling, const Bands&, const PoolGradient&, Context&);
 
 }  // namespace cpu

@@ -15,13 +15,21 @@ FASTCNN_ALONE Vec exp_of_log(Vec t, float power) { return exp(log(t) * power); }
 
 FASTCNN_ALONE Vec root_of(Vec t, float power) { return exp(log(t) / power); }
 
-// t^power of t in [0, 1], and NaN of NaN. A small whole power is a product.
-FASTCNN_INLINE Vec power_of(Vec t, float power) {
+// A small whole power is a product; 0: it is none.
+FASTCNN_INLINE int small_whole(float power) {
   const int whole = power <= 4 ? (int)power : 0;
-  if (whole == 0 || (float)whole != power) return exp_of_log(t, power);
+  return (float)whole == power ? whole : 0;
+}
+FASTCNN_INLINE Vec product_of(Vec t, int whole) {
   Vec y = t;
   for (int i = 1; i < whole; ++i) y *= t;
   return y;
+}
+
+// t^power of t in [0, 1], and NaN of NaN.
+FASTCNN_INLINE Vec power_of(Vec t, float power) {
+  const int whole = small_whole(power);
+  return whole ? product_of(t, whole) : exp_of_log(t, power);
 }
 
 struct LpAbs {
@@ -46,10 +54,11 @@ struct LpPower {
   static constexpr bool kScaled = true;
   float p;
   // Of the greatest itself exactly 1, also where that is infinite.
-  FASTCNN_INLINED Vec term(Vec x, Vec greatest) const {
+  FASTCNN_INLINED Vec ratio(Vec x, Vec greatest) const {
     const Vec a = abs(x);
-    return power_of(a == greatest ? broadcast(1.0f) : a / greatest, p);
+    return a == greatest ? broadcast(1.0f) : a / greatest;
   }
+  FASTCNN_INLINED Vec term(Vec x, Vec greatest) const { return power_of(ratio(x, greatest), p); }
   FASTCNN_INLINED Vec finish(Vec sum, Vec greatest) const {
     return greatest == Vec{} ? greatest : greatest * root_of(sum, p);
   }

@@ -17,6 +17,8 @@ struct Pool2dKernels {
   // Rows [begin, end) of the N P rows of y.
   void (*max_fwd)(const Pool2dFwd&, int64_t begin, int64_t end);
   void (*sum_fwd)(const Pool2dFwd&, int64_t begin, int64_t end);
+  // The root of the sum of squares, or the sum of |x|.
+  void (*norm_fwd)(const Pool2dFwd&, bool squares, int64_t begin, int64_t end);
   // max_fwd, and of each maximum its place in the image: [N,P,Q,C] of h W + w.
   void (*max_with_index)(const Pool2dFwd&, int32_t* index, int64_t begin, int64_t end);
 };

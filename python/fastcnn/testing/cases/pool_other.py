@@ -98,6 +98,11 @@ _LP = (
     PoolCase(2, 9, 8, 4, pool_size=(2, 2), strides=(3, 5)),
     PoolCase(1, 9, 9, 2, pool_size=(7, 7), strides=(2, 2), padding=3),
     PoolCase(1, 17, 17, 3, pool_size=(17, 17)),
+    # Windows of few channels side by side in vectors, bands, rows that no window holds, whole vectors.
+    PoolCase(2, 4, 75, 1, pool_size=(2, 2)),
+    PoolCase(2, 9, 57, 2, pool_size=(3, 3), strides=(2, 2), padding="same"),
+    PoolCase(1, 65, 131, 3, pool_size=(2, 4), strides=(5, 3), padding=1),
+    PoolCase(1, 40, 130, 16, pool_size=(3, 2), strides=(2, 2), padding=1),
 )
 LP_POOL: tuple[LpPoolCase, ...] = tuple(LpPoolCase(case, p) for case in _LP for p in (1.0, 2.0, 3.0, 1.5))
 LP_POOL_PARALLEL: tuple[LpPoolCase, ...] = tuple(
