@@ -38,19 +38,23 @@ bool gathers(const LpPool2dShape& shape) {
 // each window: 0 floats.
 struct Scratch {
   int64_t rows, windows, pixels, floats;
+  Bands sums;
 };
 Scratch scratch_of(const LpPool2dShape& shape) {
   const Pool2dShape& s = shape.pool;
   const int64_t extent = (s.r - 1) * s.dilation_h + 1;
-  Scratch scratch = {rows_per_chunk(s.w * s.c), 0, 0, 0};
+  Scratch scratch = {rows_per_chunk(s.w * s.c), 0, 0, 0, {}};
   if (gathers(shape)) return scratch;
   const int64_t least = windows_overlap(s) ? 2 * extent : extent;
   const int64_t rows = std::min(std::max(rows_per_chunk(4 * s.w * s.c), least), s.h);
   scratch.rows = ceil_div(rows, s.stride_h) * s.stride_h;
   scratch.windows = ceil_div(((scratch.rows + extent - 2) / s.stride_h + 1) * s.q * s.c, kRest) * kRest;
   scratch.pixels = ceil_div(scratch.rows * s.w * s.c, kRest) * kRest;
-  scratch.floats = scratch.windows + 2 * scratch.pixels +
-                   static_cast<int64_t>(pool2d_bands(s, Pooling::kSum).scratch_bytes / sizeof(float));
+  Pool2dShape largest = s;  // band as an image
+  largest.h = scratch.rows, largest.pad_top = extent - 1;
+  scratch.sums = pool2d_bands(largest, Pooling::kSum);
+  scratch.floats =
+      scratch.windows + 2 * scratch.pixels + static_cast<int64_t>(scratch.sums.scratch_bytes / sizeof(float));
   return scratch;
 }
 
@@ -71,10 +75,10 @@ void take_band(const LpPool2dBwd& a, const Scratch& sizes, const Pool2dBand& ban
   const LpPool2dKernels& k = *kernels().lp_pool2d;
   if (is_plain(shape)) {
     k.factors(shape.power, dy, y, windows, s.p * row);
-    sum_pool2d_bwd(s, windows, taken, rest);
+    sum_pool2d_bwd(s, sizes.sums, windows, taken, rest);
   } else {
-    sum_pool2d_bwd(s, dy, taken, rest);
-    sum_pool2d_bwd(s, y, of_y, rest);
+    sum_pool2d_bwd(s, sizes.sums, dy, taken, rest);
+    sum_pool2d_bwd(s, sizes.sums, y, of_y, rest);
   }
   k.take(
       {a.x + pixels, taken, of_y, a.dx + pixels, shape.power, streams(pool2d_inputs(shape.pool)), s.w * s.c},

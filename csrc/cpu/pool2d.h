@@ -3,6 +3,7 @@
 #pragma once
 #include "chunks.h"
 #include "kernels/max_pool_bwd.h"
+#include "kernels/pool2d_bwd.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -28,9 +29,11 @@ Pool2dShape planes_of(const Pool3dShape&);
 
 // How the backward pass is cut; fixed when it is prepared.
 struct Bands {
-  int64_t rows;  // of dx, or of windows where they do not overlap, per task
+  int64_t rows;    // of dx, or of windows where they do not overlap, per task
+  int64_t images;  // of a task, if they are that small
   int32_t stream;
   size_t scratch_bytes;  // of each thread, for windows that overlap
+  SumScratch sum;
 };
 // Whether the windows do not overlap and write their own pixels.
 bool writes_windows(const Pool2dShape&, Pooling);
@@ -50,8 +53,9 @@ inline bool places_fit(int64_t h, int64_t w, int64_t c) {
   return double(h) * double(w) * double(c) <= INT32_MAX;
 }
 
-// dx of sums over one image, on one thread; scratch as pool2d_bands() says.
-void sum_pool2d_bwd(const Pool2dShape&, const float* dy, float* dx, float* scratch);
+// dx of sums over one image, on one thread. The bands, and their scratch, may be those of an image that has
+// more rows and more padding above.
+void sum_pool2d_bwd(const Pool2dShape&, const Bands&, const float* dy, float* dx, float* scratch);
 bool windows_overlap(const Pool2dShape&);
 
 void run_pool2d_bwd(const Pool2dShape&, Pooling, const Bands&, const PoolGradient&, Context&);

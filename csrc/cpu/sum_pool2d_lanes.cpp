@@ -53,7 +53,9 @@ void run_fwd(const Pool2dShape& shape, Pooling kind, const Operands& operands, C
 void prepare_bwd(Prepared* p, const Pool2dShape& shape, Pooling kind) {
   const Pool2dShape s = in_lanes(shape);
   prepare(p, shape, 1 + p->op.epilogue.relu_mask);
-  const Bands bands = state<Bands>(p) = pool2d_bands(s, kind);
+  Bands& bands = state<Bands>(p);
+  bands = pool2d_bands(s, kind);
+  while (shape.c % bands.images) --bands.images;  // a task has no images of two blocks
   if (!is_whole(s)) p->scratch_bytes = bands.scratch_bytes;
 }
 

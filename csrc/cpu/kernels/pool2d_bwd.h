@@ -7,23 +7,30 @@
 namespace fastcnn {
 namespace cpu {
 
+// Where the sum's scratch has what, in floats, after the lanes that pixels pick: a ring of rows of windows,
+// each with zeros for the windows beside it, and the sums of those that hold the rows of pixels.
+struct SumScratch {
+  int64_t pitch, rows;  // from a row of windows to the next; how many are taken together
+  int64_t ring, all, fewer, masked, end;
+};
+
 struct Pool2dBwd {
   const Pool2dShape* shape;
   const float* dy;  // [N,P,Q,C]
   const float* x;   // [N,H,W,C]: what max pooling read; of the others the ReLU mask, or null
   float* dx;        // [N,H,W,C]
-  int64_t line;  // floats of a row of pixels with all that windows reach over, and a rest of a vector or two
-  int64_t live;  // rows of windows that hold a row of pixels, at most
+  SumScratch sum;
+  int64_t live;  // sum_adaptive: rows of windows that hold a row of pixels, at most
   int32_t average;
   int32_t relu_mask;  // dx = 0 where x <= 0
   int32_t stream;     // dx is larger than the caches
 };
 
-// Rows of dx of one image, and scratch. sum: two lines, and of means a [Q,C] row and a rest for each live row
-// of windows; sum_adaptive: a [W,C] row and a rest for each of them.
+// Rows of dx of one image, and scratch. sum_adaptive: a [W,C] row and a rest for each live row of windows.
 struct Pool2dBand {
   int64_t n, h_begin, h_end;
   float* scratch;
+  int64_t images = 1;  // sum: so many alike, one after the other
 };
 
 // Floats after a row, for whole vectors.

@@ -15,29 +15,6 @@ FASTCNN_INLINE void set_zero(float* p, int64_t count) {
   if (count > 0) memset(p, 0, (size_t)count * sizeof *p);
 }
 
-// The windows of a row, each put where it begins in a line, between zeros that stay. Whole vectors, whose
-// rest was cleared afterwards, had twice to reach memory before they could be read again across their ends.
-FASTCNN_INLINE void spread_windows(const Pool2dShape& s, const float* from, float* to) {
-  const int64_t step = s.stride_w * s.c;
-  if (copies_alone(s.c)) return copy_windows({from, s.c, to, step, s.c}, s.q, s.q * s.c);
-  for (int64_t q = 0; q < s.q; ++q, from += s.c, to += step)
-    for_each_vector(s.c,
-                    [&](auto block, int64_t c) FASTCNN_INLINED { block.put(to + c, block.get(from + c)); });
-}
-
-// Of a row of windows the sums over their sizes, in whole vectors: with zeros after the last.
-FASTCNN_INLINE void divide_row(const Geometry& g, int64_t rows, const float* from, float* to) {
-  const int64_t c = g.s.c;
-  for (int64_t q = 0, step; q < g.s.q; q += step, from += step * c, to += step * c) {
-    const bool inner = q == g.inner.begin && q < g.inner.end;
-    step = inner ? g.inner.end - q : 1;
-    const Mean mean(rows * (inner ? g.s.s : g.cols.divisor(q, g.cols.count(g.cols.taps(q)))));
-    for_each_block<2>(step * c, [&](auto block, int64_t i) FASTCNN_INLINED {
-      for (int v = 0; v < block.kVectors; ++v, i += kLanes) store(to + i, mean(block.get(from + i)));
-    });
-  }
-}
-
 // The latest of the lines that are numbered on and on. Without a division, which takes as long as ten
 // vectors.
 struct Ring {
