@@ -58,6 +58,16 @@ def test_large_powers_do_not_overflow() -> None:
     assert np.sign(dx).ravel().tolist() == [1.0, -1.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("p", [3.0, 4.0])
+@pytest.mark.parametrize("scale", [3e-45, 1e-40, 1e-30, 1.0, 1e30, 1.5e38])
+def test_whole_powers_of_any_size(p: float, scale: float) -> None:
+    x = image(1, -0.5, 2, 0) * np.float32(scale)
+    wanted = (np.abs(x.astype(np.float64)) ** p).sum() ** (1 / p)
+    got = ops.lp_pool2d(x, 2, p=p).item()
+    assert abs(got - wanted) <= 1e-6 * wanted + 1.5e-45
+    assert np.isnan(ops.lp_pool2d(image(np.nan, 0, 0, 0), 2, p=p)).all()
+
+
 def test_channels_first(rng: np.random.Generator) -> None:
     x, dy = reals(rng, (2, 7, 9, 5)), reals(rng, (2, 4, 5, 5))
     y = ops.lp_pool2d(x, 3, 2, "same")

@@ -2,8 +2,8 @@
 // y = (sum |x|^p)^(1/p) over the taps of each window that lie in the image (windows.h), and
 // dx = sum over windows of dy sign(x) (|x| / y)^(p-1), 0 where y is. With p = 1 and p = 2 as they stand; for
 // any other p the taps are first divided by the greatest of them, so that no power overflows or vanishes:
-// y = m (sum (|x|/m)^p)^(1/p). The sums of p = 1 and p = 2 are pool2d's. Called by cpu/lp_pool2d.cpp, which
-// splits the work.
+// y = m (sum (|x|/m)^p)^(1/p); of p = 3 and p = 4 by the power of two below. The sums of p = 1 and p = 2 are
+// pool2d's. Called by cpu/lp_pool2d.cpp, which splits the work.
 #include "lp_pool2d.h"
 
 #include "output.h"
@@ -29,64 +29,107 @@ FASTCNN_INLINE void with_power(float power, F f) {
   }
 }
 
-// The taps of a window, or of some side by side.
+// The taps of a window, or of some whose vectors stand in x at `spread` times their distance in y.
 struct Taps {
   const float* x;
   int64_t row_step, col_step, channels;
   float* y;
+  int64_t spread;
 };
 
-// kWhole: the power is a product. Where a function may be called instead nothing stays in registers.
-template <bool kWhole, class Size>
+// By the power of two below the greatest tap: a product instead of a division.
+struct Scale {
+  IVec exponent;
+  FASTCNN_INLINED explicit Scale(Vec greatest) {
+    const Vec normal = min_or_second(broadcast(0x1p126f), max_or_second(broadcast(0x1p-126f), greatest));
+    exponent = vec_to_bits(normal) & 0x7f800000;
+  }
+  FASTCNN_INLINED Vec down() const { return bits_to_vec(0x7f000000 - exponent); }
+  FASTCNN_INLINED Vec up() const { return bits_to_vec(exponent); }
+};
+
+// By r near x^(-1/3), whose bits are about a third of those of x, and h = 1 - x r^3: three terms of
+// (1 - h)^(-1/3) for r, and then of (1 - h)^(-2/3) for x r^2. Exact of 0 and infinity. By exp() and log()
+// windows of 2 x 2 took twice as long.
+FASTCNN_INLINE Vec cube_root(Vec x) {
+  // A whole number in the last digits of a float: the shift leaves it alone.
+  const Vec third = fma(as_numbers(vec_to_bits(x)), broadcast(-1.0f / 1536), broadcast(0x1p23f + 2773373.0f));
+  Vec r = bits_to_vec(vec_to_bits(third) << 9);
+  Vec y = x * r * r, h = fma(-y, r, broadcast(1.0f));
+  r = fma(r * h, fma(h, broadcast(2.0f / 9), broadcast(1.0f / 3)), r);
+  y = x * r * r, h = fma(-y, r, broadcast(1.0f));
+  return fma(y * h, fma(h, broadcast(5.0f / 9), broadcast(2.0f / 3)), y);
+}
+
+// kWhole: the power, where it is 3 or 4, or 0: then functions are called, and nothing stays in registers.
+template <int kWhole, class Size>
 __attribute__((noinline)) void reduce(float power, Size size, const Taps& taps) {
   const LpPower op{power};
-  const int whole = small_whole(power);
   const Taps t = taps;
   for_each_block<2>(t.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
     constexpr int kVectors = block.kVectors;
-    Vec greatest[kVectors] = {}, sum[kVectors] = {};
+    Vec greatest[kVectors] = {}, sum[kVectors] = {}, scale[kVectors];
     const auto each = [&](auto f) FASTCNN_INLINED {
       size.for_each_tap([&](int64_t r, int64_t s, int) FASTCNN_INLINED {
-        const float* const x = t.x + r * t.row_step + s * t.col_step + c;
-        for (int v = 0; v < kVectors; ++v) f(v, block.get(x + v * kLanes));
+        const float* const x = t.x + r * t.row_step + s * t.col_step + c * t.spread;
+        for (int v = 0; v < kVectors; ++v) f(v, block.get(x + v * kLanes * t.spread));
       });
     };
     each([&](int v, Vec x) FASTCNN_INLINED {
       const Vec a = abs(x);
-      greatest[v] = ((a > greatest[v]) | (a != a)) ? a : greatest[v];
+      if constexpr (kWhole)
+        greatest[v] = max_or_second(a, greatest[v]);  // the sum takes NaN
+      else
+        greatest[v] = ((a > greatest[v]) | (a != a)) ? a : greatest[v];
     });
+    if constexpr (kWhole)
+      for (int v = 0; v < kVectors; ++v) scale[v] = Scale(greatest[v]).down();
     each([&](int v, Vec x) FASTCNN_INLINED {
-      const Vec ratio = op.ratio(x, greatest[v]);
-      sum[v] += kWhole ? product_of(ratio, whole) : exp_of_log(ratio, power);
+      if constexpr (kWhole)
+        sum[v] += product_of(abs(x * scale[v]), kWhole);
+      else
+        sum[v] += exp_of_log(op.ratio(x, greatest[v]), power);
     });
-    for (int v = 0; v < kVectors; ++v) block.put(t.y + c + v * kLanes, op.finish(sum[v], greatest[v]));
+    for (int v = 0; v < kVectors; ++v) {
+      Vec y;
+      if constexpr (kWhole)
+        y = (kWhole == 3 ? cube_root(sum[v]) : sqrt(sqrt(sum[v]))) * Scale(greatest[v]).up();
+      else
+        y = op.finish(sum[v], greatest[v]);
+      block.put(t.y + c + v * kLanes, y);
+    }
   });
 }
 
 constexpr int64_t kTogether = 4096;  // floats: half of a first-level cache
-// Of 8 lanes 2 x 2 windows took up to 1.2 times as long as loops, of 16 up to 1.1 times: for twice the code.
-constexpr Known kKnown = kLanes == 8 ? kTwo : kNone;
 
-// Windows of few channels are taken together, each tap of theirs copied side by side.
+// Windows of few channels are taken together, each tap copied side by side unless it fills a vector.
 void fwd(const LpPool2dFwd& args, int64_t begin, int64_t end) {
   const LpPool2dFwd a = args;
   const Geometry g(a.shape->pool);
   const int64_t c = g.s.c, step = g.s.stride_w * c, taps = g.s.r * g.s.s;
-  const bool side_by_side = g.s.stride_w == 1;
+  const bool side_by_side = g.s.stride_w == 1, spread = !side_by_side && c == kLanes;
   const bool together =
-      !side_by_side && (c % kLanes || c == kLanes) && c <= 2 * kLanes && taps * (4 * c + kLanes) <= kTogether;
+      !side_by_side && c % kLanes && c <= 2 * kLanes && taps * (4 * c + kLanes) <= kTogether;
   alignas(sizeof(Vec)) float memory[kTogether];
   const float power = a.shape->power;
-  const auto take = [&](auto size, const Taps& t) FASTCNN_INLINED {
-    if (small_whole(power))
-      reduce<true>(power, size, t);
+  // As loops 2 x 2 windows took up to 1.1 times as long of 16 lanes, 1.2 times of 8.
+  const auto take = [&](Size<0, 0> size, const Taps& t) FASTCNN_INLINED {
+    if (power == 4.0f)
+      reduce<4>(power, size, t);
+    else if (power != 3.0f)
+      reduce<0>(power, size, t);
+    else if (size.rows == 2 && size.cols == 2)
+      reduce<3>(power, Size<2, 2>{2, 2}, t);
     else
-      reduce<false>(power, Size<0, 0>{size.rows, size.cols}, t);
+      reduce<3>(power, size, t);
   };
   for (int64_t row = begin; row < end; ++row)
-    for_each_window_of_row<kKnown>(
-        g, row, side_by_side || together, [&](auto size, const Window& window) FASTCNN_INLINED {
-          Taps t = {a.x + window.pixel, g.row_step, g.col_step, window.channels, a.y + window.output};
+    for_each_window_of_row<kNone>(
+        g, row, side_by_side || spread || together, [&](auto size, const Window& window) FASTCNN_INLINED {
+          Taps t = {a.x + window.pixel, g.row_step, g.col_step, window.channels, a.y + window.output, 1};
+          if (window.channels > c && spread)
+            t.channels = (t.channels / step + 1) * c, t.spread = g.s.stride_w;
           if (!together || window.channels == c) return take(size, t);
           const int64_t line = kTogether / taps, most = (line - kLanes) / c;
           t.row_step = size.cols * line, t.col_step = line;

@@ -103,8 +103,11 @@ _LP = (
     PoolCase(2, 9, 57, 2, pool_size=(3, 3), strides=(2, 2), padding="same"),
     PoolCase(1, 65, 131, 3, pool_size=(2, 4), strides=(5, 3), padding=1),
     PoolCase(1, 40, 130, 16, pool_size=(3, 2), strides=(2, 2), padding=1),
+    PoolCase(1, 12, 14, 8, pool_size=(2, 2), strides=(3, 3)),
 )
-LP_POOL: tuple[LpPoolCase, ...] = tuple(LpPoolCase(case, p) for case in _LP for p in (1.0, 2.0, 3.0, 1.5))
+LP_POOL: tuple[LpPoolCase, ...] = tuple(
+    LpPoolCase(case, p) for case in _LP for p in (1.0, 2.0, 3.0, 4.0, 1.5)
+)
 LP_POOL_PARALLEL: tuple[LpPoolCase, ...] = tuple(
     LpPoolCase(PoolCase(6, 41, 37, 20, pool_size=(3, 3), strides=(2, 2)), p) for p in (1.0, 2.0, 2.5)
 )
