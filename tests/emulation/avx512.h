@@ -50,6 +50,12 @@ FASTCNN_EMULATED_CALL __m512 emulated_maskz_min_ps(__mmask16 mask, __m512 a, __m
   for (int i = 0; i < 16; ++i) a[i] = !(mask >> i & 1) ? 0.0f : a[i] < b[i] ? a[i] : b[i];
   return a;
 }
+// Of whole b alone, unless a is NaN.
+FASTCNN_EMULATED_CALL __m512 emulated_maskz_scalef_ps(__mmask16 mask, __m512 a, __m512 b) {
+  for (int i = 0; i < 16; ++i)
+    a[i] = !(mask >> i & 1) ? 0.0f : a[i] != a[i] ? a[i] : __builtin_ldexpf(a[i], static_cast<int>(b[i]));
+  return a;
+}
 FASTCNN_EMULATED_CALL __m128i emulated_maskz_cvtepi32_epi8(__mmask16 mask, __m512i a) {
   int32_t lane[16];
   int8_t byte[16];
@@ -210,6 +216,7 @@ FASTCNN_EMULATED_CALL void emulated_tile_dpbf16ps(int sum, int a, int b) {
 #define _mm512_sqrt_ps emulated_sqrt_ps
 #define _mm512_maskz_max_ps emulated_maskz_max_ps
 #define _mm512_maskz_min_ps emulated_maskz_min_ps
+#define _mm512_maskz_scalef_ps emulated_maskz_scalef_ps
 #define _mm512_maskz_cvtepi32_epi8 emulated_maskz_cvtepi32_epi8
 #define _mm512_maskz_cvtepu8_epi32 emulated_maskz_cvtepu8_epi32
 #define _mm512_maskz_mul_epu32 emulated_maskz_mul_epu32

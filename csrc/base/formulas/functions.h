@@ -26,7 +26,7 @@ FASTCNN_INLINE Vec polynomial(Vec x, const float (&c)[kTerms]) {
 // exp(x) = 2^n exp(r), n whole, |r| <= log(2) / 2. The low nine bits of `biased` are n + kBias, so a shift by
 // 23 makes a float of them.
 struct Reduced {
-  Vec r;
+  Vec r, n;
   IVec biased;
 };
 struct Powers {
@@ -44,13 +44,13 @@ constexpr float kLog2Upper = 0.693359375f, kLog2Lower = -2.12194440e-4f;
 template <int kBias>
 FASTCNN_INLINE Reduced reduced(Vec x) {
   const Powers p = powers_in<kBias>(x);
-  return {fma(p.n, broadcast(-kLog2Lower), fma(p.n, broadcast(-kLog2Upper), x)), p.biased};
+  return {fma(p.n, broadcast(-kLog2Lower), fma(p.n, broadcast(-kLog2Upper), x)), p.n, p.biased};
 }
 // Of x = a b, which is not rounded: that would spoil the last digits of a large exponent.
 template <int kBias>
 FASTCNN_INLINE Reduced reduced(Vec a, Vec b) {
   const Powers p = powers_in<kBias>(a * b);
-  return {fma(p.n, broadcast(-kLog2Lower), exact_product_plus(a, b, p.n * -kLog2Upper)), p.biased};
+  return {fma(p.n, broadcast(-kLog2Lower), exact_product_plus(a, b, p.n * -kLog2Upper)), p.n, p.biased};
 }
 FASTCNN_INLINE Vec power_of_two(IVec biased) { return bits_to_vec(biased << 23); }
 
@@ -68,10 +68,14 @@ FASTCNN_INLINE Vec exp_reduced(Vec r, Vec scale) { return fma(expm1_reduced(r), 
 FASTCNN_INLINE Vec exp(Vec x) {
   x = min_or_second(broadcast(89.0f), x);    // overflows to infinity
   x = max_or_second(broadcast(-104.0f), x);  // rounds to 0
-  // In two halves: 2^n alone may be no float while the result is one.
   const Reduced e = reduced<254>(x);
+#ifdef FASTCNN_SCALES
+  return scaled(1.0f + expm1_reduced(e.r), e.n);  // the same bits
+#else
+  // In two halves: 2^n alone may be no float while the result is one.
   const IVec half = e.biased >> 1;
   return exp_reduced(e.r, power_of_two(half)) * power_of_two(e.biased - half);
+#endif
 }
 
 // exp(x) of x <= 0, with half as many instructions around the polynomial: 2^24 exp(x) is no subnormal number.
