@@ -23,6 +23,13 @@ inline decltype(TileKernels::strip) strip_of(int32_t pairs) {
   return pairs ? kernels().bfloat16->products.strip : kernels().tile->strip;
 }
 
+// Whether a weight gradient takes all taps of a filter row at once.
+inline bool takes_taps(const Conv2dShape& v) {
+  const TileKernels& kernel = *kernels().tile;
+  return kernel.taps && v.k / v.groups <= kernel.lanes && v.c / v.groups >= Taps::kRows &&
+         v.s == Taps::kTaps && v.stride_w == 1 && v.dilation_w == 1;
+}
+
 // Time of a step's products in pairs, where it supports them, beside that of floats.
 double bfloat16_cost(const OpDescriptor& op);
 

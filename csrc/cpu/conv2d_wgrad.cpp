@@ -8,10 +8,11 @@
 // channels of x meet them; where few meet them it is read in place, in blocks that stay in L1 as they lie.
 // The next block is asked for between tiles. x is read in place and its borders clipped from the sums: a tile
 // needs one or two lines of it per step, which L2 delivers in time (copying strips of x as well cost a fifth
-// of the time of a 64-channel layer). With few channels x is copied with its zeros, and the rows of a tile
-// are the taps s and channels c of a filter row. (Copies of all taps of each pixel, so that a 5x5 filter of
-// one channel fills tiles of 13 and 12 rows instead of 5, took 1.7 times as long.) Pixels are split by shape
-// alone into partial sums, added in order at the end.
+// of the time of a 64-channel layer). Of one vector of output channels tiles load more than they multiply:
+// there each scalar of x is read once for the three taps of a filter row. With few channels x is copied with
+// its zeros, and the rows of a tile are the taps s and channels c of a filter row. (Copies of all taps of
+// each pixel, so that a 5x5 filter of one channel fills tiles of 13 and 12 rows instead of 5, took 1.7 times
+// as long.) Pixels are split by shape alone into partial sums, added in order at the end.
 #include "blocking.h"
 
 namespace fastcnn {
@@ -25,6 +26,7 @@ struct Wgrad {
   int64_t columns;                     // of x with its zeros
   int64_t strips;                      // of the channels of a group
   int64_t tile_rows;                   // rows of tiles: of one strip and tap, or of a filter row when merged
+  int32_t taps;                        // a strip meets all taps of a filter row
   int32_t merged;                      // s and c are one run of contiguous floats
   int32_t copy_x;                      // with its zeros
   int32_t copy_dy;                     // else it is read in place
@@ -89,8 +91,10 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
   d.columns = std::max((v.q - 1) * v.stride_w + (v.s - 1) * v.dilation_w + 1, v.pad_left + 1);
   const int64_t most_rows = kernel.max_rows[d.panel / kernel.lanes];
   d.merged = v.dilation_w == 1 && d.in_g <= most_rows / 2;
-  d.strips = d.merged ? 1 : ceil_div(d.in_g, rows_of_tile(pairs, d.panel / kernel.lanes));
-  d.tile_rows = d.merged ? v.s * d.in_g : ceil_div(d.in_g, d.strips);
+  d.taps = !pairs && takes_taps(v);
+  d.strips =
+      d.merged ? 1 : ceil_div(d.in_g, d.taps ? Taps::kRows : rows_of_tile(pairs, d.panel / kernel.lanes));
+  d.tile_rows = d.merged ? v.s * d.in_g : d.taps ? Taps::kRows : ceil_div(d.in_g, d.strips);
   d.filter_rows = d.merged && d.tile_rows == 3 && v.r * 3 <= most_rows ? static_cast<int32_t>(v.r) : 1;
 
   const bool rows_outside = v.pad_top > 0 || (v.p - 1) * v.stride_h + (v.r - 1) * v.dilation_h >= v.h;
@@ -98,7 +102,7 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
   d.copy_x =
       d.merged && (columns_outside || (v.groups > 1 && v.s > 1) || (d.filter_rows > 1 && rows_outside));
   // Not worth it for panels that are met once or twice, or one that is all of dy.
-  const int64_t times = d.strips * (v.r / d.filter_rows) * (d.merged ? 1 : v.s);
+  const int64_t times = d.strips * (v.r / d.filter_rows) * (d.merged || d.taps ? 1 : v.s);
   d.copy_dy = times > 2 && v.groups * d.panels > 1;
 
   const int64_t pixels = v.p * v.q;
@@ -200,7 +204,7 @@ View view_x(const Wgrad& d, const Block& at, const float* x, int64_t group) {
           row,
           pixel,
           channel,
-          0};
+          d.taps ? v.pad_left : 0};  // whose tiles begin at the first column
 }
 
 // What a task has of every block.
@@ -250,7 +254,7 @@ BlockAhead block_ahead(const Wgrad& d, const Block& at, const Part& part) {
       0,
       0};
   const int64_t tiles = (part.panels.end - part.panels.begin) * (part.strips.end - part.strips.begin) *
-                        (v.r / d.filter_rows) * (d.merged ? 1 : v.s);
+                        (v.r / d.filter_rows) * (d.merged || d.taps ? 1 : v.s);
   a.lines_x = ceil_div(a.x.lines(), tiles), a.lines_dy = ceil_div(a.dy.lines(), tiles);
   return a;
 }
@@ -286,8 +290,11 @@ void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead)
   const int64_t strip = tiles.strip, panel = tiles.panel;
   const int64_t column = panel / d.panels * d.out_g + panel % d.panels * d.panel;
   const int cols = static_cast<int>(std::min(d.panel, d.out_g - panel % d.panels * d.panel));
-  const int64_t first = d.merged ? 0 : strip * d.tile_rows;
+  // With fewer channels left than taps at once take, those before are summed again and not written.
+  const int64_t wanted = d.merged ? 0 : strip * d.tile_rows;
+  const int64_t first = d.taps ? std::min(wanted, d.in_g - Taps::kRows) : wanted;
   const int64_t rows = d.merged ? d.tile_rows * d.filter_rows : std::min(d.tile_rows, d.in_g - first);
+  const bool one_by_one = !d.merged && !d.taps;
   const Range all_p = {at.p, at.p + at.rows}, all_q = {0, v.q};
   const auto strip_tiles = strip_of(d.pairs);
   Tile t = {};
@@ -297,9 +304,9 @@ void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead)
   for (int64_t r = 0; r < v.r; r += d.filter_rows) {
     const Range p =
         d.filter_rows > 1 ? all_p : outputs_inside(all_p, v.stride_h, r * v.dilation_h - v.pad_top, v.h);
-    for (int64_t s = 0; s < (d.merged ? 1 : v.s); ++s) {
+    for (int64_t s = 0; s < (one_by_one ? v.s : 1); ++s) {
       const Range q =
-          d.merged ? all_q : outputs_inside(all_q, v.stride_w, s * v.dilation_w - v.pad_left, v.w);
+          one_by_one ? outputs_inside(all_q, v.stride_w, s * v.dilation_w - v.pad_left, v.w) : all_q;
       t.taps_w = p.end - p.begin, t.a_w = v.stride_h * x.row, t.b_w = dy.row;
       t.depth = q.end - q.begin, t.a_step = v.stride_w * x.pixel, t.b_step = dy.pixel;
       t.a = x.data, t.b = dy.data;
@@ -308,13 +315,16 @@ void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead)
                (q.begin * v.stride_w + s * v.dilation_w - v.pad_left + x.left) * x.pixel + first * x.channel;
         t.b += (p.begin - at.p) * t.b_w + q.begin * t.b_step;
       }
-      if (t.depth == 1) {  // one column: the innermost loop runs down
+      if (t.depth == 1 && !d.taps) {  // one column: the innermost loop runs down
         t.depth = t.taps_w, t.a_step = t.a_w, t.b_step = t.b_w;
         t.taps_w = 1;
       }
       t.y = dw + ((r * v.s + s) * d.in_g + first) * v.k + column;
       ahead->ask(&t);
-      strip_tiles(t, rows, cols, kernel.max_rows[1]);
+      if (d.taps)
+        kernel.taps({t, v.w, v.pad_left, d.in_g * v.k, static_cast<int32_t>(wanted - first), cols});
+      else
+        strip_tiles(t, rows, cols, kernel.max_rows[1]);
     }
   }
 }

@@ -80,6 +80,11 @@ Range channels_of(int64_t channels, int64_t part, int64_t i) {
 //             + C [K] (60 + 2 points chunks)                    dw
 //
 // F(4)'s transforms take 200 and 150, and on 16 lanes half as much again.
+//
+//   direct, all taps of a row at once    3 N P C / 8 (13 Q + 20)
+//
+// Beside it each step of Winograd's products waits 10 clocks more for V and W from L2, as it meets a single
+// vector.
 double winograd_clocks(const WinogradWgrad& d) {
   const TileKernels& kernel = *kernels().tile;
   const double tiles = static_cast<double>(d.tiles);
@@ -95,6 +100,7 @@ double winograd_clocks(const WinogradWgrad& d) {
 }
 
 double direct_clocks(const Conv2dShape& v) {
+  if (takes_taps(v)) return 3.0 * v.n * v.p * ceil_div(v.c, Taps::kRows) * (13.0 * v.q + 20);
   return 1.0 * v.n * v.p * v.q * 9 * v.c * ceil_div(v.k, kernels().tile->lanes) / 2 / 0.83;
 }
 
@@ -179,8 +185,9 @@ bool chosen(const OpDescriptor& op, Order order) {
       (order == kF4 && op.math != Math::kFast))
     return false;
   const double direct = direct_clocks(v) * (supports_conv2d_wgrad_bfloat16(op) ? bfloat16_cost(op) : 1);
-  const double clocks = winograd_clocks(plan(v, order));
-  return clocks < 0.95 * direct && (order != kF4 || clocks < winograd_clocks(plan(v, kF2)));
+  const WinogradWgrad d = plan(v, order);
+  const double clocks = winograd_clocks(d), waits = takes_taps(v) ? 10.0 * d.products * d.tiles : 0;
+  return clocks + waits < 0.95 * direct && (order != kF4 || clocks < winograd_clocks(plan(v, kF2)));
 }
 
 void prepare(Prepared* p, Order order) {

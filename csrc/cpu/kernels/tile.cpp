@@ -11,6 +11,70 @@ namespace cpu {
 namespace FASTCNN_ISA_NS {
 namespace {
 
+// Columns of a from left to right. Those that only some taps meet, at a border, and what is left of whole
+// turns of the vectors of b read these for each tap.
+void taps(const Taps& p) {
+  constexpr int S = Taps::kTaps, MR = Taps::kRows;
+  const Tile& t = p.tile;
+  Vec sum[S][MR];
+  FASTCNN_UNROLL for (int s = 0; s < S; ++s) {
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) sum[s][i] = Vec{};
+  }
+  const int64_t a_step = opaque(t.a_step), b_step = opaque(t.b_step), depth = t.depth;
+  const auto least = [](int64_t a, int64_t b) { return a < b ? a : b; };
+  const int64_t end = least(p.columns, depth + S - 1 - p.left);
+  const int64_t first = least(end, p.left < S - 1 ? S - 1 - p.left : 0);
+  const int64_t all = least(p.columns, depth - p.left) - first, turns = all > 0 ? all / S : 0;
+  const int64_t steps = t.taps_h * t.taps_w * turns * S;
+  const float* line = t.ahead ? t.ahead : t.b;
+  const int64_t line_step = t.ahead && steps ? (t.ahead_floats + steps - 1) / steps : 0;
+  for (int64_t h = 0; h < t.taps_h; ++h)
+    for (int64_t w = 0; w < t.taps_w; ++w) {
+      const float* a = t.a + h * t.a_h + w * t.a_w;
+      const float* const row = t.b + h * t.b_h + w * t.b_w;
+      const auto one_by_one = [&](int64_t column, int64_t last) FASTCNN_INLINED {
+        for (; column < last; ++column, a += a_step) {
+          FASTCNN_UNROLL for (int s = 0; s < S; ++s) {
+            const int64_t k = column + p.left - s;
+            if ((uint64_t)k >= (uint64_t)depth) continue;
+            const Vec bv = load(row + k * b_step);
+            FASTCNN_UNROLL for (int i = 0; i < MR; ++i) sum[s][i] = fma(broadcast(a[i]), bv, sum[s][i]);
+          }
+        }
+      };
+      one_by_one(0, first);
+      if (turns) {
+        const float* b = row + (first + p.left) * b_step;
+        Vec b0, b1 = load(b - b_step), b2 = load(b - 2 * b_step);
+        const auto step = [&](Vec& now, const Vec& before, const Vec& last) FASTCNN_INLINED {
+          now = load(b);
+          FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+            const Vec av = broadcast(a[i]);
+            sum[2][i] = fma(av, last, sum[2][i]);
+            sum[1][i] = fma(av, before, sum[1][i]);
+            sum[0][i] = fma(av, now, sum[0][i]);
+          }
+          a += a_step, b += b_step;
+          __builtin_prefetch(line, 0, 2);
+          line += line_step;
+        };
+        for (int64_t n = turns; n > 0; --n) {
+          step(b0, b1, b2);
+          step(b2, b0, b1);
+          step(b1, b2, b0);
+        }
+      }
+      one_by_one(first + turns * S, end);
+    }
+  FASTCNN_UNROLL for (int s = 0; s < S; ++s) {
+    FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+      if (i < p.first_row) continue;
+      float* const y = t.y + s * p.y_tap + i * t.y_row;
+      store_n(y, t.accumulate ? load_n(y, p.cols) + sum[s][i] : sum[s][i], p.cols);
+    }
+  }
+}
+
 void pack_rows(const Panel& p, float* out) {
   const int whole = p.cols / kLanes * kLanes, tail = p.cols - whole;
   for (int64_t k = 0; k < p.depth; ++k, out += p.width) {
@@ -229,6 +293,7 @@ const TileKernels tile_kernels = {kLanes,
                                   {kSlidingRows, kSliding ? kMostSliding : 0},
                                   may_copy<Floats>(kMaxVectors),
                                   strip<Floats>,
+                                  kRegisters == 32 ? taps : nullptr,
                                   pack,
                                   interleave_channels,
                                   vectors_times,

@@ -34,6 +34,20 @@ struct Tile {
   float* copy;         // [depth][cols] of b, by the first tile for the others; or null. See may_copy.
 };
 
+// The weight gradient of kTaps taps of a filter row and kRows channels of x side by side in a pixel:
+//
+//   y[s y_tap + i y_row + j] = sum over h, w, k of b[B] a[h a_h + w a_w + i + (k + s - left) a_step]
+//
+// h, w and B as in Tile, k < depth where k + s - left lies in [0, columns). Each scalar of a is read once for
+// all taps, whose vectors of b stay in registers meanwhile. Of the epilogue there is `accumulate` alone.
+struct Taps {
+  static constexpr int kTaps = 3, kRows = 8;
+  Tile tile;
+  int64_t columns, left, y_tap;
+  int32_t first_row;  // those before are not written
+  int32_t cols;       // at most a vector
+};
+
 // out[k][j] = b[k * b_step + j * b_col], j < cols; zero for cols <= j < width. One of the steps is 1. width
 // is a multiple of the lanes; with b_col = 1 it may also be cols.
 struct Panel {
@@ -76,6 +90,7 @@ struct TileKernels {
   // Any number of rows, as few nearly equal tiles as possible, none of more than `most` rows (more than one
   // tile only of evenly spaced rows); cols <= kMaxVectors * lanes.
   void (*strip)(const Tile&, int64_t rows, int cols, int most);
+  void (*taps)(const Taps&);               // null where registers do not hold it
   void (*pack)(const Panel&, float* out);  // [depth][width]
   void (*interleave_channels)(const Interleave&);
   void (*vectors_times)(const VectorsTimes&);

@@ -117,6 +117,13 @@ _CONV_BLOCKING = (
     ConvCase(1, 3, 30, 4, 15, r=1, s=9, padding=(0, 4)),
     ConvCase(2, 5, 33, 17, 16, strides=(1, 2), dilation_rate=(1, 2), padding=(1, 2)),
     ConvCase(1, 4, 29, 32, 32, groups=2, r=3, s=5, padding=(1, 2)),
+    # One vector of outputs, whose weight gradient meets the taps of a row at once: of rows so short that some
+    # tap always lies outside, of long ones, and of channels that two strips share.
+    ConvCase(3, 5, 2, 8, 12, padding="same"),
+    ConvCase(2, 6, 1, 20, 16, padding=1),
+    ConvCase(2, 3, 3, 9, 16),
+    ConvCase(1, 7, 8, 17, 5, padding=((0, 1), (3, 2))),
+    ConvCase(2, 9, 29, 36, 28, groups=2, strides=(2, 1), padding=(1, 0)),
     # Many small images, and a tall one.
     ConvCase(17, 6, 5, 3, 16, padding="same"),
     ConvCase(16, 5, 9, 16, 4, padding=1),
