@@ -17,6 +17,9 @@ constexpr int64_t kMostCols = 256;  // of windows whose columns are joined first
 // and then along what they leave, between places where nothing is, so that R + S taps are compared and not R
 // S. What is gathered comes along rows first, once for all windows that hold them. Windows that stand apart
 // are taken one by one, or, of few channels, with all that begins between them, and then put side by side.
+// Those of few channels along rows first, put side by side before and each row searched once, took 1.3 times
+// as long for 7 x 7 windows with AVX-512, and 1.3 to 1.6 times for 3 x 3: each row is copied and stored
+// three times more before rows are joined.
 struct Places {
   const Geometry& g;
   const float *image, *base, *written;
