@@ -118,6 +118,21 @@ def kernels_of(nodes: list[Node]) -> str:
     return str(model.describe("train", 4))
 
 
+@pytest.mark.parametrize("channels", [1, 3, 6, 12, 16, 20, 32])
+@pytest.mark.parametrize(("size", "stride", "padding"), [(2, 1, 0), (2, 1, 1), (4, 2, 0), (4, 2, 1)])
+def test_a_relu_masks_averages_that_overlap(
+    channels: int, size: int, stride: int, padding: int, rng: np.random.Generator
+) -> None:
+    """In the step that makes their gradient: pixels side by side, of whole vectors and of others."""
+    sides = ((padding, padding), (padding, padding))
+    average = pool("average", size, strides=(stride, stride), padding=sides, count_include_pad=True)
+    nodes = named(source(9, 8, 2), conv2d(channels, 2), RELU, average, op("flatten"), dense(2))
+    backward = [line for line in kernels_of(nodes).splitlines() if "average_pool2d_bwd" in line]
+    assert len(backward) == 1
+    assert "+ mask" in backward[0]
+    check_exact_graph(Graph(nodes, [len(nodes) - 1], rng), rng)
+
+
 def test_the_place_of_a_maximum_is_kept_where_that_pays() -> None:
     for name in ("max 3x3 by 2", "max 2x2, three channels, relu", "max dilated"):
         text = kernels_of(NETWORKS[name])
