@@ -139,7 +139,9 @@ void sum_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
   const auto wrap = [&](float* line) FASTCNN_INLINED { return line < ring_end ? line : line - ring; };
   const int64_t begin = (band.h_begin + s.pad_top) / s.stride_h;
   const int64_t end = (band.h_end - 1 + s.pad_top) / s.stride_h + 1;
-  SumColumns columns = {s.c, s.stride_w, s.pad_left, cols, picks, band.scratch, output, nullptr, nullptr, 0};
+  const int64_t windows = (s.w - 1 + s.pad_left) / s.stride_w + 1;
+  SumColumns columns = {s.c, s.stride_w, s.pad_left, cols, picks, band.scratch, windows, output};
+  if (spread) columns.holders.count = cols.size;
   if (a.relu_mask) columns.output.streams = false;
   const bool whole = end - begin <= a.sum.rows;  // all in a row
   for (int64_t n = band.n; n < band.n + band.images; ++n) {
@@ -155,7 +157,8 @@ void sum_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
       if (rows.count > 1) sum_lines(sum, runs, count * pitch / runs, all);
       sum.first = wrap(first + pitch), --sum.count;
       if (rows.count > 2 && rows.pixels < s.stride_h) sum_lines(sum, runs, count * pitch / runs, fewer);
-      columns.line = nullptr;
+      const float* before = nullptr;
+      float* to = nullptr;
       const int64_t step = joined ? count : 1;
       for (int64_t i = 0; i < count; i += step) {
         const float* const last = wrap(first + (i + rows.count - 1) * pitch);
@@ -172,16 +175,15 @@ void sum_bwd(const Pool2dBwd& args, const Pool2dBand& piece) {
           const float* line = held == 1 ? last : (held == rows.count ? all : fewer) + i * pitch;
           line += (hs.begin - h) * pitch;
           // Rows of pixels that the same windows hold are alike.
-          if (line == columns.line && !a.relu_mask && !output.streams) {
-            memcpy(a.dx + at, columns.to, (size_t)length * sizeof(float));
+          if (line == before && !a.relu_mask && !output.streams) {
+            memcpy(a.dx + at, to, (size_t)length * sizeof(float));
             continue;
           }
-          columns.line = line, columns.length = length;
-          columns.to = a.relu_mask ? band.scratch + a.sum.masked : a.dx + at;
-          take(columns);
+          before = line, to = a.relu_mask ? band.scratch + a.sum.masked : a.dx + at;
+          take(columns, line, to, length);
           if (a.relu_mask)
             for_each_vector(length, [&](auto block, int64_t i) FASTCNN_INLINED {
-              const Vec v = block.get(columns.to + i);
+              const Vec v = block.get(to + i);
               output.put(block, a.dx + at + i, block.get(a.x + at + i) <= Vec{} ? Vec{} : v);
             });
         }

@@ -43,10 +43,7 @@ FASTCNN_INLINE float* divide_rows(const Geometry& g, const Divided& a, Span ps) 
         step = !a.average ? g.s.q : inner ? g.inner.end - q : 1;
         const int64_t cols = inner ? g.s.s : g.cols.divisor(q, g.cols.count(g.cols.taps(q)));
         const Mean mean(a.average ? rows * cols : 1);
-        const float* const dy = a.dy + p * row + q * c;
-        float* const line = to + q * c;
-        for_each_vector(step * c, [&](auto block, int64_t i)
-                                      FASTCNN_INLINED { block.put(line + i, mean(block.get(dy + i))); });
+        map(a.dy + p * row + q * c, to + q * c, step * c, mean);
       }
     }
     to += a.pitch;
@@ -110,40 +107,39 @@ struct Picks {
   }
 };
 
-// A row of pixels from its line.
+// What all rows of pixels have in common. Where a row begins and ends are arguments: read with it, just
+// stored, they waited for all that was stored before.
 struct SumColumns {
   int64_t c, stride, left;  // left: pixels of padding
   Holders holders;
   Picks picks;
   float* spread;  // a row of pixels with all that windows reach over
+  int64_t windows;
   Output output;
-  const float* line;
-  float* to;
-  int64_t length;
 };
 
 // Windows at each pixel.
-FASTCNN_ALONE void sum_neighbours(const SumColumns& given) {
+FASTCNN_ALONE void sum_neighbours(const SumColumns& given, const float* line, float* to, int64_t length) {
   const SumColumns a = given;
   const int64_t step = a.c, count = a.holders.count;
-  const float* const oldest = a.line + (a.left - count + 1) * step;
-  for_each_block<4>(a.length, [&](auto block, int64_t i) FASTCNN_INLINED {
+  const float* const oldest = line + (a.left - count + 1) * step;
+  for_each_block<4>(length, [&](auto block, int64_t i) FASTCNN_INLINED {
     constexpr int kVectors = block.kVectors;
     Vec sum[kVectors] = {};
     const float* from = oldest + i;
     for (int64_t k = 0; k < count; ++k, from += step)
       for (int v = 0; v < kVectors; ++v) sum[v] += load(from + v * kLanes);
-    for (int v = 0; v < kVectors; ++v) a.output.put(block, a.to + i + v * kLanes, sum[v]);
+    for (int v = 0; v < kVectors; ++v) a.output.put(block, to + i + v * kLanes, sum[v]);
   });
 }
 
 // Few channels: pixels side by side in a vector.
-FASTCNN_ALONE void sum_picked(const SumColumns& given) {
+FASTCNN_ALONE void sum_picked(const SumColumns& given, const float* line, float* to, int64_t length) {
   const SumColumns a = given;
   const int64_t step = a.c, count = a.holders.count, period = a.picks.period;
-  const float* oldest = a.line + a.picks.first - (count - 1) * step;
+  const float* oldest = line + a.picks.first - (count - 1) * step;
   int64_t j = 0;
-  for_each_vector(a.length, [&](auto block, int64_t i) FASTCNN_INLINED {
+  for_each_vector(length, [&](auto block, int64_t i) FASTCNN_INLINED {
     const float* from = oldest + a.picks.at[j];
     Vec all = load(from) + Vec{}, fewer = {};
     for (int64_t k = 1; k < count; ++k) {
@@ -151,19 +147,19 @@ FASTCNN_ALONE void sum_picked(const SumColumns& given) {
       const Vec next = load(from);
       all += next, fewer += next;
     }
-    a.output.put(block, a.to + i,
+    a.output.put(block, to + i,
                  pick(all, fewer, vec_to_bits(load((const float*)a.picks.index + j * kLanes))));
     if (++j == period) j = 0, oldest += a.picks.advance;
   });
 }
 
 // Channels that fill vectors: the pixels of one window after the other.
-FASTCNN_ALONE void sum_pixels(const SumColumns& given) {
+FASTCNN_ALONE void sum_pixels(const SumColumns& given, const float* line, float* to, int64_t length) {
   const SumColumns a = given;
   const int64_t c = a.c, stride = a.stride, count = a.holders.count, pixels = a.holders.pixels;
-  const int64_t left = a.left, right = left + a.length / c;
+  const int64_t left = a.left, right = left + length / c;
   for (int64_t first = left / stride * stride; first < right; first += stride) {
-    const float* const oldest = a.line + (first / stride - count + 1) * c;
+    const float* const oldest = line + (first / stride - count + 1) * c;
     const int64_t begin = larger(left, first), middle = smaller(first + pixels, right);
     const int64_t end = smaller(first + stride, right);
     for (int64_t i = 0; i < c; i += kLanes) {
@@ -177,7 +173,7 @@ FASTCNN_ALONE void sum_pixels(const SumColumns& given) {
       int64_t at = (begin - left) * c + i;
       for (int64_t w = begin; w < end; ++w, at += c) {
         if (w >= middle) all = fewer;
-        a.output.put(Whole<1>{}, a.to + at, all);
+        a.output.put(Whole<1>{}, to + at, all);
       }
     }
   }
@@ -186,16 +182,14 @@ FASTCNN_ALONE void sum_pixels(const SumColumns& given) {
 // Others: each window is put where it begins, between zeros that stay, and pixels add the places before them.
 // Whole vectors, whose rest was cleared afterwards, had twice to reach memory before they could be read again
 // across their ends.
-FASTCNN_ALONE void sum_spread(const SumColumns& given) {
-  SumColumns a = given;
-  const int64_t c = a.c, q = (a.length / c - 1 + a.left) / a.stride + 1, front = (a.holders.size - 1) * c;
-  const float* from = a.line;
-  float *const spread = a.spread + front, *to = spread;
-  for (int64_t i = 0; i < q; ++i, from += c, to += a.stride * c)
+FASTCNN_ALONE void sum_spread(const SumColumns& given, const float* line, float* to, int64_t length) {
+  const SumColumns a = given;
+  const int64_t c = a.c;
+  float *const spread = a.spread + (a.holders.size - 1) * c, *at = spread;
+  for (int64_t i = 0; i < a.windows; ++i, line += c, at += a.stride * c)
     for_each_vector(c,
-                    [&](auto block, int64_t j) FASTCNN_INLINED { block.put(to + j, block.get(from + j)); });
-  a.line = spread, a.holders.count = a.holders.size;
-  sum_neighbours(a);
+                    [&](auto block, int64_t j) FASTCNN_INLINED { block.put(at + j, block.get(line + j)); });
+  sum_neighbours(given, spread, to, length);
 }
 
 }  // namespace
