@@ -38,7 +38,7 @@ def lp_pool2d(
 
     p = 1 is the sum of absolute values, p = 2 the Euclidean norm; towards infinity the norm becomes the
     greatest absolute value. Only for p = 1 and 2 are the powers taken as they stand: with any other p the
-    pixels are first divided by the greatest of them, so that no power overflows.
+    pixels are first divided by the greatest of them, or the power of two below, so that no power overflows.
 
     Parameters
     ----------
