@@ -109,13 +109,14 @@ bool supports_lp_pool2d_bwd_direct(const OpDescriptor& op) { return supports(op.
 void prepare_lp_pool2d_bwd_direct(Prepared* p) {
   const LpPool2dShape& s = p->op.lp_pool2d_bwd;
   set_cost(p, flops(s), 4 * (2 * pool2d_inputs(s.pool) + 2 * pool2d_outputs(s.pool)));
-  p->scratch_bytes = sizeof(float) * static_cast<size_t>(scratch_of(s).floats);
+  const Scratch& scratch = state<Scratch>(p) = scratch_of(s);
+  p->scratch_bytes = sizeof(float) * static_cast<size_t>(scratch.floats);
 }
 void run_lp_pool2d_bwd_direct(const Prepared& p, const Operands& operands, Context& context) {
   const LpPool2dShape& s = p.op.lp_pool2d_bwd;
   const LpPool2dBwd pool = {&s, input(operands, 0), input(operands, 1), input(operands, 2),
                             output(operands, 0)};
-  const Scratch sizes = scratch_of(s);
+  const Scratch& sizes = state<Scratch>(p);
   float* const scratch =
       sizes.floats ? static_cast<float*>(context.member->scratch(p.scratch_bytes)) : nullptr;
   const int64_t bands = ceil_div(s.pool.h, sizes.rows);

@@ -15,21 +15,16 @@ FASTCNN_ALONE Vec exp_of_log(Vec t, float power) { return exp(log(t) * power); }
 
 FASTCNN_ALONE Vec root_of(Vec t, float power) { return exp(log(t) / power); }
 
-// A small whole power is a product; 0: it is none.
-FASTCNN_INLINE int small_whole(float power) {
-  const int whole = power <= 4 ? (int)power : 0;
-  return (float)whole == power ? whole : 0;
-}
 FASTCNN_INLINE Vec product_of(Vec t, int whole) {
   Vec y = t;
   for (int i = 1; i < whole; ++i) y *= t;
   return y;
 }
 
-// t^power of t in [0, 1], and NaN of NaN.
+// t^power of t in [0, 1], and NaN of NaN. A small whole power is a product.
 FASTCNN_INLINE Vec power_of(Vec t, float power) {
-  const int whole = small_whole(power);
-  return whole ? product_of(t, whole) : exp_of_log(t, power);
+  const int whole = power <= 4 ? (int)power : 0;
+  return whole && (float)whole == power ? product_of(t, whole) : exp_of_log(t, power);
 }
 
 struct LpAbs {
