@@ -10,8 +10,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -79,19 +79,27 @@ void watch_forks() {
   std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { team_lost = team_opened.load(); }); });
 }
 
+// What a file says, nothing if it cannot be read. By no stream: where this module has a libstdc++ of its own,
+// as some compilers link it, and another module brings a second one, as CuPy does, the first stream that read
+// a number ended the process (GCC 13).
+std::string text_of(const std::string& path) {
+  std::string text;
+  std::FILE* const file = std::fopen(path.c_str(), "re");
+  if (!file) return text;
+  char some[512];
+  while (const size_t bytes = std::fread(some, 1, sizeof some, file)) text.append(some, bytes);
+  std::fclose(file);
+  return text;
+}
+
 // Cores that the cgroup's quota pays for, over all levels of the hierarchy; 0 without a limit.
 double quota_of(const std::string& folder, bool v2) {
-  if (v2) {
-    std::ifstream file(folder + "/cpu.max");
-    std::string quota;
-    double period = 0;
-    if (file >> quota >> period && quota != "max" && period > 0) return std::atof(quota.c_str()) / period;
-    return 0;
-  }
+  const std::string said =
+      v2 ? text_of(folder + "/cpu.max")
+         : text_of(folder + "/cpu.cfs_quota_us") + " " + text_of(folder + "/cpu.cfs_period_us");
   double quota = 0, period = 0;
-  std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
-  std::ifstream(folder + "/cpu.cfs_period_us") >> period;
-  return quota > 0 && period > 0 ? quota / period : 0;
+  const bool both = std::sscanf(said.c_str(), "%lf %lf", &quota, &period) == 2;  // not where it says "max"
+  return both && quota > 0 && period > 0 ? quota / period : 0;
 }
 
 double cgroup_quota() {
@@ -104,8 +112,10 @@ double cgroup_quota() {
       path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
     }
   };
-  std::ifstream file("/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
+  const std::string groups = text_of("/proc/self/cgroup");
+  for (size_t begin = 0, end; begin < groups.size(); begin = end + 1) {
+    end = std::min(groups.find('\n', begin), groups.size());
+    const std::string line = groups.substr(begin, end - begin);
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
     const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
