@@ -11,8 +11,16 @@ namespace {
 
 #if defined(FASTCNN_EMULATE_CUDA)
 constexpr char kVariant[] = "emulated";
+
+// An emulated kernel can read the host's memory, which a GPU's cannot.
+void look_at(const Operands& operands) {
+  for (const void* each : operands.in) emulated_touch(each);
+  for (const void* each : operands.out) emulated_touch(each);
+}
 #else
 constexpr char kVariant[] = "cuda";
+
+void look_at(const Operands&) {}
 #endif
 
 #define FASTCNN_SUFFIX_kFloat32 ""
@@ -83,6 +91,7 @@ Code prepare(const OpDescriptor* op, Prepared* out, Status* status) {
 }
 
 void run(const Prepared* prepared, const Operands* operands, Context* context) {
+  look_at(*operands);
   static_cast<const KernelRow*>(prepared->row)->run(*prepared, *operands, *context);
 }
 

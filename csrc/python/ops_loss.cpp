@@ -84,7 +84,12 @@ py::object loss(const py::dict& description, py::handle y_true, py::handle y_pre
   if (moves && !takes_labels(options)) operands.in[1] = moved(t, operands.in[1], shape, axes, &rows_of_t);
   if (!sample_weight.is_none()) operands.in[2] = numbers(w, DType::kF32, &keep_w);
   if (step.loss.class_alpha) operands.in[3] = options.class_alpha.data();
-  Array of_batch;  // a GPU writes its own memory
+  Array alpha, of_batch;  // a GPU reads and writes its own memory
+  if (step.loss.class_alpha && x.on_gpu) {
+    alpha = array_like(x, "alpha", {step.loss.cols});
+    gpu_copy(alpha.mutable_data(), options.class_alpha.data(), options.class_alpha.size() * sizeof(float));
+    operands.in[3] = alpha.data();
+  }
   if (x.on_gpu) of_batch = array_like(x, "the loss", {sizeof result / sizeof(float)});
   operands.out[1] = x.on_gpu ? of_batch.mutable_data() : &result;
   if (wanted == Wanted::kGradient) {

@@ -152,6 +152,11 @@ FASTCNN_EXPORT void emulated_fail(int64_t kernels_before, int error) {
   fails_in = kernels + kernels_before + 1;
   fails_with = static_cast<cudaError_t>(error);
 }
+// Of an operand that a kernel is started with, null if it has none.
+void emulated_touch(const void* memory) {
+  const Lock lock(mutex);
+  if (memory && !is_device_memory(memory) && failure == cudaSuccess) failure = cudaErrorIllegalAddress;
+}
 FASTCNN_EXPORT void emulated_counts(int64_t* out) {
   out[0] = kernels, out[1] = graphs, out[2] = captures, out[3] = forks, out[4] = ahead;
 }
