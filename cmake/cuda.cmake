@@ -63,7 +63,7 @@ if(NOT "90a-real" IN_LIST architectures)
   list(FILTER of_90a INCLUDE REGEX "_sm90\\.cu$")
   set_source_files_properties(${of_90a} PROPERTIES COMPILE_OPTIONS "-gencode=arch=compute_90a,code=sm_90a")
 endif()
-target_compile_options(_cuda PRIVATE --extended-lambda -fmad=false -Xcompiler=-Wall,-Wextra,-Wno-unused-function --Werror=all-warnings)
+target_compile_options(_cuda PRIVATE --extended-lambda -fmad=false -Xcompiler=-Wall,-Wextra,-Wformat-security,-Wno-unused-function --Werror=all-warnings)
 set_target_properties(_cuda PROPERTIES
   PREFIX "" CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden
   POSITION_INDEPENDENT_CODE ON)

@@ -215,14 +215,14 @@ Code capability(int* sm, Status* status) {
   if (failure != cudaSuccess) return check(cudaSuccess, "looking for a GPU", status);
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
-  if (driver == 0) return failed(status, Code::kDevice, "no NVIDIA driver was found on this machine");
+  if (driver == 0) return failed(status, Code::kDevice, "%s", "no NVIDIA driver was found on this machine");
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaErrorInsufficientDriver || driver / 1000 < runtime / 1000)
     return failed(status, Code::kDevice,
                   "the NVIDIA driver supports CUDA %d.%d, wanted %d.0 or later; update the driver",
                   driver / 1000, driver % 1000 / 10, runtime / 1000);
   if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
-    return failed(status, Code::kDevice, "the NVIDIA driver sees no GPU");
+    return failed(status, Code::kDevice, "%s", "the NVIDIA driver sees no GPU");
   if (check(error, "looking for a GPU", status) != Code::kOk) return status->code;
   if (check(cudaGetDevice(&device), "looking for a GPU", status) != Code::kOk) return status->code;
   cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
