@@ -75,7 +75,7 @@ bool is_on_gpu(py::handle value) {
 
 ArrayView gpu_view(const char* op, const char* argument, py::handle value) {
   gpu_backend();  // says what is missing, if anything is
-  const py::object array = device_module("as_cupy")(value);
+  const py::object array = device_module("as_cupy")(value, std::string(op) + ": " + argument);
   ArrayView v{array, op, argument, nullptr, DType::kF32, 0, {}, {}, true, true};
   v.data = reinterpret_cast<const char*>(py::cast<uintptr_t>(array.attr("data").attr("ptr")));
   const auto shape = py::cast<std::vector<int64_t>>(array.attr("shape"));

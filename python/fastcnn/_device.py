@@ -109,7 +109,7 @@ class Bfloat16:
         return f"<bfloat16 array of shape {self.shape} on a GPU>"
 
 
-def as_cupy(value: Any) -> Any:
+def as_cupy(value: Any, what: str) -> Any:
     """A CuPy array of the same memory; work that the producer has queued is waited for on the GPU.
 
     Of bfloat16, which is told by DLPack's type code or by the name of the array's dtype, a `Bfloat16`. The
@@ -126,10 +126,14 @@ def as_cupy(value: Any) -> Any:
     if hasattr(value, "__cuda_array_interface__") and not named:
         if value.__cuda_array_interface__["typestr"] == "<V2":
             raise DTypeError(
-                f"an array of {type(value).__name__} says that its numbers are two bytes (<V2), not which; "
-                "pass one whose dtype is named bfloat16, or one that speaks DLPack"
+                f"{what}: an array of {type(value).__name__} says that its numbers are two bytes (<V2), not "
+                "which; pass one whose dtype is named bfloat16, or one that speaks DLPack"
             )
-        return cupy.asarray(value)
+        try:
+            return cupy.asarray(value)
+        except cupy.cuda.runtime.CUDARuntimeError as error:  # CuPy asks on which GPU it is
+            address = value.__cuda_array_interface__["data"][0]
+            raise ArgumentError(f"{what}: address {address:#x} is in no GPU's memory ({error})") from error
     if hasattr(value, "__dlpack__"):
         exported = _Retyped(value)
         array = cupy.from_dlpack(exported)

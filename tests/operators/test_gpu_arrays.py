@@ -37,7 +37,7 @@ def test_a_build_without_kernels_says_so(array: object, monkeypatch: pytest.Monk
 def test_without_cupy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(fastcnn.DeviceError, match=r"install fastcnn\[cuda13\]"):
-        _device.as_cupy(OnGpu())
+        _device.as_cupy(OnGpu(), "relu: x")
 
 
 def test_the_cpu_goes_on() -> None:
