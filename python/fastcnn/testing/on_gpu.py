@@ -18,7 +18,7 @@ import numpy as np
 def _there(value: Any) -> Any:
     cupy = importlib.import_module("cupy")
     if isinstance(value, np.ndarray):
-        return cupy.asarray(value)
+        return cupy.asarray(value) if value.dtype.kind in "biufc" else value  # a GPU has no text
     if isinstance(value, (list, tuple)) and any(isinstance(item, (np.ndarray, tuple)) for item in value):
         return type(value)(_there(item) for item in value)
     return value
