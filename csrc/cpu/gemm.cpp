@@ -72,9 +72,9 @@ int64_t parts_of_rows(const GemmShape& v, const Gemm& d, int64_t tile) {
   return std::min(gemm_tasks(v), ceil_div(v.m, kRowTiles * tile)) / 2 * 2;
 }
 
-// An a that L2 does not hold: its rows, which few columns meet, are asked for (4096x16x256 took 1.25 times as
-// long without, 4096x64x256 1.08 times; AVX-512).
-constexpr int64_t kFarFloats = 256 << 10;
+// An a that L2 does not hold beside the rest: its rows are asked for (4096x16x256 took 1.25 times as long
+// without, 4096x64x256 1.08 times, 512^3 1.02 times; AVX-512).
+constexpr int64_t kFarFloats = 128 << 10;
 
 // How much longer the largest part is than the mean.
 double unevenness(int64_t count, int64_t parts) { return 1.0 * ceil_div(count, parts) * parts / count; }
