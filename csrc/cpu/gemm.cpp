@@ -50,8 +50,9 @@ bool aliased(int64_t floats) { return floats % 512 == 0; }
 
 // Where a vector is a line, each one of a b at any address lies in two: a panel that leaves L1 is packed
 // (128x120x400 took 1.05 times as long as it lies, 256^3 1.11 times). What one thread packs another's L2 is
-// slow to find, so that each packs for itself what takes no more than 256 KB (128x120x400 took 1.3 times as
-// long in two phases, 192^3 1.2 times).
+// slow to find, so that each packs for itself what takes no more than half of L2 with its rows of a
+// (128x120x400 took 1.3 times as long in two phases, 192^3 1.2 times, 640^3 and 768^3 1.03 times; with all of
+// L2 for it, 1024^3 took 1.03 times as long).
 constexpr int64_t kLineFloats = 16, kPanelFloats = 12 << 10, kOwnFloats = 64 << 10;
 
 // Such panels are copied by the first tile that reads them while it multiplies (as they lie 128^3 and
@@ -80,6 +81,7 @@ constexpr int64_t kFarFloats = 128 << 10;
 double unevenness(int64_t count, int64_t parts) { return 1.0 * ceil_div(count, parts) * parts / count; }
 
 int64_t most_panels(const Gemm& d) { return ceil_div(d.panels, d.col_parts); }
+int64_t block_rows(const GemmShape& v, const Gemm& d) { return ceil_div(v.m, d.row_parts); }
 
 // As many tasks as are wanted at the least cost, in multiply-adds: what the largest of them does, and what
 // the floats that move would cost. Every part of the columns reads a, every part of the rows b; a partial sum
@@ -141,7 +143,8 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   else if (may_fill)
     d.packed_from = 0;
   const int64_t part = ceil_div(v.k, d.k_parts);
-  const bool keeps = lines && part <= kSlice && part * most_panels(d) * d.panel <= kOwnFloats;
+  const int64_t block = part * (most_panels(d) * d.panel + block_rows(v, d));
+  const bool keeps = lines && part <= kSlice && 2 * float_bytes(block) <= l2_cache_bytes();
   d.own_panels = (d.row_parts == 1 || keeps) && d.packed_from < d.panels;
   const bool own_slice = d.row_parts == 1 && (d.own_panels || v.transpose_a);
   const int64_t most = few ? kFewSlice : own_slice ? kOwnSlice : kSlice;
@@ -161,7 +164,6 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   return d;
 }
 
-int64_t block_rows(const GemmShape& v, const Gemm& d) { return ceil_div(v.m, d.row_parts); }
 // Floats of a step of k, or of a row, in the copy of a block of a: an odd number of vectors, so that a column
 // of it falls into all sets of L1 (up to a quarter of the time of a narrow block).
 int64_t copy_width(const GemmShape& v, const Gemm& d) {
