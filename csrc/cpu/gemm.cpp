@@ -32,7 +32,7 @@ struct Gemm {
 // itself are to stay in L2. (With an L1 of 32 KB, which holds half of such a panel, slices of 512 and 256
 // took 1 to 5 percent longer from 512^3 on; so did tiles of 4 rows and 3 vectors. Copies of b below 256 KB
 // took 2 to 3 percent at 192^3 and 256^3, lines of b asked for ahead by the tile 10 at 64^3.)
-constexpr int64_t kBlockRows = 128, kBlockCols = 512, kSlice = 1024, kOwnSlice = 384;
+constexpr int64_t kBlockCols = 512, kSlice = 1024, kOwnSlice = 384;
 
 // Where the sum is short and y larger than L2's part for it, y is what moves: some rows of it at a time are
 // written panel after panel, nearly in the order of memory, and their lines are asked for before each tile's
@@ -180,13 +180,10 @@ size_t shared_bytes(const GemmShape& v, const Gemm& d) {
   return d.own_panels ? 0 : float_bytes((d.panels - d.packed_from) * v.k * d.panel);
 }
 
-// A product, its blocking, and what a call is given.
-struct Run {
+// What a call is given, its product and its blocking.
+struct Run : ProductArrays {
   const GemmShape& v;
   const Gemm& d;
-  const float *a, *b, *bias, *mask;
-  float *y, *workspace;
-  bool relu;
 
   bool aligned() const { return reinterpret_cast<uintptr_t>(b) % (kLineFloats * sizeof(float)) == 0; }
   int64_t packed_from() const { return aligned() ? d.aligned_from : d.packed_from; }
@@ -318,7 +315,9 @@ struct Run {
   }
 };
 
-void prepare(Prepared* p, const GemmShape& v) {
+}  // namespace
+
+void prepare_product(Prepared* p, const GemmShape& v) {
   const Gemm& d = state<Gemm>(p) = plan(v, p->op.storage == Storage::kPairs);
   p->flops = gemm_flops(v), p->bytes = gemm_bytes(v);
   const int64_t lanes = kernels().tile->lanes, tasks = d.row_parts * d.col_parts * d.k_parts;
@@ -329,73 +328,21 @@ void prepare(Prepared* p, const GemmShape& v) {
                      (d.copy_a ? float_bytes((d.turn_a ? block_rows(v, d) : d.slice) * copy_width(v, d)) : 0);
 }
 
-// dw[c,k] = sum over pixels of x[pixel,c] dy[pixel,k], of the pixels of x that a stride leaves.
-GemmShape pointwise_wgrad(const Conv2dShape& v) { return {v.c, v.k, v.n * v.p * v.q, 1, 0}; }
-bool strided(const Conv2dShape& v) { return v.stride_h * v.stride_w > 1; }
-size_t pixel_bytes(const Conv2dShape& v) { return strided(v) ? float_bytes(v.n * v.p * v.q * v.c) : 0; }
-
-// Those pixels side by side. (By the direct kernel, which reads them where they lie, the weight gradients of
-// ResNet's shortcuts took 8 to 15 % longer.)
-void copy_pixels(Context& context, const Conv2dShape& v, const float* x, float* out) {
-  parallel_for(*context.member, v.n * v.p, [&](int64_t row) {
-    const float* from = x + (row / v.p * v.h + row % v.p * v.stride_h) * v.w * v.c;
-    for (int64_t q = 0; q < v.q; ++q)
-      std::copy_n(from + q * v.stride_w * v.c, v.c, out + (row * v.q + q) * v.c);
-  });
+void run_product(const Prepared& p, const GemmShape& v, const ProductArrays& x, Context& context) {
+  const Run run = {x, v, state<Gemm>(p)};
+  run.run(context, p.scratch_bytes);
 }
 
-}  // namespace
-
 bool supports_gemm_tiled(const OpDescriptor&) { return true; }
-void prepare_gemm_tiled(Prepared* p) { prepare(p, p->op.gemm); }
+void prepare_gemm_tiled(Prepared* p) { prepare_product(p, p->op.gemm); }
 void run_gemm_tiled(const Prepared& p, const Operands& x, Context& context) {
   const GemmShape& v = p.op.gemm;
   const Epilogue& e = p.op.epilogue;
-  const Run run = {v,
-                   state<Gemm>(p),
-                   input(x, 0),
-                   input(x, 1),
-                   e.bias ? input(x, 2) : nullptr,
-                   e.relu_mask ? input(x, 3) : nullptr,
-                   output(x, 0),
-                   static_cast<float*>(context.workspace),
-                   e.activation == Activation::kRelu};
-  run.run(context, p.scratch_bytes);
+  run_product(p, v,
+              {input(x, 0), input(x, 1), e.bias ? input(x, 2) : nullptr, e.relu_mask ? input(x, 3) : nullptr,
+               output(x, 0), static_cast<float*>(context.workspace), e.activation == Activation::kRelu},
+              context);
   finish_activation(context, e.activation, output(x, 0), v.m * v.n);
-}
-
-// A 1x1 convolution's weight gradient is a product whose long sum both operands are read for once. (With
-// fewer than 32 channels of either the direct kernel took 1.1 to 3.5 times as long; but with few outputs and
-// so many inputs that parts of them would each read x, 0.65 to 0.75 times.) What comes from memory the direct
-// kernel asks for as it lies there: on 16 lanes, 2 threads, it took 0.37 to 1.03 times as long from 24 MB on
-// (311 -> 45 channels; 256 -> 64 half as long), below 0.65 to 1.4 times.
-constexpr double kFarBytes = 24 << 20;
-bool supports_conv2d_wgrad_gemm(const OpDescriptor& op) {
-  const Conv2dShape& v = op.conv2d_wgrad;
-  const bool once = v.k >= kernels().tile->lanes || v.c <= 2 * kBlockRows;
-  const bool floats = op.storage != Storage::kPairs;
-  const bool far = floats && kernels().tile->lanes == 16 && std::min(v.c, v.k) >= 32 && !strided(v) &&
-                   conv_bytes(v) > kFarBytes;
-  return once && !far && v.groups == 1 && v.r * v.s == 1 && !v.pad_top && !v.pad_left &&
-         (v.p - 1) * v.stride_h < v.h && (v.q - 1) * v.stride_w < v.w &&
-         (strided(v) || (v.p == v.h && v.q == v.w));
-}
-void prepare_conv2d_wgrad_gemm(Prepared* p) {
-  const Conv2dShape& v = p->op.conv2d_wgrad;
-  prepare(p, pointwise_wgrad(v));
-  p->workspace_bytes += pixel_bytes(v);
-}
-void run_conv2d_wgrad_gemm(const Prepared& p, const Operands& x, Context& context) {
-  const Conv2dShape& conv = p.op.conv2d_wgrad;
-  const GemmShape v = pointwise_wgrad(conv);
-  const float* pixels = input(x, 0);
-  float* workspace = static_cast<float*>(context.workspace);
-  if (strided(conv)) {
-    copy_pixels(context, conv, pixels, workspace);
-    pixels = workspace, workspace += pixel_bytes(conv) / sizeof(float);
-  }
-  const Run run = {v, state<Gemm>(p), pixels, input(x, 1), nullptr, nullptr, output(x, 0), workspace, false};
-  run.run(context, p.scratch_bytes);
 }
 
 }  // namespace cpu

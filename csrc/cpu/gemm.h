@@ -54,5 +54,15 @@ inline void finish_block(const Finish& f, Range rows, Range cols) {
   }
 }
 
+// A product by register tiles (gemm.cpp), whose tasks have at most so many rows of many.
+constexpr int64_t kBlockRows = 128;
+struct ProductArrays {
+  const float *a, *b, *bias, *mask;
+  float *y, *workspace;
+  bool relu;
+};
+void prepare_product(Prepared* p, const GemmShape& v);
+void run_product(const Prepared& p, const GemmShape& v, const ProductArrays& x, Context& context);
+
 }  // namespace cpu
 }  // namespace fastcnn
