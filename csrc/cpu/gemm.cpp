@@ -143,8 +143,19 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   else if (may_fill)
     d.packed_from = 0;
   const int64_t part = ceil_div(v.k, d.k_parts);
+  // A transposed a is read a few floats of each row at a time: copied where that would miss cache, once for
+  // all columns that its rows meet in a thread's tasks; few columns pay for a copy of wide rows that L2 does
+  // not hold (as it lies 600^3 took 1.26 times as long, 784x128x1000 1.19 times, 300x64x3000 1.16 to 1.29
+  // times, but 784x64x128 0.85 and 192x64x8000 0.95 times; 1024^3 took 1.12 times as long copied for each
+  // part of the columns). (A copy of rows as they lie cost more than it saved, even where they share sets of
+  // L2.)
+  const int64_t meet = ceil_div(v.n, kernel.lanes) / (d.row_parts > 1 ? 1 : d.col_parts);
+  d.turn_a = v.transpose_a && turns(pairs);
+  const bool far = d.row_parts > 1 && v.m >= 2 * kBlockRows && float_bytes(v.m * v.k) > l2_cache_bytes();
+  d.copy_a = d.turn_a || (v.transpose_a && v.m * v.k > 64 << 10 && meet >= (far ? 2 : 8));
   const int64_t block = part * (most_panels(d) * d.panel + block_rows(v, d));
-  const bool keeps = lines && part <= kSlice && 2 * float_bytes(block) <= l2_cache_bytes();
+  const bool by_rows = d.copy_a && d.col_parts > 1;
+  const bool keeps = lines && !by_rows && part <= kSlice && 2 * float_bytes(block) <= l2_cache_bytes();
   d.own_panels = (d.row_parts == 1 || keeps) && d.packed_from < d.panels;
   const bool own_slice = d.row_parts == 1 && (d.own_panels || v.transpose_a);
   const int64_t most = few ? kFewSlice : own_slice ? kOwnSlice : kSlice;
@@ -154,11 +165,6 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   d.asks_a = asks && !v.transpose_a && d.slice >= v.k && v.m * v.k > kFarFloats;
   d.asks_b = asks && !d.own_panels;
   d.far_y = float_bytes(v.m * v.n) > (lines ? 2 * l2_cache_bytes() : kSmallOutput);
-  // A transposed a is read a few floats of each row at a time: copied where that would miss cache, once for
-  // many panels. (A copy of rows as they lie cost more than it saved, even where they share sets of L2.)
-  d.turn_a = v.transpose_a && turns(pairs);
-  d.copy_a = v.transpose_a && v.m * v.k > 64 << 10 && ceil_div(v.n, kernel.lanes) >= 8 * d.col_parts;
-  d.copy_a = d.copy_a || d.turn_a;
   d.fills = d.own_panels && may_fill && v.m / d.row_parts >= tile;
   d.copies = may_fill && (d.row_parts == 1 ? v.m > tile : v.m / d.row_parts >= kCopyRows);
   return d;
@@ -179,6 +185,12 @@ size_t copy_bytes(const Gemm& d) { return d.copies ? float_bytes(d.slice * d.pan
 size_t shared_bytes(const GemmShape& v, const Gemm& d) {
   return d.own_panels ? 0 : float_bytes((d.panels - d.packed_from) * v.k * d.panel);
 }
+
+// What the thread's scratch holds of its last task: the part of k and of the columns that it has packed, and
+// of the rows that it has copied.
+struct Held {
+  int64_t panels, block;
+};
 
 // What a call is given, its product and its blocking.
 struct Run : ProductArrays {
@@ -210,8 +222,7 @@ struct Run : ProductArrays {
         pack(i, {at, std::min(k.end, at + run)}, out + (i - panels.begin) * pitch + (at - k.begin) * d.panel);
   }
 
-  // `packed`: the parts of k and of the columns whose panels the thread's scratch holds.
-  void run_task(int64_t task, float* scratch, int64_t* packed) const {
+  void run_task(int64_t task, float* scratch, Held* held) const {
     const TileKernels& kernel = *kernels().tile;
     const auto strip = strip_of(d.pairs);
     const int64_t part = task / (d.row_parts * d.col_parts);
@@ -240,21 +251,22 @@ struct Run : ProductArrays {
       const bool last = d.k_parts == 1 && k.end == v.k;
       t.depth = k.end - k.begin;
       t.a = a + rows.begin * a_row + k.begin * a_step;
-      if (d.turn_a) {
-        kernel.pack({t.a, 1, a_step, count, static_cast<int32_t>(t.depth), static_cast<int32_t>(width)},
+      const Held before = *held;
+      *held = {task / d.row_parts, part * d.row_parts + row_part};
+      const bool slices = d.slice < all_k.end - all_k.begin;
+      if (d.copy_a && (slices || held->block != before.block)) {
+        const int32_t depth = static_cast<int32_t>(t.depth), pitch = static_cast<int32_t>(width);
+        kernel.pack(d.turn_a ? Panel{t.a, 1, a_step, count, depth, pitch}
+                             : Panel{t.a, a_step, 1, t.depth, count, pitch},
                     copy);
-        t.a = copy;
-      } else if (d.copy_a) {
-        kernel.pack({t.a, a_step, 1, t.depth, count, static_cast<int32_t>(width)}, copy);
-        t.a = copy;
       }
-      const bool packs = d.own_panels && (d.slice < all_k.end - all_k.begin || task / d.row_parts != *packed);
+      if (d.copy_a) t.a = copy;
+      const bool packs = d.own_panels && (slices || held->panels != before.panels);
       if (packs) {
         Range left = own;
         while (d.fills && left.begin < left.end && cols_of(left.begin) == d.panel) ++left.begin;
         pack_rows(left, k, own_panels + (left.begin - own.begin) * own_floats(d), own_floats(d));
       }
-      *packed = task / d.row_parts;
       t.accumulate = k.begin > all_k.begin;
       t.relu = last && relu;
       t.fetch_y = t.depth <= kShortSum && d.far_y;
@@ -301,9 +313,9 @@ struct Run : ProductArrays {
   void run(Context& context, size_t scratch_bytes) const {
     Member& me = *context.member;
     if (!d.own_panels && packed_from() < d.panels) pack_shared(me);
-    int64_t packed = -1;
+    Held held = {-1, -1};
     parallel_for(me, d.row_parts * d.col_parts * d.k_parts, [&](int64_t task) {
-      run_task(task, static_cast<float*>(me.scratch(scratch_bytes)), &packed);
+      run_task(task, static_cast<float*>(me.scratch(scratch_bytes)), &held);
     });
     if (d.k_parts == 1) return;
     const int64_t y_size = v.m * v.n, chunk = std::max<int64_t>(4096, ceil_div(y_size, kTasks));

@@ -68,6 +68,12 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(150, 72, 60, transpose_a=True),
     GemmCase(96, 330, 200),
     GemmCase(40, 80, 30),
+    # Parts of the columns that a thread packs in turn, each for several parts of the rows.
+    GemmCase(280, 400, 700),
+    # A transposed a that is copied for all parts of the columns; in parts of the sum; for few columns.
+    GemmCase(300, 330, 260, transpose_a=True),
+    GemmCase(280, 136, 1300, transpose_a=True),
+    GemmCase(300, 40, 1800, transpose_a=True),
 )
 
 GEMM_SUITE: tuple[GemmCase, ...] = tuple(
