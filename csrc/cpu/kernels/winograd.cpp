@@ -230,20 +230,23 @@ void output(const OutputTiles& t) {
 template <class F>
 void filter(const FilterTiles& t) {
   constexpr int A = F::kFilters;
-  for (int64_t i = 0; i < t.count; i += kLanes) {
-    Vec columns[A][3];
-    FASTCNN_UNROLL for (int s = 0; s < 3; ++s) {
-      Vec w[3], out[A];
-      FASTCNN_UNROLL for (int r = 0; r < 3; ++r) w[r] = load(t.w + (r * 3 + s) * t.count + i);
-      F::filter(w, out);
-      FASTCNN_UNROLL for (int r = 0; r < A; ++r) columns[r][s] = out[r];
+  float* u = t.u;
+  for (int64_t row = 0; row < t.rows; ++row)
+    for (int64_t i = 0; i < t.cols; i += kLanes, u += kLanes) {
+      Vec columns[A][3];
+      FASTCNN_UNROLL for (int s = 0; s < 3; ++s) {
+        Vec w[3], out[A];
+        FASTCNN_UNROLL for (int r = 0; r < 3; ++r) w[r] =
+            load(t.w + (r * 3 + s) * t.w_tap + row * t.w_row + i);
+        F::filter(w, out);
+        FASTCNN_UNROLL for (int r = 0; r < A; ++r) columns[r][s] = out[r];
+      }
+      each<A, (A > 5)>([&](int r) FASTCNN_INLINED {
+        Vec out[A];
+        F::filter(columns[r], out);
+        FASTCNN_UNROLL for (int s = 0; s < A; ++s) store(u + (r * A + s) * t.u_plane, out[s]);
+      });
     }
-    each<A, (A > 5)>([&](int r) FASTCNN_INLINED {
-      Vec out[A];
-      F::filter(columns[r], out);
-      FASTCNN_UNROLL for (int s = 0; s < A; ++s) store(t.u + (r * A + s) * t.u_plane + i, out[s]);
-    });
-  }
 }
 
 template <class F>

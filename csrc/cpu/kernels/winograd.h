@@ -59,12 +59,12 @@ struct OutputTiles {
   int32_t relu, pool;
 };
 
-// u[point][i] = G w G'. w [9][count], taps in the order in which x meets them; count is a multiple of the
-// lanes.
+// u[point][i][j] = G w G', i < rows, j < cols, which is a multiple of the lanes; taps in the order in which x
+// meets them.
 struct FilterTiles {
-  const float* w;
-  float* u;  // points u_plane apart
-  int64_t count, u_plane;
+  const float* w;  // taps w_tap, rows w_row apart
+  float* u;        // points u_plane, rows cols apart
+  int64_t w_tap, w_row, rows, cols, u_plane;
 };
 
 // dw[tap][i] = G' d G, i < count, d being the sum of `parts` arrays in order; whole vectors are read.
