@@ -73,15 +73,15 @@ Range panels_of(const Winograd& d, int64_t block) {
 
 // M = V U for the tiles of V and the panels of a block of U.
 void multiply(const Winograd& d, const float* v, const float* u, Range panels, Range tiles, float* m) {
-  // Of a task that makes its panel of the filters itself, so that V is what is far: its next rows are asked
-  // for during the sums of some (512 channels at 7x7, batch 16, took 1.07 to 1.15 times as long without).
-  // Where it reads kept filters, they are: 1.2 to 1.45 times as long if V was asked for.
+  // Of a task that makes its panel of the filters itself, so that V is what is far: rows of the next register
+  // tile are asked for during the sums of one (512 channels at 7x7, batch 16, took 1.07 to 1.15 times as long
+  // without), after the last those of the next point, which follow. Where it reads kept filters, they
+  // are: 1.2 to 1.45 times as long if V was asked for.
   const bool far_tiles = d.shared && !d.kept;
   Tile t = {};
   t.depth = d.in_c;
   t.a_step = 1, t.a_row = d.channels, t.a_group = 3 * t.a_row;
   t.b_step = d.panel, t.y_row = m_row(d);
-  t.ahead_floats = far_tiles ? d.strip * d.channels : d.in_c * d.panel;
   const Form& form = kForms[d.order];
   for (int64_t point = 0; point < d.m_points; ++point) {
     const Terms &h = form.terms[point / form.m], &w = form.terms[point % form.m];
@@ -92,20 +92,13 @@ void multiply(const Winograd& d, const float* v, const float* u, Range panels, R
                 {u + (i - panels.begin) * d.in_c * d.panel, form.u, u_plane(d)});
       // Whole vectors: the last panel may have fewer.
       const int64_t cols = std::min(d.panel, round_up(d.out_c, kernels().tile->lanes) - i * d.panel);
-      const int64_t rows = met.end - met.begin, strips = far_tiles ? ceil_div(rows, d.strip) : 1;
-      for (int64_t n = 0; n < strips; ++n) {
-        const Range part = part_of(rows, strips, n);
-        const bool last = n + 1 == strips;
-        Tile strip = t;
-        strip.a += part.begin * d.channels;
-        strip.y = m + point * m_plane(d) + (before + part.begin) * m_row(d) + (i - panels.begin) * d.panel;
-        if (far_tiles)
-          strip.ahead = last ? v + (point + 1) * v_plane(d) : t.a + part.end * d.channels;
-        else
-          strip.ahead = i + 1 < panels.end ? t.b + d.in_c * d.panel : u + (point + 1) * u_plane(d);
-        kernels().tile->strip(strip, part.end - part.begin, static_cast<int>(cols),
-                              kernels().tile->max_rows[1]);
-      }
+      const int64_t rows = met.end - met.begin;
+      t.y = m + point * m_plane(d) + before * m_row(d) + (i - panels.begin) * d.panel;
+      t.ahead = far_tiles            ? t.a + d.strip * d.channels
+                : i + 1 < panels.end ? t.b + d.in_c * d.panel
+                                     : u + (point + 1) * u_plane(d);
+      t.ahead_floats = far_tiles ? rows * d.channels : d.in_c * d.panel;
+      kernels().tile->strip(t, rows, static_cast<int>(cols), kernels().tile->max_rows[1]);
     }
   }
 }
