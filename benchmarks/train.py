@@ -20,7 +20,7 @@ OPTIMIZERS = {"dense": ("sgd", "adam"), "lenet5": ("sgd", "adam"), "mnist_cnn": 
 EPOCHS = {
     # batch sizes, images in an epoch: long enough to time, and for a call's own cost to be that of real use
     "dense": ((32,), 9_600),
-    "lenet5": ((32, 128), 3_200),
+    "lenet5": ((32, 64, 128), 3_200),
     "mnist_cnn": ((32, 128), 1_280),
     "resnet20": ((128,), 256),
     "resnet18": ((8,), 16),
