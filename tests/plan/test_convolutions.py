@@ -122,9 +122,13 @@ def test_kept_filters(side: int, channels: int, rng: np.random.Generator) -> Non
 
 
 @pytest.mark.usefixtures("keep_threads")
-@pytest.mark.parametrize(("side", "channels", "filters"), [(14, 64, 384), (15, 96, 576), (7, 160, 960)])
+@pytest.mark.parametrize(
+    ("side", "channels", "filters"), [(14, 64, 384), (15, 96, 576), (7, 160, 960), (13, 1040, 256)]
+)
 def test_kept_panels(side: int, channels: int, filters: int, rng: np.random.Generator) -> None:
-    """Pointwise weights heavier than the input: by rows where input and output together outweigh them."""
+    """Pointwise weights heavier than the input: by rows where input and output together outweigh them, and in
+    bands where there are few panels.
+    """
     nodes = chain((side, side, channels), conv2d(filters, 1), op("relu6"))
     x: Any = rng.standard_normal((1, side, side, channels)).astype(np.float32)
     model, alone = predicted_alike(nodes, x)
