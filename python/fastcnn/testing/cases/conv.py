@@ -124,6 +124,13 @@ _CONV_BLOCKING = (
     ConvCase(2, 3, 3, 9, 16),
     ConvCase(1, 7, 8, 17, 5, padding=((0, 1), (3, 2))),
     ConvCase(2, 9, 29, 36, 28, groups=2, strides=(2, 1), padding=(1, 0)),
+    # Few filters, whose weight gradient exchanges x and dy: pads on one side, dilation, a filter beyond the
+    # image, and a pointwise one; and pads beyond the filter, which it leaves to others.
+    ConvCase(2, 9, 11, 20, 3, r=5, s=4, padding=((4, 1), (0, 3))),
+    ConvCase(1, 9, 11, 17, 2, dilation_rate=(2, 3), padding=(4, 1)),
+    ConvCase(3, 4, 3, 24, 1, r=7, s=5, padding=(6, 3)),
+    ConvCase(2, 7, 9, 12, 3, r=1, s=1),
+    ConvCase(1, 4, 3, 16, 2, r=2, s=2, padding=((3, 3), (4, 2))),
     # Many small images, and a tall one.
     ConvCase(17, 6, 5, 3, 16, padding="same"),
     ConvCase(16, 5, 9, 16, 4, padding=1),
@@ -157,6 +164,7 @@ CONV_PARALLEL: tuple[ConvCase, ...] = (
     ConvCase(5, 19, 21, 48, 48, groups=48, padding="same"),
     ConvCase(3, 17, 16, 64, 64, groups=4, padding=1, dilation_rate=(2, 2)),
     ConvCase(9, 14, 14, 128, 64, r=1, s=1),
+    ConvCase(9, 28, 29, 40, 3, r=5, s=5, padding=2),
     # Parts of its sums meet outputs that no L2 cache of 2 MB holds.
     ConvCase(1, 19, 29, 600, 960, r=1, s=1),
     ConvCase(3, 15, 17, 64, 64, groups=16, padding=1),
