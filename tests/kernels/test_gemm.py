@@ -24,6 +24,7 @@ SOME = (
     cases.GemmCase(3, 11, 50, transpose_b=True),
     cases.GemmCase(20, 18, 6000),
     cases.GemmCase(9, 1, 9000),
+    cases.GemmCase(8, 2048, 40),  # rows of b added to those of y
 )
 
 

@@ -37,6 +37,7 @@ GEMM: tuple[GemmCase, ...] = (
     # Rows of b that share cache sets; a long sum of few outputs.
     GemmCase(13, 512, 700),
     GemmCase(20, 1024, 700),
+    GemmCase(9, 2048, 700),
     GemmCase(50, 512, 300),
     *_transposed((20, 18, 6000)),
 )
