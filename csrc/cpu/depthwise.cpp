@@ -57,12 +57,13 @@ struct Arguments {
   ActivationForward finish;  // of fprop: what is left to do for a row, or null
 };
 
-// How many pixels together fill whole vectors; 1 where the channels of one do, or nearly. (With 20 channels,
-// on vectors of 8, pairs of pixels were a third slower than single ones: borders cost more than idle lanes.)
-int64_t pixels_of(const Channels& channels) {
-  const int64_t lanes = kernels().depthwise->lanes;
-  if (channels.group.out > 1 || channels.out >= lanes) return 1;
-  return lanes / std::gcd(lanes, channels.out);
+// Pixels taken together: that fill whole vectors or, where a row has too few of these for a tile's 8 outputs,
+// one (3 to 12 channels in rows of 14 to 40 took 0.37 to 1.0 times as long, 3 or 6 of 112 1.1 to 1.8 times).
+// With 20 channels of 8 lanes pairs took a third longer than single ones: borders cost more than idle lanes.
+int64_t pixels_of(const Channels& channels, int64_t outputs) {
+  const int64_t lanes = kernels().depthwise->lanes, c = channels.out, whole = lanes / std::gcd(lanes, c);
+  if (channels.group.out > 1 || c >= lanes) return 1;
+  return outputs < 8 * whole ? lanes / c : whole;
 }
 
 // Weights of all taps, and the bias, for so many pixels at once.
@@ -79,9 +80,8 @@ struct Pass {
   Filter one, many;
 };
 
-// w [taps][C] and the bias [C] to [taps + 1][pixels][C].
-void repeat_filter(const Arguments& from, int64_t taps, const Channels& channels, float* to) {
-  const int64_t c = channels.out, pixels = pixels_of(channels);
+// w [taps][c] and the bias [c] to [taps + 1][pixels][c].
+void repeat_filter(const Arguments& from, int64_t taps, int64_t c, int64_t pixels, float* to) {
   for (int64_t row = 0; row < taps + (from.bias != nullptr); ++row)
     for (int64_t i = 0; i < pixels; ++i)
       std::copy_n(row < taps ? from.w + row * c : from.bias, c, to + (row * pixels + i) * c);
@@ -227,7 +227,7 @@ Pass prepare_pass(const Conv3dShape& volume, bool dgrad, const Arguments& to, Co
   const Conv2dShape& v = volume.frame;
   Pass pass = {v, dgrad, channels_of(v, dgrad), {to.w, to.bias, 1}, {to.w, to.bias, 1}};
   float* const made = static_cast<float*>(context.workspace);
-  const int64_t taps = volume.t * v.r * v.s, pixels = pixels_of(pass.channels);
+  const int64_t taps = volume.t * v.r * v.s, pixels = pixels_of(pass.channels, dgrad ? v.w : v.q);
   const bool transposed = dgrad && !one_channel(v);
   Arguments arguments = to;
   if (dgrad && repeats(v)) arguments.bias = nullptr;  // of the C channels that runs are summed to
@@ -236,7 +236,7 @@ Pass prepare_pass(const Conv3dShape& volume, bool dgrad, const Arguments& to, Co
     if (transposed)
       transpose_groups(volume, to.w, made);
     else
-      repeat_filter(arguments, taps, pass.channels, made);
+      repeat_filter(arguments, taps, pass.channels.out, pixels, made);
   });
   if (transposed)
     pass.one.w = pass.many.w = made;
@@ -314,7 +314,7 @@ void prepare(Prepared* p, const Conv3dShape& v, bool dgrad) {
   const Depthwise d = state<Depthwise>(p) = plan_depthwise(p, v, dgrad);
   p->scratch_bytes = scratch_bytes(v.frame, d, dgrad);
   const Channels channels = channels_of(v.frame, dgrad);
-  const int64_t pixels = pixels_of(channels);
+  const int64_t pixels = pixels_of(channels, dgrad ? v.frame.w : v.frame.q);
   if (dgrad && !one_channel(v.frame))
     p->workspace_bytes = float_bytes(weight_floats(v));
   else if (pixels > 1)

@@ -95,6 +95,9 @@ _CONV_BLOCKING = (
     ConvCase(2, 5, 18, 9, 9, groups=9, strides=(1, 2), padding=3),
     ConvCase(1, 12, 23, 18, 18, groups=18, r=5, s=5, strides=(2, 2), padding=2),
     ConvCase(2, 5, 30, 3, 3, groups=3, padding="same"),
+    ConvCase(1, 3, 140, 3, 3, groups=3, padding="same"),
+    ConvCase(1, 4, 70, 10, 10, groups=10, padding="same"),
+    ConvCase(2, 4, 19, 7, 7, groups=7, r=5, s=5, padding=2, dilation_rate=(1, 2)),
     ConvCase(1, 6, 21, 3, 6, groups=3, r=5, s=5, padding=2),
     ConvCase(1, 4, 40, 2, 2, groups=2, dilation_rate=(1, 2), padding=1),
     # Few channels on long rows.
