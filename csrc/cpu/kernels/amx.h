@@ -171,10 +171,11 @@ void block(const Tile& t, int64_t row, int rows, int tail) {
 void strip_of_matrices(const Tile& t, int64_t rows, int cols, int) {
   const int64_t most = 2 * kTileRows, blocks = (rows + most - 1) / most;
   const int64_t lines = t.ahead ? lines_each(t.ahead_floats, blocks) : 0;
-  const float* far = t.ahead;
+  const int64_t lines_y = t.next_y ? lines_each(t.next_y_floats, blocks) : 0;
+  const float *far = t.ahead, *far_y = t.next_y;
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t row = rows * i / blocks, end = rows * (i + 1) / blocks;
-    far = fetch(far, lines);
+    far = fetch(far, lines), far_y = fetch(far_y, lines_y);
     if (t.fetch_y)
       for (int64_t n = row; n < end; ++n)
         for (int j = 0; j < cols; j += kLineFloats) __builtin_prefetch(t.y + n * t.y_row + j, 0, 3);

@@ -293,12 +293,23 @@ void strip_of(const Tile& t, int64_t rows, int tail, int most) {
   int64_t more = rows - tiles * least;  // tiles that have one row more, the first
   const bool sliding = could_slide && least >= kSlidingRows;
   const int64_t steps = t.taps_h * (sliding ? runs_of_taps(t) : t.taps_w) * t.depth;
-  const int64_t lines = t.ahead ? lines_each(t.ahead_floats, tiles) : 0;
-  const bool before = kRegisters < 32 && lines > 0 && lines <= 16;
-  Far far = {t.ahead ? t.ahead : t.b, 0};  // asks for nothing new
-  if (!before && lines && steps) far.step = (t.ahead_floats + tiles * steps - 1) / (tiles * steps);
-  for (int64_t row = 0; row < rows;) {
-    const int64_t n = least + (more > 0), together = before ? 1 : more > 0 ? more : tiles;
+  // The first tiles ask for what will be written, the others for what will be read.
+  const int64_t read = t.ahead ? t.ahead_floats : 0, written = t.next_y ? t.next_y_floats : 0;
+  int64_t turn = 0, lines = 0;
+  if (written) turn = read ? (tiles - 1) * written / (read + written) + (tiles > 1) : tiles;
+  bool before = false;
+  Far far = {t.b, 0};  // asks for nothing new
+  const auto ask = [&](const float* at, int64_t floats, int64_t times) {
+    lines = lines_each(floats, times);
+    before = kRegisters < 32 && lines > 0 && lines <= 16;
+    far = {at, before || !steps ? 0 : (floats + times * steps - 1) / (times * steps)};
+  };
+  if (turn) ask(t.next_y, written, turn);
+  for (int64_t row = 0, i = 0, together; row < rows; i += together) {
+    if (i == turn && read) ask(t.ahead, read, tiles - turn);
+    const int64_t n = least + (more > 0);
+    together = before ? 1 : more > 0 ? more : tiles;
+    if (i < turn && together > turn - i) together = turn - i;
     const int64_t end = row + together * n < rows ? row + together * n : rows;
     if (before) far.at = fetch(far.at, lines);
     tile_of<Number, NV>(static_cast<int>(n))(t, row, end, tail, far);
@@ -318,7 +329,7 @@ FASTCNN_INLINE void by_two_vectors(const Tile& t, int cols, F f) {
     if (t.bias) part.bias += kCols;
     if (t.mask) part.mask += kCols;
     if (t.residual) part.residual += kCols;
-    part.ahead = nullptr;
+    part.ahead = part.next_y = nullptr;
   }
 }
 

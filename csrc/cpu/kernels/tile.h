@@ -23,11 +23,12 @@ struct Tile {
   const float* mask;      // as y: the result is 0 where mask <= 0; or null
   const float* residual;  // as y: added before ReLU; or null
   const float* ahead;     // ahead_floats that will be read after this strip: fetched meanwhile; or null
+  const float* next_y;    // likewise next_y_floats that will be written; or null
   int64_t a_h, a_w, a_row, a_group, a_step;
   int64_t b_h, b_w, b_step;
   int64_t y_row;
   int64_t taps_h, taps_w, depth;
-  int64_t ahead_floats;
+  int64_t ahead_floats, next_y_floats;
   int32_t accumulate;  // add to what y holds, and no residual
   int32_t relu;        // 1: ReLU; 6: ReLU6
   int32_t fetch_y;     // y is far: its lines are asked for before the sum
