@@ -96,6 +96,19 @@ FASTCNN_EMULATED_CALL __m512 emulated_permutex2var_ps(__m512 a, __m512i index, _
   memcpy(&a, lane, 64);
   return a;
 }
+FASTCNN_EMULATED_CALL __m512 emulated_maskz_permutevar_ps(__mmask16 mask, __m512 a, __m512i index) {
+  float x[16], y[16];
+  int32_t from[16];
+  memcpy(x, &a, 64), memcpy(from, &index, 64);
+  for (int i = 0; i < 16; ++i) y[i] = mask >> i & 1 ? x[i / 4 * 4 + (from[i] & 3)] : 0;
+  memcpy(&a, y, 64);
+  return a;
+}
+FASTCNN_EMULATED_CALL __m512 emulated_maskz_broadcast_f32x4(__mmask16 mask, __m128 a) {
+  __m512 v = {};
+  for (int i = 0; i < 16; ++i) v[i] = mask >> i & 1 ? a[i % 4] : 0;
+  return v;
+}
 FASTCNN_EMULATED __m512 emulated_castps128_ps512(__m128 a) {
   __m512 v = {};  // here what the instruction leaves undefined is 0
   memcpy(&v, &a, 16);
@@ -222,6 +235,8 @@ FASTCNN_EMULATED_CALL void emulated_tile_dpbf16ps(int sum, int a, int b) {
 #define _mm512_maskz_mul_epu32 emulated_maskz_mul_epu32
 #define _mm512_maskz_shuffle_epi32 emulated_maskz_shuffle_epi32
 #define _mm512_permutex2var_ps emulated_permutex2var_ps
+#define _mm512_maskz_permutevar_ps emulated_maskz_permutevar_ps
+#define _mm512_maskz_broadcast_f32x4 emulated_maskz_broadcast_f32x4
 #define _mm512_castps128_ps512 emulated_castps128_ps512
 #define _mm512_insertf32x4 emulated_insertf32x4
 #define _mm512_extractf32x4_ps emulated_extractf32x4_ps

@@ -38,6 +38,8 @@ NETWORKS: dict[str, list[Node]] = {
     "vectors of channels and more": chain((9, 8, 1), conv2d(19, 2), RELU, pool("max"), *TAIL),
     "three rows of taps": chain((9, 8, 1), conv2d(35, 3), RELU, pool("max"), *TAIL),
     "whole vectors of channels": chain((9, 8, 3), conv2d(32, 2), RELU, pool("max"), *TAIL),
+    "places of nine": chain((10, 9, 1), conv2d(32, 2), RELU, pool("max", 3, strides=(2, 2)), *TAIL),
+    "windows in bands": chain((41, 60, 1), conv2d(32, 2), RELU, pool("max"), *TAIL),
     "few channels in bands": chain((21, 22, 1), conv2d(7, 5, padding="same"), RELU, pool("max"), *TAIL),
     "vectors in parts": chain((7, 6, 2), conv2d(35, 1), conv2d(3), RELU, pool("max"), *TAIL),
     "a filter of whole pages": chain((7, 7, 2), conv2d(32, 1), conv2d(3, 4), pool("max"), *TAIL),

@@ -4,6 +4,7 @@
 
 #include "blocks.h"
 #include "pairs.h"
+#include "quads.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -107,34 +108,49 @@ void sum(const PooledSum& s) {
   kTiles[s.rows - 1][s.vectors - 1](s);
 }
 
-// Gradients that are not of a place count as zero there: as many multiply-adds as all pixels would take, but
-// of whole vectors, and each number of x is read where it lies.
+void quads(const PooledQuads& arguments) {
+  const PooledQuads a = arguments;
+  for (int64_t i = 0; i < a.floats; i += kLanes) {
+    Vec v[4];
+    FASTCNN_UNROLL for (int j = 0; j < 4; ++j) v[j] = load(a.x + i + a.at[j]);
+    const Vec even[2] = {interleave<false>(v[0], v[2]), interleave<true>(v[0], v[2])};
+    const Vec odd[2] = {interleave<false>(v[1], v[3]), interleave<true>(v[1], v[3])};
+    float* const to = a.quads + 4 * i;
+    FASTCNN_UNROLL for (int half = 0; half < 2; ++half) {
+      store(to + 2 * half * kLanes, interleave<false>(even[half], odd[half]));
+      store(to + (2 * half + 1) * kLanes, interleave<true>(even[half], odd[half]));
+    }
+  }
+}
+
+// Where lanes can be shuffled each takes its number out of four places: half the instructions of a
+// multiply-add for each place, of a gradient that counts as zero in the lanes of others.
 template <int R, int S>
 void narrow_tile(const PooledNarrow& tile) {
   const PooledNarrow t = tile;
-  const int64_t x_row = opaque(t.x_row);
+  const int64_t x_row = opaque(4 * t.x_row);
   Vec acc[R][S], total = Vec{};
   FASTCNN_UNROLL for (int r = 0; r < R; ++r) FASTCNN_UNROLL for (int s = 0; s < S; ++s) acc[r][s] =
       load(t.sums + r * t.sums_row + s * t.sums_tap);
   const float* dy = t.dy;
   const uint8_t* index = t.index;
   for (int64_t p = 0; p < t.windows_h; ++p) {
-    const float* window = t.x + p * t.x_h;
-    for (int64_t q = t.windows_w; q > 0; --q, window += t.x_w, dy += t.channels, index += t.channels) {
+    const float* window = t.quads + 4 * p * t.x_h;
+    for (int64_t q = t.windows_w; q > 0; --q, window += 4 * t.x_w, dy += t.channels, index += t.channels) {
       LaneBytes bytes = {};
       memcpy(&bytes, index, kLanes);
       const IVec place = byte_lanes(bytes);
       const Vec g = load(dy);
       total = total + g;
-      IVec here = {};
-      for (int32_t i = 0; i < t.height; ++i) {
-        const float* x = window + i * t.down;
-        for (int32_t j = t.width; j > 0; --j, x += t.right, here = here + 1) {
-          const Vec own = place == here ? g : Vec{};
+      const float* x = window;
+      for (int32_t i = 0; i < t.fours; ++i, x += t.quarters)
+        for (int turn = 0; turn < kTurns; ++turn) {
+          Vec own = g;
+          if (kTurns > 1) own = place == 4 * i + turn ? g : Vec{};
+          if (kTurns == 1 && t.fours > 1) own = place >> 2 == i ? g : Vec{};
           FASTCNN_UNROLL for (int r = 0; r < R; ++r) FASTCNN_UNROLL for (int s = 0; s < S; ++s) acc[r][s] =
-              fma(broadcast(x[r * x_row + s]), own, acc[r][s]);
+              fma(one_of_four(x + r * x_row + 4 * s, place, turn), own, acc[r][s]);
         }
-      }
     }
   }
   FASTCNN_UNROLL for (int r = 0; r < R; ++r) FASTCNN_UNROLL for (int s = 0; s < S; ++s)
@@ -195,7 +211,7 @@ void put(const PooledImages& m) {
 }  // namespace
 
 extern const PooledKernels pooled_kernels;
-const PooledKernels pooled_kernels = {kLanes, list, pack, sum, narrow, take, put};
+const PooledKernels pooled_kernels = {kLanes, list, pack, sum, quads, narrow, take, put};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -65,21 +65,31 @@ struct PooledImages {
   const float* mask;  // as lanes: 0 is written there where mask <= 0; or null
 };
 
-// For a vector of output channels and the windows of an image, rows i < rows and floats j < taps of a row:
+// quads[i] = {x[i + at[0]], ..., x[i + at[3]]}, i < floats, which is a multiple of 16.
+struct PooledQuads {
+  const float* x;
+  float* quads;
+  int64_t floats;
+  int32_t at[4];
+};
+
+// For a vector of output channels and some rows of windows of an image, rows i < rows and floats j < taps of
+// a row:
 //
 //   sums[i sums_row + j sums_tap + lane] += sum over windows (p,q) of
-//       dy[(p windows_w + q) channels + lane] x[p x_h + q x_w + place / width down + place % width right + i
-//       x_row + j]
+//       dy[(p windows_w + q) channels + lane] quads[place / 4][p x_h + q x_w + i x_row + j][place % 4]
 //
 // with place = index[...] as dy; total[lane] += the sum of dy, unless it is null.
 struct PooledNarrow {
-  const float *x, *dy;
+  const float *quads, *dy;
   const uint8_t* index;
   float *sums, *total;
   int64_t windows_h, windows_w, channels;
-  int64_t x_h, x_w, x_row, down, right;
+  int64_t x_h, x_w, x_row;
   int64_t sums_row, sums_tap;
-  int32_t height, width, rows, taps;  // of a window; of the tile
+  int64_t quarters;    // floats from the quads of four places to those of the next four
+  int32_t fours;       // of them
+  int32_t rows, taps;  // of the tile
 };
 
 constexpr int kNarrowTaps = 5;
@@ -93,6 +103,7 @@ struct PooledKernels {
   void (*list)(const PooledList&);
   PooledEntry* (*pack)(const PooledPack&, PooledEntry* to);  // the end of what is packed
   void (*sum)(const PooledSum&);
+  void (*quads)(const PooledQuads&);
   void (*narrow)(const PooledNarrow&);
   void (*take)(const PooledImages&);  // images from lanes
   void (*put)(const PooledImages&);   // lanes from images
