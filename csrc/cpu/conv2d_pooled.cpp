@@ -54,7 +54,7 @@ Pooled plan_pooled(const PooledConv2dShape& shape, Layout layout) {
   if (d.filter % 1024 == 0) d.filter += kSlack;  // or those of all outputs share a few sets of L1
   d.windows = shape.pool.p * shape.pool.q;
   d.places = shape.pool.r * shape.pool.s;
-  d.together = std::max<int64_t>(1, std::min(d.windows, kListEntries / (d.places * (v.k + 1))));
+  d.together = std::max<int64_t>(1, std::min(d.windows, kListEntries / (d.places * bin_entries(v.k))));
   const bool in_lanes = layout == Layout::kBatchInLanes;
   d.samples = in_lanes ? lanes : 1;
   d.units = v.n / d.samples;
@@ -70,7 +70,8 @@ Pooled plan_pooled(const PooledConv2dShape& shape, Layout layout) {
   d.by_window = in_lanes && v.dilation_h == 1 && windows_are_whole(shape.pool) &&
                 d.print.filter * v.k <= kMostFilter && sums_by_window_pay(d, v.r, v.k);
   if (d.by_window) d.together = std::max<int64_t>(1, std::min(d.windows, kListEntries / (lanes * v.k)));
-  const int64_t by_place = d.together * d.places * (v.k + 1), by_window = d.together * lanes * (v.k + 1);
+  const int64_t by_place = d.together * d.places * bin_entries(v.k),
+                by_window = d.together * lanes * (v.k + 1);
   const int64_t by_channel = d.windows * d.samples * d.group + 1;
   const int64_t at_once = d.packs ? d.windows * lanes : by_channel;  // of one channel, or of a vector of them
   d.listed = std::max(at_once, d.by_window ? by_window : 0);

@@ -43,6 +43,8 @@ struct Pooled {
 constexpr int64_t kMostImage = 256 << 10, kMostFilter = 128 << 10, kMostEntries = 128 << 10;  // L2
 constexpr int64_t kListEntries = 4 << 10, kNearImages = 6 << 10;                              // L1
 constexpr int64_t kMostPlaces = 64, kSlack = 16, kTurned = 32;
+// Of a place, with those that are written beyond the last one.
+inline int64_t bin_entries(int64_t channels) { return channels + kBatchLanes; }
 // Their partial sums wander between the cores.
 constexpr int64_t kPooledTasks = std::min<int64_t>(kTasks, 8);
 // Vectors of an entry from which on leaving out a zero gains more than it takes to find it.

@@ -15,20 +15,16 @@ constexpr int64_t kTurnedFilters = 8;  // that are turned together, at least
 int64_t list_by_place(const Pooled& d, int64_t channels, const Places& places, const Gradient& from,
                       Range windows, const Scratch& to) {
   PooledRun* run = to.runs;
-  PooledEntry* bins = to.packed;
-  for (int64_t i = windows.begin; i < windows.end; ++i, bins += d.places * (channels + 1)) {
-    const float* dy = from.dy + i * d.dy_window;
-    const uint8_t* index = from.index + i * d.dy_window;
-    PooledEntry* end[kMostPlaces];
-    for (int64_t j = 0; j < d.places; ++j) end[j] = bins + j * (channels + 1);
-    for (int64_t k = 0; k < channels; ++k) {
-      const float g = dy[k * d.dy_channel];
-      PooledEntry*& e = end[index[k * d.dy_channel]];
-      *e = {g, static_cast<int32_t>(k * d.filter)};
-      e += g != 0;
-    }
+  PooledEntry* end[kMostPlaces];
+  PooledBins b = {};
+  b.entries = to.packed, b.end = end;
+  b.step = d.dy_channel, b.room = bin_entries(channels), b.channels = channels;
+  b.places = static_cast<int32_t>(d.places), b.apart = static_cast<int32_t>(d.filter);
+  for (int64_t i = windows.begin; i < windows.end; ++i, b.entries += d.places * b.room) {
+    b.dy = from.dy + i * d.dy_window, b.index = from.index + i * d.dy_window;
+    kernels().pooled->bins(b);
     for (int64_t j = 0; j < d.places; ++j) {
-      const PooledEntry* const begin = bins + j * (channels + 1);
+      const PooledEntry* const begin = b.entries + j * b.room;
       *run = {static_cast<int32_t>(begin - to.packed), static_cast<int32_t>(end[j] - begin),
               to.first[i] + places.at[j]};
       run += end[j] > begin;

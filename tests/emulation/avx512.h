@@ -109,6 +109,20 @@ FASTCNN_EMULATED_CALL __m512 emulated_maskz_broadcast_f32x4(__mmask16 mask, __m1
   for (int i = 0; i < 16; ++i) v[i] = mask >> i & 1 ? a[i % 4] : 0;
   return v;
 }
+FASTCNN_EMULATED_CALL __mmask16 emulated_cmpeq_epi32_mask(__m512i a, __m512i b) {
+  int32_t x[16], y[16];
+  memcpy(x, &a, 64), memcpy(y, &b, 64);
+  unsigned mask = 0;
+  for (int i = 0; i < 16; ++i) mask |= unsigned{x[i] == y[i]} << i;
+  return static_cast<__mmask16>(mask);
+}
+FASTCNN_EMULATED_CALL __m512 emulated_maskz_compress_ps(__mmask16 mask, __m512 a) {
+  __m512 v = {};
+  int packed = 0;
+  for (int i = 0; i < 16; ++i)
+    if (mask >> i & 1) v[packed++] = a[i];
+  return v;
+}
 FASTCNN_EMULATED __m512 emulated_castps128_ps512(__m128 a) {
   __m512 v = {};  // here what the instruction leaves undefined is 0
   memcpy(&v, &a, 16);
@@ -237,6 +251,8 @@ FASTCNN_EMULATED_CALL void emulated_tile_dpbf16ps(int sum, int a, int b) {
 #define _mm512_permutex2var_ps emulated_permutex2var_ps
 #define _mm512_maskz_permutevar_ps emulated_maskz_permutevar_ps
 #define _mm512_maskz_broadcast_f32x4 emulated_maskz_broadcast_f32x4
+#define _mm512_cmpeq_epi32_mask emulated_cmpeq_epi32_mask
+#define _mm512_maskz_compress_ps emulated_maskz_compress_ps
 #define _mm512_castps128_ps512 emulated_castps128_ps512
 #define _mm512_insertf32x4 emulated_insertf32x4
 #define _mm512_extractf32x4_ps emulated_extractf32x4_ps

@@ -57,6 +57,27 @@ PooledEntry* pack(const PooledPack& arguments, PooledEntry* to) {
   return to;
 }
 
+void bins(const PooledBins& arguments) {
+  const PooledBins b = arguments;
+  for (int32_t j = 0; j < b.places; ++j) b.end[j] = b.entries + j * b.room;
+  int64_t k = 0;
+  if (b.step == 1 && b.places <= kMostPacked)
+    for (; k + kLanes <= b.channels; k += kLanes) {
+      LaneBytes bytes = {};
+      memcpy(&bytes, b.index + k, kLanes);
+      const Vec g = load(b.dy + k);
+      const IVec place = vec_to_bits(g) << 1 == 0 ? IVec{} - 1 : byte_lanes(bytes);
+      const IVec at = (iota() + (int32_t)k) * b.apart;
+      for (int32_t j = 0; j < b.places; ++j) b.end[j] += pack_lanes(g, at, place, j, b.end[j]);
+    }
+  for (; k < b.channels; ++k) {
+    const float g = b.dy[k * b.step];
+    PooledEntry*& e = b.end[b.index[k * b.step]];
+    *e = {g, (int32_t)k * b.apart};
+    e += g != 0;
+  }
+}
+
 // acc += e.g a[e.at ...].
 template <int R, int V>
 FASTCNN_INLINE void add(Vec (&acc)[R * V], const PooledEntry& e, const float* a, int64_t a_row) {
@@ -211,7 +232,7 @@ void put(const PooledImages& m) {
 }  // namespace
 
 extern const PooledKernels pooled_kernels;
-const PooledKernels pooled_kernels = {kLanes, list, pack, sum, quads, narrow, take, put};
+const PooledKernels pooled_kernels = {kLanes, list, pack, bins, sum, quads, narrow, take, put};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -43,6 +43,20 @@ struct PooledPack {
 };
 constexpr int kWrittenBeyond = 4;  // entries after the last one
 
+// Gradients of a window by their place, those that are not zero: of channel k < channels
+//
+//   {dy[k step], k apart} becomes the next of entries + index[k step] room.
+//
+// end[place] is where it ends for place < places. Of room 16 more than channels are needed.
+struct PooledBins {
+  const float* dy;
+  const uint8_t* index;
+  PooledEntry* entries;
+  PooledEntry** end;
+  int64_t step, room, channels;
+  int32_t places, apart;
+};
+
 // y[run.at + r y_row + i] += sum over the entries e of each run of e.g a[e.at + r a_row + i], for r < rows
 // and i < vectors lanes; of the last vector of a row `tail` lanes are written. The entries of a run are
 // `step` apart.
@@ -102,6 +116,7 @@ struct PooledKernels {
   int lanes;
   void (*list)(const PooledList&);
   PooledEntry* (*pack)(const PooledPack&, PooledEntry* to);  // the end of what is packed
+  void (*bins)(const PooledBins&);
   void (*sum)(const PooledSum&);
   void (*quads)(const PooledQuads&);
   void (*narrow)(const PooledNarrow&);
