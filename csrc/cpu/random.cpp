@@ -14,7 +14,9 @@ namespace cpu {
 
 namespace {
 
-static_assert(kChunk % 16 == 0, "a chunk begins with a whole block of words");
+// To draw a number takes as long as to copy some.
+constexpr int64_t kDrawnChunk = kChunk / 4;
+static_assert(kDrawnChunk % 16 == 0, "a chunk begins with a whole block of words");
 
 Draw draw_of(const Context& context, uint32_t op, float rate) {
   Draw draw;
@@ -32,7 +34,7 @@ template <class F>
 void for_each_range(const Operands& operands, Context& context, int64_t count, F f) {
   const float* x = input(operands, 0);
   float* y = output(operands, 0);
-  for_each_chunk(context, count, kChunk,
+  for_each_chunk(context, count, kDrawnChunk,
                  [&](int64_t begin, int64_t end) { f(DrawnRange{x, y, begin, end}); });
 }
 
