@@ -24,16 +24,13 @@ CONTENDERS = [
 
 
 def main(arguments: list[str]) -> int:
-    p = program.parser(str(__doc__), Pace(rounds=7, seconds=0.5))
-    p.add_argument("--eager", action="store_true", help="no compiled peer: minutes less")
-    options = p.parse_args(arguments)
-    contenders = [c for c in CONTENDERS if not (options.eager and c.setting.startswith("compile"))]
+    options = program.parser(str(__doc__), Pace(rounds=7, seconds=0.5)).parse_args(arguments)
     suite = program.Suite(
         title="infer",
         measure=Measure("images/s", lambda task: float(task.batch)),
         tasks=[InferTask(network, batch) for network in NETWORKS for batch in BATCHES],
         quick=["mobilenet_v2 batch 1"],
-        contenders=lambda _: contenders,
+        contenders=lambda _: CONTENDERS,
         floor=lambda _: 0.0,
         notes={} if available("onnxruntime") else {".*": "ONNX Runtime is not installed, so no row has it."},
     )

@@ -40,21 +40,14 @@ NOTES = {
 }
 
 
-def _contenders(task: OpTask | LossTask | OptimizerTask, eager: bool) -> list[Contender]:
+def _contenders(task: OpTask | LossTask | OptimizerTask) -> list[Contender]:
     if isinstance(task, OptimizerTask):  # RMSprop has no fused form
         return [c for c in _OF_STEPS if task.name != "RMSprop" or c.setting != "fused"]
-    return [
-        c
-        for c in CONTENDERS
-        if not (eager and c.setting.startswith("compile"))
-        and not (isinstance(task, LossTask) and c.setting.endswith("nhwc"))
-    ]
+    return [c for c in CONTENDERS if not (isinstance(task, LossTask) and c.setting.endswith("nhwc"))]
 
 
 def main(arguments: list[str]) -> int:
-    p = program.parser(str(__doc__), Pace(rounds=5, seconds=0.03))
-    p.add_argument("--eager", action="store_true", help="no compiled peer: a quarter of the time")
-    options = p.parse_args(arguments)
+    options = program.parser(str(__doc__), Pace(rounds=5, seconds=0.03)).parse_args(arguments)
     suite = program.Suite(
         title="operators",
         measure=Measure("GB/s", lambda task: 1e-9 * task.bytes),
@@ -67,7 +60,7 @@ def main(arguments: list[str]) -> int:
             "huber 1024x10",
             "Adam step 16 x 256",
         ],
-        contenders=lambda task: _contenders(task, options.eager),
+        contenders=_contenders,
         floor=lambda _: 1 / 1.5,
         notes=NOTES,
     )

@@ -9,7 +9,6 @@ agree before anything is timed (without dropout, whose masks each draws for itse
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 from harness import program
 from harness.report import Measure
@@ -29,19 +28,17 @@ EPOCHS = {
 }
 FLOORS = {"dense": 3.0, "lenet5": 1.5, "mnist_cnn": 1.3}
 QUICK_IMAGES = 640
+MODES = ("eager", "compile")
 FASTCNN = [Contender("fastcnn", "fit"), Contender("fastcnn", "train_on_batch", judged=False)]
 
 
-def contenders(task: TrainTask, modes: Sequence[str]) -> list[Contender]:
+def contenders(task: TrainTask) -> list[Contender]:
     layouts = ("",) if task.network == "dense" else (" nchw", " nhwc")
-    return FASTCNN + [Contender("torch", mode + layout) for mode in modes for layout in layouts]
+    return FASTCNN + [Contender("torch", mode + layout) for mode in MODES for layout in layouts]
 
 
 def main(arguments: list[str]) -> int:
-    p = program.parser(str(__doc__), Pace(rounds=9, seconds=0.2), program.DEVICES)
-    p.add_argument("--eager", action="store_true", help="no compiled peer: minutes less")
-    options = p.parse_args(arguments)
-    modes = ("eager",) if options.eager else ("eager", "compile")
+    options = program.parser(str(__doc__), Pace(rounds=9, seconds=0.2), program.DEVICES).parse_args(arguments)
     suite = program.Suite(
         title="train",
         measure=Measure("images/s", lambda task: float(task.images)),
@@ -52,7 +49,7 @@ def main(arguments: list[str]) -> int:
             for optimizer in OPTIMIZERS.get(network, ("sgd",))
         ],
         quick=["dense batch 32 adam", "lenet5 batch 32 sgd"],
-        contenders=lambda task: contenders(task, modes),
+        contenders=contenders,
         floor=lambda task: FLOORS.get(task.network, 0.0),
     )
     return program.run(suite, options)

@@ -46,6 +46,7 @@ def parser(description: str, pace: Pace, devices: Sequence[str] = ("cpu",)) -> a
     p.add_argument("--device", choices=devices, default="cpu", help="of fastcnn and of PyTorch")
     p.add_argument("--cpu-time", action="store_true", help="the process's CPU time, for a busy machine")
     p.add_argument("--no-peers", action="store_true", help="fastcnn alone")
+    p.add_argument("--eager", action="store_true", help="no compiled peer: minutes less")
     p.add_argument("--no-fastcnn", action="store_true", help="the peers alone")
     p.add_argument("--no-retime", action="store_true", help="do not time the lowest ratios again")
     p.add_argument("--quick", action="store_true", help="a smoke run of a few seconds: few rows, no peers")
@@ -59,6 +60,8 @@ def run(suite: Suite, options: argparse.Namespace) -> int:
     """Time the suite as the options say, print the table, and return the exit status."""
     if options.device == "cuda":
         suite = on_gpu(suite)
+    if options.eager:
+        suite = not_compiled(suite)
     tasks = [task for task in suite.tasks if re.search(options.filter, task.label)]
     pace = Pace(options.rounds, options.seconds, "process_time" if options.cpu_time else "perf_counter")
     if options.cpu_time and options.threads != 1:
@@ -109,6 +112,15 @@ def on_gpu(suite: Suite) -> Suite:
         return found + [Contender("torch-cuda", setting) for setting in settings]
 
     return replace(suite, title=f"{suite.title} on the GPU", contenders=contenders)
+
+
+def not_compiled(suite: Suite) -> Suite:
+    """The suite without the settings that PyTorch compiles."""
+
+    def contenders(task: Task) -> list[Contender]:
+        return [each for each in suite.contenders(task) if not each.setting.startswith("compile")]
+
+    return replace(suite, contenders=contenders)
 
 
 def _libraries(suite: Suite, tasks: Sequence[Task], options: argparse.Namespace) -> list[str]:
