@@ -24,7 +24,12 @@ build() {
     -DPython_EXECUTABLE="$(command -v "$python")" && cmake --build "$build" -j"$(nproc)"
 }
 sass() { "$python" scripts/check_sass.py "$PYTHONPATH/fastcnn/_cuda.so"; }
-pytest() { "$python" -m pytest -p no:cacheprovider -q --maxfail=30 --durations=5 "$@"; }
+# By many processes where pytest-xdist is, for which one that ends is no end of the others. What CuPy warns of is its own.
+pytest() {
+  local many=()
+  ! "$python" -c 'import xdist' 2>/dev/null || many=(-n "$(nproc)" --max-worker-restart=30)
+  "$python" -m pytest -p no:cacheprovider -o filterwarnings=default -q --maxfail=30 --durations=5 "${many[@]}" "$@"
+}
 steps() { pytest tests/cuda; }
 kernels() {
   local on_gpu
@@ -56,7 +61,7 @@ graphs() {
 against() {
   local peers=--no-peers
   ! "$python" -c 'import torch' 2>/dev/null || peers=
-  "$python" "benchmarks/$1.py" --device cuda $peers --rounds 3 --json "$out/$1.json"
+  "$python" "benchmarks/$1.py" --device cuda $peers --eager --rounds 3 --json "$out/$1.json"
 }
 train() { against train; }
 layers() { against layers; }
