@@ -2,9 +2,10 @@
 // Batch and group norm of x [n, m, c]; batch norm is n = 1 with a group for each channel. Sums of each
 // channel in parts, in double precision about the channel's first element, unless the step that made x has
 // measured its parts; from them the factors of each sample and channel; the map. A backward pass takes the
-// statistics anew from x, as on the CPU.
+// statistics anew from x, as on the CPU. Arrays are read by bands (bands.h).
 //
 //   y = (x - center) scale + offset      dx = dy scale + (x - center) slope + offset
+#include "bands.h"
 #include "measure.h"
 #include "reduce.h"
 
@@ -13,8 +14,19 @@ namespace cuda {
 
 namespace {
 
+constexpr int64_t kFewParts = 4 * kWarp;  // up to here a warp adds them
+
 struct ChannelSums {
   double first, second, dy, product;  // of d = x - pivot, d^2, dy, dy d
+
+  FASTCNN_INLINED void add(const ChannelSums& b) {
+    first += b.first, second += b.second, dy += b.dy, product += b.product;
+  }
+  // Each thread's own added to that of the thread `bits` away.
+  FASTCNN_INLINED void add_lane(int bits) {
+    add({__shfl_xor_sync(kAllLanes, first, bits), __shfl_xor_sync(kAllLanes, second, bits),
+         __shfl_xor_sync(kAllLanes, dy, bits), __shfl_xor_sync(kAllLanes, product, bits)});
+  }
 };
 struct ChannelFactors {
   float center, scale, slope, offset;
@@ -23,15 +35,16 @@ struct ChannelFactors {
 struct Norm {
   int64_t n, m, c, group;  // group: channels that share their statistics
   double epsilon, momentum;
-  Cut cut;  // of m
+  Bands bands;
+  int64_t parts, each;  // of m, by which the sums are: bands, or what the step before has measured
 };
 
-Norm norm_of(const GroupNormShape& s) {
-  return {s.n, s.m, s.c, s.c / s.groups, s.epsilon, 0, cut_sum(s.n * s.c, s.m)};
+Norm norm_of(int64_t n, int64_t m, int64_t c, int64_t group, double epsilon, double momentum) {
+  const Bands bands = bands_of(n, m, c);
+  return {n, m, c, group, epsilon, momentum, bands, bands.parts, bands.each};
 }
-Norm norm_of(const BatchNormShape& s) {
-  return {1, s.rows, s.c, 1, s.epsilon, s.momentum, cut_sum(s.c, s.rows)};
-}
+Norm norm_of(const GroupNormShape& s) { return norm_of(s.n, s.m, s.c, s.c / s.groups, s.epsilon, 0); }
+Norm norm_of(const BatchNormShape& s) { return norm_of(1, s.rows, s.c, 1, s.epsilon, s.momentum); }
 
 // What is null is not there.
 template <class T>
@@ -42,51 +55,121 @@ struct Arrays {
   float *dgamma, *dbeta, *moving_mean, *moving_variance;
   const PartStatistics* measured;
   int32_t clamped;
+
+  __host__ __device__ bool is_summed() const { return !mean || dgamma || dbeta; }
 };
 
 size_t workspace_bytes(const Norm& s, bool measured) {
   const size_t channels = size_t(s.n * s.c);
-  return (measured ? 0 : sizeof(ChannelSums) * size_t(s.cut.parts) * channels) +
-         (sizeof(ChannelFactors) + 2 * sizeof(float)) * channels;
+  return (sizeof(ChannelSums) * (measured ? 1 : size_t(s.parts)) + sizeof(ChannelFactors) +
+          2 * sizeof(float)) *
+         channels;
+}
+
+// The sums of a block's channels over its rows, to [parts, n, c].
+template <bool kAligned, bool kBackward, class T>
+__global__ void __launch_bounds__(kThreads, 2)
+    norm_sums(Bands bands, const T* x, const T* dy, int64_t channels, ChannelSums* sums) {
+  constexpr int kWarps = kThreads / kWarp, kAtATime = kAligned ? 4 : 1, kMostAcross = 1 << kMostShift;
+  __shared__ ChannelSums of_warp[kWarps][kMostAcross * kFour];
+  const Band at = Band::of(bands);
+  const int64_t sample = at.sample * bands.m * bands.c + at.channel, step = bands.down() * bands.c;
+  float pivot[kFour];
+  load_four<kAligned>(x + (at.count > 0 ? sample : 0), at.count, pivot);
+  ChannelSums sum[kFour] = {};
+  const T *from_x = x + sample + at.row * bands.c, *from_dy = dy + sample + at.row * bands.c;
+  for (int64_t row = at.row; row < at.end; row += kAtATime * bands.down()) {
+    float v[kAtATime][kFour], g[kAtATime][kFour] = {};
+    FASTCNN_UNROLL
+    for (int i = 0; i < kAtATime; ++i) {
+      FASTCNN_UNROLL
+      for (int e = 0; e < kFour; ++e) v[i][e] = pivot[e];
+      if (row + i * bands.down() >= at.end) continue;
+      load_four<kAligned>(from_x + i * step, at.count, v[i]);
+      if (kBackward) load_four<kAligned>(from_dy + i * step, at.count, g[i]);
+    }
+    from_x += kAtATime * step, from_dy += kAtATime * step;
+    FASTCNN_UNROLL
+    for (int i = 0; i < kAtATime; ++i) {
+      FASTCNN_UNROLL
+      for (int e = 0; e < kFour; ++e) {
+        const double d = double(v[i][e]) - double(pivot[e]), of_dy = double(g[i][e]);
+        sum[e].first += d, sum[e].second = ::fma(d, d, sum[e].second);
+        if (kBackward) sum[e].dy += of_dy, sum[e].product = ::fma(of_dy, d, sum[e].product);
+      }
+    }
+  }
+  const int warp = int(threadIdx.x) / kWarp, lane = int(threadIdx.x) % kWarp, across = bands.across();
+  FASTCNN_UNROLL
+  for (int e = 0; e < kFour; ++e) {
+    for (int bits = across; bits < kWarp; bits *= 2) sum[e].add_lane(bits);
+    if (lane < across) of_warp[warp][lane * kFour + e] = sum[e];
+  }
+  __syncthreads();
+  const int64_t channel = at.channel + (int64_t(threadIdx.x) - (threadIdx.x & (across - 1)) * kFour);
+  if (int(threadIdx.x) >= across * kFour || channel >= bands.c) return;
+  ChannelSums all = of_warp[0][threadIdx.x];
+  for (int w = 1; w < kWarps; ++w) all.add(of_warp[w][threadIdx.x]);
+  sums[at.part * channels + at.sample * bands.c + channel] = all;
+}
+
+// The sums of a channel, all of them known to the first of the team.
+template <class T, class At>
+FASTCNN_INLINE ChannelSums add_up(T team, int64_t parts, bool backward, At at) {
+  ChannelSums all = {0.0, 0.0, 0.0, 0.0};
+  for (int64_t part = team.rank(); part < parts; part += team.kWidth) all.add(at(part));
+  all.first = team.sum(all.first), all.second = team.sum(all.second);
+  if (backward) all.dy = team.sum(all.dy), all.product = team.sum(all.product);
+  return all;
 }
 
 // The channels of a group about the group's mean, by a team.
 template <class T, class N>
-FASTCNN_INLINE void statistics(T team, const Norm& s, const Arrays<N>& a, const ChannelSums* sums,
+FASTCNN_INLINE void statistics(T team, const Norm& s, const Arrays<N>& a, ChannelSums* sums,
                                ChannelFactors* factors, float* dgamma, float* dbeta, int64_t unit) {
-  const int64_t groups = s.c / s.group, sample = unit / groups, first = unit % groups * s.group;
-  const int64_t channels = s.n * s.c, count = s.group * s.cut.parts;
-  const double share = 1.0 / (double(s.m) * double(s.group));
-  const auto pivot = [&](int64_t i) {
-    return double(float(a.x[sample * s.m * s.c + first + i / s.cut.parts]));
-  };
-  const auto rows = [&](int64_t i) {
-    const int64_t begin = i % s.cut.parts * s.cut.each, left = s.m - begin;
-    return double(left < s.cut.each ? left : s.cut.each);
-  };
-  const auto at = [&](int64_t i) -> ChannelSums {
-    const int64_t part = i % s.cut.parts, place = part * channels + sample * s.c + first + i / s.cut.parts;
-    if (!a.measured) return sums[place];
-    const PartStatistics of = a.measured[place];
-    const int64_t row = part * s.cut.each * s.c + first + i / s.cut.parts;
-    const double d = double(float(a.x[row])) - pivot(i) + double(of.shift);
-    return {rows(i) * d, rows(i) * d * d + double(of.square), 0.0, 0.0};
-  };
+  const int64_t groups = s.c / s.group, sample = unit / groups, first = (unit - sample * groups) * s.group;
+  const int64_t channels = s.n * s.c;
+  const N* const pivots = a.x + sample * s.m * s.c + first;
+  ChannelSums* const of_group = sums + sample * s.c + first;
+  if (a.measured || (s.parts > 1 && a.is_summed())) {
+    for (int64_t i = 0; i < s.group; ++i) {
+      const ChannelSums all =
+          a.measured ? add_up(team, s.parts, false,
+                              [&](int64_t part) {
+                                const PartStatistics of = a.measured[part * s.c + first];
+                                const int64_t row = part * s.each, left = s.m - row;
+                                const double d = double(float(pivots[row * s.c])) - double(float(*pivots)) +
+                                                 double(of.shift),
+                                             count = double(left < s.each ? left : s.each);
+                                return ChannelSums{count * d, count * d * d + double(of.square), 0.0, 0.0};
+                              })
+                     : add_up(team, s.parts, a.dy != nullptr,
+                              [&](int64_t part) { return of_group[part * channels + i]; });
+      if (team.rank() == 0) of_group[i] = all;
+    }
+    team.barrier();
+  }
+  const double rows = double(s.m), share = 1.0 / (rows * double(s.group));
   double mean = 0.0, square = 0.0, dy = 0.0, product = 0.0;
   if (a.mean) {
     mean = double(a.mean[first]);
   } else {
-    for (int64_t i = team.rank(); i < count; i += team.kWidth) mean += rows(i) * pivot(i) + at(i).first;
+    for (int64_t i = team.rank(); i < s.group; i += team.kWidth)
+      mean += rows * double(float(pivots[i])) + of_group[i].first;
     mean = team.sum(mean) * share;
   }
-  if (!a.mean || a.dgamma || a.dbeta)
-    for (int64_t i = team.rank(); i < count; i += team.kWidth) {
-      const ChannelSums part = at(i);
-      const double e = pivot(i) - mean, gamma = a.gamma ? double(a.gamma[first + i / s.cut.parts]) : 1.0;
-      square += part.second + e * (2.0 * part.first + rows(i) * e);
-      dy += gamma * part.dy, product += gamma * (part.product + e * part.dy);
+  if (a.is_summed()) {
+    for (int64_t i = team.rank(); i < s.group; i += team.kWidth) {
+      const ChannelSums of = of_group[i];
+      const double e = double(float(pivots[i])) - mean, gamma = a.gamma ? double(a.gamma[first + i]) : 1.0;
+      square += of.second + e * (2.0 * of.first + rows * e);
+      if (!a.dy) continue;
+      const double about_mean = of.product + e * of.dy;
+      dy += gamma * of.dy, product += gamma * about_mean;
     }
-  square = team.sum(square), dy = team.sum(dy) * share, product = team.sum(product) * share;
+    square = team.sum(square);
+    if (a.dy) dy = team.sum(dy) * share, product = team.sum(product) * share;
+  }
   const double variance = a.variance ? double(a.variance[first]) : (square < 0.0 ? 0.0 : square) * share;
   const double root = 1.0 / ::sqrt(variance + s.epsilon);
   if (a.moving_mean && team.rank() == 0) {
@@ -96,64 +179,87 @@ FASTCNN_INLINE void statistics(T team, const Norm& s, const Arrays<N>& a, const 
   }
   const float center = float(mean);
   const double rest = mean - double(center), slope = -root * root * root * product;
-  const bool fixed = a.dy && a.mean;  // then dx is dy scale, whatever x
   for (int64_t i = team.rank(); i < s.group; i += team.kWidth) {
     const int64_t c = first + i;
     const double scale = (a.gamma ? double(a.gamma[c]) : 1.0) * root;
     const double offset =
         a.dy ? -root * dy - slope * rest : (a.beta ? double(a.beta[c]) : 0.0) - rest * scale;
-    factors[sample * s.c + c] = {center, float(scale), fixed ? 0.0f : float(slope),
-                                 fixed ? 0.0f : float(offset)};
-    if (!a.dy) continue;
-    double of_dy = 0.0, of_product = 0.0;
-    for (int64_t part = 0; part < s.cut.parts; ++part) {
-      const ChannelSums sum = at(i * s.cut.parts + part);
-      of_dy += sum.dy, of_product += sum.product + (pivot(i * s.cut.parts) - mean) * sum.dy;
+    factors[sample * s.c + c] = a.dy && a.mean
+                                    ? ChannelFactors{0.0f, float(scale), 0.0f, 0.0f}
+                                    : ChannelFactors{center, float(scale), float(slope), float(offset)};
+    if (!a.dy || !a.is_summed()) continue;
+    const ChannelSums of = of_group[i];
+    if (dbeta) dbeta[sample * s.c + c] = float(of.dy);
+    if (dgamma)
+      dgamma[sample * s.c + c] = float(root * (of.product + (double(float(pivots[i])) - mean) * of.dy));
+  }
+}
+
+// y of the rows of a band, by the factors of its channels.
+template <bool kAligned, bool kBackward, class T>
+__global__ void __launch_bounds__(kThreads, 4)
+    norm_map(Bands bands, const T* x, const T* dy, const ChannelFactors* factors, bool clamped, T* y) {
+  constexpr int kAtATime = !kAligned ? 1 : kBackward ? 2 : 4;  // for four blocks on a multiprocessor
+  const Band at = Band::of(bands);
+  if (at.row >= at.end) return;
+  ChannelFactors k[kFour] = {};
+  FASTCNN_UNROLL
+  for (int e = 0; e < kFour; ++e)
+    if (e < at.count) k[e] = factors[at.sample * bands.c + at.channel + e];
+  const int64_t step = bands.down() * bands.c;
+  int64_t place = (at.sample * bands.m + at.row) * bands.c + at.channel;
+  for (int64_t row = at.row; row < at.end; row += kAtATime * bands.down(), place += kAtATime * step) {
+    float v[kAtATime][kFour] = {}, g[kAtATime][kFour] = {};
+    FASTCNN_UNROLL
+    for (int i = 0; i < kAtATime; ++i) {
+      if (row + i * bands.down() >= at.end) continue;
+      load_four<kAligned>(x + place + i * step, at.count, v[i]);
+      if (kBackward) load_four<kAligned>(dy + place + i * step, at.count, g[i]);
     }
-    if (a.dbeta) dbeta[sample * s.c + c] = float(of_dy);
-    if (a.dgamma) dgamma[sample * s.c + c] = float(root * of_product);
+    FASTCNN_UNROLL
+    for (int i = 0; i < kAtATime; ++i) {
+      if (row + i * bands.down() >= at.end) continue;
+      FASTCNN_UNROLL
+      for (int e = 0; e < kFour; ++e) {
+        const float d = v[i][e] - k[e].center;
+        v[i][e] = kBackward ? fma(g[i][e], k[e].scale, fma(d, k[e].slope, k[e].offset))
+                            : fma(d, k[e].scale, k[e].offset);
+        if (!kBackward && clamped) v[i][e] = relu(v[i][e]);
+      }
+      store_four<kAligned>(y + place + i * step, at.count, v[i]);
+    }
   }
 }
 
 template <class T>
 void run_norm(const Norm& s, const Arrays<T>& a, Context& context) {
+  if (s.bands.blocks == 0) return;
   const int64_t channels = s.n * s.c;
+  const unsigned blocks = unsigned(s.bands.blocks);
+  const cudaStream_t stream = stream_of(context);
+  const bool fours = by_fours<T>(s.c, {a.x, a.dy, a.y});
   auto* const sums = static_cast<ChannelSums*>(context.workspace);
-  auto* const factors = reinterpret_cast<ChannelFactors*>(sums + (a.measured ? 0 : s.cut.parts * channels));
+  auto* const factors = reinterpret_cast<ChannelFactors*>(sums + (a.measured ? 1 : s.parts) * channels);
   float *dgamma = reinterpret_cast<float*>(factors + channels), *dbeta = dgamma + channels;
-  if (!a.measured && (!a.mean || a.dgamma || a.dbeta))
-    for_each(context, s.cut.parts * channels, [=] __device__(int64_t i) {
-      const int64_t part = i / channels, channel = i - part * channels, sample = channel / s.c;
-      const int64_t first = sample * s.m * s.c + (channel - sample * s.c), begin = part * s.cut.each;
-      const int64_t end = begin + s.cut.each < s.m ? begin + s.cut.each : s.m;
-      const float pivot = a.x[first];
-      ChannelSums sum = {0.0, 0.0, 0.0, 0.0};
-      for (int64_t row = begin; row < end; ++row) {
-        const double d = double(float(a.x[first + row * s.c])) - double(pivot);
-        sum.first += d, sum.second += d * d;
-        if (!a.dy) continue;
-        const double g = double(float(a.dy[first + row * s.c]));
-        sum.dy += g, sum.product += g * d;
-      }
-      sums[i] = sum;
-    });
+  if (a.is_summed() && !a.measured) {
+    const auto sum = a.dy ? (fours ? norm_sums<true, true, T> : norm_sums<false, true, T>)
+                          : (fours ? norm_sums<true, false, T> : norm_sums<false, false, T>);
+    FASTCNN_LAUNCH(sum, blocks, kThreads, stream)(s.bands, a.x, a.dy ? a.dy : a.x, channels, sums);
+  }
   for_each_row(
-      context, s.n * (s.c / s.group), s.group * s.cut.parts, [=] __device__(auto team, int64_t unit) {
+      context, s.n * (s.c / s.group), s.parts,
+      [=] __device__(auto team, int64_t unit) {
         statistics(team, s, a, sums, factors, s.n == 1 ? a.dgamma : dgamma, s.n == 1 ? a.dbeta : dbeta, unit);
-      });
-  if (a.y)
-    for_each(context, s.n * s.m * s.c, [=] __device__(int64_t i) {
-      const int64_t row = i / s.c;
-      const ChannelFactors k = factors[row / s.m * s.c + (i - row * s.c)];
-      if (a.dy) {
-        // By given statistics dx is dy scale, whatever x.
-        const float of_x = a.mean ? 0.0f : fma(float(a.x[i]) - k.center, k.slope, k.offset);
-        a.y[i] = fma(float(a.dy[i]), k.scale, of_x);
-      } else {
-        const float y = fma(float(a.x[i]) - k.center, k.scale, k.offset);
-        a.y[i] = a.clamped ? relu(y) : y;
-      }
-    });
+      },
+      kFewParts);
+  if (a.y) {
+    // By given statistics dx is dy scale, whatever x: the map of a forward pass.
+    const bool fixed = a.dy && a.mean;
+    const auto map = a.dy && !fixed ? (fours ? norm_map<true, true, T> : norm_map<false, true, T>)
+                                    : (fours ? norm_map<true, false, T> : norm_map<false, false, T>);
+    FASTCNN_LAUNCH(map, blocks, kThreads, stream)
+    (s.bands, fixed ? a.dy : a.x, a.dy, factors, a.clamped != 0, a.y);
+  }
   if (s.n == 1) return;
   if (a.dgamma) sum_parts(context, {dgamma, s.c, s.n}, a.dgamma);
   if (a.dbeta) sum_parts(context, {dbeta, s.c, s.n}, a.dbeta);
@@ -239,7 +345,7 @@ bool supports_batch_norm_fwd_channels(const OpDescriptor& op) {
 void prepare_batch_norm_fwd_channels(Prepared* p) {
   Norm s = norm_of(p->op.batch_norm_fwd);
   if (!p->op.epilogue.statistics) return prepare(p, s, 6, 3);
-  s.cut = {statistics_parts(s.m), kStatisticsRows};
+  s.parts = statistics_parts(s.m), s.each = kStatisticsRows;
   prepare(p, s, 3, 2);
   p->bytes += bytes_of_statistics(s.m, s.c);
 }

@@ -111,17 +111,24 @@ __global__ void __launch_bounds__(kThreads) each_team(int64_t count, F f) {
     f(T{}, i);
 }
 
+// f(team, i) for every i below count, each by a block.
+template <class F>
+void for_each_block(Context& context, int64_t count, F f) {
+  if (count > 0)
+    FASTCNN_LAUNCH((each_team<kThreads, F>), blocks_for(count, 1), kThreads, stream_of(context))(count, f);
+}
+
 constexpr int64_t kShortRow = 1024;  // up to here a row is a warp's
 
-// f(team, i) for every i below count, each by a team that suits rows of `length` elements.
+// f(team, i) for every i below count, each by a team that suits rows of `length` elements: by a warp if these
+// are few enough.
 template <class F>
-void for_each_row(Context& context, int64_t count, int64_t length, F f) {
+void for_each_row(Context& context, int64_t count, int64_t length, F f, int64_t few = kShortRow) {
   if (count <= 0) return;
-  const cudaStream_t stream = stream_of(context);
-  if (length <= kShortRow)
-    FASTCNN_LAUNCH((each_team<kWarp, F>), blocks_for(count, Team<kWarp>::kPerBlock), kThreads, stream)
+  if (length > few) return for_each_block(context, count, f);
+  FASTCNN_LAUNCH((each_team<kWarp, F>), blocks_for(count, Team<kWarp>::kPerBlock), kThreads,
+                 stream_of(context))
   (count, f);
-  else FASTCNN_LAUNCH((each_team<kThreads, F>), blocks_for(count, 1), kThreads, stream)(count, f);
 }
 
 FASTCNN_FORMULAS_END

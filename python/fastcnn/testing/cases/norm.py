@@ -28,6 +28,7 @@ CHANNEL_NORM: tuple[NormCase, ...] = (
     NormCase((1, 128, 32, 8), groups=4),
     NormCase((2, 91, 37, 5), groups=5),
     NormCase((1, 67, 35, 70), groups=10),
+    NormCase((1, 90, 100, 64), groups=2),
     NormCase((300, 3, 3, 4), groups=2),
     NormCase((2, 5, 6, 17), given=True),
     NormCase((3, 16, 3), given=True, affine=False),
