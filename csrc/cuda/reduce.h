@@ -10,6 +10,28 @@ struct PartialSums {
   int64_t count, parts;
 };
 
+// store(sum of the parts, i), by a block for each eight outputs, which are neighbours in memory: 32 threads
+// add the parts of one, and then the lanes of a warp those.
+template <class Store>
+__global__ void __launch_bounds__(kThreads) each_sum(PartialSums from, Store store) {
+  constexpr int kAcross = kThreads / kWarp;
+  __shared__ float sums[kWarp][kAcross + 1];
+  const int beside = int(threadIdx.x) % kAcross, rank = int(threadIdx.x) / kAcross;
+  for (int64_t first = int64_t(blockIdx.x) * kAcross; first < from.count;
+       first += int64_t(kAcross) * gridDim.x) {
+    float sum = 0.0f;
+    if (first + beside < from.count)
+      for (int64_t part = rank; part < from.parts; part += kWarp)
+        sum += from.at[part * from.count + first + beside];
+    __syncthreads();  // the last sums have been read
+    sums[rank][beside] = sum;
+    __syncthreads();
+    const int64_t i = first + Team<kWarp>::number();
+    sum = Team<kWarp>::sum(sums[Team<kWarp>::rank()][Team<kWarp>::number()]);
+    if (Team<kWarp>::rank() == 0 && i < from.count) store(sum, i);
+  }
+}
+
 // store(sum of the parts, i). Many parts are a team's: one thread would wait for one after the other.
 template <class Store>
 void store_sums(Context& context, const PartialSums& from, Store store) {
@@ -19,7 +41,12 @@ void store_sums(Context& context, const PartialSums& from, Store store) {
       for (int64_t part = 1; part < from.parts; ++part) sum += from.at[part * from.count + i];
       store(sum, i);
     });
-  for_each_row(context, from.count, from.parts, [=] __device__(auto team, int64_t i) {
+  if (from.parts <= kShortRow) {
+    FASTCNN_LAUNCH(each_sum<Store>, blocks_for(from.count, kThreads / kWarp), kThreads, stream_of(context))
+    (from, store);
+    return;
+  }
+  for_each_block(context, from.count, [=] __device__(auto team, int64_t i) {
     float sum = 0.0f;
     for (int64_t part = team.rank(); part < from.parts; part += team.kWidth)
       sum += from.at[part * from.count + i];
