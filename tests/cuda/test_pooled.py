@@ -37,6 +37,8 @@ NETWORKS: dict[str, tuple[tuple[int, ...], list[Any], int, int]] = {
     "dilated": ((12, 14, 2), [conv(9, (3, 2), dilation_rate=(2, 1), padding="same"), pool()], 1, 1),
     "windows overlap": ((11, 12, 2), [conv(3, 2), pool(3, 2), conv(2, 2)], 0, 1),
     "gaps": ((12, 12, 1), [conv(3), pool(2, 3)], 0, 1),
+    "several tiles": ((28, 36, 1), [conv(6, 1), pool(), conv(16, 5), pool()], 2, 2),
+    "tiles of a row": ((20, 90, 3), [conv(32), pool()], 1, 1),
     "rows left over": ((9, 10, 2), [conv(2), conv(3, 2), pool(3)], 1, 1),
     "the border cuts": ((8, 9, 2), [conv(3, 2), lambda: layers.MaxPooling2D(3, 2, padding="same")], 0, 0),
     "many channels": ((8, 8, 8), [conv(4), pool()], 0, 0),
