@@ -2,7 +2,7 @@
 // Convolutions of images with few channels, as small networks and first layers have them, where a matrix
 // product would be half empty: the weights stand in shared memory, and a thread makes four channels of some
 // neighbouring pixels. Of pixels that a max pooling takes the greatest of, it writes that one alone and its
-// place in the window; narrow_pooled.cu has the gradients of such a pair.
+// place in the window; narrow_gradients.cu has the gradients of such a pair.
 #include "narrow.h"
 #include "tile.h"
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gradients of a convolution of few channels that a max pooling follows at once (narrow.cu), from the
-// pooled gradients and the places of the greatest (backend.h):
+// The gradients of a convolution of few channels (narrow.cu): of its weights, and of both where a max pooling
+// follows at once, from the pooled gradients and the places of the greatest (backend.h):
 //
 //   dw[r,s,c,k] = sum over n and windows of dy[n,window,k] x[n, place + (r,s), c]
 //   dx[n, place + (r,s), c] = sum over windows and k of dy[n,window,k] w[r,s,c,k]
 //
 // A block takes a tile of an image after the other: what its sums read lies in shared memory, with zeros
-// beyond the borders, so that indices are divided and compared once and not for every tap.
+// beyond the borders: indices are divided and compared once. Without a pool each pixel is a window.
 #include "narrow.h"
 
 namespace fastcnn {
@@ -20,7 +20,7 @@ constexpr int32_t kMostParts = 512, kEnoughBlocks = 256;
 
 FASTCNN_WALK int32_t chunks_of(int32_t run) { return (run + kRun - 1) / kRun; }
 
-// A convolution and its pool.
+// A convolution and its pool, if any.
 struct Pair {
   ConvWalk walk;
   int32_t rows, cols, stride_h, stride_w, dilation_h, dilation_w;  // of the pool's windows
@@ -34,6 +34,11 @@ Pair pair_of(const PooledConv2dShape& s) {
           i(pool.dilation_h), i(pool.dilation_w), i(pool.p), i(pool.q)};
 }
 
+Pair pair_of(const Conv2dShape& s) {
+  const ConvWalk walk = walk_of(s);
+  return {walk, 1, 1, 1, 1, 1, 1, walk.h.out, walk.w.out};
+}
+
 // Windows that lie in the image, so that a place counts whole rows of a window.
 bool supports_pair(const PooledConv2dShape& s) {
   const Pool2dShape& pool = s.pool;
@@ -42,13 +47,14 @@ bool supports_pair(const PooledConv2dShape& s) {
          (pool.q - 1) * pool.stride_w + (pool.s - 1) * pool.dilation_w < pool.w;
 }
 
-void set_pair_cost(Prepared* p, const PooledConv2dShape& s) {
-  const Conv2dShape& v = s.conv;
-  const double dy = double(s.pool.n) * double(s.pool.p) * double(s.pool.q) * double(v.k);
-  const double taps = double(v.r) * double(v.s) * double(v.c);
-  const double x = double(v.n) * double(v.h) * double(v.w) * double(v.c);
-  const double number = bytes_of_number(p);
-  set_cost(p, 2 * dy * taps, (number + 1) * dy + number * (x + taps * double(v.k)));
+// Of so many dy, and bytes that stand beside each.
+void set_gradient_cost(Prepared* p, const Conv2dShape& s, double dy, double beside) {
+  const double taps = double(s.r) * double(s.s) * double(s.c), number = bytes_of_number(p);
+  const double x = double(s.n) * double(s.h) * double(s.w) * double(s.c);
+  set_cost(p, 2 * dy * taps, (number + beside) * dy + number * (x + taps * double(s.k)));
+}
+void set_pair(Prepared* p, const PooledConv2dShape& s) {
+  set_gradient_cost(p, s.conv, double(s.pool.n) * double(s.pool.p) * double(s.pool.q) * double(s.conv.k), 1);
   state<Pair>(p) = pair_of(s);
 }
 
@@ -106,7 +112,7 @@ struct PairWgrad {
   int32_t outputs;
 };
 
-// A term of dw: a gradient, and where the pixel under its first tap begins in the tile's image.
+// A term of dw: a gradient, and where the pixel under its first tap begins in the tile's image; -1: no term.
 struct alignas(8) Term {
   float dy;
   int32_t at;
@@ -120,10 +126,10 @@ FASTCNN_INLINE void put_terms(const PairWgrad<T>& g, const Place& windows, Term*
   for (int32_t i = int32_t(threadIdx.x); i < count; i += kThreads) {
     const int32_t window = i / g.filters, k = i - window * g.filters, y = window / g.tile_cols,
                   x = window - y * g.tile_cols;
-    Term term = {0.0f, 0};
+    Term term = {0.0f, -1};
     if (windows.h + y < pair.p && windows.w + x < pair.q) {
       const int32_t from = ((windows.n * pair.p + windows.h + y) * pair.q + windows.w + x) * w.k + k;
-      const int32_t place = g.index[from], down = place / g.cols, right = place - down * g.cols;
+      const int32_t place = g.index ? g.index[from] : 0, down = place / g.cols, right = place - down * g.cols;
       term.dy = float(g.dy[from]);
       term.at = ((y * pair.stride_h + down * pair.dilation_h) * w.h.stride * g.cut.image.width +
                  (x * pair.stride_w + right * pair.dilation_w) * w.w.stride) *
@@ -135,7 +141,7 @@ FASTCNN_INLINE void put_terms(const PairWgrad<T>& g, const Place& windows, Term*
 
 // A thread to a unit and some windows of each tile; the first of a unit adds what the others have.
 template <class T>
-__global__ void __launch_bounds__(kThreads) pooled_wgrad(PairWgrad<T> g) {
+__global__ void __launch_bounds__(kThreads) narrow_wgrad(PairWgrad<T> g) {
   __shared__ float image[kMostImage];
   __shared__ Term terms[kMostTerms];
   __shared__ float others[kRun][kThreads];
@@ -165,6 +171,7 @@ __global__ void __launch_bounds__(kThreads) pooled_wgrad(PairWgrad<T> g) {
     if (!active) continue;
     for (int32_t window = group; window < windows; window += groups) {
       const Term term = terms[window * w.k + k];
+      if (term.at < 0) continue;
       const float* const x = image + from + moves * term.at;
       FASTCNN_UNROLL
       for (int i = 0; i < kRun; ++i) sum[i] = fma(x[i], term.dy, sum[i]);
@@ -180,10 +187,8 @@ __global__ void __launch_bounds__(kThreads) pooled_wgrad(PairWgrad<T> g) {
     float all = others[i][threadIdx.x];
     for (int32_t other = 1; other < groups; ++other) all += others[i][threadIdx.x + other * cut.of_block];
     const int32_t place = (row + i) * w.k + k;
-    if (cut.parts == 1)
-      (is_bias ? g.db[k] : g.dw[place]) = all;
-    else
-      g.sums[int64_t(part) * g.outputs + place] = all;
+    float* const whole = is_bias ? g.db + k : g.dw + place;
+    *(cut.parts == 1 ? whole : g.sums + int64_t(part) * g.outputs + place) = all;
   }
 }
 
@@ -193,12 +198,13 @@ void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
   float *dw = output(o, 0), *db = p.op.epilogue.bias ? output(o, 1) : nullptr;
   g.pair = state<Pair>(p), g.cut = wgrad_cut(g.pair, db);
   const ConvWalk& w = g.pair.walk;
-  g.x = input<T>(o, 0), g.dy = input<T>(o, 1), g.index = static_cast<const uint8_t*>(o.in[2]);
+  g.x = input<T>(o, 0), g.dy = input<T>(o, 1);
+  if (p.op.step == Step::k_conv2d_wgrad_pooled) g.index = static_cast<const uint8_t*>(o.in[2]);
   g.sums = static_cast<float*>(context.workspace), g.dw = dw, g.db = db;
   g.filters = Divisor::of(w.k), g.cols = Divisor::of(g.pair.cols);
   g.tile_cols = Divisor::of(g.cut.tiles.cols), g.outputs = sums_of(g.pair, db);
   g.unit_blocks = Divisor::of(g.cut.unit_blocks);
-  FASTCNN_LAUNCH(pooled_wgrad<T>, unsigned(g.cut.parts * g.cut.unit_blocks), kThreads, stream_of(context))(g);
+  FASTCNN_LAUNCH(narrow_wgrad<T>, unsigned(g.cut.parts * g.cut.unit_blocks), kThreads, stream_of(context))(g);
   if (g.cut.parts == 1) return;
   const int64_t weights = sums_of(g.pair, false);
   store_sums(context, {g.sums, g.outputs, g.cut.parts},
@@ -207,9 +213,9 @@ void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
 
 // How dx is cut: tiles of its pixels, a thread to four channels of a pixel.
 struct DgradCut {
-  Tiles tiles;  // none: not even what a pixel reads fits
-  int32_t height, width,
-      pitch;  // windows of the convolution that a tile reads; an odd pitch keeps banks apart
+  Tiles tiles;            // none: not even what a pixel reads fits
+  int32_t height, width;  // windows of the convolution that a tile reads
+  int32_t pitch;          // from one to the next: odd, which keeps banks apart
 };
 
 DgradCut dgrad_cut(const Pair& pair) {
@@ -281,7 +287,7 @@ FASTCNN_INLINE int32_t first_window(int32_t pixel, const ConvAxis& a) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) pooled_dgrad(PairDgrad<T> g) {
+__global__ void __launch_bounds__(kThreads) narrow_dgrad(PairDgrad<T> g) {
   __shared__ float4 channels[kMostQuads];
   __shared__ float gradients[kMostGradients];
   const ConvWalk& w = g.pair.walk;
@@ -337,7 +343,20 @@ void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
   g.stride_w = Divisor::of(w.w.stride), g.pool_h = Divisor::of(g.pair.stride_h);
   g.pool_w = Divisor::of(g.pair.stride_w), g.apart_h = Divisor::of(g.pair.dilation_h);
   g.apart_w = Divisor::of(g.pair.dilation_w);
-  FASTCNN_LAUNCH(pooled_dgrad<T>, blocks_for(g.cut.tiles.count, 1), kThreads, stream_of(context))(g);
+  FASTCNN_LAUNCH(narrow_dgrad<T>, blocks_for(g.cut.tiles.count, 1), kThreads, stream_of(context))(g);
+}
+
+// The parts of dw, and of db as one more row of it.
+bool supports_wgrad(const OpDescriptor& op, const Pair& pair) {
+  Epilogue e = op.epilogue;
+  e.bias = 0;
+  return plain(e) && wgrad_cut(pair, true).tiles.count > 0;
+}
+void prepare_wgrad(Prepared* p) {
+  const Pair& pair = state<Pair>(*p);
+  const bool bias = p->op.epilogue.bias != 0;
+  const int32_t parts = wgrad_cut(pair, bias).parts;
+  p->workspace_bytes = parts > 1 ? sizeof(float) * size_t(sums_of(pair, bias)) * size_t(parts) : 0;
 }
 
 }  // namespace
@@ -348,26 +367,32 @@ bool supports_conv2d_dgrad_pooled_narrow(const OpDescriptor& op) {
   return plain(e) && supports_pair(op.conv2d_dgrad_pooled) &&
          dgrad_cut(pair_of(op.conv2d_dgrad_pooled)).tiles.count > 0;
 }
-void prepare_conv2d_dgrad_pooled_narrow(Prepared* p) { set_pair_cost(p, p->op.conv2d_dgrad_pooled); }
+void prepare_conv2d_dgrad_pooled_narrow(Prepared* p) { set_pair(p, p->op.conv2d_dgrad_pooled); }
 void run_conv2d_dgrad_pooled_narrow(const Prepared& p, const Operands& o, Context& context) {
   FASTCNN_BY_STORAGE(p, run_dgrad)(p, o, context);
 }
 
-// The parts of dw, and of db as one more row of it.
 bool supports_conv2d_wgrad_pooled_narrow(const OpDescriptor& op) {
-  Epilogue e = op.epilogue;
-  e.bias = 0;
-  return plain(e) && supports_pair(op.conv2d_wgrad_pooled) &&
-         wgrad_cut(pair_of(op.conv2d_wgrad_pooled), true).tiles.count > 0;
+  return supports_pair(op.conv2d_wgrad_pooled) && supports_wgrad(op, pair_of(op.conv2d_wgrad_pooled));
 }
 void prepare_conv2d_wgrad_pooled_narrow(Prepared* p) {
-  set_pair_cost(p, p->op.conv2d_wgrad_pooled);
-  const Pair& pair = state<Pair>(*p);
-  const bool bias = p->op.epilogue.bias != 0;
-  const int32_t parts = wgrad_cut(pair, bias).parts;
-  p->workspace_bytes = parts > 1 ? sizeof(float) * size_t(sums_of(pair, bias)) * size_t(parts) : 0;
+  set_pair(p, p->op.conv2d_wgrad_pooled);
+  prepare_wgrad(p);
 }
 void run_conv2d_wgrad_pooled_narrow(const Prepared& p, const Operands& o, Context& context) {
+  FASTCNN_BY_STORAGE(p, run_wgrad)(p, o, context);
+}
+
+bool supports_conv2d_wgrad_narrow(const OpDescriptor& op) {
+  return is_narrow(op.conv2d_wgrad) && supports_wgrad(op, pair_of(op.conv2d_wgrad));
+}
+void prepare_conv2d_wgrad_narrow(Prepared* p) {
+  const Conv2dShape& s = p->op.conv2d_wgrad;
+  set_gradient_cost(p, s, double(s.n) * double(s.p) * double(s.q) * double(s.k), 0);
+  state<Pair>(p) = pair_of(s);
+  prepare_wgrad(p);
+}
+void run_conv2d_wgrad_narrow(const Prepared& p, const Operands& o, Context& context) {
   FASTCNN_BY_STORAGE(p, run_wgrad)(p, o, context);
 }
 
