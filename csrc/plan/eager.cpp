@@ -113,14 +113,12 @@ void run_eager(const Backend& backend, const Prepared& prepared, const Operands&
 }
 
 // The workspace first, then the scalars.
-size_t device_bytes(const Backend& backend, const OpDescriptor& op, bool scalars) {
-  const size_t bytes = prepared_for(cache_of_thread(), backend, op).workspace_bytes;
-  return align_up(bytes) + (scalars ? sizeof(RunScalars) : 0);
+size_t device_bytes(const Prepared& prepared, bool scalars) {
+  return align_up(prepared.workspace_bytes) + (scalars ? sizeof(RunScalars) : 0);
 }
 
-void run_eager_on(const Backend& backend, const OpDescriptor& op, const Operands& operands,
+void run_eager_on(const Backend& backend, const Prepared& prepared, const Operands& operands,
                   const RunScalars* scalars, const DevicePlace& place) {
-  const Prepared& prepared = prepared_for(cache_of_thread(), backend, op);
   Status status{};
   Context context{nullptr, place.workspace, nullptr, place.stream};
   if (scalars) {

@@ -26,8 +26,8 @@ inline void run_eager(const Backend& backend, const OpDescriptor& op, const Oper
 struct DevicePlace {
   void *stream, *workspace;
 };
-size_t device_bytes(const Backend& backend, const OpDescriptor& op, bool scalars);
-void run_eager_on(const Backend& backend, const OpDescriptor& op, const Operands& operands,
+size_t device_bytes(const Prepared& prepared, bool scalars);
+void run_eager_on(const Backend& backend, const Prepared& prepared, const Operands& operands,
                   const RunScalars* scalars, const DevicePlace& place);
 
 }  // namespace fastcnn

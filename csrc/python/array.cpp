@@ -330,7 +330,7 @@ const void* dense(const ArrayView& v, Array* keep) {
 
 Array array_like(const ArrayView& like, const char* what, Sizes shape, DType dtype) {
   if (like.bfloat16 && dtype == DType::kF32) dtype = DType::kU16;
-  if (like.on_gpu) return gpu_array(like.op, what, {shape.begin(), shape.end()}, dtype);
+  if (like.on_gpu) return gpu_array(like.op, what, shape, dtype);
   if (dtype == DType::kI32)
     return Array(py::array_t<int32_t>(std::vector<int64_t>(shape.begin(), shape.end())));
   return allocate(like.op, what, shape);
@@ -379,8 +379,7 @@ Array output(const char* op, py::handle out, Sizes shape, Inputs inputs, Like st
   const bool on_gpu = first_input && first_input->on_gpu;
   const bool bfloat16 = on_gpu && first_input->bfloat16 && stored == Like::kFirstInput;
   if (out.is_none())
-    return on_gpu ? gpu_array(op, "the output", {shape.begin(), shape.end()},
-                              bfloat16 ? DType::kU16 : DType::kF32)
+    return on_gpu ? gpu_array(op, "the output", shape, bfloat16 ? DType::kU16 : DType::kF32)
                   : allocate(op, "the output", shape);
   if (!py::isinstance<py::array>(out) && !is_on_gpu(out)) wrong_type(op, "out", out, "an array or None");
   const ArrayView v = any_view(op, "out", out);

@@ -14,7 +14,46 @@ namespace {
 // fastcnn._device, which alone knows CuPy.
 py::object device_module(const char* name) { return py::module_::import("fastcnn._device").attr(name); }
 
-void* stream() { return reinterpret_cast<void*>(py::cast<uintptr_t>(device_module("stream")())); }
+py::object name(const char* text) {
+  return py::reinterpret_steal<py::object>(PyUnicode_InternFromString(text));
+}
+
+// What every call asks of CuPy, found once: imports, names that were no Python strings yet, and questions
+// put by way of Python were most of a small call.
+struct Cupy {
+  py::tuple found = device_module("cupy_parts")();
+  py::object ndarray = found[0], empty = found[1], current_stream = found[2];
+  py::object bfloat16 = device_module("Bfloat16");
+  py::object bits = name("bits"), data = name("data"), dtype = name("dtype"), ptr = name("ptr"),
+             shape = name("shape"), strides = name("strides");
+};
+const Cupy* loaded = nullptr;  // by gpu_backend(), for good: models may outlive static objects; under the GIL
+
+const Cupy& cupy() {
+  gpu_backend();
+  return *loaded;
+}
+
+bool is_exactly(py::handle value, const py::object& type) {
+  return reinterpret_cast<PyObject*>(Py_TYPE(value.ptr())) == type.ptr();
+}
+bool is_cupys(py::handle value) { return loaded && is_exactly(value, loaded->ndarray); }
+
+void* address_of(py::handle holder) {
+  return reinterpret_cast<void*>(py::cast<uintptr_t>(holder.attr(cupy().ptr)));
+}
+void* stream() { return address_of(cupy().current_stream()); }
+
+void copy_sizes(py::handle tuple, int count, int64_t* out) {
+  for (int i = 0; i < count; ++i) out[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(tuple.ptr(), i));
+}
+
+py::dtype dtype_of(DType dtype) {
+  return dtype == DType::kF32   ? py::dtype::of<float>()
+         : dtype == DType::kI32 ? py::dtype::of<int32_t>()
+         : dtype == DType::kU16 ? py::dtype::of<uint16_t>()
+                                : py::dtype::of<uint8_t>();
+}
 
 const Backend& load(const std::string& path) {
   void* const object = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -65,6 +104,7 @@ class CupyPool : public Pool {
 }  // namespace
 
 bool is_on_gpu(py::handle value) {
+  if (is_cupys(value)) return true;
   if (py::hasattr(value, "__cuda_array_interface__")) return true;
   if (!py::hasattr(value, "__dlpack_device__") || py::isinstance<py::array>(value)) return false;
   constexpr int kCuda = 2, kCudaManaged = 13;  // of DLPack's DLDeviceType
@@ -74,17 +114,20 @@ bool is_on_gpu(py::handle value) {
 }
 
 ArrayView gpu_view(const char* op, const char* argument, py::handle value) {
-  gpu_backend();  // says what is missing, if anything is
-  const py::object array = device_module("as_cupy")(value, std::string(op) + ": " + argument);
+  const Cupy& names = cupy();   // says what is missing, if anything is
+  constexpr char kOther = 'V';  // the kind of a dtype that is not NumPy's
+  const bool known = is_cupys(value) && py::dtype(value.attr(names.dtype)).kind() != kOther;
+  const auto array = known ? py::reinterpret_borrow<py::object>(value)
+                           : device_module("as_cupy")(value, std::string(op) + ": " + argument);
   ArrayView v{array, op, argument, nullptr, DType::kF32, 0, {}, {}, true, true};
-  v.data = reinterpret_cast<const char*>(py::cast<uintptr_t>(array.attr("data").attr("ptr")));
-  const auto shape = py::cast<std::vector<int64_t>>(array.attr("shape"));
-  const auto strides = py::cast<std::vector<int64_t>>(array.attr("strides"));
-  v.bfloat16 = py::isinstance(array, device_module("Bfloat16"));
-  set_type(&v, v.bfloat16 ? py::dtype::of<uint16_t>() : py::dtype::from_args(array.attr("dtype")),
-           static_cast<int64_t>(shape.size()));
-  std::copy(shape.begin(), shape.end(), v.shape);
-  std::copy(strides.begin(), strides.end(), v.strides);
+  v.bfloat16 = is_exactly(array, names.bfloat16);
+  const py::object numbers = v.bfloat16 ? array.attr(names.bits) : array;
+  v.data = static_cast<const char*>(address_of(numbers.attr(names.data)));
+  const py::tuple shape = numbers.attr(names.shape), strides = numbers.attr(names.strides);
+  set_type(&v, numbers.attr(names.dtype), static_cast<int64_t>(shape.size()));
+  copy_sizes(shape, v.rank, v.shape);
+  copy_sizes(strides, v.rank, v.strides);
+  if (known) return v;  // CuPy has asked for its memory or allocated it
   const char *first, *last;
   extent(v, &first, &last);
   Status status{};
@@ -94,13 +137,19 @@ ArrayView gpu_view(const char* op, const char* argument, py::handle value) {
   return v;
 }
 
-Array gpu_array(const char* op, const std::string& what, const std::vector<int64_t>& shape, DType dtype) {
-  const char* name = dtype == DType::kF32   ? "float32"
-                     : dtype == DType::kI32 ? "int32"
-                     : dtype == DType::kU16 ? "bfloat16"
-                                            : "uint8";
-  const py::object array = device_module("empty")(op, what, py::tuple(py::cast(shape)), name);
-  return Array(array, reinterpret_cast<void*>(py::cast<uintptr_t>(array.attr("data").attr("ptr"))));
+Array gpu_array(const char* op, const char* what, Sizes sizes, DType dtype) {
+  py::tuple shape(sizes.size());
+  for (size_t i = 0; i < sizes.size(); ++i) shape[i] = py::int_(sizes[i]);
+  const py::dtype numbers = dtype_of(dtype);
+  auto array = py::reinterpret_steal<py::object>(
+      PyObject_CallFunctionObjArgs(cupy().empty.ptr(), shape.ptr(), numbers.ptr(), nullptr));
+  if (!array) {
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) throw py::error_already_set();
+    PyErr_Clear();
+    array = device_module("empty")(op, what, shape, numbers);  // says what failed
+  }
+  void* const address = address_of(array.attr(cupy().data));
+  return Array(dtype == DType::kU16 ? cupy().bfloat16(array) : array, address);
 }
 
 py::object to_numpy(const ArrayView& v) { return device_module("to_numpy")(v.owner); }
@@ -112,6 +161,7 @@ const Backend& gpu_backend() {
     Status status{};
     gpu_kernels().device->open(&status);
     check(status);
+    loaded = new Cupy;
     backend = &gpu_kernels();
   }
   return *backend;
@@ -140,15 +190,16 @@ void run_on_gpu(OpDescriptor op, Storage storage, const Operands& operands, cons
   const Backend& backend = gpu_backend();
   op.storage = storage;
   op.precision = storage == Storage::kBfloat16 ? Precision::kBfloat16 : eager_precision;
+  const Prepared& prepared = prepared_eager(backend, op);
   DevicePlace place{stream(), nullptr};
-  const size_t bytes = device_bytes(backend, op, scalars != nullptr);
+  const size_t bytes = device_bytes(prepared, scalars != nullptr);
   Array workspace;  // given back to the pool at once: CuPy hands it out on the same stream alone
   if (bytes) {
     workspace = gpu_array("fastcnn", "the workspace of a kernel", {static_cast<int64_t>(bytes)}, DType::kU8);
     place.workspace = workspace.mutable_data();
   }
   py::gil_scoped_release release;
-  run_eager_on(backend, op, operands, scalars, place);
+  run_eager_on(backend, prepared, operands, scalars, place);
 }
 
 void gpu_copy(void* to, const void* from, size_t bytes) {

@@ -13,7 +13,7 @@ bool is_on_gpu(py::handle value);
 ArrayView gpu_view(const char* op, const char* argument, py::handle value);
 
 // New memory for an array, of bfloat16 if of kU16; `what` is for the message.
-Array gpu_array(const char* op, const std::string& what, const std::vector<int64_t>& shape, DType dtype);
+Array gpu_array(const char* op, const char* what, Sizes shape, DType dtype);
 py::object to_numpy(const ArrayView& v);
 
 const Backend& gpu_backend();

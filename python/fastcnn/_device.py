@@ -119,12 +119,11 @@ def as_cupy(value: Any, what: str) -> Any:
     if isinstance(value, Bfloat16):
         return value
     named = str(getattr(value, "dtype", "")).rpartition(".")[2] == "bfloat16"
-    if named and isinstance(value, cupy.ndarray):
-        return Bfloat16(value.view("uint16"))
     if isinstance(value, cupy.ndarray):
-        return value
-    if hasattr(value, "__cuda_array_interface__") and not named:
-        if value.__cuda_array_interface__["typestr"] == "<V2":
+        return Bfloat16(value.view("uint16")) if named else value
+    interface = None if named else getattr(value, "__cuda_array_interface__", None)
+    if interface is not None:
+        if interface["typestr"] == "<V2":
             raise DTypeError(
                 f"{what}: an array of {type(value).__name__} says that its numbers are two bytes (<V2), not "
                 "which; pass one whose dtype is named bfloat16, or one that speaks DLPack"
@@ -132,7 +131,7 @@ def as_cupy(value: Any, what: str) -> Any:
         try:
             return cupy.asarray(value)
         except cupy.cuda.runtime.CUDARuntimeError as error:  # CuPy asks on which GPU it is
-            address = value.__cuda_array_interface__["data"][0]
+            address = interface["data"][0]
             raise ArgumentError(f"{what}: address {address:#x} is in no GPU's memory ({error})") from error
     if hasattr(value, "__dlpack__"):
         exported = _Retyped(value)
@@ -149,7 +148,7 @@ class _Interface:
         self.__cuda_array_interface__, self.owner = interface, owner
 
 
-def _allocate(needs: str, shape: tuple[int, ...], dtype: str) -> Any:
+def _allocate(needs: str, shape: tuple[int, ...], dtype: Any) -> Any:
     cupy = _cupy()
     try:
         return cupy.empty(shape, dtype)
@@ -163,10 +162,8 @@ def _allocate(needs: str, shape: tuple[int, ...], dtype: str) -> Any:
         raise DeviceError(f"{needs}: {error}") from error
 
 
-def empty(op: str, what: str, shape: tuple[int, ...], dtype: str) -> Any:
+def empty(op: str, what: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """A new array, of which nothing is written."""
-    if dtype == "bfloat16":
-        return Bfloat16(empty(op, what, shape, "uint16"))
     return _allocate(f"{op}: {what} of shape {shape}", shape, dtype)
 
 
@@ -188,6 +185,7 @@ def to_numpy(array: Any) -> Any:
     return _cupy().asnumpy(array)
 
 
-def stream() -> int:
-    """CuPy's current stream."""
-    return int(_cupy().cuda.get_current_stream().ptr)
+def cupy_parts() -> tuple[Any, Any, Any]:
+    """Of CuPy: the type of its arrays, and the functions that make a new one and that tell the stream."""
+    cupy = _cupy()
+    return cupy.ndarray, cupy.empty, cupy.cuda.get_current_stream
