@@ -28,6 +28,7 @@ BUDGETS = (
     ("narrow_dgrad", 96, 0),
     ("norm_sums", 128, 0),
     ("each_team", 128, 96),
+    ("each_place", 96, 48),
     ("each", 128, 96),
     ("update_all", 128, 0),
     ("", 64, 0),

@@ -24,6 +24,7 @@ F* by_storage(const Prepared& p, F* of_float, F* of_bfloat16) {
 }
 #define FASTCNN_BY_STORAGE(p, ...) by_storage(p, __VA_ARGS__<float>, __VA_ARGS__<Bfloat16>)
 
+inline bool aligned_to(const void* p, uintptr_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
 inline double bytes_of_number(const Prepared* p) {
   return p->op.storage == Storage::kFloat32 ? sizeof(float) : sizeof(Bfloat16);
 }

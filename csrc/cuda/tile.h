@@ -189,8 +189,6 @@ struct AfterSum {
   }
 };
 
-inline bool aligned_to(const void* p, uintptr_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
-
 // Where sums go: to `parts`, if these are not null, as they are, else to y after what follows.
 template <class T>
 struct Results {
