@@ -29,6 +29,7 @@ BUDGETS = (
     ("norm_sums", 128, 0),
     ("each_team", 128, 96),
     ("each_place", 96, 48),
+    ("each_measured", 96, 48),
     ("each", 128, 96),
     ("update_all", 128, 0),
     ("", 64, 0),

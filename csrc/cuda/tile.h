@@ -182,10 +182,13 @@ struct AfterSum {
   const T *residual, *mask;
   int32_t clamped;
   FASTCNN_INLINED float operator()(float v, int64_t at, int64_t n) const {
+    return of(v, n, residual ? float(residual[at]) : 0.0f, mask ? float(mask[at]) : 1.0f);
+  }
+  FASTCNN_INLINED float of(float v, int64_t n, float of_residual, float of_mask) const {
     if (bias) v += bias[n];
-    if (residual) v += float(residual[at]);
+    if (residual) v += of_residual;
     if (clamped) v = relu(v);
-    return mask && float(mask[at]) <= 0.0f ? 0.0f : v;
+    return of_mask <= 0.0f ? 0.0f : v;
   }
 };
 

@@ -100,6 +100,10 @@ _CONV_BLOCKING = (
     ConvCase(2, 4, 19, 7, 7, groups=7, r=5, s=5, padding=2, dilation_rate=(1, 2)),
     ConvCase(1, 6, 21, 3, 6, groups=3, r=5, s=5, padding=2),
     ConvCase(1, 4, 40, 2, 2, groups=2, dilation_rate=(1, 2), padding=1),
+    # The same in fours: three taps along rows, undilated, and others.
+    ConvCase(1, 8, 13, 4, 4, groups=4, r=2, s=3, strides=(2, 1), padding=((0, 1), (2, 1))),
+    ConvCase(2, 7, 14, 8, 8, groups=8, r=5, s=5, strides=(2, 2), padding=2),
+    ConvCase(1, 6, 11, 12, 12, groups=12, dilation_rate=(2, 2), padding=2),
     # Few channels on long rows.
     ConvCase(1, 5, 37, 3, 1, padding="same"),
     ConvCase(2, 9, 50, 2, 4, padding=1),

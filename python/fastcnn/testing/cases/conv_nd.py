@@ -100,6 +100,7 @@ _PLAIN_3D = (
     ConvNdCase(_C3, 2, (5, 4, 5), 16, 16, (3, 3, 3), (2, 1, 2), "same", groups=4),
     ConvNdCase(_C3, 1, (2, 4, 5), 17, 17, (3, 3, 3), padding=(4, 1, 1), groups=17),
     ConvNdCase(_C3, 1, (9, 3, 4), 12, 12, (2, 2, 2), (5, 1, 1), "valid", (2, 1, 1), 6),
+    ConvNdCase(_C3, 1, (3, 4, 9), 8, 8, (2, 3, 3), (1, 1, 1), "same", groups=8),
     # Few channels on long rows; weights larger than the volume.
     ConvNdCase(_C3, 1, (4, 5, 37), 1, 4, (3, 3, 3), padding="same"),
     ConvNdCase(_C3, 1, (2, 3, 3), 64, 65, (3, 3, 3), padding=1),
