@@ -27,14 +27,16 @@ void copy_pixels(Context& context, const Conv2dShape& v, const float* x, float* 
 // With fewer than 32 channels of either the direct kernel took 1.1 to 3.5 times as long; but with few outputs
 // and so many inputs that parts of them would each read x, 0.65 to 0.75 times. What comes from memory the
 // direct kernel asks for as it lies there: on 16 lanes, 2 threads, it took 0.37 to 1.03 times as long from
-// 24 MB on (311 -> 45 channels; 256 -> 64 half as long), below 0.65 to 1.4 times.
+// 24 MB on (311 -> 45 channels; 256 -> 64 half as long), below 0.65 to 1.4 times. But from 576 inputs to 2048
+// it took 1.08 to 1.5 times as long: parts of these would each copy dy, in blocks of fewer pixels.
 constexpr double kFarBytes = 24 << 20;
+constexpr int64_t kFarChannels = 512;
 bool supports_conv2d_wgrad_gemm(const OpDescriptor& op) {
   const Conv2dShape& v = op.conv2d_wgrad;
   const bool once = v.k >= kernels().tile->lanes || v.c <= 2 * kBlockRows;
   const bool floats = op.storage != Storage::kPairs;
-  const bool far = floats && kernels().tile->lanes == 16 && std::min(v.c, v.k) >= 32 && !strided(v) &&
-                   conv_bytes(v) > kFarBytes;
+  const bool far = floats && kernels().tile->lanes == 16 && std::min(v.c, v.k) >= 32 && v.c <= kFarChannels &&
+                   !strided(v) && conv_bytes(v) > kFarBytes;
   return once && !far && v.groups == 1 && v.r * v.s == 1 && !v.pad_top && !v.pad_left &&
          (v.p - 1) * v.stride_h < v.h && (v.q - 1) * v.stride_w < v.w &&
          (strided(v) || (v.p == v.h && v.q == v.w));
