@@ -97,9 +97,10 @@ struct Run {
   int64_t count;
 };
 
-// What is fetched meanwhile, or nothing: to be read, and to be written.
+// What is fetched meanwhile, or nothing: what will be read, and where in all outputs what will be written.
 struct Next {
-  Run x, y;
+  Run x;
+  Range y;
 };
 
 // What a task reads and writes, and the pixels that it does.
@@ -110,12 +111,13 @@ struct Task {
   Next next;  // of the next one
 };
 
-// Panels and where they lie, `each` floats apart.
+// Panels of a turn of a task and where they lie, `each` floats apart; what is fetched meanwhile, or nothing.
 struct Panels {
   Range range;
   const float* weights;
   int64_t each;
-  Next next;
+  Run next;
+  int64_t turn, turns;
 };
 
 // Steps of the sums of some panels, with their weights; parts of them where pixels are joined.
@@ -130,9 +132,19 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
   t.accumulate = !begins, t.relu = ends ? to.relu : 0;
   // 128 -> 512 channels pointwise at 28x28 took 1 to 8 % less, 256 -> 1024 at 14x14 3 to 5 %.
   t.fetch_y = begins && !d.turn;
-  const int64_t strips = at.images * d.phases_h * d.phases_w * (d.joined ? 1 : at.rows.end - at.rows.begin);
-  t.ahead = panels.next.x.data, t.ahead_floats = ceil_div(panels.next.x.count, strips);
-  t.next_y = panels.next.y.data, t.next_y_floats = ceil_div(panels.next.y.count, strips);
+  // What the epilogue meets lies as outputs do, and is as far: a strip asks for some of one of these arrays.
+  const float* far[3] = {to.y};
+  int64_t arrays = 1;
+  for (const float* array : {to.mask, to.residual})
+    if (array && array != to.y) far[arrays++] = array;
+  // Of joined pixels, so that there are as many strips for each array.
+  const int64_t pieces = d.private_panels || panels.turns * d.images % arrays == 0 ? 1 : arrays;
+  const int64_t strips =
+      at.images * d.phases_h * d.phases_w * (d.joined ? pieces : at.rows.end - at.rows.begin);
+  t.ahead = panels.next.data, t.ahead_floats = ceil_div(panels.next.count, strips);
+  const Range& next_y = task.next.y;
+  const int64_t shares = ceil_div(panels.turns * strips, arrays);  // of an array
+  int64_t strip_number = panels.turn * strips;
   const float* weights = panels.weights;
   // Outputs from `out` on, `count` of them a row of tiles after the other.
   const auto run_strip = [&](const float* a, const float* b, int64_t out, int64_t count) {
@@ -140,6 +152,12 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
     // took twice as long (3 -> 79 channels pointwise).
     Ahead next = {to.y + out + count * t.y_row, count * t.y_row, count * t.y_row, 1};
     const int64_t lines = d.turn ? ceil_div(next.lines(), panels.range.end - panels.range.begin) : 0;
+    if (next_y.end) {
+      const Range share = part_of(next_y.end - next_y.begin, shares, strip_number / arrays);
+      t.next_y = far[strip_number % arrays] + next_y.begin + share.begin;
+      t.next_y_floats = share.end - share.begin;
+      ++strip_number;
+    }
     for (int64_t i = panels.range.begin; i < panels.range.end; ++i, b += panels.each) {
       next.ask(lines);
       const int64_t group = i / d.panels, column = i % d.panels * d.panel, first = group * d.out_g + column;
@@ -151,7 +169,6 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
       strip(t, count, static_cast<int>(std::min(d.panel, d.out_g - column)), d.most_rows);
     }
     if (t.ahead) t.ahead += t.ahead_floats;
-    if (t.next_y) t.next_y += t.next_y_floats;
   };
   for (int64_t i = 0; i < d.phases_h; ++i) {
     const Axis h = axis_h(d, i);
@@ -177,7 +194,8 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
                  (w.first + d.pad_left) * d.in_c + (d.joined ? steps.begin : 0);
             b += taps.begin * t.b_h;
           }
-          const int64_t pixels = joined * w.outputs, turn = d.turn ? d.turn : pixels;
+          const int64_t pixels = joined * w.outputs;
+          const int64_t turn = d.turn ? d.turn : ceil_div(pixels, d.joined ? pieces : 1);
           for (int64_t q = 0; q < pixels; q += turn)
             run_strip(a + q * t.a_row, b, out + q * t.y_row, std::min(turn, pixels - q));
         }
@@ -212,7 +230,8 @@ void run_private(const Direct& d, const Weights& w, const Task& task, Range pane
     for (int64_t k = part.begin; k < part.end; k += run)
       for (int64_t i = panels.begin; i < panels.end; ++i)
         pack_steps(d, w, panel_of(i), {k, std::min(k + run, part.end)}, at(i) + (k - begin) * d.panel);
-    for (int64_t i = panels.begin; i < panels.end; ++i) run_panels(d, task, {{i, i + 1}, at(i), 0, {}}, part);
+    for (int64_t i = panels.begin; i < panels.end; ++i)
+      run_panels(d, task, {{i, i + 1}, at(i), 0, {}, 0, 1}, part);
   }
 }
 
@@ -227,14 +246,14 @@ void run_packed(const Direct& d, const float* packed, const Task& task, Range pa
     for (int64_t begin = 0; begin < all; begin += each, ++turn) {
       const float* const weights = packed + i * d.panel_floats + begin * d.panel;
       const Range steps = {begin, std::min(begin + each, all)};
-      const auto share = [&](const Run& run) {
-        const Range part = part_of(run.count, turns, turn);
-        return Run{run.data ? run.data + part.begin : nullptr, part.end - part.begin};
-      };
-      Next next = {share(task.next.x), share(task.next.y)};
-      if (!next.x.data && !d.turn && weights + each * d.panel <= last)
-        next.x = {weights + each * d.panel, (steps.end - steps.begin) * d.panel};
-      run_panels(d, task, {{i, i + together}, weights, d.panel_floats, next}, steps);
+      Run next = {};
+      if (task.next.x.data) {
+        const Range part = part_of(task.next.x.count, turns, turn);
+        next = {task.next.x.data + part.begin, part.end - part.begin};
+      } else if (!d.turn && weights + each * d.panel <= last) {
+        next = {weights + each * d.panel, (steps.end - steps.begin) * d.panel};
+      }
+      run_panels(d, task, {{i, i + together}, weights, d.panel_floats, next, turn, turns}, steps);
     }
 }
 
@@ -247,10 +266,10 @@ Pixels pixels_of(const Direct& d, int64_t task) {
 
 // What of a task is fetched while the one before it runs. Its input, row after row from x on: tiles read many
 // rows side by side, which the processor does not foresee; not where weights, which are fetched instead, are
-// not much smaller. And its outputs, from y on: of lines that a tile asks for all at once before its sum the
-// last wait for the first, 64 -> 256 channels pointwise at 56x56 took 1.1 times as long so. (Stores past the
-// caches took 0.93 to 1.4 times as long as those.)
-Next next_of(const Direct& d, int64_t task, const float* x, int64_t row, const float* y) {
+// not much smaller. And its outputs: of lines that a tile asks for all at once before its sum the last wait
+// for the first, 64 -> 256 channels pointwise at 56x56 took 1.1 times as long so, with a residual 1.2 to 1.3
+// times. (Stores past the caches took 0.93 to 1.4 times as long as those.)
+Next next_of(const Direct& d, int64_t task, const float* x, int64_t row) {
   const int64_t tasks = ceil_div(d.n, d.images) * d.bands * d.parts, image = d.in_h * row;
   Next next = {};
   if (d.turn || d.private_panels || task == tasks) return next;
@@ -261,7 +280,8 @@ Next next_of(const Direct& d, int64_t task, const float* x, int64_t row, const f
   if (d.parts == 1 && d.pool == 1) {
     const int64_t row_y = d.out_w * d.out_c, begin = at.rows.begin * d.phases_h;
     const int64_t rows = std::min(at.rows.end * d.phases_h, d.out_h) - begin;
-    next.y = {y + (at.n * d.out_h + begin) * row_y, ((at.images - 1) * d.out_h + rows) * row_y};
+    const int64_t first = at.n * d.out_h + begin;
+    next.y = {first * row_y, (first + (at.images - 1) * d.out_h + rows) * row_y};
   }
   return next;
 }
@@ -306,8 +326,7 @@ void run(const Direct& d, const float* x, const Weights& w, const Arguments& to,
     float* const unpooled = band_copy + band_bytes(d) / sizeof(float);
     if (d.pool > 1) here.y = unpooled - (n * d.out_h + rows.begin) * d.out_w * d.out_c;
     const bool last = (task + 1) % d.parts == 0;
-    const Task all = {view, here, pixels,
-                      last ? next_of(d, task + 1, source.data, source.row, to.y) : Next{}};
+    const Task all = {view, here, pixels, last ? next_of(d, task + 1, source.data, source.row) : Next{}};
     if (!weight_bytes(d))
       run_private(d, w, all, mine, scratch);
     else

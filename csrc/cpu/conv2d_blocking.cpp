@@ -132,8 +132,9 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
       d.bands = std::min(d.rows, 2 * d.parts <= wanted ? int64_t{2} : int64_t{1});
     }
   } else {
+    const int64_t arrays = 1 + (op.epilogue.relu_mask != 0) + (op.epilogue.residual != 0);  // as outputs
     const int64_t image_bytes =
-        std::max<int64_t>(4, 4 * (d.in_h * d.columns * d.in_c + d.out_h * d.out_w * d.out_c));
+        std::max<int64_t>(4, 4 * (d.in_h * d.columns * d.in_c + arrays * d.out_h * d.out_w * d.out_c));
     // A copied band repeats the rows it shares with the next: not fewer than 6 rows.
     const int64_t most_bands = d.input == Input::kPaddedBand ? std::max<int64_t>(1, d.rows / 6) : d.rows;
     d.bands = std::max(ceil_div(wanted, d.n), ceil_div(image_bytes, kBandBytes));

@@ -27,9 +27,9 @@ struct Direct : Correlation {
   int32_t pairs;
 };
 
-// A band of the input, the outputs that it makes and the panel that it meets stay in half an L2 cache of 1
-// MB. Without the outputs, whose lines a panel writes far apart, 64 -> 256 channels pointwise took a fifth
-// longer.
+// A band of the input, the outputs that it makes with what their epilogue meets, and the panel that it meets
+// stay in half an L2 cache of 1 MB. Without the outputs, whose lines a panel writes far apart, 64 -> 256
+// channels pointwise took a fifth longer.
 constexpr int64_t kBandBytes = 256 << 10;
 
 Direct plan_direct(const OpDescriptor&, bool dgrad);
