@@ -7,6 +7,7 @@
 
 #include "ahead.h"
 #include "blocks.h"
+#include "groups.h"
 #include "vec_math.h"
 
 namespace fastcnn {
@@ -38,6 +39,7 @@ typedef Sliding<0, 0> Any;
 template <int Group, bool Whole>
 struct Lanes {
   int n;
+  IVec first;  // kSome: of its group, for each lane
   FASTCNN_INLINED Vec read(const float* p) const { return Whole ? load(p) : load_n(p, n); }
   FASTCNN_INLINED void write(float* p, Vec v) const { Whole ? store(p, v) : store_n(p, v, n); }
 
@@ -47,6 +49,11 @@ struct Lanes {
     if constexpr (Group == 0) {
       for (int64_t g = 0; g < inputs; ++g)
         f(g, [g](const float* p) FASTCNN_INLINED { return broadcast(p[g]); });
+    } else if constexpr (Group == kSome) {
+      for (int64_t g = 0; g < inputs; ++g) {
+        const IVec from = first + static_cast<int32_t>(g);
+        f(g, [this, from](const float* p) FASTCNN_INLINED { return pick(read(p), read(p), from); });
+      }
     } else if constexpr (Lane < Group) {
       f(Lane, [this](const float* p) FASTCNN_INLINED { return spread<Group, Lane>(read(p)); });
       for_inputs<Lane + 1>(inputs, f);
@@ -123,7 +130,7 @@ constexpr bool kBounds = Group == 1 && Slide::kTaps == 3 && Slide::kGap == 1;
 
 template <int Group, class Slide, bool Inside, bool Whole>
 FASTCNN_INLINE void row_tile(const DepthwiseRow& d, int64_t c, int n) {
-  const Lanes<Group, Whole> lanes = {n};
+  const Lanes<Group, Whole> lanes = {n, Group == kSome ? first_of_group(d.group.out) : IVec{}};
   const int outputs = Inside ? kOutputs : static_cast<int>(d.columns.outputs);
   Vec acc[kOutputs];
   const Vec bias = d.bias ? lanes.read(d.bias + c) : Vec{};
@@ -151,6 +158,15 @@ FASTCNN_INLINE void row_tile(const DepthwiseRow& d, int64_t c, int n) {
 template <int Group, class Slide, bool Inside>
 void row_outputs(const DepthwiseRow& d, int64_t lines) {
   const float* ahead = d.ahead;
+  if constexpr (Group == kSome) {
+    const int64_t lanes = lanes_of_groups(d.group.out);
+    for (int64_t c = 0; c < d.channels; c += lanes) {
+      ahead = fetch(ahead, lines);
+      row_tile<Group, Slide, Inside, false>(
+          d, c, static_cast<int>(lanes < d.channels - c ? lanes : d.channels - c));
+    }
+    return;
+  }
   const int64_t last = d.channels - kLanes;
   for (int64_t c = 0; c <= last; c = c < last && last < c + kLanes && !d.accumulate ? last : c + kLanes) {
     ahead = fetch(ahead, lines);
@@ -158,9 +174,16 @@ void row_outputs(const DepthwiseRow& d, int64_t lines) {
   }
 }
 
+// Channels from c on, which fill no vector.
 template <int Group>
-void row_tail(const DepthwiseRow& d, int64_t c) {
-  row_tile<Group, Any, false, false>(d, c, static_cast<int>(d.channels - c));
+void row_tail(DepthwiseRow d, int64_t c) {
+  if constexpr (Group > 1 && kLanes > 4) {
+    d.x += c, d.w += c, d.y += c, d.channels -= c;
+    if (d.bias) d.bias += c;
+    row_outputs<kSome, Any, false>(d, 0);
+  } else {
+    row_tile<Group, Any, false, false>(d, c, static_cast<int>(d.channels - c));
+  }
 }
 
 // What is left to do for a tile's outputs, still in L1.
@@ -178,7 +201,8 @@ void finish(const DepthwiseRow& d, bool bounds) {
 template <int Group, class Slide>
 void row_of(DepthwiseRow d) {
   DepthwiseColumns& at = d.columns;
-  const int64_t outputs = at.outputs, whole = d.channels / kLanes;
+  const int64_t outputs = at.outputs, lanes = Group == kSome ? lanes_of_groups(d.group.out) : kLanes;
+  const int64_t whole = Group == kSome ? (d.channels + lanes - 1) / lanes : d.channels / lanes;
   const int64_t tiles = (outputs + kOutputs - 1) / kOutputs * whole;
   const int64_t lines = d.ahead ? lines_each(d.ahead_floats, tiles) : 0;
   for (int64_t q = 0; q < outputs; q += kOutputs) {
@@ -186,8 +210,9 @@ void row_of(DepthwiseRow d) {
     const bool inside = at.outputs == kOutputs && at.begin <= 0 &&
                         at.end > (kOutputs - 1) * at.step + (at.taps - 1) * at.spread;
     (inside ? row_outputs<Group, Slide, true> : row_outputs<Group, Slide, false>)(d, lines);
-    const bool tail = !whole || (d.accumulate && whole * kLanes < d.channels);
-    if (tail) row_tail<Group>(d, whole * kLanes);
+    const bool tail = !whole || (d.accumulate && whole * lanes < d.channels);
+    if constexpr (Group > 0)
+      if (tail) row_tail<Group>(d, whole * kLanes);
     const bool bounds = d.relu && (tail || !kBounds<Group, Slide>);
     if (bounds || d.mask) finish(d, bounds);
     d.x += kOutputs / Slide::kGap * d.x_q;
@@ -205,7 +230,8 @@ void row_group(const DepthwiseRow& d) {
     if (c.gap == 2)
       return c.begin & 1 ? row_of<1, Sliding<3, 1, 2, 1>>(d) : row_of<1, Sliding<3, 1, 2, 0>>(d);
   if (c.spread == 1 && c.taps == 3 && c.step == 1) return row_of<Group, Sliding<3, 1>>(d);
-  if constexpr (Group != 8)  // AVX-512's permutations need a register each: sums would be spilled
+  if constexpr (Group != 8 &&
+                Group != kSome)  // AVX-512's permutations need a register each: sums would be spilled
     if (c.spread == 1 && c.taps == 3 && c.step == 2) return row_of<Group, Sliding<3, 2>>(d);
   if constexpr (Group == 1)
     if (c.spread == 1 && c.taps == 5 && c.step == 1) return row_of<Group, Sliding<5, 1>>(d);
@@ -215,6 +241,8 @@ void row_group(const DepthwiseRow& d) {
 void row(const DepthwiseRow& d) {
   if (d.group.out % kLanes == 0) return row_group<0>(d);
   if (d.group.out == 1) return row_group<1>(d);
+  if constexpr (kLanes > 4)
+    if (kLanes % d.group.out || d.channels < kLanes) return row_group<kSome>(d);
   if constexpr (kLanes > 8)
     if (d.group.out == 8) return row_group<8>(d);
   if constexpr (kLanes > 4)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution with few channels to a group, channels-last. Weights [R][S][G][K] need no packing: output k
 // sums x[first channel of its group + g] w[g][k] over g < G, and a vector is `lanes` outputs k of one pixel.
-// There are three kinds of groups: one channel (depthwise), 2, 4 or 8 where several groups share a vector
+// There are three kinds of groups: one channel (depthwise), up to 8 where at least two groups share a vector
 // (inputs are a permutation of the lanes of x), and groups of whole vectors of outputs (an input is a
 // broadcast). fprop and dgrad are the same sum over taps. Steps count floats. Called by cpu/depthwise.cpp.
 #pragma once
