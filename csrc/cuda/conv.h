@@ -9,10 +9,7 @@
 // With strides dgrad goes by classes of pixels, whose place modulo the stride says which taps reach them, so
 // that no tap is tried in vain. Index arithmetic is host code too (walk.h), and tested there.
 #pragma once
-#include "measure.h"
-#include "reduce.h"
-#include "tile.h"
-#include "walk.h"
+#include "split.h"
 
 FASTCNN_FORMULAS_BEGIN
 
@@ -226,24 +223,29 @@ struct StorePixels : Results<T> {  // dx
     to.first = int64_t(batch / walk.classes()) * walk.group_c;
     return to;
   }
-  FASTCNN_INLINED int64_t place(int, int m, int n) const {
+  FASTCNN_INLINED int64_t place(int split, int m, int n) const {
     const Place at = walk.pixel_of_class(of, m);
-    return at.n < 0 ? -1 : at.n * walk.image + walk.element(at.d, at.h, at.w) + first + n;
+    if (at.n < 0) return -1;
+    return (int64_t(split) * walk.n + at.n) * walk.image + walk.element(at.d, at.h, at.w) + first + n;
   }
   FASTCNN_INLINED int64_t column(int n) const { return first + n; }
   bool in_fours() const { return walk.c % 4 == 0 && walk.group_c % 4 == 0 && this->aligned_to_fours(); }
 };
 
-inline Problem fprop_problem(const ConvWalk& w) {
-  return {w.outputs(), w.group_k, w.taps() * w.group_c, w.groups, 1, w.taps() * w.group_c};
-}
-inline Problem dgrad_problem(const ConvWalk& w) {
-  return {w.class_pixels(), w.group_c, w.taps() * w.group_k, w.groups * w.classes(), 1, w.taps() * w.group_k};
-}
-inline Problem wgrad_problem(const ConvWalk& w) {
-  Problem p = {w.taps() * w.group_c, w.group_k, w.outputs(), w.groups, 1, w.outputs()};
+inline Problem problem_of(int32_t m, int32_t n, int32_t k, int32_t batches) {
+  Problem p = {m, n, k, batches, 1, k};
   split_depth(&p);
   return p;
+}
+inline Problem fprop_problem(const ConvWalk& w) {
+  return problem_of(w.outputs(), w.group_k, w.taps() * w.group_c, w.groups);
+}
+// The sum of the class of pixels that most taps reach.
+inline Problem dgrad_problem(const ConvWalk& w) {
+  return problem_of(w.class_pixels(), w.group_c, w.most_taps_of_class() * w.group_k, w.groups * w.classes());
+}
+inline Problem wgrad_problem(const ConvWalk& w) {
+  return problem_of(w.taps() * w.group_c, w.group_k, w.outputs(), w.groups);
 }
 
 inline bool fits(const ConvWalk& w) {
@@ -289,6 +291,23 @@ void prepare(Prepared* p, const Shape& s) {
   state<ConvWalk>(p) = w;
 }
 
+inline int64_t count_of_y(const ConvWalk& w) { return int64_t(w.outputs()) * w.k; }
+inline int64_t count_of_x(const ConvWalk& w) { return w.n * w.image; }
+inline int64_t count_of_w(const ConvWalk& w) { return int64_t(w.taps()) * w.group_c * w.k; }
+
+template <class Shape>
+void prepare_fprop(Prepared* p, const Shape& s) {
+  prepare(p, s);
+  const ConvWalk& w = state<ConvWalk>(*p);
+  p->workspace_bytes = split_bytes(fprop_problem(w), count_of_y(w));
+}
+template <class Shape>
+void prepare_dgrad(Prepared* p, const Shape& s) {
+  prepare(p, s);
+  const ConvWalk& w = state<ConvWalk>(*p);
+  p->workspace_bytes = split_bytes(dgrad_problem(w), count_of_x(w));
+}
+
 template <class Kernel, class T>
 void run_fprop(const Prepared& p, const Operands& o, Context& context) {
   const ConvWalk& w = state<ConvWalk>(p);
@@ -297,10 +316,17 @@ void run_fprop(const Prepared& p, const Operands& o, Context& context) {
   Problem problem = fprop_problem(w);
   problem.precision = p.op.precision;
   const auto after = after_of<T>(p, o.in[2], o.in[3], nullptr);
-  const StoreRows<T> rows = {{output<T>(o, 0), nullptr, after}, w.k, 0, w.group_k, 0};
-  const bool measures = p.op.epilogue.statistics != 0;
-  const StoreOutputs<T> store = {rows, measured_of<T>(o, measures, {w.outputs(), w.group_k, w.k})};
+  const bool split = problem.splits > 1, measures = p.op.epilogue.statistics != 0;
+  float* const parts = parts_of(p, split, o, context);
+  const StoreRows<T> rows = {{output<T>(o, 0), parts, after}, w.k, count_of_y(w), w.group_k, 0};
+  const auto measured = [&](bool now, int32_t columns) {
+    return measured_of<T>(o, measures && now, {w.outputs(), columns, w.k});
+  };
+  const StoreOutputs<T> store = {rows, measured(!split, w.group_k)};
   Kernel::multiply(context, problem, x, weights, store);
+  if (!split) return;
+  finish_parts(context, {parts, count_of_y(w), problem.splits}, output<T>(o, 0), after, w.k);
+  if (measures) measure(context, measured(true, w.k));
 }
 
 template <class Kernel, class T>
@@ -312,16 +338,19 @@ void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
   Problem problem = dgrad_problem(w);
   problem.precision = p.op.precision;
   const auto after = after_of<T>(p, o.in[3], o.in[4], o.in[2]);
-  const StorePixels<T> store = {{output<T>(o, 0), nullptr, after}, w, {}, 0};
+  const bool split = problem.splits > 1;
+  float* const parts = parts_of(p, split, o, context);
+  const StorePixels<T> store = {{output<T>(o, 0), parts, after}, w, {}, 0};
   Kernel::multiply(context, problem, dy, weights, store);
+  if (split) finish_parts(context, {parts, count_of_x(w), problem.splits}, output<T>(o, 0), after, w.c);
 }
 
 // The parts of dw, or of db after it.
-inline void prepare_wgrad(Prepared* p) {
+template <class Shape>
+void prepare_wgrad(Prepared* p, const Shape& s) {
+  prepare(p, s);
   const ConvWalk& w = state<ConvWalk>(*p);
-  const Problem problem = wgrad_problem(w);
-  const size_t dw = size_t(w.taps()) * size_t(w.group_c) * size_t(w.k);
-  const size_t parts = problem.splits > 1 ? sizeof(float) * size_t(problem.splits) * dw : 0;
+  const size_t parts = split_bytes(wgrad_problem(w), count_of_w(w));
   const size_t sums = p->op.epilogue.bias ? sum_terms_bytes(w.k, w.outputs()) : 0;
   p->workspace_bytes = parts > sums ? parts : sums;
 }
@@ -332,7 +361,7 @@ void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
   Problem problem = wgrad_problem(w);
   problem.precision = p.op.precision;
   const bool split = problem.splits > 1;
-  const int64_t count = int64_t(w.taps()) * w.group_c * w.k;
+  const int64_t count = count_of_w(w);
   const auto x = Image<true, T>::of(w, input<T>(o, 0));
   const Columns<T> dy = {input<T>(o, 1), w.k, w.group_k};
   float* const parts = parts_of(p, split, o, context);
@@ -345,28 +374,25 @@ void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
 FASTCNN_FORMULAS_END
 
 // The rows of one kernel.
-#define FASTCNN_CONV_ROWS(axes, algorithm, Kernel)                                                   \
-  bool supports_conv##axes##_fprop_##algorithm(const OpDescriptor& op) {                             \
-    return supports_fprop<Kernel>(op.conv##axes##_fprop, op);                                        \
-  }                                                                                                  \
-  void prepare_conv##axes##_fprop_##algorithm(Prepared* p) { prepare(p, p->op.conv##axes##_fprop); } \
-  void run_conv##axes##_fprop_##algorithm(const Prepared& p, const Operands& o, Context& context) {  \
-    by_storage(p, run_fprop<Kernel, float>, run_fprop<Kernel, Bfloat16>)(p, o, context);             \
-  }                                                                                                  \
-  bool supports_conv##axes##_dgrad_##algorithm(const OpDescriptor& op) {                             \
-    return supports_dgrad<Kernel>(op.conv##axes##_dgrad, op);                                        \
-  }                                                                                                  \
-  void prepare_conv##axes##_dgrad_##algorithm(Prepared* p) { prepare(p, p->op.conv##axes##_dgrad); } \
-  void run_conv##axes##_dgrad_##algorithm(const Prepared& p, const Operands& o, Context& context) {  \
-    by_storage(p, run_dgrad<Kernel, float>, run_dgrad<Kernel, Bfloat16>)(p, o, context);             \
-  }                                                                                                  \
-  bool supports_conv##axes##_wgrad_##algorithm(const OpDescriptor& op) {                             \
-    return supports_wgrad<Kernel>(op.conv##axes##_wgrad, op);                                        \
-  }                                                                                                  \
-  void prepare_conv##axes##_wgrad_##algorithm(Prepared* p) {                                         \
-    prepare(p, p->op.conv##axes##_wgrad);                                                            \
-    prepare_wgrad(p);                                                                                \
-  }                                                                                                  \
-  void run_conv##axes##_wgrad_##algorithm(const Prepared& p, const Operands& o, Context& context) {  \
-    by_storage(p, run_wgrad<Kernel, float>, run_wgrad<Kernel, Bfloat16>)(p, o, context);             \
+#define FASTCNN_CONV_ROWS(axes, algorithm, Kernel)                                                         \
+  bool supports_conv##axes##_fprop_##algorithm(const OpDescriptor& op) {                                   \
+    return supports_fprop<Kernel>(op.conv##axes##_fprop, op);                                              \
+  }                                                                                                        \
+  void prepare_conv##axes##_fprop_##algorithm(Prepared* p) { prepare_fprop(p, p->op.conv##axes##_fprop); } \
+  void run_conv##axes##_fprop_##algorithm(const Prepared& p, const Operands& o, Context& context) {        \
+    by_storage(p, run_fprop<Kernel, float>, run_fprop<Kernel, Bfloat16>)(p, o, context);                   \
+  }                                                                                                        \
+  bool supports_conv##axes##_dgrad_##algorithm(const OpDescriptor& op) {                                   \
+    return supports_dgrad<Kernel>(op.conv##axes##_dgrad, op);                                              \
+  }                                                                                                        \
+  void prepare_conv##axes##_dgrad_##algorithm(Prepared* p) { prepare_dgrad(p, p->op.conv##axes##_dgrad); } \
+  void run_conv##axes##_dgrad_##algorithm(const Prepared& p, const Operands& o, Context& context) {        \
+    by_storage(p, run_dgrad<Kernel, float>, run_dgrad<Kernel, Bfloat16>)(p, o, context);                   \
+  }                                                                                                        \
+  bool supports_conv##axes##_wgrad_##algorithm(const OpDescriptor& op) {                                   \
+    return supports_wgrad<Kernel>(op.conv##axes##_wgrad, op);                                              \
+  }                                                                                                        \
+  void prepare_conv##axes##_wgrad_##algorithm(Prepared* p) { prepare_wgrad(p, p->op.conv##axes##_wgrad); } \
+  void run_conv##axes##_wgrad_##algorithm(const Prepared& p, const Operands& o, Context& context) {        \
+    by_storage(p, run_wgrad<Kernel, float>, run_wgrad<Kernel, Bfloat16>)(p, o, context);                   \
   }

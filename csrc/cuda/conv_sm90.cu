@@ -186,6 +186,11 @@ size_t workspace_of(const Pass& pass, bool transposes) {
   return bytes_of_b(pass) + 2 * size_t(pass.numbers());
 }
 
+// Besides that of the kernels of 8.0, which may take over.
+void make_room(Prepared* p, size_t bytes) {
+  if (p->workspace_bytes < bytes) p->workspace_bytes = bytes;
+}
+
 template <class To>
 const void* transposed(Context& context, const ConvWalk& w, const void* from) {
   auto* const to = static_cast<typename To::Number*>(context.workspace);
@@ -272,8 +277,7 @@ bool supports_gemm_map(const OpDescriptor& op) {
 }
 void prepare_gemm_map(Prepared* p) {
   prepare_gemm_tensor(p);
-  const size_t bytes = workspace_of(pass_of(p->op), !p->op.gemm.transpose_b);
-  if (p->workspace_bytes < bytes) p->workspace_bytes = bytes;
+  make_room(p, workspace_of(pass_of(p->op), !p->op.gemm.transpose_b));
 }
 void run_gemm_map(const Prepared& p, const Operands& o, Context& context) {
   if (!multiply(context, p, pass_of(p.op), o, !p.op.gemm.transpose_b, {o.in[2], nullptr, o.in[3]}))
@@ -286,7 +290,7 @@ bool supports_conv2d_fprop_map(const OpDescriptor& op) {
 }
 void prepare_conv2d_fprop_map(Prepared* p) {
   prepare_conv2d_fprop_tensor(p);
-  p->workspace_bytes = workspace_of({state<ConvWalk>(*p), false, p->op.precision, p->op.storage}, true);
+  make_room(p, workspace_of({state<ConvWalk>(*p), false, p->op.precision, p->op.storage}, true));
 }
 void run_conv2d_fprop_map(const Prepared& p, const Operands& o, Context& context) {
   const bool measures = p.op.epilogue.statistics != 0;
@@ -301,7 +305,7 @@ bool supports_conv2d_dgrad_map(const OpDescriptor& op) {
 }
 void prepare_conv2d_dgrad_map(Prepared* p) {
   prepare_conv2d_dgrad_tensor(p);
-  p->workspace_bytes = workspace_of({state<ConvWalk>(*p), true, p->op.precision, p->op.storage}, false);
+  make_room(p, workspace_of({state<ConvWalk>(*p), true, p->op.precision, p->op.storage}, false));
 }
 void run_conv2d_dgrad_map(const Prepared& p, const Operands& o, Context& context) {
   const Pass pass = {state<ConvWalk>(p), true, p.op.precision, p.op.storage};

@@ -2,8 +2,7 @@
 // y[m,n] = op(a) op(b) + bias as a product of two matrices, for whichever kernel multiplies. A long sum over
 // few outputs is cut by shape alone; its parts are added in their order.
 #pragma once
-#include "reduce.h"
-#include "tile.h"
+#include "split.h"
 
 FASTCNN_FORMULAS_BEGIN
 
@@ -50,8 +49,7 @@ inline void prepare_gemm(Prepared* p) {
   const GemmShape& s = p->op.gemm;
   const double m = double(s.m), n = double(s.n), k = double(s.k);
   set_cost(p, 2 * m * n * k, bytes_of_number(p) * (m * k + k * n + m * n));
-  const Problem problem = problem_of(p->op);
-  if (problem.splits > 1) p->workspace_bytes = sizeof(float) * size_t(problem.splits) * size_t(s.m * s.n);
+  p->workspace_bytes = split_bytes(problem_of(p->op), s.m * s.n);
 }
 
 template <class Kernel, bool kFastA, bool kFastB, class T>
@@ -79,9 +77,7 @@ void run_gemm(const Prepared& p, const Operands& o, Context& context) {
   if (!split) return;
   const PartialSums sums = {parts, s.m * s.n, problem.splits};
   if (p.op.storage == Storage::kWidening) return sum_parts(context, sums, output(o, 0));
-  const int64_t n = s.n;
-  sum_parts(context, sums, output<T>(o, 0),
-            [=] __device__(float sum, int64_t at) { return after(sum, at, at % n); });
+  finish_parts(context, sums, output<T>(o, 0), after, s.n);
 }
 template <class Kernel>
 void run_gemm(const Prepared& p, const Operands& o, Context& context) {

@@ -138,17 +138,21 @@ inline int64_t tiles_of(const Problem& p, int side) {
 }
 
 // From here on large tiles fill a GPU, whose number of multiprocessors may not matter.
-constexpr int64_t kEnoughTiles = 128, kLeastDepth = 512;
+constexpr int64_t kEnoughTiles = 128;
 
 inline bool takes_large_tiles(const Problem& p) {
   return tiles_of(p, LargeTile::kM) * p.splits >= kEnoughTiles;
 }
 
-// Cuts long sums where there would be few tiles.
+// Cuts long sums where there would be few tiles. A block that has a multiprocessor to itself waits for most
+// of its time, one strip after the other, so that short parts gain more than adding them up takes; but more
+// than kWarp of them are a team's to add (store_sums), by scattered reads.
+constexpr int64_t kLeastDepth = 128, kLeastOfMany = 512;
 inline void split_depth(Problem* p) {
   const int64_t tiles = tiles_of(*p, SmallTile::kM);
   int64_t splits = tiles < kEnoughTiles ? ceil_div(2 * kEnoughTiles, tiles) : 1;
-  const int64_t most = p->k / kLeastDepth;
+  const int64_t many = p->k / kLeastOfMany, some = p->k / kLeastDepth;
+  const int64_t most = many > kWarp ? many : some < kWarp ? some : kWarp;
   splits = splits < most ? splits : most;
   p->splits = int32_t(splits < 1 ? 1 : splits);
   p->k_per_split = int32_t(ceil_div(ceil_div(p->k, p->splits), 8) * 8);

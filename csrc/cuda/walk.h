@@ -116,6 +116,12 @@ struct ConvWalk {
   FASTCNN_WALK int32_t outputs() const { return n * d.out * h.out * w.out; }
   FASTCNN_WALK int32_t taps() const { return d.taps * h.taps * w.taps; }
   FASTCNN_WALK int32_t classes() const { return d.stride * h.stride * w.stride; }
+  // That reach a pixel: those of the class that the first tap reaches.
+  FASTCNN_WALK static int32_t most_taps(const ConvAxis& a) {
+    const int32_t step = AxisClass::of(a, 0).step;
+    return (a.taps + step - 1) / step;
+  }
+  FASTCNN_WALK int32_t most_taps_of_class() const { return most_taps(d) * most_taps(h) * most_taps(w); }
   FASTCNN_WALK static int32_t pixels_of(const ConvAxis& a) { return (a.in + a.stride - 1) / a.stride; }
   // Of the largest class.
   FASTCNN_WALK int32_t class_pixels() const { return n * pixels_of(d) * pixels_of(h) * pixels_of(w); }

@@ -3,6 +3,7 @@
 // belong to a window is met exactly once, by fprop's walk and by the classes of dgrad's, and nothing else is.
 #include "cuda/walk.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <random>
@@ -54,8 +55,10 @@ Meetings by_outputs(const ConvWalk& w) {
 
 Meetings by_classes(const ConvWalk& w, std::map<int64_t, int>* pixels) {
   Meetings met;
+  int most = 0;
   for (int c = 0; c < w.classes(); ++c) {
     const PixelClass of = w.pixel_class(c);
+    most = std::max(most, of.taps());
     for (int i = 0; i < w.class_pixels(); ++i) {
       const Place x = w.pixel_of_class(of, i);
       if (x.n < 0) continue;
@@ -72,7 +75,7 @@ Meetings by_classes(const ConvWalk& w, std::map<int64_t, int>* pixels) {
       }
     }
   }
-  return met;
+  return most == w.most_taps_of_class() ? met : Meetings{};
 }
 
 }  // namespace
