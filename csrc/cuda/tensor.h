@@ -111,6 +111,14 @@ struct OfB {
   FASTCNN_INLINED static int k_of(int r) { return r * 4; }
 };
 
+// Whether numbers are rounded to tf32 by two instructions: before 9.0 one of the data gradient's kernels,
+// which has 128 registers, then kept 40 bytes in local memory.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+constexpr bool kRoundsInTwo = false;
+#else
+constexpr bool kRoundsInTwo = true;
+#endif
+
 // The operands of kCount of a warp's instructions, side by side, for kDepth numbers along k.
 template <class Of, int kCount, Precision kPrecision, class Number>
 struct Fragments {
@@ -160,6 +168,9 @@ struct Fragments {
         constexpr int kHalf = Of::kRegisters / 2;
         const float (&of)[Of::kRegisters] = r < kHalf ? x[i] : next[i];
         big[i][r] = ptx::to_bfloat16(of[r % kHalf], of[r % kHalf + kHalf]);
+      } else if constexpr (kExact && kRoundsInTwo) {
+        // to_tf32() of what is finite, in two instructions for its four; else the small half is NaN.
+        big[i][r] = (uint32_t(__float_as_int(x[i][r])) + 0x1000u) & 0xffffe000u;
       } else {
         big[i][r] = ptx::to_tf32(x[i][r]);
       }
@@ -336,8 +347,8 @@ __global__ void __launch_bounds__(kThreads, T::kBlocks)
 }
 
 // Three products of an operand take more registers, but fewer bytes for each: a tile of half the size is
-// enough. Operands are split as they come to registers: for 8 numbers along k a warp issues 24 products, 32
-// instructions that split, 32 additions and 4 to 16 loads, about 100 against the 96 clocks that the products
+// enough. Operands are split as they come to registers: for 8 numbers along k a warp issues 24 products, 48
+// instructions that split, 32 additions and 4 to 16 loads, about 120 against the 96 clocks that the products
 // alone take at the full rate of 9.0. To split a strip once, in shared memory, would cost each thread a load,
 // two instructions and two stores for 6 numbers, and every fragment twice the loads: no fewer.
 using LargeExactTile = TensorTile<128, 64, 4, 1>;  // two blocks would spill
