@@ -86,14 +86,15 @@ def test_minus_infinity_everywhere() -> None:
     assert dx.sum() == y.size
 
 
-@pytest.mark.parametrize("channels", [1, 6, 9, 16, 33])
-@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2), (3, 1), (7, 2)])
+@pytest.mark.parametrize("channels", [1, 3, 6, 9, 16, 33])
+@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2), (3, 1), (5, 2), (7, 2), (8, 2), (8, 3)])
 def test_gradient_beside_nans_and_infinities(
     size: int, stride: int, channels: int, rng: np.random.Generator
 ) -> None:
     """Rows of pixels without a NaN are searched another way than those with one."""
-    x = rng.integers(-3, 4, (2, 40, 13, channels)).astype(np.float32)
-    x[0, rng.integers(0, 40, 4), rng.integers(0, 13, 4)] = np.nan
+    width = 13 if size < 5 else 97
+    x = rng.integers(-3, 4, (2, 40, width, channels)).astype(np.float32)
+    x[0, rng.integers(0, 40, 4), rng.integers(0, width, 4)] = np.nan
     x[1, 10:20], x[1, 30] = -np.inf, np.inf
     y = ops.max_pool2d(x, size, stride, padding="same")
     dy = rng.integers(-5, 6, y.shape).astype(np.float32)

@@ -108,12 +108,14 @@ FASTCNN_INLINE Lines lines_of(Ring& ring, Span taps, int64_t dilation) {
   return {ring[taps.begin], ring.first + size, count, dilation * ring.line, size, 0, 0, 0, {}};
 }
 
-enum LinePlaces { kOfLine, kOfNumber, kAtDistance };
+enum LinePlaces { kOfLine, kOfRow, kOfNumber, kAtDistance };
 
-// Of `length` numbers of each the greatest and its place.
+// Of `length` numbers of each the greatest and its place. Of rows of pixels those that follow are fetched,
+// and false is returned if there is a NaN, as by are_numbers().
 template <bool kNumbers, LinePlaces kPlaces>
-FASTCNN_ALONE void join_lines(const Lines& given, int64_t length, float* values, float* places) {
+FASTCNN_ALONE bool join_lines(const Lines& given, int64_t length, float* values, float* places) {
   const Lines lines = given;
+  Vec sum = {};
   for_each_block<kNumbers ? 4 : 1>(length, [&](auto block, int64_t i) FASTCNN_INLINED {
     constexpr int kVectors = block.kVectors;
     const float *line = lines.first + i, *const end = lines.end + i;
@@ -125,13 +127,22 @@ FASTCNN_ALONE void join_lines(const Lines& given, int64_t length, float* values,
         return vec_to_bits(block.get(line + lines.distance + v * kLanes)) + number;
       return IVec{} + number;
     };
+    const auto check = [&](Vec value) FASTCNN_INLINED {
+      if (kPlaces == kOfRow) sum += value;
+    };
     if (kPlaces == kOfNumber) lines.ahead.fetch<kVectors>(i);
-    for (int v = 0; v < kVectors; ++v) best[v] = block.get(line + v * kLanes), found[v] = place(v);
+    for (int v = 0; v < kVectors; ++v) {
+      best[v] = block.get(line + v * kLanes), found[v] = place(v);
+      check(best[v]);
+    }
     for (int64_t t = 1; t < lines.count; ++t) {
       line += lines.step, number += lines.pitch;
-      if (kPlaces != kOfNumber && line >= end) line -= lines.size;
-      for (int v = 0; v < kVectors; ++v)
-        take_greater<kNumbers>(best, found, v, block.get(line + v * kLanes), place(v));
+      if (kPlaces != kOfRow && kPlaces != kOfNumber && line >= end) line -= lines.size;
+      for (int v = 0; v < kVectors; ++v) {
+        const Vec value = block.get(line + v * kLanes);
+        check(value);
+        take_greater<kNumbers>(best, found, v, value, place(v));
+      }
     }
     for (int v = 0; v < kVectors; ++v, i += kLanes) {
       if (values) block.put(values + i, best[v]);
@@ -139,7 +150,60 @@ FASTCNN_ALONE void join_lines(const Lines& given, int64_t length, float* values,
       block.put(places + i, bits_to_vec(found[v]));
     }
   });
+  return lane_sum(sum) == lane_sum(sum);
 }
+
+// The same of what has been joined, with its places, and rows of pixels after it, or of these alone; of
+// number i places are i more.
+FASTCNN_ALONE void join_rows(const Lines& given, const Lines& given_rows, int64_t length, float* values,
+                             float* places) {
+  const Lines joined = given, rows = given_rows;
+  for_each_block<2>(length, [&](auto block, int64_t i) FASTCNN_INLINED {
+    constexpr int kVectors = block.kVectors;
+    const float *line = joined.first + i, *const end = joined.end + i, *row = rows.first + i;
+    int32_t number = rows.number;
+    Vec best[kVectors];
+    IVec found[kVectors];
+    rows.ahead.fetch<kVectors>(i);
+    for (int v = 0; v < kVectors; ++v) {
+      best[v] = load(line + v * kLanes);
+      found[v] = vec_to_bits(load(line + joined.distance + v * kLanes));
+    }
+    for (int64_t t = 1; t < joined.count; ++t) {
+      line += joined.step;
+      if (line >= end) line -= joined.size;
+      for (int v = 0; v < kVectors; ++v)
+        take_greater<true>(best, found, v, load(line + v * kLanes),
+                           vec_to_bits(load(line + joined.distance + v * kLanes)));
+    }
+    for (int64_t r = 0; r < rows.count; ++r, row += rows.step, number += rows.pitch)
+      for (int v = 0; v < kVectors; ++v)
+        take_greater<true>(best, found, v, block.get(row + v * kLanes), IVec{} + number);
+    for (int v = 0; v < kVectors; ++v, i += kLanes) {
+      block.put(values + i, best[v]);
+      block.put(places + i, bits_to_vec(found[v] + (iota() + (int32_t)i)));
+    }
+  });
+}
+
+// The greater, and of equal ones the first place.
+template <bool kNumbers>
+FASTCNN_INLINE void take_first(Vec& best, IVec& found, Vec value, IVec place) {
+  const Vec old = best;
+  best = kNumbers ? max_or_second(value, old) : (value > old) | (value != value) ? value : old;
+  const auto same = [&](Vec v) FASTCNN_INLINED {
+    return kNumbers ? v == best : (v == best) | ((v != v) & (best != best));
+  };
+  found = same(old) ? found : IVec{} + INT32_MAX;
+  found = same(value) ? (place < found ? place : found) : found;
+}
+
+struct JoinRun {
+  const float *from, *from_places;
+  int64_t length;
+  float *to, *to_places;
+  int64_t distance;
+};
 
 // What begins every `step` floats, c floats each, put side by side: some of them make a vector.
 struct Apart {
@@ -156,6 +220,28 @@ struct Apart {
       store(to, pick(load(from), load(from + kLanes), index));
     for (; count > 0; count -= most, from += most * step, to += most * c)
       store_n(to, pick(load(from), load(from + kLanes), index), (int)(smaller(count, most) * c));
+  }
+  // Of pixels and places: the greatest of the two of each step, and at a distance the first of them. Vectors
+  // are whole beyond the end of both.
+  template <bool kNumbers>
+  FASTCNN_ALONE void join(const JoinRun& given) const {
+    const JoinRun run = given;
+    const IVec at = index, later = index + (int32_t)c;
+    const int64_t from_step = most * step, to_step = most * c;
+    const float *from = run.from, *from_places = run.from_places;
+    for (int64_t i = 0; i < run.length; i += to_step, from += from_step, from_places += from_step) {
+      const Vec first = load(from), second = load(from + kLanes);
+      const Vec first_places = load(from_places), second_places = load(from_places + kLanes);
+      Vec best = pick(first, second, at);
+      const Vec place = pick(first_places, second_places, at);
+      IVec found = vec_to_bits(place);
+      store(run.to + run.distance + i, best);
+      store(run.to_places + run.distance + i, place);
+      take_first<kNumbers>(best, found, pick(first, second, later),
+                           vec_to_bits(pick(first_places, second_places, later)));
+      store(run.to + i, best);
+      store(run.to_places + i, bits_to_vec(found));
+    }
   }
 };
 

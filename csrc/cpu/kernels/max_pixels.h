@@ -73,12 +73,12 @@ void find(const MaxPoolFind& args, float* scratch, int64_t begin, int64_t end) {
   const Pool2dShape& s = g.s;
   const int64_t width = s.w * s.c, row = s.q * s.c;
   Places places(g, a.places, scratch);
-  float *const at = scratch + 4 * a.places.line, *const values = at + a.places.line;
+  float *const at = scratch + (4 + 2 * a.places.rows) * a.places.line, *const values = at + a.places.line;
   for (int64_t count; begin < end; begin += count) {
     const int64_t n = begin / s.p, first = begin - n * s.p, last = smaller(s.p, first + end - begin);
     const float* const image = a.x + n * s.h * width;
     const int64_t above = g.rows.taps(first).begin;
-    places.begin(image, image + above * width, nullptr);
+    places.begin(image, image + above * width, nullptr, last);
     count = last - first;
     for (int64_t p = first, some; p < last; p += some) {
       some = places.group(p, last);

@@ -5,6 +5,7 @@
 #pragma once
 #include "greatest.h"
 #include "max_pool_bwd.h"
+#include "window_rows.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -19,7 +20,7 @@ constexpr int64_t kMostCols = 256;  // of windows whose columns are joined first
 // are taken one by one, or, of few channels, with all that begins between them, and then put side by side.
 // Those of few channels along rows first, put side by side before and each row searched once, took 1.3 times
 // as long for 7 x 7 windows with AVX-512, and 1.3 to 1.6 times for 3 x 3: each row is copied and stored
-// three times more before rows are joined.
+// three times more before rows are joined. Unless registers hold all that (window_rows.h).
 struct Places {
   const Geometry& g;
   const float *image, *base, *written;
@@ -28,15 +29,22 @@ struct Places {
   float *line, *line_places;    // of a part of a line of pixels, or some of them with what windows reach over
   float *apart, *apart_places;  // of the same the pixels at each distance from where windows begin
   Apart windows_apart;
-  Ring rows, rows_places;  // [Q,C] for each row of pixels that a window reaches over
+  WindowRows window_rows;
+  Ring rows, rows_places;  // [Q,C] for each row of pixels that a window reaches over; or what is found once
   int64_t next, checked, no_numbers;
+  int64_t last_window, in_lines;  // one past the last; the first of the group whose columns are joined
+  bool of_numbers;                // these have no NaN
+  bool shares;                    // rows are searched or joined once
+  bool pairs = false;             // of pixels are joined as they are put apart
+  int64_t most_rows, apart_row, taps, tap[kMostCols];
 
   FASTCNN_ALONE Places(const Geometry& geometry, const MaxPlaces& a, float* scratch)
       : g(geometry), gathers(a.gathers), windows_apart(g.s.c, g.s.stride_w * g.s.c) {
     const Pool2dShape& s = g.s;
     const int64_t front = s.pad_left * s.c;
     merged = s.stride_w > 1 && s.stride_w * s.c <= kLanes;
-    at_once = !gathers && finds_at_once();
+    shares = !gathers && a.rows > 0;
+    at_once = !gathers && (in_registers() || finds_at_once());
     // Rows of pixels are put where vectors are aligned, and windows begin alike in all of them.
     int64_t unit = kLanes;
     while (merged && unit % (s.stride_w * s.c)) unit += kLanes;
@@ -44,9 +52,33 @@ struct Places {
     pitch -= pitch % unit;
     line = scratch + (-front & (kLanes - 1)), line_places = line + a.line;
     apart = scratch + 2 * a.line, apart_places = apart + a.line;
-    rows = {scratch + a.front, a.line, a.rows, 0};
+    rows = {scratch + (gathers ? a.front : 4 * a.line), a.line, a.rows, 0};
     rows_places = {rows.first + a.rows * a.line, a.line, a.rows, 0};
+    if (in_registers()) {
+      window_rows.plan(s);
+      rows = {rows.first, window_rows.floats(), a.rows / 2, 0};
+    }
+    most_rows = smaller(larger(kPlacesLine / 2 / pitch, 1), s.p);
+    if (gathers || at_once) return;
+    apart_row = pitch / s.stride_w;
+    const int64_t width = s.w * s.c, back = ((s.q - 1) * s.stride_w + g.cols.extent()) * s.c - front - width;
+    for (int64_t i = 0; i < most_rows; ++i) {
+      float *const to = line + i * pitch, *const to_at = line_places + i * pitch;
+      fill(to, to_at, front);
+      fill(to + front + width, to_at + front + width, back);
+    }
+    const int64_t stride = merged ? s.stride_w : 1;
+    pairs = joins_once() && stride == 2 && s.s > 2 && g.cols.dilation == 1;
+    const int64_t length = most_rows * apart_row + (pairs ? kLanes : 0);
+    taps = pairs ? (s.s + 1) / 2 : s.s;
+    for (int64_t t = 0, phase = 0, pixel = 0; t < taps; ++t, phase += pairs ? 2 : g.cols.dilation) {
+      for (; phase >= stride; phase -= stride) pixel += s.c;
+      tap[t] = (phase + (pairs && 2 * t + 1 == s.s)) * length + pixel;
+    }
   }
+
+  bool in_registers() const { return kLanes > 8 && shares; }
+  bool joins_once() const { return kLanes == 8 && shares && !at_once; }
 
   // Instructions on vectors, times their lanes: of a tap three, where rows have been joined four, of each
   // vector that is put side by side eight. Fitted to the times of 3 x 3 windows of 1 to 24 channels.
@@ -60,8 +92,8 @@ struct Places {
   }
 
   // An image, from where places count, and what is written of as many rows; it may be null.
-  void begin(const float* x, const float* from, const float* to) {
-    image = x, base = from, written = to;
+  void begin(const float* x, const float* from, const float* to, int64_t end) {
+    image = x, base = from, written = to, last_window = end, in_lines = -1;
     next = checked = 0, no_numbers = -1, rows.base = rows_places.base = 0;
   }
 
@@ -70,7 +102,8 @@ struct Places {
   int64_t group(int64_t p, int64_t end) const {
     const Span inner = g.rows.inner();
     if (p < inner.begin || p >= inner.end) return 1;
-    const int64_t most = at_once ? kPlacesLine / (g.s.q * g.s.stride_w * g.s.c) : kPlacesLine / 2 / pitch;
+    const bool alone = at_once && !in_registers();
+    const int64_t most = alone ? kPlacesLine / (g.s.q * g.s.stride_w * g.s.c) : most_rows;
     return smaller(smaller(end, inner.end) - p, larger(most, 1));
   }
 
@@ -120,6 +153,8 @@ struct Places {
     const int64_t last = g.rows.taps(p + count - 1).end;
     const int64_t first =
         larger(g.rows.reach(p).begin, 0);  // with dilation the next one's taps may begin before
+    if (joins_once()) return find_in_lines(p, count, values, at);
+    if (in_registers()) return find_in_registers(p, count, values, at);
     checked = larger(checked, first);
     if (checked < last) {
       const int64_t length = (last - checked) * width;
@@ -128,7 +163,7 @@ struct Places {
     }
     const bool numbers = no_numbers < taps.begin;
     if (at_once) return find(image + taps.begin * width, g.rows.count(taps), count, numbers, values, at);
-    if (!gathers) return find_in_lines(taps, count, numbers, values, at);
+    if (!gathers) return find_in_lines(p, count, values, at);
     for (next = larger(next, first); next < taps.end; ++next)
       find(image + next * width, 1, 1, no_numbers < next, rows[next], rows_places[next]);
     Lines lines = lines_of(rows, taps, g.rows.dilation);
@@ -136,44 +171,141 @@ struct Places {
     (numbers ? join_lines<true, kOfLine> : join_lines<false, kOfLine>)(lines, s.q * s.c, values, at);
   }
 
-  // Down the columns, and along.
-  FASTCNN_ALONE void find_in_lines(Span taps, int64_t count, bool numbers, float* values, float* at) {
+  // Two rows of pixels at a time are searched, once for all windows that hold them.
+  FASTCNN_ALONE void find_in_registers(int64_t p, int64_t count, float* values, float* at) {
     const Pool2dShape& s = g.s;
-    const int64_t width = s.w * s.c, front = s.pad_left * s.c, row = s.q * s.c, step = s.stride_w * s.c;
-    const int64_t back = (s.q - 1) * step + g.cols.extent() * s.c - front - width;
-    const float* const x = image + taps.begin * width;
-    const auto join = numbers ? join_lines<true, kOfNumber> : join_lines<false, kOfNumber>;
-    Lines lines = {x, image + s.h * width, g.rows.count(taps),  g.row_step, 0,
-                   0, (int32_t)(x - base), (int32_t)g.row_step, {}};
-    const int64_t rows = smaller(s.stride_h, taps.end - taps.begin);
-    const int64_t from = (taps.end - rows + count * s.stride_h) * width;
-    lines.ahead = {image + from, written ? written + from : nullptr, rows, width};
-    for (int64_t i = 0; i < count; ++i) {
-      float *const to = line + i * pitch, *const to_at = line_places + i * pitch;
-      fill(to, to_at, front);
-      join(lines, width, to + front, to_at + front);
-      fill(to + front + width, to_at + front + width, back);
-      lines.first += s.stride_h * width, lines.number += (int32_t)(s.stride_h * width);
-      lines.ahead.read += s.stride_h * width;
-      if (written) lines.ahead.write += s.stride_h * width;
-    }
-    const auto f = !numbers ? find_in_line<false> : s.s == 3 ? find_in_line<true, 3> : find_in_line<true>;
-    const int64_t length = count * pitch / step * s.c, stride = merged ? s.stride_w : 1;
-    int64_t tap[kMostCols];
-    for (int64_t t = 0, phase = 0, pixel = 0; t < s.s; ++t, phase += g.cols.dilation) {
-      for (; phase >= stride; phase -= stride) pixel += s.c;
-      tap[t] = phase * length + pixel;
-    }
-    if (merged) {
-      for (int64_t i = 0; i < s.stride_w; ++i) {
-        windows_apart.put(line + i * s.c, length / s.c, apart + i * length);
-        windows_apart.put(line_places + i * s.c, length / s.c, apart_places + i * length);
+    const int64_t width = s.w * s.c, row = s.q * s.c, pairs = s.r / 2;
+    next = larger(next, p);
+    for (const int64_t end = p + count; p < end; ++p, at += row, values = values ? values + row : nullptr) {
+      for (; next < p + rows.count; ++next) {
+        const int64_t above = g.rows.reach(next).begin;
+        const int64_t first = larger(above, 0), last = smaller(above + 2, s.h);
+        if (first >= last) continue;
+        const float* const x = image + first * width;
+        const float* const to = written ? written + first * width : nullptr;
+        if (!window_rows.search(x, last - first, (int32_t)(x - base), to, rows[next])) no_numbers = last - 1;
       }
-      return f({apart, apart_places, s.s, tap, count, pitch / s.stride_w, row, values, at, row});
+      const Span taps = g.rows.taps(p);
+      if (no_numbers >= taps.begin) {
+        find(image + taps.begin * width, g.rows.count(taps), 1, false, values, at);
+        continue;
+      }
+      const float* found[kMostPairs + 1];
+      int64_t some = 0;
+      for (int64_t i = 0; i < rows.count; ++i) {
+        const int64_t above = g.rows.reach(p + i).begin;
+        const bool pair = i < pairs;
+        if (above + pair >= 0 && above < s.h) found[some++] = rows[p + i] + (pair ? 0 : 2 * kLanes);
+      }
+      window_rows.join(found, some, values, at);
+    }
+  }
+
+  // Those that are joined once, up to `last`; the first rows of each are those of a row of windows.
+  FASTCNN_ALONE void join_next(int64_t last) {
+    const int64_t width = g.s.w * g.s.c;
+    for (; next <= last; ++next) {
+      const int64_t above = g.rows.reach(next).begin;
+      const int64_t begin = larger(above, 0), end = smaller(above + g.s.stride_h, g.s.h);
+      if (begin >= end) continue;
+      float *const to = rows[next], *const to_at = rows_places[next];
+      const float* const x = image + begin * width;
+      const Lines lines = {x, nullptr, end - begin, width, 0, 0, (int32_t)(x - base), (int32_t)width, {}};
+      if (!join_lines<true, kOfRow>(lines, width, to, to_at)) no_numbers = end - 1;
+    }
+  }
+
+  // Down the columns of a group of rows of windows.
+  FASTCNN_ALONE void join_columns(int64_t p, int64_t count) {
+    const Pool2dShape& s = g.s;
+    const int64_t width = s.w * s.c, front = s.pad_left * s.c, size = rows.count * rows.line;
+    in_lines = p;
+    if (!joins_once()) {
+      const Span taps = g.rows.taps(p);
+      of_numbers = no_numbers < taps.begin;
+      const float* const x = image + taps.begin * width;
+      const auto join = of_numbers ? join_lines<true, kOfNumber> : join_lines<false, kOfNumber>;
+      const int64_t fetched = smaller(s.stride_h, taps.end - taps.begin);
+      const int64_t from = (taps.end - fetched + count * s.stride_h) * width, step = s.stride_h * width;
+      Lines lines = {x,
+                     nullptr,
+                     g.rows.count(taps),
+                     g.row_step,
+                     0,
+                     0,
+                     (int32_t)(x - base),
+                     (int32_t)g.row_step,
+                     {image + from, written ? written + from : nullptr, fetched, width}};
+      for (int64_t i = 0; i < count; ++i) {
+        join(lines, width, line + i * pitch + front, line_places + i * pitch + front);
+        lines.first += step, lines.number += (int32_t)step, lines.ahead.read += step;
+        if (written) lines.ahead.write += step;
+      }
+      return;
+    }
+    of_numbers = true, next = larger(next, p);
+    for (int64_t i = 0; i < count; ++i) {
+      Span taps = g.rows.taps(p + i);
+      const int64_t below = taps.end, ahead = (below + (count - 1) * s.stride_h) * width;
+      int64_t first = p + i, last = first + s.r / s.stride_h - 1;
+      join_next(p + i + rows.count - 1);
+      while (g.rows.reach(first).begin + s.stride_h <= 0) ++first;
+      while (g.rows.reach(last).begin >= s.h) --last;
+      const Lines joined = {rows[first],
+                            rows.first + size,
+                            last + 1 - first,
+                            rows.line,
+                            size,
+                            rows_places.first - rows.first,
+                            0,
+                            0,
+                            {}};
+      const int64_t read = ahead + (rows.count * s.stride_h - s.r) * width;
+      of_numbers &= no_numbers < taps.begin;
+      const bool once = joined.count > 0 && of_numbers;
+      if (once) taps.begin = larger(taps.begin, g.rows.reach(p + i).begin + s.r / s.stride_h * s.stride_h);
+      const float* const x = image + taps.begin * width;
+      const Lines lines = {
+          x,
+          nullptr,
+          taps.begin < taps.end ? g.rows.count(taps) : 0,
+          g.row_step,
+          0,
+          0,
+          (int32_t)(x - base),
+          (int32_t)g.row_step,
+          {image + read, written ? written + ahead : nullptr, smaller(s.stride_h, s.r), width}};
+      float *const to = line + i * pitch + front, *const to_at = line_places + i * pitch + front;
+      if (once)
+        join_rows(joined, lines, width, to, to_at);
+      else
+        (of_numbers ? join_lines<true, kOfNumber> : join_lines<false, kOfNumber>)(lines, width, to, to_at);
+    }
+  }
+
+  // And along. Where rows are joined once, the columns of the next group are joined before what has been put
+  // apart is searched, so that neither is read while it is still on its way to the cache.
+  FASTCNN_ALONE void find_in_lines(int64_t p, int64_t count, float* values, float* at) {
+    const Pool2dShape& s = g.s;
+    const int64_t row = s.q * s.c, step = s.stride_w * s.c;
+    if (in_lines != p) join_columns(p, count);
+    const auto f = !of_numbers ? find_in_line<false> : taps == 3 ? find_in_line<true, 3> : find_in_line<true>;
+    if (merged) {
+      const int64_t length = count * apart_row, distance = most_rows * apart_row + (pairs ? kLanes : 0);
+      if (kLanes == 8 && pairs)
+        (windows_apart.*(of_numbers ? &Apart::join<true> : &Apart::join<false>))(
+            {line, line_places, length, apart, apart_places, distance});
+      for (int64_t i = 0; !pairs && i < s.stride_w; ++i) {
+        windows_apart.put(line + i * s.c, length / s.c, apart + i * distance);
+        windows_apart.put(line_places + i * s.c, length / s.c, apart_places + i * distance);
+      }
+      p += count;
+      if (joins_once() && p < last_window) join_columns(p, group(p, last_window));
+      return f({apart, apart_places, taps, tap, count, apart_row, row, values, at, row});
     }
     const bool whole = s.stride_w == 1;
     for (int64_t i = 0; i < count; ++i)
-      f({line + i * pitch, line_places + i * pitch, s.s, tap, whole ? 1 : s.q, step, whole ? row : s.c,
+      f({line + i * pitch, line_places + i * pitch, taps, tap, whole ? 1 : s.q, step, whole ? row : s.c,
          values ? values + i * row : nullptr, at + i * row, s.c});
   }
 

@@ -28,10 +28,10 @@ void scatter(const MaxPoolBwd& args, const Pool2dBand& piece) {
   const Span over = g.rows.over(band.h_begin, band.h_end);
   const int64_t above = over.begin < over.end ? g.rows.taps(over.begin).begin : 0;
   Places places(g, a.places, band.scratch);
-  float* const at = band.scratch + 4 * a.places.line;
+  float* const at = band.scratch + (4 + 2 * a.places.rows) * a.places.line;
   float *const dx = a.dx + image, *const to = dx + above * width;
   const Span within = {(band.h_begin - above) * width, (band.h_end - above) * width};
-  places.begin(a.x + image, a.x + image + above * width, dx);
+  places.begin(a.x + image, a.x + image + above * width, dx, over.end);
   int64_t cleared = band.h_begin;
   const auto clear = [&](int64_t end) {
     end = smaller(end, band.h_end);
@@ -251,7 +251,7 @@ void gather(const MaxPoolBwd& args, const Pool2dBand& piece) {
   const int64_t first = g.rows.taps(g.rows.over(band.h_begin, band.h_end).begin).begin;
   Ring chosen{spread + a.places.line, row + kRest, a.places.rows, 0};
   Places places(g, a.places, chosen.first + chosen.count * chosen.line);
-  places.begin(x, x + first * width, nullptr);
+  places.begin(x, x + first * width, nullptr, 0);
   set_zero(spread, a.places.line);
   const Output output(a.dx, a.stream, width);
   const auto enter = [&](int64_t p) {
@@ -297,7 +297,7 @@ void depth(const MaxDepthBwd& args, const Pool2dBand& piece) {
     const Span taps = g.rows.taps(o);
     for (next = larger(next, g.rows.reach(o).begin); next < taps.end; ++next) {
       const float* const x = a.x + volume + next * plane;
-      finder.begin(x, x, nullptr);
+      finder.begin(x, x, nullptr, of_planes.s.p);
       for (int64_t p = 0, some; p < of_planes.s.p; p += some) {
         some = finder.group(p, of_planes.s.p);
         finder.find_rows(p, some, values[next] + p * row, places[next] + p * row);

@@ -13,12 +13,14 @@ struct MaxPlaces {
   int32_t gathers;  // windows are at each pixel, and pixels take from them
   int64_t line;     // floats of a row of pixels with what windows reach over, or of some, and a rest; if
                     // windows give, scratch holds one for the places in their row
-  int64_t rows;     // of what is gathered: of pixels that a window reaches over, at most
+  int64_t rows;     // of what is gathered: of pixels that a window reaches over, at most; elsewhere those of
+                    // what is found once for all windows that hold it
   int64_t front;    // likewise: floats of a line before the first window
 };
 
 constexpr int64_t kLeastGiven = 8;     // channels of windows that give in vectors
 constexpr int64_t kPlacesLine = 2048;  // floats of a part of a row, at most
+constexpr int64_t kMostPairs = 8;      // of rows and of columns of windows that are found in registers
 
 struct MaxPoolBwd {
   MaxPlaces places;
