@@ -374,25 +374,17 @@ void run_wgrad(const Prepared& p, const Operands& o, Context& context) {
 FASTCNN_FORMULAS_END
 
 // The rows of one kernel.
-#define FASTCNN_CONV_ROWS(axes, algorithm, Kernel)                                                         \
-  bool supports_conv##axes##_fprop_##algorithm(const OpDescriptor& op) {                                   \
-    return supports_fprop<Kernel>(op.conv##axes##_fprop, op);                                              \
-  }                                                                                                        \
-  void prepare_conv##axes##_fprop_##algorithm(Prepared* p) { prepare_fprop(p, p->op.conv##axes##_fprop); } \
-  void run_conv##axes##_fprop_##algorithm(const Prepared& p, const Operands& o, Context& context) {        \
-    by_storage(p, run_fprop<Kernel, float>, run_fprop<Kernel, Bfloat16>)(p, o, context);                   \
-  }                                                                                                        \
-  bool supports_conv##axes##_dgrad_##algorithm(const OpDescriptor& op) {                                   \
-    return supports_dgrad<Kernel>(op.conv##axes##_dgrad, op);                                              \
-  }                                                                                                        \
-  void prepare_conv##axes##_dgrad_##algorithm(Prepared* p) { prepare_dgrad(p, p->op.conv##axes##_dgrad); } \
-  void run_conv##axes##_dgrad_##algorithm(const Prepared& p, const Operands& o, Context& context) {        \
-    by_storage(p, run_dgrad<Kernel, float>, run_dgrad<Kernel, Bfloat16>)(p, o, context);                   \
-  }                                                                                                        \
-  bool supports_conv##axes##_wgrad_##algorithm(const OpDescriptor& op) {                                   \
-    return supports_wgrad<Kernel>(op.conv##axes##_wgrad, op);                                              \
-  }                                                                                                        \
-  void prepare_conv##axes##_wgrad_##algorithm(Prepared* p) { prepare_wgrad(p, p->op.conv##axes##_wgrad); } \
-  void run_conv##axes##_wgrad_##algorithm(const Prepared& p, const Operands& o, Context& context) {        \
-    by_storage(p, run_wgrad<Kernel, float>, run_wgrad<Kernel, Bfloat16>)(p, o, context);                   \
+#define FASTCNN_CONV_ROW(axes, pass, algorithm, Kernel)                                                \
+  bool supports_conv##axes##_##pass##_##algorithm(const OpDescriptor& op) {                            \
+    return supports_##pass<Kernel>(op.conv##axes##_##pass, op);                                        \
+  }                                                                                                    \
+  void prepare_conv##axes##_##pass##_##algorithm(Prepared* p) {                                        \
+    prepare_##pass(p, p->op.conv##axes##_##pass);                                                      \
+  }                                                                                                    \
+  void run_conv##axes##_##pass##_##algorithm(const Prepared& p, const Operands& o, Context& context) { \
+    by_storage(p, run_##pass<Kernel, float>, run_##pass<Kernel, Bfloat16>)(p, o, context);             \
   }
+#define FASTCNN_CONV_ROWS(axes, algorithm, Kernel) \
+  FASTCNN_CONV_ROW(axes, fprop, algorithm, Kernel) \
+  FASTCNN_CONV_ROW(axes, dgrad, algorithm, Kernel) \
+  FASTCNN_CONV_ROW(axes, wgrad, algorithm, Kernel)
