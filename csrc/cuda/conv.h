@@ -232,20 +232,21 @@ struct StorePixels : Results<T> {  // dx
   bool in_fours() const { return walk.c % 4 == 0 && walk.group_c % 4 == 0 && this->aligned_to_fours(); }
 };
 
-inline Problem problem_of(int32_t m, int32_t n, int32_t k, int32_t batches) {
+inline Problem problem_of(int32_t m, int32_t n, int32_t k, int32_t batches, bool in_short_parts) {
   Problem p = {m, n, k, batches, 1, k};
-  split_depth(&p);
+  split_depth(&p, in_short_parts);
   return p;
 }
 inline Problem fprop_problem(const ConvWalk& w) {
-  return problem_of(w.outputs(), w.group_k, w.taps() * w.group_c, w.groups);
+  return problem_of(w.outputs(), w.group_k, w.taps() * w.group_c, w.groups, true);
 }
 // The sum of the class of pixels that most taps reach.
 inline Problem dgrad_problem(const ConvWalk& w) {
-  return problem_of(w.class_pixels(), w.group_c, w.most_taps_of_class() * w.group_k, w.groups * w.classes());
+  return problem_of(w.class_pixels(), w.group_c, w.most_taps_of_class() * w.group_k, w.groups * w.classes(),
+                    true);
 }
 inline Problem wgrad_problem(const ConvWalk& w) {
-  return problem_of(w.taps() * w.group_c, w.group_k, w.outputs(), w.groups);
+  return problem_of(w.taps() * w.group_c, w.group_k, w.outputs(), w.groups, false);
 }
 
 inline bool fits(const ConvWalk& w) {

@@ -35,7 +35,7 @@ struct MatrixStore : Results<T> {
 inline Problem problem_of(const OpDescriptor& op) {
   const GemmShape& s = op.gemm;
   Problem p = {int32_t(s.m), int32_t(s.n), int32_t(s.k), 1, 1, int32_t(s.k), op.precision};
-  split_depth(&p);
+  split_depth(&p, false);
   return p;
 }
 

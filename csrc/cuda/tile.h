@@ -146,13 +146,14 @@ inline bool takes_large_tiles(const Problem& p) {
 
 // Cuts long sums where there would be few tiles. A block that has a multiprocessor to itself waits for most
 // of its time, one strip after the other, so that short parts gain more than adding them up takes; but more
-// than kWarp of them are a team's to add (store_sums), by scattered reads.
-constexpr int64_t kLeastDepth = 128, kLeastOfMany = 512;
-inline void split_depth(Problem* p) {
+// than kWarp of them are a team's to add (store_sums), by scattered reads, and each takes room for all
+// results, which weight gradients beside each other do not share.
+constexpr int64_t kLeastDepth = 512, kShortDepth = 128;
+inline void split_depth(Problem* p, bool in_short_parts) {
   const int64_t tiles = tiles_of(*p, SmallTile::kM);
-  int64_t splits = tiles < kEnoughTiles ? ceil_div(2 * kEnoughTiles, tiles) : 1;
-  const int64_t many = p->k / kLeastOfMany, some = p->k / kLeastDepth;
-  const int64_t most = many > kWarp ? many : some < kWarp ? some : kWarp;
+  int64_t splits = tiles < kEnoughTiles ? ceil_div(2 * kEnoughTiles, tiles) : 1, most = p->k / kLeastDepth;
+  const int64_t parts = p->k / kShortDepth, few = parts < kWarp ? parts : kWarp;
+  if (in_short_parts && most < few) most = few;
   splits = splits < most ? splits : most;
   p->splits = int32_t(splits < 1 ? 1 : splits);
   p->k_per_split = int32_t(ceil_div(ceil_div(p->k, p->splits), 8) * 8);

@@ -27,7 +27,7 @@ KERNEL = "map" if capability() == 90 else "tensor" if capability() >= 80 else "i
 PRECISION = "tf32" if KERNEL == "map" else "float32"
 PART = 64  # pixels of which statistics are taken
 MOMENTUM = 0.5
-NETWORK_KERNELS = 37  # of a step, two of which add up the parts of gradients of weights
+NETWORK_KERNELS = 35  # of a step
 FAR = 2.0**20  # to which numbers below 2^3 lie as their unit to that of float32
 
 
