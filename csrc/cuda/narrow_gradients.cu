@@ -287,7 +287,7 @@ FASTCNN_INLINE int32_t first_window(int32_t pixel, const ConvAxis& a) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) narrow_dgrad(PairDgrad<T> g) {
+__global__ void __launch_bounds__(kThreads, 4) narrow_dgrad(PairDgrad<T> g) {
   __shared__ float4 channels[kMostQuads];
   __shared__ float gradients[kMostGradients];
   const ConvWalk& w = g.pair.walk;
