@@ -4,8 +4,6 @@
 // once; from row to row it adds. Neighbours in memory are read by neighbouring threads, sixteen bytes each
 // where the rows are aligned so.
 #pragma once
-#include <initializer_list>
-
 #include "stored.h"
 
 FASTCNN_FORMULAS_BEGIN
@@ -13,24 +11,11 @@ FASTCNN_FORMULAS_BEGIN
 constexpr int kFour = 4;
 constexpr int kMostShift = 4;  // of two as the threads of a block beside each other
 
-template <class T>
-struct alignas(kFour * sizeof(T)) Four {
-  T of[kFour];
-};
-
-// Whether all lie where four numbers do, and so do rows of c of them.
-template <class T>
-bool by_fours(int64_t c, std::initializer_list<const T*> arrays) {
-  uintptr_t all = 0;
-  for (const T* array : arrays) all |= reinterpret_cast<uintptr_t>(array);
-  return c % kFour == 0 && all % sizeof(Four<T>) == 0;
-}
-
 // Up to four numbers, all of them at a time if kAligned.
 template <bool kAligned, class T>
 FASTCNN_INLINE void load_four(const T* from, int count, float (&to)[kFour]) {
   if constexpr (kAligned) {
-    const Four<T> all = *reinterpret_cast<const Four<T>*>(from);
+    const auto all = Together<T, kFour>::at(from);
     FASTCNN_UNROLL
     for (int e = 0; e < kFour; ++e) to[e] = float(all.of[e]);
   } else {
@@ -41,10 +26,10 @@ FASTCNN_INLINE void load_four(const T* from, int count, float (&to)[kFour]) {
 template <bool kAligned, class T>
 FASTCNN_INLINE void store_four(T* to, int count, const float (&from)[kFour]) {
   if constexpr (kAligned) {
-    Four<T> all;
+    Together<T, kFour> all;
     FASTCNN_UNROLL
     for (int e = 0; e < kFour; ++e) all.of[e] = T(from[e]);
-    *reinterpret_cast<Four<T>*>(to) = all;
+    all.put(to);
   } else {
     FASTCNN_UNROLL
     for (int e = 0; e < kFour; ++e)

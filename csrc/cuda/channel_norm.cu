@@ -237,7 +237,7 @@ void run_norm(const Norm& s, const Arrays<T>& a, Context& context) {
   const int64_t channels = s.n * s.c;
   const unsigned blocks = unsigned(s.bands.blocks);
   const cudaStream_t stream = stream_of(context);
-  const bool fours = by_fours<T>(s.c, {a.x, a.dy, a.y});
+  const bool fours = s.c % kFour == 0 && aligned_to_fours<T>({a.x, a.dy, a.y});
   auto* const sums = static_cast<ChannelSums*>(context.workspace);
   auto* const factors = reinterpret_cast<ChannelFactors*>(sums + (a.measured ? 1 : s.parts) * channels);
   float *dgamma = reinterpret_cast<float*>(factors + channels), *dbeta = dgamma + channels;

@@ -41,30 +41,24 @@ void prepare(Prepared* p, const Shape& s) {
 
 // Groups of one channel, four of which may go together.
 bool depthwise(const ConvWalk& w) { return w.group_c == 1 && w.group_k == 1 && w.c % 4 == 0; }
-template <class T>
-bool aligned_to_fours(std::initializer_list<const void*> arrays) {
-  for (const void* array : arrays)
-    if (!aligned_to(array, 4 * sizeof(T))) return false;
-  return true;
-}
 
 template <int kC, class T>
-FASTCNN_INLINE void add_products(const Channels<T, kC>& x, const Channels<T, kC>& y, float (&sum)[kC]) {
+FASTCNN_INLINE void add_products(const Together<T, kC>& x, const Together<T, kC>& y, float (&sum)[kC]) {
   FASTCNN_UNROLL
   for (int k = 0; k < kC; ++k) sum[k] = fma(float(x.of[k]), float(y.of[k]), sum[k]);
 }
 template <int kC, class T>
 FASTCNN_INLINE void add_products(const T* x, const T* y, float (&sum)[kC]) {
-  add_products<kC>(Channels<T, kC>::at(x), Channels<T, kC>::at(y), sum);
+  add_products<kC>(Together<T, kC>::at(x), Together<T, kC>::at(y), sum);
 }
 
 // What follows the sums of channels channel, channel + 1, ..., which are y[at], y[at + 1], ...
 template <int kC, class T>
 FASTCNN_INLINE void put_sums(const AfterSum<T>& after, const float (&sum)[kC], T* y, int64_t at,
                              int32_t channel) {
-  Channels<T, kC> to, residual = {}, mask = {};
-  if (after.residual) residual = Channels<T, kC>::at(after.residual + at);
-  if (after.mask) mask = Channels<T, kC>::at(after.mask + at);
+  Together<T, kC> to, residual = {}, mask = {};
+  if (after.residual) residual = Together<T, kC>::at(after.residual + at);
+  if (after.mask) mask = Together<T, kC>::at(after.mask + at);
   FASTCNN_UNROLL
   for (int k = 0; k < kC; ++k)
     to.of[k] = after.of(sum[k], channel + k, residual.of[k], after.mask ? float(mask.of[k]) : 1.0f);
@@ -119,12 +113,12 @@ void rows_of_three(Context& context, const ConvWalk& w, const RowsOfThree<T>& of
       for (int32_t r = 0, h = first(w.h, at.h); r < w.h.taps; ++r, h += step_h, by += 3 * w.k) {
         if (uint32_t(d) >= uint32_t(depth) || uint32_t(h) >= uint32_t(height)) continue;
         const T* const row = x + ((d * height + h) * width + q) * w.k;
-        Channels<T, kC> tap[3], column[kColumns];
+        Together<T, kC> tap[3], column[kColumns];
         FASTCNN_UNROLL
-        for (int s = 0; s < 3; ++s) tap[s] = Channels<T, kC>::at(by + s * w.k);
+        for (int s = 0; s < 3; ++s) tap[s] = Together<T, kC>::at(by + s * w.k);
         FASTCNN_UNROLL
         for (int j = 0; j < kColumns; ++j)
-          if (there[j]) column[j] = Channels<T, kC>::at(row + j * w.k);
+          if (there[j]) column[j] = Together<T, kC>::at(row + j * w.k);
         FASTCNN_UNROLL
         for (int i = 0; i < kColumns; ++i) {
           const int j = kBack ? kColumns - 1 - i : i;
@@ -302,16 +296,16 @@ void wgrad(const Prepared& p, const Operands& o, Context& context) {
         const T* dy = all_dy + int64_t(pixel) * w.k + k;
         int32_t q = out.w * w.w.stride - w.w.pad + first_tap * w.w.dilation;
         for (int32_t i = 0; i < row; i += kPixels, q += kPixels * w.w.stride, dy += kPixels * w.k) {
-          Channels<T, kC> gradient[kPixels], from[kPixels][kTaps];
+          Together<T, kC> gradient[kPixels], from[kPixels][kTaps];
           bool there[kPixels][kTaps];
           FASTCNN_UNROLL
           for (int j = 0; j < kPixels; ++j) {
-            if (i + j < row) gradient[j] = Channels<T, kC>::at(dy + j * w.k);
+            if (i + j < row) gradient[j] = Together<T, kC>::at(dy + j * w.k);
             FASTCNN_UNROLL
             for (int s = 0; s < kTaps; ++s) {
               const int32_t e = q + j * w.w.stride + s * w.w.dilation;
               there[j][s] = i + j < row && s < taps && uint32_t(e) < uint32_t(w.w.in);
-              if (there[j][s]) from[j][s] = Channels<T, kC>::at(x + e * w.c);
+              if (there[j][s]) from[j][s] = Together<T, kC>::at(x + e * w.c);
             }
           }
           FASTCNN_UNROLL
@@ -329,7 +323,7 @@ void wgrad(const Prepared& p, const Operands& o, Context& context) {
     const int64_t row_of_taps = int64_t(at.d) * w.w.taps + first_tap;
     FASTCNN_UNROLL
     for (int s = 0; s < kTaps; ++s) {
-      Channels<float, kC> sums;
+      Together<float, kC> sums;
       FASTCNN_UNROLL
       for (int c = 0; c < kC; ++c) sums.of[c] = sum[s][c];
       if (s < taps) sums.put(part + ((row_of_taps + s) * w.group_c + at.w) * w.k);

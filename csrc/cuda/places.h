@@ -3,20 +3,10 @@
 // the channels of a place go by kC at a time, so that this arithmetic is theirs together. Four, if they are
 // aligned so: sixteen bytes of floats.
 #pragma once
-#include <initializer_list>
-
 #include "stored.h"
 #include "walk.h"
 
 FASTCNN_FORMULAS_BEGIN
-
-template <class T, int kC>
-struct alignas(kC * sizeof(T)) Channels {
-  T of[kC];
-
-  FASTCNN_INLINED static Channels at(const T* from) { return *reinterpret_cast<const Channels*>(from); }
-  FASTCNN_INLINED void put(T* to) const { *reinterpret_cast<Channels*>(to) = *this; }
-};
 
 // unit[i] of the array; the channel is counted in units, too.
 struct UnitPlace {
@@ -73,10 +63,9 @@ void for_each_place(Context& context, const Places& of, F f) {
 
 // Fewer threads than this wait longer for memory than they save by sharing arithmetic.
 constexpr int64_t kEnoughPlaces = 1 << 13;
-inline bool by_fours(int64_t places, int64_t channels, std::initializer_list<const void*> arrays, int bytes) {
-  uintptr_t all = 0;
-  for (const void* array : arrays) all |= reinterpret_cast<uintptr_t>(array);
-  return channels % 4 == 0 && all % uintptr_t(4 * bytes) == 0 && places * channels / 4 >= kEnoughPlaces;
+template <class T>
+bool by_fours(int64_t places, int64_t channels, std::initializer_list<const void*> arrays) {
+  return channels % 4 == 0 && aligned_to_fours<T>(arrays) && places * channels / 4 >= kEnoughPlaces;
 }
 
 FASTCNN_FORMULAS_END

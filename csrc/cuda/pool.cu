@@ -30,7 +30,7 @@ void find_some(Context& context, const PoolWindows& p, const Maxima<Index, T>& t
     float best[kC] = {};
     int32_t found[kC] = {};
     PoolWindow(p, at).for_each(p, [&](int32_t pixel, int32_t position) {
-      const auto some = Channels<T, kC>::at(x + pixel * p.c);
+      const auto some = Together<T, kC>::at(x + pixel * p.c);
       FASTCNN_UNROLL
       for (int k = 0; k < kC; ++k) {
         const float value = some.of[k];
@@ -38,8 +38,8 @@ void find_some(Context& context, const PoolWindows& p, const Maxima<Index, T>& t
         best[k] = value, found[k] = kPositions<Index> ? position : pixel;
       }
     });
-    Channels<T, kC> y;
-    Channels<Index, kC> index;
+    Together<T, kC> y;
+    Together<Index, kC> index;
     FASTCNN_UNROLL
     for (int k = 0; k < kC; ++k) y.of[k] = best[k], index.of[k] = Index(found[k]);
     if (to.y) y.put(to.y + at.unit * kC);
@@ -48,8 +48,7 @@ void find_some(Context& context, const PoolWindows& p, const Maxima<Index, T>& t
 }
 template <class Index, class T>
 void find(Context& context, const PoolWindows& p, const Maxima<Index, T>& to) {
-  const bool fours =
-      by_fours(p.outputs(), p.c, {to.x, to.y}, sizeof(T)) && aligned_to(to.index, 4 * sizeof(Index));
+  const bool fours = by_fours<T>(p.outputs(), p.c, {to.x, to.y}) && aligned_to(to.index, 4 * sizeof(Index));
   (fours ? find_some<4, Index, T> : find_some<1, Index, T>)(context, p, to);
 }
 
@@ -64,11 +63,11 @@ struct MaxGradient {
 
 template <int kC, class T>
 FASTCNN_INLINE void put_masked(const float (&sum)[kC], const T* mask, T* dx, int64_t i) {
-  Channels<T, kC> to;
+  Together<T, kC> to;
   FASTCNN_UNROLL
   for (int k = 0; k < kC; ++k) to.of[k] = sum[k];
   if (mask) {
-    const auto by = Channels<T, kC>::at(mask + i);
+    const auto by = Together<T, kC>::at(mask + i);
     FASTCNN_UNROLL
     for (int k = 0; k < kC; ++k)
       if (float(by.of[k]) <= 0.0f) to.of[k] = 0.0f;
@@ -86,10 +85,10 @@ void max_bwd_some(Context& context, const PoolWindows& p, const MaxGradient<Inde
     for_each_window_over(p, at, [&](int32_t output, int32_t position, int32_t) {
       const int64_t from = first + output * p.c;
       const int32_t mine = kPositions<Index> ? position : pixel;
-      const auto index = Channels<Index, kC>::at(g.index + from);
-      const auto dy = Channels<T, kC>::at(g.dy + from);
+      const auto index = Together<Index, kC>::at(g.index + from);
+      const auto dy = Together<T, kC>::at(g.dy + from);
       auto y = dy;
-      if (g.y) y = Channels<T, kC>::at(g.y + from);
+      if (g.y) y = Together<T, kC>::at(g.y + from);
       FASTCNN_UNROLL
       for (int k = 0; k < kC; ++k)
         if (int32_t(index.of[k]) == mine && !(g.y && float(y.of[k]) <= 0.0f)) sum[k] += float(dy.of[k]);
@@ -99,8 +98,8 @@ void max_bwd_some(Context& context, const PoolWindows& p, const MaxGradient<Inde
 }
 template <class Index, class T>
 void max_bwd(Context& context, const PoolWindows& p, const MaxGradient<Index, T>& g) {
-  const bool fours = by_fours(p.inputs(), p.c, {g.dy, g.mask, g.y, g.dx}, sizeof(T)) &&
-                     aligned_to(g.index, 4 * sizeof(Index));
+  const bool fours =
+      by_fours<T>(p.inputs(), p.c, {g.dy, g.mask, g.y, g.dx}) && aligned_to(g.index, 4 * sizeof(Index));
   (fours ? max_bwd_some<4, Index, T> : max_bwd_some<1, Index, T>)(context, p, g);
 }
 
@@ -114,12 +113,12 @@ void sum_some(Context& context, const PoolWindows& p, bool average, const Operan
     const PoolWindow window(p, at);
     float sum[kC] = {};
     window.for_each(p, [&](int32_t pixel, int32_t) {
-      const auto some = Channels<T, kC>::at(x + pixel * p.c);
+      const auto some = Together<T, kC>::at(x + pixel * p.c);
       FASTCNN_UNROLL
       for (int k = 0; k < kC; ++k) sum[k] += float(some.of[k]);
     });
     const float divisor = float(window.divisor());
-    Channels<T, kC> y;
+    Together<T, kC> y;
     FASTCNN_UNROLL
     for (int k = 0; k < kC; ++k) y.of[k] = average ? sum[k] / divisor : sum[k];
     y.put(to + at.unit * kC);
@@ -127,7 +126,7 @@ void sum_some(Context& context, const PoolWindows& p, bool average, const Operan
 }
 template <class T>
 void sum_fwd(Context& context, const PoolWindows& p, bool average, const Operands& o) {
-  const bool fours = by_fours(p.outputs(), p.c, {o.in[0], o.out[0]}, sizeof(T));
+  const bool fours = by_fours<T>(p.outputs(), p.c, {o.in[0], o.out[0]});
   (fours ? sum_some<4, T> : sum_some<1, T>)(context, p, average, o);
 }
 
@@ -144,7 +143,7 @@ void sum_bwd_some(Context& context, const PoolWindows& p, const SumGradient<T>& 
     const T* const from = g.dy + at.n * image + at.c * kC;
     float sum[kC] = {};
     for_each_window_over(p, at, [&](int32_t output, int32_t, int32_t divisor) {
-      const auto dy = Channels<T, kC>::at(from + output * p.c);
+      const auto dy = Together<T, kC>::at(from + output * p.c);
       FASTCNN_UNROLL
       for (int k = 0; k < kC; ++k) sum[k] += g.average ? float(dy.of[k]) / float(divisor) : float(dy.of[k]);
     });
@@ -154,7 +153,7 @@ void sum_bwd_some(Context& context, const PoolWindows& p, const SumGradient<T>& 
 template <class T>
 void sum_bwd(Context& context, const PoolWindows& p, bool average, bool masked, const Operands& o) {
   const SumGradient<T> g = {input<T>(o, 0), masked ? input<T>(o, 1) : nullptr, output<T>(o, 0), average};
-  const bool fours = by_fours(p.inputs(), p.c, {g.dy, g.mask, g.dx}, sizeof(T));
+  const bool fours = by_fours<T>(p.inputs(), p.c, {g.dy, g.mask, g.dx});
   (fours ? sum_bwd_some<4, T> : sum_bwd_some<1, T>)(context, p, g);
 }
 

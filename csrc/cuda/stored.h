@@ -2,6 +2,8 @@
 // Numbers as they lie in memory (Storage, backend.h): T is float or Bfloat16, and kernels compute with floats
 // whatever they load and store. The bfloat16 next to a float is rounded to nearest, ties to even.
 #pragma once
+#include <initializer_list>
+
 #include "launch.h"
 
 FASTCNN_FORMULAS_BEGIN
@@ -25,6 +27,22 @@ F* by_storage(const Prepared& p, F* of_float, F* of_bfloat16) {
 #define FASTCNN_BY_STORAGE(p, ...) by_storage(p, __VA_ARGS__<float>, __VA_ARGS__<Bfloat16>)
 
 inline bool aligned_to(const void* p, uintptr_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
+template <class T>
+bool aligned_to_fours(std::initializer_list<const void*> arrays) {
+  for (const void* array : arrays)
+    if (!aligned_to(array, 4 * sizeof(T))) return false;
+  return true;
+}
+
+// Neighbours in memory that are moved with one instruction, where they are aligned so.
+template <class T, int kCount>
+struct alignas(kCount * sizeof(T)) Together {
+  T of[kCount];
+
+  FASTCNN_INLINED static Together at(const T* from) { return *reinterpret_cast<const Together*>(from); }
+  FASTCNN_INLINED void put(T* to) const { *reinterpret_cast<Together*>(to) = *this; }
+};
+
 inline double bytes_of_number(const Prepared* p) {
   return p->op.storage == Storage::kFloat32 ? sizeof(float) : sizeof(Bfloat16);
 }
@@ -55,19 +73,16 @@ struct Flat {
       if (first + 1 < count) one(first + 1);
       return;
     }
-    struct alignas(4) Pair {
-      Bfloat16 of[2];
-    };
-    const auto pair = [i](const T* from) { return reinterpret_cast<const Pair*>(from)[i]; };
-    const Pair x = pair(a);
+    using Pair = Together<T, 2>;
+    const Pair x = Pair::at(a + first);
     Pair z;
     if constexpr (kTwo) {
-      const Pair w = pair(b);
+      const Pair w = Pair::at(b + first);
       z.of[0] = f(float(x.of[0]), float(w.of[0])), z.of[1] = f(float(x.of[1]), float(w.of[1]));
     } else {
       z.of[0] = f(float(x.of[0]), 0.0f), z.of[1] = f(float(x.of[1]), 0.0f);
     }
-    reinterpret_cast<Pair*>(y)[i] = z;
+    z.put(y + first);
   }
 };
 

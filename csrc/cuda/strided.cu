@@ -175,28 +175,21 @@ struct Padding {
 // y[i] = x[i], four numbers at a time.
 template <class From, class To>
 struct Converted {
-  template <class T>
-  struct alignas(4 * sizeof(T)) Four {
-    T of[4];
-  };
   const From* x;
   To* y;
   int64_t count;
 
-  bool in_fours() const {
-    return reinterpret_cast<uintptr_t>(x) % sizeof(Four<From>) == 0 &&
-           reinterpret_cast<uintptr_t>(y) % sizeof(Four<To>) == 0;
-  }
+  bool in_fours() const { return aligned_to_fours<From>({x}) && aligned_to_fours<To>({y}); }
   FASTCNN_INLINED void operator()(int64_t i) const {
     if (4 * i + 4 > count) {
       for (int64_t j = 4 * i; j < count; ++j) y[j] = To(x[j]);
       return;
     }
-    const Four<From> from = reinterpret_cast<const Four<From>*>(x)[i];
-    Four<To> to;
+    const auto from = Together<From, 4>::at(x + 4 * i);
+    Together<To, 4> to;
     FASTCNN_UNROLL
     for (int j = 0; j < 4; ++j) to.of[j] = To(from.of[j]);
-    reinterpret_cast<Four<To>*>(y)[i] = to;
+    to.put(y + 4 * i);
   }
 };
 

@@ -216,25 +216,19 @@ struct Results {
       *reinterpret_cast<float2*>(parts + at) = make_float2(left, right);
       return;
     }
-    struct alignas(2 * sizeof(T)) Two {
-      T of[2];
-    };
-    Two two;
+    Together<T, 2> two;
     two.of[0] = after(left, at, column), two.of[1] = after(right, at + 1, column + 1);
-    *reinterpret_cast<Two*>(y + at) = two;
+    two.put(y + at);
   }
   FASTCNN_INLINED void put_four(const float4& sum, int64_t at, int64_t column) const {
     if (parts) {
       *reinterpret_cast<float4*>(parts + at) = sum;
       return;
     }
-    struct alignas(4 * sizeof(T)) Four {
-      T of[4];
-    };
-    Four four;
+    Together<T, 4> four;
     four.of[0] = after(sum.x, at, column), four.of[1] = after(sum.y, at + 1, column + 1);
     four.of[2] = after(sum.z, at + 2, column + 2), four.of[3] = after(sum.w, at + 3, column + 3);
-    *reinterpret_cast<Four*>(y + at) = four;
+    four.put(y + at);
   }
   template <class Tile>
   FASTCNN_INLINED void measure(int, int) const {}
