@@ -12,13 +12,12 @@
 // A block of 8 warps makes a tile of y from strips of kStripK along k, which come to shared memory by copies
 // that go on while kStages - 1 others are multiplied.
 #pragma once
+#include "halves.h"
 #include "ptx/sm80.h"
 #include "strip.h"
 #include "tile.h"
 
 FASTCNN_FORMULAS_BEGIN
-
-constexpr float kLargest = 3.40282347e38f;  // above it: infinity, and NaN compares false
 
 template <int kTileM, int kTileN, int kWarpsAlongM, int kBlocksAtATime>
 struct TensorTile {
@@ -169,15 +168,11 @@ struct Fragments {
         const float (&of)[Of::kRegisters] = r < kHalf ? x[i] : next[i];
         big[i][r] = ptx::to_bfloat16(of[r % kHalf], of[r % kHalf + kHalf]);
       } else if constexpr (kExact && kRoundsInTwo) {
-        // to_tf32() of what is finite, in two instructions for its four; else the small half is NaN.
-        big[i][r] = (uint32_t(__float_as_int(x[i][r])) + 0x1000u) & 0xffffe000u;
+        big[i][r] = big_half(x[i][r]);
       } else {
         big[i][r] = ptx::to_tf32(x[i][r]);
       }
-      // Tensor cores cut the rest off behind its tenth bit, and few have more: rounding it would gain
-      // nothing.
-      if constexpr (kExact)
-        small[i][r] = uint32_t(__float_as_int(x[i][r] - __int_as_float(int32_t(big[i][r]))));
+      if constexpr (kExact) small[i][r] = small_half(x[i][r], big[i][r]);
     }
   }
   // 8 numbers along k.

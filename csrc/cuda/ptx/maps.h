@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What tells a GPU of compute capability 9.0 how a tensor of floats or of bfloat16 lies, so that it can bring
-// boxes of it to shared memory, floats rounded to tf32, in rows of 128 bytes whose 16-byte chunks are moved
-// about: chunk c of row r is where chunk c ^ r % 8 would be. The driver makes these maps; no driver, no map.
+// boxes of it to shared memory, floats rounded to tf32 or as they are, in rows of 128 bytes whose 16-byte
+// chunks are moved about: chunk c of row r is where chunk c ^ r % 8 would be. The driver makes these maps; no
+// driver, no map.
 #pragma once
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ constexpr int kMapBytes = 128;  // of a row
 struct MapData {
   const void* data;
   int32_t bytes;                                     // of a number: 4, or 2 for bfloat16
+  bool exact = false;                                // floats are not rounded
   int numbers() const { return kMapBytes / bytes; }  // of a row
 };
 
@@ -75,7 +77,8 @@ Function driver_function(const char* name) {
 }
 
 inline CUtensorMapDataType type_of(const MapData& d) {
-  return d.bytes == 2 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_TFLOAT32;
+  if (d.bytes == 2) return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  return d.exact ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32 : CU_TENSOR_MAP_DATA_TYPE_TFLOAT32;
 }
 
 inline bool make_map(Map* map, const Matrices& m) {

@@ -14,10 +14,6 @@ namespace fastcnn {
 namespace cuda {
 namespace ptx {
 
-__device__ __forceinline__ uint32_t window_address(const void* p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
-
 // Moves registers between the warps of a block, by whole groups of four warps; the kernel's launch bounds
 // must name a least number of blocks.
 template <int kRegisters>
@@ -107,25 +103,35 @@ template <int kPending>
 __device__ __forceinline__ void wait_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
-// The compiler may neither move nor copy sums that products still add to.
+// The compiler may neither move nor copy sums that products still add to, nor overwrite registers that they
+// still read.
 template <int kCount>
 __device__ __forceinline__ void keep_in_place(float (&d)[kCount]) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
+__device__ __forceinline__ void keep_in_place(uint32_t (&a)[4]) {
+  asm volatile("" : "+r"(a[0]), "+r"(a[1]), "+r"(a[2]), "+r"(a[3])::"memory");
+}
 
 // Warp w has rows 16 w to 16 w + 15; with g = lane / 4, t = lane % 4, d[4 j] to d[4 j + 3] are at rows g, g,
 // g + 8, g + 8 of these and columns 8 j + 2 t, + 1, + 0, + 1. d[64,n] (+)= a[64,k] b[k,n], n twice the sums
 // of a thread; multiply_tf32() with k = 8, multiply_bfloat16() with k = 16, multiply_across() of operands
-// that lie so.
+// that lie so. a may come from registers, which hold it at (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4) of
+// a warp's rows. Bits of numbers after the tenth do not count.
 #define FASTCNN_FOUR(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define FASTCNN_SIXTEEN(d, i) \
   FASTCNN_FOUR(d, i), FASTCNN_FOUR(d, i + 4), FASTCNN_FOUR(d, i + 8), FASTCNN_FOUR(d, i + 12)
+#define FASTCNN_SUMS_8(d, i) FASTCNN_FOUR(d, i), FASTCNN_FOUR(d, i + 4)
+#define FASTCNN_SUMS_16(d, i) FASTCNN_SIXTEEN(d, i)
 #define FASTCNN_SUMS_32(d, i) FASTCNN_SIXTEEN(d, i), FASTCNN_SIXTEEN(d, i + 16)
 #define FASTCNN_SUMS_64(d, i) FASTCNN_SUMS_32(d, i), FASTCNN_SUMS_32(d, i + 32)
 #define FASTCNN_SUMS_128(d, i) FASTCNN_SUMS_64(d, i), FASTCNN_SUMS_64(d, i + 64)
-#define FASTCNN_NAMES_32                                                   \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+#define FASTCNN_NAMES_8 "%0, %1, %2, %3, %4, %5, %6, %7"
+#define FASTCNN_NAMES_16 FASTCNN_NAMES_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
+#define FASTCNN_NAMES_32 \
+  FASTCNN_NAMES_16       \
+  ", "                   \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define FASTCNN_NAMES_64                                                             \
   FASTCNN_NAMES_32                                                                   \
@@ -154,6 +160,18 @@ FASTCNN_PRODUCT(multiply_bfloat16, "m64n128k16.f32.bf16.bf16", "1, 1, 0, 0", 64,
 FASTCNN_PRODUCT(multiply_bfloat16, "m64n256k16.f32.bf16.bf16", "1, 1, 0, 0", 128, "%128", "%129", "%130")
 FASTCNN_PRODUCT(multiply_across, "m64n64k16.f32.bf16.bf16", "1, 1, 1, 1", 32, "%32", "%33", "%34")
 FASTCNN_PRODUCT(multiply_across, "m64n128k16.f32.bf16.bf16", "1, 1, 1, 1", 64, "%64", "%65", "%66")
+#undef FASTCNN_PRODUCT
+#define FASTCNN_PRODUCT(shape, count, a_names, b_name, add_name)                                          \
+  __device__ __forceinline__ void multiply_tf32(float (&d)[count], const uint32_t (&a)[4], uint64_t b,    \
+                                                bool add) {                                               \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " add_name ", 0;\nwgmma.mma_async.sync.aligned." shape \
+                 ".f32.tf32.tf32 {" FASTCNN_NAMES_##count "}, {" a_names "}, " b_name ", p, 1, 1;\n}"     \
+                 : FASTCNN_SUMS_##count(d, 0)                                                             \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int(add)));                    \
+  }
+FASTCNN_PRODUCT("m64n16k8", 8, "%8, %9, %10, %11", "%12", "%13")
+FASTCNN_PRODUCT("m64n32k8", 16, "%16, %17, %18, %19", "%20", "%21")
+FASTCNN_PRODUCT("m64n64k8", 32, "%32, %33, %34, %35", "%36", "%37")
 #undef FASTCNN_PRODUCT
 
 // The kernel with more shared memory than others have.

@@ -29,14 +29,13 @@ inline Copies& copies() {
   return of_thread[threadIdx.x];
 }
 
-// Shared memory lies below 4 GB of its first array.
-inline const unsigned char*& shared_base() {
-  static const unsigned char* base = nullptr;
-  return base;
+constexpr uint32_t kWindow = 232448;  // bytes of shared memory that a block can have
+// Those that a kernel is started with, at address 0; arrays of its own lie within 2 GB of them.
+inline unsigned char* window() {
+  alignas(1024) static unsigned char memory[kWindow];
+  return memory;
 }
-inline unsigned char* shared(uint32_t address) {
-  return const_cast<unsigned char*>(shared_base()) + int32_t(address);
-}
+inline unsigned char* shared(uint32_t address) { return window() + int32_t(address); }
 
 // What the lanes of a warp show each other: warp by warp, two boards in turn.
 template <class T>
@@ -67,9 +66,7 @@ namespace cuda {
 namespace ptx {
 
 inline uint32_t shared_address(const void* p) {
-  const auto* at = static_cast<const unsigned char*>(p);
-  if (!emulated::shared_base()) emulated::shared_base() = at;
-  return uint32_t(at - emulated::shared_base());
+  return uint32_t(static_cast<const unsigned char*>(p) - emulated::window());
 }
 
 inline void copy_bytes(uint32_t to, const void* from, bool there, size_t bytes) {

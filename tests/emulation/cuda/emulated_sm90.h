@@ -13,11 +13,6 @@
 
 namespace emulated {
 
-constexpr uint32_t kWindow = 232448;  // bytes of shared memory that a block can have
-inline unsigned char* window() {
-  alignas(1024) static unsigned char memory[kWindow];
-  return memory;
-}
 template <class T>
 T& in_window(uint32_t address) {
   require(address % sizeof(T) == 0 && address + sizeof(T) <= kWindow, "an address in shared memory");
@@ -103,15 +98,40 @@ void add_products(float* d, uint64_t a, uint64_t b, bool add, unsigned thread) {
   }
 }
 
+// Four registers of each of the lanes that hold the rows of a thread's sums, as they are when products begin.
+// They must be the same when these are done.
+struct Rows {
+  const uint32_t* registers;
+  uint32_t own[4], of[4][4];
+  explicit Rows(const uint32_t (&a)[4]) : registers(a) {
+    struct Four {
+      uint32_t of[4];
+    } mine;
+    memcpy(mine.of, a, sizeof mine), memcpy(own, a, sizeof own);
+    const auto& all = show(mine);
+    for (unsigned t = 0; t < 4; ++t) memcpy(of[t], all[threadIdx.x % 32 / 4 * 4 + t].of, sizeof of[t]);
+  }
+  double at(unsigned half, unsigned k) const {
+    return double(__int_as_float(int32_t(of[k % 4][k / 4 * 2 + half] & 0xffffe000u)));
+  }
+};
+
+template <int kCount>
+void add_products_of_rows(float* d, const Rows& a, uint64_t b, bool add, unsigned thread) {
+  require(memcmp(a.registers, a.own, sizeof a.own) == 0, "registers that products still read");
+  for (unsigned i = 0; i < kCount; ++i) {
+    double total = add ? double(d[i]) : 0.0;
+    for (unsigned k = 0; k < 8; ++k)
+      total += a.at(i / 2 % 2, k) * operand_at<4>(b, i / 4 * 8 + 2 * (thread % 4) + i % 2, k);
+    d[i] = toward_zero(total);
+  }
+}
+
 }  // namespace emulated
 
 namespace fastcnn {
 namespace cuda {
 namespace ptx {
-
-inline uint32_t window_address(const void* p) {
-  return uint32_t(static_cast<const unsigned char*>(p) - emulated::window());
-}
 
 template <int kRegisters>
 void give_registers() {}
@@ -161,9 +181,10 @@ inline void put_row(uint32_t to, int row, const MapData& from, int64_t first, in
     const uint32_t at = emulated::swizzled(to + uint32_t(128 * row + from.bytes * i));
     if (from.bytes == 2)
       emulated::in_window<uint16_t>(at) = i < count ? static_cast<const uint16_t*>(from.data)[first + i] : 0;
-    else
-      emulated::in_window<float>(at) =
-          i < count ? emulated::nearest_tf32(static_cast<const float*>(from.data)[first + i]) : 0.0f;
+    else {
+      const float x = i < count ? static_cast<const float*>(from.data)[first + i] : 0.0f;
+      emulated::in_window<float>(at) = from.exact ? x : emulated::nearest_tf32(x);
+    }
   }
 }
 inline void loaded(uint32_t barrier, int rows) {
@@ -220,8 +241,8 @@ void wait_products() {
   for (; groups.size() > kPending + 1; groups.pop_front())
     for (const auto& product : groups.front()) product();
 }
-template <int kCount>
-void keep_in_place(float (&)[kCount]) {}
+template <class T, int kCount>
+void keep_in_place(T (&)[kCount]) {}
 
 template <int kCount>
 void multiply_tf32(float (&d)[kCount], uint64_t a, uint64_t b, bool add) {
@@ -229,6 +250,14 @@ void multiply_tf32(float (&d)[kCount], uint64_t a, uint64_t b, bool add) {
   float* const sums = d;
   emulated::products().groups.back().push_back(
       [=] { emulated::add_products<kCount, 4>(sums, a, b, add, thread); });
+}
+template <int kCount>
+void multiply_tf32(float (&d)[kCount], const uint32_t (&a)[4], uint64_t b, bool add) {
+  const unsigned thread = threadIdx.x;
+  float* const sums = d;
+  const emulated::Rows rows(a);
+  emulated::products().groups.back().push_back(
+      [=] { emulated::add_products_of_rows<kCount>(sums, rows, b, add, thread); });
 }
 template <int kCount>
 void multiply_bfloat16(float (&d)[kCount], uint64_t a, uint64_t b, bool add) {
