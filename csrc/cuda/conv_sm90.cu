@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products, forward passes and data gradients in tf32 and bfloat16 on compute capability 9.0. Their
-// operands must lie along the sum, which weights [taps, c, k] of a forward pass and b [k, n] do not: these
-// are transposed first. Nor do maps make bfloat16 of floats: both operands are rounded first, b as it is
-// transposed, unless they lie in memory so. Where arrays lie as no map can say, or there is no driver to make
-// one, the kernels of 8.0 do the same.
+// Matrix products, forward passes and data gradients in float32, tf32 and bfloat16 on compute capability 9.0.
+// Their operands must lie along the sum, which weights [taps, c, k] of a forward pass and b [k, n] do not:
+// these are transposed first. Nor do maps make bfloat16 of floats: both operands are rounded first, b as it
+// is transposed, unless they lie in memory so. For float32 b is split into its halves once, which every tile
+// would do again. Where arrays lie as no map can say, or there is no driver to make one, the kernels of 8.0
+// do the same.
+#include <utility>
+
 #include "conv.h"
+#include "gemm.h"
 #include "pixels.h"
 #include "round_sm90.h"
 #include "tensor_sm90.h"
@@ -14,6 +18,30 @@ namespace cuda {
 
 namespace {
 
+// The terms of a sum, for one that is taken in their order: a by its pixels, b by its steps in memory.
+struct Terms {
+  const float *a, *b;
+  int32_t h, w, channels;
+  int64_t slice, inner, column;
+
+  // Row m of a class, which is one of y; column n.
+  FASTCNN_INLINED float sum(const PixelProduct& p, const PixelClassOfMap& c, int m, int n) const {
+    float sum = 0.0f;
+    PixelSteps at(p, c, m);
+    FASTCNN_ROLLED
+    for (int i = 0; i < c.steps; ++i, at.next(p, c)) {
+      const int32_t y = at.a.h + at.a.tap_h, x = at.a.w + at.a.tap_w, first = at.a.channel;
+      const bool there = uint32_t(y) < uint32_t(h) && uint32_t(x) < uint32_t(w);
+      const float* const of_a = a + ((int64_t(at.a.n) * h + y) * w + x) * channels + first;
+      const float* const of_b = b + at.slice * slice + first * inner + n * column;
+      const int count = channels - first < p.numbers ? channels - first : p.numbers;
+      FASTCNN_ROLLED
+      for (int j = 0; j < count; ++j) sum = fma(there ? of_a[j] : 0.0f, of_b[j * inner], sum);
+    }
+    return sum;
+  }
+};
+
 // Rows are pixels, a step is a row of a map: channels of a tap (pixels.h). y is of Numbers.
 template <class Number>
 struct PixelOperands {
@@ -21,7 +49,8 @@ struct PixelOperands {
   PixelProduct of;
   Results<Number> to;
   Measured<Number> measured;
-  int32_t tiles;
+  int32_t tiles, taps;  // slices of b's big half, before those of its small one
+  Terms terms;
 };
 
 template <class T, Precision kPrecision, class Number>
@@ -46,6 +75,8 @@ struct PixelSums {
       ptx::arrive_expecting(barrier, T::kStageBytes);
       ptx::load_pixels(to, &p.a[tile.in_class], barrier, at.a);
       ptx::load_box(to + T::kBytesA, &p.b, barrier, {at.a.channel, tile.n, at.slice});
+      if constexpr (T::kHalves)
+        ptx::load_box(to + T::kBytesA + T::kBytesB, &p.b, barrier, {at.a.channel, tile.n, p.taps + at.slice});
       at.next(p.of, p.of.of[tile.in_class]);
     }
   };
@@ -60,19 +91,37 @@ struct PixelSums {
       ptx::multiply_tf32(sum, a, b, add);
   }
 
+  FASTCNN_INLINED static void load_a(float (&x)[kProducts][4], uint32_t stage, int block) {
+    load_rows(x, stage + uint32_t(T::kPanelBytes * block));
+  }
+
   FASTCNN_INLINED static void store(const Operands& p, const Tile& tile, int block,
                                     const float (&sum)[T::kN / 2]) {
     const PixelClassOfMap& c = p.of.of[tile.in_class];
     const int lane = int(threadIdx.x) % kWarp, warp = int(threadIdx.x) % kGroup / kWarp;
+    const int first = tile.m + 64 * block + 16 * warp + lane / 4, left = tile.n + 2 * (lane % 4);
+    uint32_t again = 0;  // of these pairs
     FASTCNN_UNROLL
     for (int half = 0; half < 2; ++half) {
-      const int64_t row = p.of.place(c, tile.m + 64 * block + 16 * warp + 8 * half + lane / 4);
+      const int64_t row = p.of.place(c, first + 8 * half);
       if (row < 0) continue;
       FASTCNN_UNROLL
       for (int j = 0; j < T::kN / 8; ++j) {
-        const int n = tile.n + 8 * j + 2 * (lane % 4);
+        const int n = left + 8 * j;
         if (n >= p.of.columns) continue;  // an even number
-        p.to.put_two(sum[4 * j + 2 * half], sum[4 * j + 2 * half + 1], row + n, n);
+        const float a = sum[4 * j + 2 * half], b = sum[4 * j + 2 * half + 1];
+        if (T::kHalves && !(fabsf(a) + fabsf(b) <= kLargest))
+          again |= 1u << (2 * j + half);
+        else
+          p.to.put_two(a, b, row + n, n);
+      }
+    }
+    if constexpr (T::kHalves) {
+      FASTCNN_ROLLED
+      for (int pair = 0; again; ++pair, again >>= 1) {
+        if (!(again & 1)) continue;
+        const int m = first + pair % 2 * 8, n = left + pair / 2 * 8;
+        p.to.put_two(p.terms.sum(p.of, c, m, n), p.terms.sum(p.of, c, m, n + 1), p.of.place(c, m) + n, n);
       }
     }
   }
@@ -94,16 +143,52 @@ constexpr TileSize kTiles[] = {{128, 256}, {256, 128}, {128, 128}, {128, 64}};
 constexpr int kTileCount = sizeof kTiles / sizeof *kTiles;
 constexpr int kFewTiles = 32;  // of the last: below, the kernels of 8.0 cut sums
 
+// In float32, of those that registers have room for, the one that takes the least time.
+constexpr TileSize kHalvesTiles[] = {{128, 128}, {256, 64}, {128, 64}, {256, 32}, {256, 16}};
+constexpr int kHalvesTileCount = sizeof kHalvesTiles / sizeof *kHalvesTiles;
+
+// Clocks of the busiest multiprocessor, where all of a kind are as long as they are on the average. A step's
+// products take half a clock for a column of 64 rows, its bytes come at some 40 a clock; what a tile takes
+// besides, and what splits b, is a guess.
+double clocks_of_halves(const PixelProduct& p, const TileSize& tile) {
+  const double products = 3.0 * kProducts * (tile.m / 64) * tile.n / 2,
+               bytes = (tile.m + 2.0 * tile.n) * ptx::kMapBytes;
+  const double step = products > bytes / 40 ? products : bytes / 40;
+  double steps = 0;
+  for (int32_t i = 0; i < p.classes; ++i) {
+    const int32_t end = i + 1 < p.classes ? p.of[i + 1].first_tile : p.tiles;
+    steps += double(end - p.of[i].first_tile) * p.of[i].steps;
+  }
+  return 4000 + double(ceil_div(p.tiles, kBlocks90)) * (steps / p.tiles * step + 2000);
+}
+// The kernels of 8.0 make 88 products a clock.
+double clocks_of_tensor(const Problem& p) {
+  const int64_t parts = tiles_of(p, SmallTile::kM) * p.splits;
+  const double part = double(SmallTile::kM) * SmallTile::kN * p.k_per_split / 88;
+  return (p.splits > 1 ? 4000 : 0) + double(ceil_div(parts, kBlocks90)) * part + 2000;
+}
+
+// What becomes of number i of `count`.
 template <class T>
 struct Same {
   using From = T;
   using Number = T;
-  FASTCNN_INLINED Number operator()(T x) const { return x; }
+  FASTCNN_INLINED static void put(T x, Number* to, int64_t i, int64_t) { to[i] = x; }
 };
 struct ToBfloat16 {
   using From = float;
   using Number = uint16_t;
-  FASTCNN_INLINED Number operator()(float x) const { return Number(ptx::to_bfloat16(x, 0.0f)); }
+  FASTCNN_INLINED static void put(float x, Number* to, int64_t i, int64_t) {
+    to[i] = Number(ptx::to_bfloat16(x, 0.0f));
+  }
+};
+struct ToHalves {
+  using From = float;
+  using Number = uint32_t;
+  FASTCNN_INLINED static void put(float x, Number* to, int64_t i, int64_t count) {
+    const uint32_t big = big_half(x);
+    to[i] = big, to[count + i] = small_half(x, big);
+  }
 };
 
 constexpr int kSquare = 32;
@@ -124,7 +209,8 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
   for (int y = first; y < kSquare; y += kStep)
     if (column0 + y < columns && row0 + x < rows)
-      to[slice + int64_t(column0 + y) * rows + row0 + x] = To{}(square[x][y]);
+      To::put(square[x][y], to, slice + int64_t(column0 + y) * rows + row0 + x,
+              int64_t(gridDim.z) * rows * columns);
 }
 
 struct Pass {
@@ -135,23 +221,19 @@ struct Pass {
   bool measures = false;  // y
 
   bool rounds() const { return precision == Precision::kBfloat16 && storage == Storage::kFloat32; }
+  bool halves() const { return precision == Precision::kFloat32; }
   int bytes() const { return precision == Precision::kBfloat16 ? 2 : 4; }  // of a number of the operands
+  ptx::MapData data(const void* of) const { return {of, bytes(), halves()}; }
+  TileSize size(int tile) const { return halves() ? kHalvesTiles[tile] : kTiles[tile]; }
   PixelProduct product(int tile) const {
-    const PixelTile size = {kTiles[tile].m, kTiles[tile].n, ptx::MapData{nullptr, bytes()}.numbers()};
-    return gradient ? dgrad_product(walk, size) : fprop_product(walk, size);
+    const PixelTile of = {size(tile).m, size(tile).n, data(nullptr).numbers()};
+    return gradient ? dgrad_product(walk, of) : fprop_product(walk, of);
   }
-  int tile() const {
-    int tile = 0;
-    for (; tile < kTileCount - 1; ++tile) {
-      const PixelProduct p = product(tile);
-      if (p.tiles >= kBlocks90 && kTiles[tile].n <= ceil_div(p.columns, 64) * 64) break;
-    }
-    return tile;
-  }
-  ptx::Pixels pixels(const void* data, int count) const {
+  int tile() const { return halves() ? quickest() : first_full(); }
+  ptx::Pixels pixels(const void* from, int count) const {
     const ConvWalk& w = walk;
     ptx::Pixels p = {};
-    p.of = {data, bytes()}, p.n = w.n, p.count = count;
+    p.of = data(from), p.n = w.n, p.count = count;
     p.h = gradient ? w.h.out : w.h.in, p.w = gradient ? w.w.out : w.w.in, p.c = gradient ? w.k : w.c;
     return p;
   }
@@ -159,18 +241,39 @@ struct Pass {
     const ptx::Pixels p = pixels(nullptr, 0);
     return p.n * p.h * p.w * p.c;
   }
+  double clocks(int tile) const { return clocks_of_halves(product(tile), size(tile)); }
+
+ private:
+  int first_full() const {
+    int tile = 0;
+    for (; tile < kTileCount - 1; ++tile) {
+      const PixelProduct p = product(tile);
+      if (p.tiles >= kBlocks90 && kTiles[tile].n <= ceil_div(p.columns, 64) * 64) break;
+    }
+    return tile;
+  }
+  int quickest() const {
+    int tile = 0;
+    for (int i = 1; i < kHalvesTileCount; ++i)
+      if (clocks(i) < clocks(tile)) tile = i;
+    return tile;
+  }
 };
 
-bool supports(const OpDescriptor& op, const Pass& pass) {
+// `of_tensor`: how the kernels of 8.0 would multiply.
+bool supports(const OpDescriptor& op, const Pass& pass, const Problem& of_tensor) {
   const ConvWalk& w = pass.walk;
   const int32_t stride = w.h.stride, dilation = w.h.dilation;
-  if (op.precision == Precision::kFloat32 || op.math == Math::kStrict || w.groups > 1 || !flat(w.d))
-    return false;
+  if (op.math == Math::kStrict || w.groups > 1 || !flat(w.d)) return false;
   if (w.c % 4 || w.k % 4 || w.w.stride != stride || w.w.dilation != dilation) return false;
   if (pass.gradient && (stride * stride > kMostClasses || (stride > 1 && dilation > 1))) return false;
   if (pass.rounds() && products_of(w) < kLeastProducts * double(pass.numbers())) return false;
-  const PixelProduct p = pass.product(kTileCount - 1);
-  return p.tiles >= kFewTiles && fits_maps(p, pass.pixels(nullptr, kTiles[0].m));
+  const int tile = pass.halves() ? pass.tile() : kTileCount - 1;
+  const PixelProduct p = pass.product(tile);
+  if (pass.halves() ? pass.storage != Storage::kFloat32 || pass.clocks(tile) >= clocks_of_tensor(of_tensor)
+                    : p.tiles < kFewTiles)
+    return false;
+  return fits_maps(p, pass.pixels(nullptr, pass.size(tile).m));
 }
 
 // The operands as maps read them, those that are made in the workspace: b, then a.
@@ -179,10 +282,10 @@ struct Arrays {
 };
 size_t bytes_of_b(const Pass& pass) {
   const ConvWalk& w = pass.walk;
-  return behind(size_t(pass.bytes()) * size_t(w.taps()) * size_t(w.c) * size_t(w.k));
+  return behind(size_t(pass.halves() ? 8 : pass.bytes()) * size_t(w.taps()) * size_t(w.c) * size_t(w.k));
 }
 size_t workspace_of(const Pass& pass, bool transposes) {
-  if (!pass.rounds()) return transposes ? bytes_of_b(pass) : 0;
+  if (!pass.rounds()) return transposes || pass.halves() ? bytes_of_b(pass) : 0;
   return bytes_of_b(pass) + 2 * size_t(pass.numbers());
 }
 
@@ -199,30 +302,50 @@ const void* transposed(Context& context, const ConvWalk& w, const void* from) {
       static_cast<const typename To::From*>(from), to, w.c, w.k);
   return to;
 }
+// b's halves, one behind the other; `count` is a multiple of 4.
+const void* split(Context& context, const float* from, int64_t count) {
+  auto* const to = static_cast<uint32_t*>(context.workspace);
+  using Four = Together<uint32_t, 4>;
+  for_each(context, count / 4, [=] __device__(int64_t i) {
+    const auto x = Together<float, 4>::at(from + 4 * i);
+    Four big, small;
+    FASTCNN_UNROLL
+    for (int j = 0; j < 4; ++j) big.of[j] = big_half(x.of[j]), small.of[j] = small_half(x.of[j], big.of[j]);
+    big.put(to + 4 * i), small.put(to + count + 4 * i);
+  });
+  return to;
+}
 Arrays arrays_of(Context& context, const Pass& pass, const Operands& o, bool transposes) {
   const ConvWalk& w = pass.walk;
   const float *a = input(o, 0), *b = input(o, 1);
+  const int64_t of_b = int64_t(w.taps()) * w.c * w.k;
+  if (pass.halves()) return {a, transposes ? transposed<ToHalves>(context, w, b) : split(context, b, of_b)};
   if (!pass.rounds()) {
     if (!transposes) return {a, b};
     return {a, pass.bytes() == 2 ? transposed<Same<uint16_t>>(context, w, b)
                                  : transposed<Same<float>>(context, w, b)};
   }
-  const int64_t of_b = int64_t(w.taps()) * w.c * w.k;
   const void* const new_b =
       transposes ? transposed<ToBfloat16>(context, w, b) : rounded(context, b, of_b, context.workspace);
   char* const place_of_a = static_cast<char*>(context.workspace) + bytes_of_b(pass);
   return {rounded(context, a, pass.numbers(), place_of_a), new_b};
 }
 
-template <Precision kPrecision, class Number, int kTile>
-using Sums = PixelSums<MapTile<kTiles[kTile].m, kTiles[kTile].n>, kPrecision, Number>;
-
+// The kernels of a list's tiles.
+template <Precision kPrecision, class Number, const TileSize* kSizes, int... kTile>
+void start(Context& context, const PixelOperands<Number>& p, int tile, std::integer_sequence<int, kTile...>) {
+  constexpr bool kHalves = kPrecision == Precision::kFloat32;
+  constexpr void (*kStart[])(Context&, const PixelOperands<Number>&) = {
+      start_maps<PixelSums<MapTile<kSizes[kTile].m, kSizes[kTile].n, kHalves>, kPrecision, Number>>...};
+  kStart[tile](context, p);
+}
 template <Precision kPrecision, class Number>
 void start(Context& context, const PixelOperands<Number>& p, int tile) {
-  constexpr void (*kStart[])(Context&, const PixelOperands<Number>&) = {
-      start_maps<Sums<kPrecision, Number, 0>>, start_maps<Sums<kPrecision, Number, 1>>,
-      start_maps<Sums<kPrecision, Number, 2>>, start_maps<Sums<kPrecision, Number, 3>>};
-  kStart[tile](context, p);
+  if constexpr (kPrecision == Precision::kFloat32)
+    start<kPrecision, Number, kHalvesTiles>(context, p, tile,
+                                            std::make_integer_sequence<int, kHalvesTileCount>{});
+  else
+    start<kPrecision, Number, kTiles>(context, p, tile, std::make_integer_sequence<int, kTileCount>{});
 }
 
 // y from a by b [taps, columns, along the sum], which may have to be transposed; false: not with these
@@ -232,22 +355,33 @@ bool multiply(Context& context, const Pass& pass, const Operands& o, bool transp
               const AfterSum<Number>& after) {
   const int tile = pass.tile();
   PixelOperands<Number> p = {};
-  p.of = pass.product(tile), p.tiles = p.of.tiles;
+  p.of = pass.product(tile), p.tiles = p.of.tiles, p.taps = pass.walk.taps();
   p.to = {output<Number>(o, 0), nullptr, after};
   p.measured = measured_of<Number>(o, pass.measures, {pass.walk.outputs(), pass.walk.k, pass.walk.k});
   if (!aligned_to(o.in[0], 16) || !aligned_to(o.in[1], 16) || !p.to.aligned_to_twos()) return false;
   const Arrays arrays = arrays_of(context, pass, o, transposes);
-  const ptx::Pixels pixels = pass.pixels(arrays.a, kTiles[tile].m);
+  const ptx::Pixels pixels = pass.pixels(arrays.a, pass.size(tile).m);
   for (int i = 0; i < p.of.classes; ++i)
     if (p.of.of[i].steps && !ptx::make_map(&p.a[i], pixels_of(p.of, p.of.of[i], pixels))) return false;
-  const ptx::Matrices b = {
-      {arrays.b, pass.bytes()}, pixels.c, p.of.columns, pass.walk.taps(), kTiles[tile].n};
+  const int32_t slices = (pass.halves() ? 2 : 1) * p.taps;
+  const ptx::Matrices b = {pass.data(arrays.b), pixels.c, p.of.columns, slices, pass.size(tile).n};
   if (!ptx::make_map(&p.b, b)) return false;
-  if constexpr (sizeof(Number) == 2)
+  if constexpr (sizeof(Number) == 2) {
     start<Precision::kBfloat16>(context, p, tile);
-  else
+  } else if (pass.halves()) {
+    p.terms = {input(o, 0),
+               input(o, 1),
+               int32_t(pixels.h),
+               int32_t(pixels.w),
+               int32_t(pixels.c),
+               int64_t(pass.walk.c) * pass.walk.k,
+               transposes ? p.of.columns : 1,
+               transposes ? 1 : pixels.c};
+    start<Precision::kFloat32>(context, p, tile);
+  } else {
     pass.precision == Precision::kBfloat16 ? start<Precision::kBfloat16>(context, p, tile)
                                            : start<Precision::kTf32>(context, p, tile);
+  }
   return true;
 }
 // With what follows the sum, which reads these operands.
@@ -273,7 +407,7 @@ Pass pass_of(const OpDescriptor& op) {
 }  // namespace
 
 bool supports_gemm_map(const OpDescriptor& op) {
-  return supports_gemm_tensor(op) && !op.gemm.transpose_a && supports(op, pass_of(op));
+  return supports_gemm_tensor(op) && !op.gemm.transpose_a && supports(op, pass_of(op), problem_of(op));
 }
 void prepare_gemm_map(Prepared* p) {
   prepare_gemm_tensor(p);
@@ -285,8 +419,9 @@ void run_gemm_map(const Prepared& p, const Operands& o, Context& context) {
 }
 
 bool supports_conv2d_fprop_map(const OpDescriptor& op) {
-  return supports_conv2d_fprop_tensor(op) &&
-         supports(op, {walk_of(op.conv2d_fprop), false, op.precision, op.storage});
+  if (!supports_conv2d_fprop_tensor(op)) return false;
+  const ConvWalk w = walk_of(op.conv2d_fprop);
+  return supports(op, {w, false, op.precision, op.storage}, fprop_problem(w));
 }
 void prepare_conv2d_fprop_map(Prepared* p) {
   prepare_conv2d_fprop_tensor(p);
@@ -300,8 +435,9 @@ void run_conv2d_fprop_map(const Prepared& p, const Operands& o, Context& context
 }
 
 bool supports_conv2d_dgrad_map(const OpDescriptor& op) {
-  return supports_conv2d_dgrad_tensor(op) &&
-         supports(op, {walk_of(op.conv2d_dgrad), true, op.precision, op.storage});
+  if (!supports_conv2d_dgrad_tensor(op)) return false;
+  const ConvWalk w = walk_of(op.conv2d_dgrad);
+  return supports(op, {w, true, op.precision, op.storage}, dgrad_problem(w));
 }
 void prepare_conv2d_dgrad_map(Prepared* p) {
   prepare_conv2d_dgrad_tensor(p);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products in tf32 and bfloat16 on compute capability 9.0, whose operands come by tensor maps.
+"""Products in float32, tf32 and bfloat16 on compute capability 9.0, whose operands come by tensor maps.
 
 Needs such a GPU, or an emulated one that claims to be: FASTCNN_EMULATED_SM=90. Shapes are large enough for
 these kernels to be chosen, which their rounding shows, or in bfloat16 the plan of a network.
@@ -17,8 +17,8 @@ import fastcnn
 from fastcnn import _native, layers, ops
 from fastcnn.testing import cases
 from fastcnn.testing.calls import Call, conv_calls, gemm_call
-from fastcnn.testing.check import check_exact
-from fastcnn.testing.compare import UNIT, assert_same_bits, assert_within, gamma
+from fastcnn.testing.check import check_bound, check_exact
+from fastcnn.testing.compare import UNIT, assert_same_bits, assert_within, gamma, sum_bound
 from fastcnn.testing.fill import integers, poisoned, reals
 
 if capability() != 90:
@@ -32,6 +32,12 @@ def tf32() -> Iterator[None]:
     """Products of numbers of 10 bits."""
     _native.set_gpu_precision("tf32")
     yield
+    _native.set_gpu_precision("float32")
+
+
+@pytest.fixture
+def float32(tf32: None) -> None:
+    """Of all of float32's."""
     _native.set_gpu_precision("float32")
 
 
@@ -65,6 +71,73 @@ CALLS = [*map(gemm_call, GEMM), *(call for case in CONV for call in list(conv_ca
 @pytest.mark.parametrize("call", CALLS, ids=str)
 def test_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
     check_exact(call, rng)
+
+
+# Of every tile of float32: 128 x 128, 256 x 64, 128 x 64, 256 x 32, 256 x 16.
+FLOAT32 = (
+    cases.GemmCase(1500, 1412, 100, transpose_b=True),
+    cases.GemmCase(33800, 60, 68),
+    cases.GemmCase(9000, 36, 100),
+    cases.GemmCase(33800, 28, 68),
+    cases.GemmCase(33800, 12, 68),
+)
+FLOAT32_CALLS = [
+    *map(gemm_call, FLOAT32),
+    *(call for case in CONV for call in list(conv_calls(case, "relu"))[:2]),
+]
+
+
+@pytest.mark.parametrize("call", FLOAT32_CALLS, ids=str)
+@pytest.mark.usefixtures("float32")
+def test_float32_is_exact_on_integers(call: Call, rng: np.random.Generator) -> None:
+    check_exact(call, rng)
+
+
+@pytest.mark.parametrize("call", FLOAT32_CALLS, ids=str)
+@pytest.mark.usefixtures("float32")
+def test_float32_has_the_error_of_float32(call: Call, rng: np.random.Generator) -> None:
+    check_bound(call, rng)
+
+
+@pytest.mark.usefixtures("float32")
+def test_float32_takes_maps_for_many_rows_alone(rng: np.random.Generator) -> None:
+    """Which parts of a sum tensor cores take, 32 terms of it or 8, shows in its last bits."""
+    a, b = reals(rng, (9000, 96)), reals(rng, (96, 36))
+    assert (ops.gemm(a, b)[:40] != ops.gemm(a[:40], b)).any()
+
+
+@pytest.mark.usefixtures("float32")
+def test_float32_sums_of_one_sign_are_not_cut_off(rng: np.random.Generator) -> None:
+    k = 480
+    a, b = (np.abs(reals(rng, shape)) for shape in ((9000, k), (k, 12)))
+    wanted = a.astype(np.float64) @ b
+    y = ops.gemm(a, b, out=poisoned(wanted.shape))
+    assert_within(y, wanted, sum_bound(wanted, wanted, k), "gemm")
+    assert (y > wanted).any()
+    # Four products of big halves are cut off in a step, after 1/4, 2/4, 3/4 and all of its sum: by 2.5 units
+    # at most, and by some 0.01 in those of small halves. In one sum for all steps it would be 15.
+    assert abs(((y - wanted) / wanted).mean()) < 2.6 * 2.0 * UNIT
+
+
+@pytest.mark.usefixtures("float32")
+def test_float32_has_numbers_without_halves(rng: np.random.Generator) -> None:
+    """Infinities, NaN and numbers next to the largest one, in either operand: the results of float32."""
+    largest = np.finfo(np.float32).max
+    case = cases.ConvCase(2, 33, 31, 36, 68, padding="same")
+    for call in list(conv_calls(case, "relu"))[:2]:
+        arrays = call.reals(rng)
+        image, weights = (arrays[name] for name in list(arrays)[:2])
+        image[0, 5, 6, 7], image[0, 9, 9, 1], image[1, 20, 3, 2] = np.inf, np.nan, largest
+        weights[1, 2, 3, 4], weights[0, 0, 8, 9] = -np.inf, largest
+        strict = dict(call.options, math="strict")
+        with np.errstate(invalid="ignore", over="ignore"):
+            wanted = getattr(ops, call.op)(**arrays, **strict).astype(np.float64)
+            y = getattr(ops, call.op)(**arrays, **call.options)
+        assert np.isfinite(wanted).any()
+        assert not np.isfinite(wanted).all()
+        np.testing.assert_array_equal(np.isnan(y), np.isnan(wanted))
+        np.testing.assert_array_equal(np.isposinf(y), np.isposinf(wanted))
+        np.testing.assert_array_equal(np.isneginf(y), np.isneginf(wanted))
 
 
 # Worth rounding their operands first; the largest tile, channels that fill no row, classes of pixels.
@@ -146,7 +219,9 @@ def test_numbers_are_rounded_by_the_maps() -> None:
     assert dx[0, 25, 25, 0] == 9
 
 
-def test_arrays_that_no_map_describes(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("precision", ["tf32", "float32"])
+def test_arrays_that_no_map_describes(precision: str, rng: np.random.Generator) -> None:
+    _native.set_gpu_precision(precision)
     memory = cupy.asarray(integers(rng, (1 + 5000 * 16,)))
     a, b = memory[1:].reshape(5000, 16), cupy.asarray(integers(rng, (16, 12)))
     y = cupy.asnumpy(ops.gemm.__wrapped__(a, b))

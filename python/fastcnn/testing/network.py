@@ -56,8 +56,8 @@ class Chain:
         self.output_shape: tuple[int, ...] = tuple(self.model.output_shapes[-1])
         self.compile()
 
-    def compile(self, optimizer: Node = SGD, loss: Node = MEAN_SQUARED_ERROR) -> None:
-        self.model.compile(optimizer, loss, None, device, precision, "default")
+    def compile(self, optimizer: Node = SGD, loss: Node = MEAN_SQUARED_ERROR, math: str = "default") -> None:
+        self.model.compile(optimizer, loss, None, device, precision, math)
 
     @property
     def weights(self) -> list[F32]:
