@@ -52,19 +52,6 @@ FASTCNN_INLINE void add_products(const T* x, const T* y, float (&sum)[kC]) {
   add_products<kC>(Together<T, kC>::at(x), Together<T, kC>::at(y), sum);
 }
 
-// What follows the sums of channels channel, channel + 1, ..., which are y[at], y[at + 1], ...
-template <int kC, class T>
-FASTCNN_INLINE void put_sums(const AfterSum<T>& after, const float (&sum)[kC], T* y, int64_t at,
-                             int32_t channel) {
-  Together<T, kC> to, residual = {}, mask = {};
-  if (after.residual) residual = Together<T, kC>::at(after.residual + at);
-  if (after.mask) mask = Together<T, kC>::at(after.mask + at);
-  FASTCNN_UNROLL
-  for (int k = 0; k < kC; ++k)
-    to.of[k] = after.of(sum[k], channel + k, residual.of[k], after.mask ? float(mask.of[k]) : 1.0f);
-  to.put(y + at);
-}
-
 // make(place) for every output: a block has some channels of a part, which it then measures.
 template <int kC, class T, class F>
 __global__ void __launch_bounds__(kThreads) each_measured(Measured<T> measured, Places places, F make) {

@@ -197,6 +197,19 @@ struct AfterSum {
   }
 };
 
+// What follows the sums of channels channel, channel + 1, ..., which are y[at], y[at + 1], ...
+template <int kC, class T>
+FASTCNN_INLINE void put_sums(const AfterSum<T>& after, const float (&sum)[kC], T* y, int64_t at,
+                             int32_t channel) {
+  Together<T, kC> to, residual = {}, mask = {};
+  if (after.residual) residual = Together<T, kC>::at(after.residual + at);
+  if (after.mask) mask = Together<T, kC>::at(after.mask + at);
+  FASTCNN_UNROLL
+  for (int k = 0; k < kC; ++k)
+    to.of[k] = after.of(sum[k], channel + k, residual.of[k], after.mask ? float(mask.of[k]) : 1.0f);
+  to.put(y + at);
+}
+
 // Where sums go: to `parts`, if these are not null, as they are, else to y after what follows.
 template <class T>
 struct Results {

@@ -21,8 +21,9 @@ from fastcnn.testing.compare import assert_same_bits
 __all__ = ["nobody_touches_the_memory"]
 
 KERNEL = "map" if capability() == 90 else "tensor" if capability() >= 80 else "implicit"
-SHAPE = (4, 32, 32, 8) if KERNEL == "map" else (4, 8, 8, 8)  # large enough for it to be chosen
-CHANNELS = SHAPE[-1]
+# Large enough for them to be chosen, and too small for the direct kernel to be.
+SHAPES = {KERNEL: (4, 32, 32, 8) if KERNEL == "map" else (4, 8, 8, 8), "direct": (8, 32, 32, 8)}
+CHANNELS = 8
 
 
 def conv(size: int, **options: Any) -> layers.Layer:
@@ -49,9 +50,9 @@ def three(y: Any) -> Any:
     return layers.Add()([y, conv(1)(y), conv(3)(y)])
 
 
-def network(branches: Any) -> Any:
+def network(branches: Any, kernel: str) -> Any:
     """With weights of few ones."""
-    inputs = fastcnn.Input(SHAPE[1:])
+    inputs = fastcnn.Input(SHAPES[kernel][1:])
     model = fastcnn.Model(inputs, branches(conv(3, activation="relu")(inputs)))
     rng = np.random.default_rng(7)
     model.set_weights(
@@ -60,18 +61,18 @@ def network(branches: Any) -> Any:
     return model
 
 
-def compiled(branches: Any, device: str) -> Any:
-    model = network(branches)
-    precision = "tf32" if device == "cuda" and KERNEL == "map" else "float32"
+def compiled(branches: Any, kernel: str, device: str) -> Any:
+    model = network(branches, kernel)
+    precision = "tf32" if device == "cuda" and kernel == "map" else "float32"
     model.compile(fastcnn.optimizers.SGD(1.0), "mse", device=device, precision=precision)
     return model
 
 
-def check_a_step(branches: Any) -> str:
+def check_a_step(branches: Any, kernel: str = KERNEL) -> str:
     """The weights that it leaves are the CPU's. Its plan."""
     rng = np.random.default_rng(8)
-    x = rng.integers(0, 2, SHAPE).astype(np.float32)
-    here, there = compiled(branches, "cpu"), compiled(branches, "cuda")
+    x = rng.integers(0, 2, SHAPES[kernel]).astype(np.float32)
+    here, there = compiled(branches, kernel, "cpu"), compiled(branches, kernel, "cuda")
     y = here.predict(x, verbose=0)
     assert np.array_equal(y, np.rint(y))
     target = (y - rng.choice((-1, 0, 1), y.shape)).astype(np.float32)
@@ -83,14 +84,15 @@ def check_a_step(branches: Any) -> str:
     return text
 
 
+@pytest.mark.parametrize("kernel", SHAPES)
 @pytest.mark.parametrize("branches", [identity, two, strided, depthwise, three])
-def test_dgrad_adds_what_there_is(branches: Any) -> None:
-    text = check_a_step(branches)
+def test_dgrad_adds_what_there_is(branches: Any, kernel: str) -> None:
+    text = check_a_step(branches, kernel)
     assert "+ residual + mask" in text
     assert "add_flat" not in text
     assert "activation_bwd" not in text
     if branches is not depthwise:
-        assert f"conv2d_dgrad_{KERNEL}" in text
+        assert f"conv2d_dgrad_{kernel}" in text
 
 
 def test_a_pool_neither_adds_nor_masks_what_others_read() -> None:

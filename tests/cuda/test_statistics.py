@@ -45,24 +45,35 @@ class Case:
     def __str__(self) -> str:
         return "x".join(map(str, (*self.x, self.filters))) + f"-r{self.size}s{self.strides}g{self.groups}"
 
+    @property
+    def precision(self) -> str:
+        return PRECISION if self.kernel == KERNEL else "float32"
+
     def layer(self, **options: Any) -> layers.Layer:
         return layers.Conv2D(
             self.filters, self.size, self.strides, padding="same", groups=self.groups, **options
         )
 
 
+CHANNELS = 8 if KERNEL == "map" else 36  # with too few for a matrix product
+
 # Whole parts; a last one of 16, 5 and 61 pixels; channels that fill no tile, and no eight of them; groups; a
 # grid of large tiles; sums that are cut.
 CASES = [
-    Case((4, 32, 32, 8), 12),
-    Case((5, 58, 54, 8), 16),
-    Case((7, 29, 27, 16), 20, size=1),
+    Case((4, 32, 32, CHANNELS), 12),
+    Case((5, 58, 54, CHANNELS), 16),
+    Case((7, 29, 27, 2 * CHANNELS), 20, size=1),
     Case((9, 41, 45, 8), 36, strides=2),
     Case((1, 64, 65, 16), 70, size=1, kernel="implicit" if KERNEL == "implicit" else "tensor"),
     Case((8, 8, 8, 128), 640, groups=32, kernel="implicit" if KERNEL == "implicit" else "tensor"),
     Case((3, 17, 16, 40), 80, strides=2, groups=40, kernel="grouped"),
     Case((2, 8, 8, 32), 70, kernel="implicit" if KERNEL == "implicit" else "tensor"),
     Case((3, 7, 7, 36), 20, kernel="implicit" if KERNEL == "implicit" else "tensor"),
+    # Few channels: what a block has made is whole parts, and is not; strides.
+    Case((16, 32, 32, 8), 32, kernel="direct"),
+    Case((65, 16, 16, 10), 29, kernel="direct"),
+    Case((17, 30, 31, 8), 32, kernel="direct"),
+    Case((5, 58, 54, 8), 16, strides=2, kernel="direct"),
 ]
 if KERNEL == "map":  # tiles of 128 x 256 and 256 x 128
     CASES += [Case((16, 33, 32, 36), 252, size=1), Case((8, 65, 65, 36), 124, size=1)]
@@ -87,7 +98,7 @@ def trained(case: Case, x: F32, kernel: F32, bias: F32, **options: Any) -> Any:
             layers.GlobalAveragePooling2D(),
         ]
     )
-    model.compile("sgd", "mse", device="cuda", precision=PRECISION)
+    model.compile("sgd", "mse", device="cuda", precision=case.precision)
     model.layers[0].set_weights([kernel, bias])
     text = model._bind().native.describe("train", len(x))
     measuring = [line for line in text.splitlines() if "+ statistics" in line]

@@ -167,8 +167,27 @@ CONV_FULL: tuple[ConvCase, ...] = (
     ConvCase(1, 65, 67, 3, 64, r=7, s=7, strides=(2, 2), padding=3),
 )
 
+# Of few channels and filters, and enough pixels for a GPU to multiply them directly: rows of three taps, by
+# units of eight pixels; other taps, and few units; strides and dilations; channels in several parts, that are
+# no fours, and 3; small images.
+_CONV_DIRECT: tuple[ConvCase, ...] = (
+    ConvCase(16, 32, 32, 8, 32, padding=1),
+    ConvCase(33, 31, 30, 12, 18, padding="same"),
+    ConvCase(80, 15, 16, 32, 29),
+    ConvCase(4, 16, 16, 32, 32, padding=1),
+    ConvCase(16, 27, 30, 16, 30, strides=(2, 2), padding=1),
+    ConvCase(3, 33, 30, 20, 32, r=1, s=1, strides=(2, 1)),
+    ConvCase(3, 24, 25, 10, 21, dilation_rate=(2, 3), padding=((1, 2), (0, 3))),
+    ConvCase(20, 14, 14, 6, 16, r=5, s=5),
+    ConvCase(5, 20, 20, 17, 24, r=5, s=5, padding=2),
+    ConvCase(3, 42, 41, 3, 16, strides=(1, 2), dilation_rate=(1, 2), padding=2),
+    ConvCase(40, 4, 4, 32, 32, padding=1),
+    ConvCase(3, 40, 41, 27, 3, r=2, s=3, padding=((0, 1), (1, 1))),
+)
+
 # Large enough for several threads.
 CONV_PARALLEL: tuple[ConvCase, ...] = (
+    *_CONV_DIRECT,
     ConvCase(8, 28, 28, 1, 6, r=5, s=5, padding=2),
     ConvCase(16, 14, 14, 6, 16, r=5, s=5),
     ConvCase(3, 28, 28, 32, 33, padding="same"),
