@@ -322,6 +322,9 @@ struct Device {
   Code (*copy)(void* to, const void* from, size_t bytes, void* stream, Status*);
   Code (*upload)(void* to, const void* from, size_t bytes, void* stream, Status*);
   Code (*zero)(void* to, size_t bytes, void* stream, Status*);
+  // Whether any of these numbers is not from 0 to `last`, told by a word of the GPU's memory; waits for it.
+  Code (*outside)(const int32_t* numbers, int64_t count, int32_t last, void* word, int32_t* found,
+                  void* stream, Status*);
   // Whether the kernels since the last question were started.
   Code (*launched)(const char* what, Status*);
   // A stream of one's own, and the end of all that is on it.
@@ -362,6 +365,6 @@ struct Backend {
   const Device* device;  // null on the CPU
 };
 
-constexpr uint32_t kBackendVersion = 7;
+constexpr uint32_t kBackendVersion = 8;
 
 }  // namespace fastcnn

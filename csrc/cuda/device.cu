@@ -93,6 +93,39 @@ Code zero(void* to, size_t bytes, void* stream, Status* status) {
 
 Code launched(const char* what, Status* status) { return check(cudaGetLastError(), what, status); }
 
+struct Range {
+  const int32_t* numbers;
+  int64_t count;
+  uint32_t last;
+};
+
+// By the sign of what is negative, or of what is left to the last one. A thread waits for four numbers at
+// once.
+__global__ void __launch_bounds__(kThreads) find_outside(Range in, int32_t* found) {
+  constexpr int kEach = 4;
+  const int64_t step = int64_t(kThreads) * gridDim.x;
+  uint32_t signs = 0;
+  for (int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x; i < in.count; i += kEach * step) {
+    uint32_t number[kEach];
+    FASTCNN_UNROLL
+    for (int e = 0; e < kEach; ++e)
+      number[e] = i + e * step < in.count ? uint32_t(in.numbers[i + e * step]) : 0;
+    FASTCNN_UNROLL
+    for (int e = 0; e < kEach; ++e) signs |= number[e] | (in.last - number[e]);
+  }
+  if (signs >> 31) *found = 1;  // whoever comes last, it is the same
+}
+
+Code outside(const int32_t* numbers, int64_t count, int32_t last, void* word, int32_t* found, void* stream,
+             Status* status) {
+  if (zero(word, sizeof *found, stream, status) != Code::kOk) return status->code;
+  const Range in = {numbers, count, uint32_t(last)};
+  FASTCNN_LAUNCH(find_outside, blocks_for(count, kThreads), kThreads, on(stream))
+  (in, static_cast<int32_t*>(word));
+  if (launched("looking at indices", status) != Code::kOk) return status->code;
+  return copy(found, word, sizeof *found, stream, status);
+}
+
 // Apart from the legacy stream, which cannot be captured and would wait for this one.
 Code open_stream(void** stream, Status* status) {
   cudaStream_t made = nullptr;
@@ -234,10 +267,10 @@ Code capability(int* sm, Status* status) {
   return Code::kOk;
 }
 
-const Device kDevice = {
-    open,         assume, check_memory,    copy,        upload,        zero,        launched, open_stream,
-    close_stream, wait,   next_batch,      take_notes,  begin_capture, end_capture, replay,   drop_graph,
-    follow,       mark,   seconds_between, drop_moment, pin,           unpin};
+const Device kDevice = {open,       assume,          check_memory, copy,         upload,     zero,
+                        outside,    launched,        open_stream,  close_stream, wait,       next_batch,
+                        take_notes, begin_capture,   end_capture,  replay,       drop_graph, follow,
+                        mark,       seconds_between, drop_moment,  pin,          unpin};
 
 }  // namespace cuda
 }  // namespace fastcnn

@@ -24,6 +24,8 @@ const Backend& gpu_kernels();
 // Of the steps that run_on_gpu() is given from now on.
 void set_gpu_precision(py::handle precision);
 void run_on_gpu(OpDescriptor op, Storage storage, const Operands& operands, const RunScalars* scalars);
+// Whether all of these, in a GPU's memory, are from 0 to last.
+bool gpu_within(const int32_t* numbers, int64_t count, int32_t last);
 // Between the memory of a GPU and any other; complete on return.
 void gpu_copy(void* to, const void* from, size_t bytes);
 

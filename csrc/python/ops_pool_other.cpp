@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <functional>
+#include <numeric>
 
 #include "../base/parallel.h"
 #include "eager.h"
@@ -100,6 +102,13 @@ class Index {
   const ArrayView* view() const { return &view_; }
 
   const int32_t* checked(int64_t pixels) {
+    const int32_t* on_gpu = nullptr;
+    if (view_.on_gpu) {
+      on_gpu = static_cast<const int32_t*>(fastcnn::dense(view_, &on_gpu_));
+      const int64_t all =
+          std::accumulate(view_.shape, view_.shape + view_.rank, int64_t{1}, std::multiplies<>());
+      if (gpu_within(on_gpu, all, static_cast<int32_t>(pixels - 1))) return on_gpu;
+    }
     const py::object on_host = view_.on_gpu ? to_numpy(view_) : view_.owner;
     dense_ = py::array_t<int32_t, py::array::c_style | py::array::forcecast>::ensure(on_host);
     if (!dense_) {
@@ -108,17 +117,11 @@ class Index {
     }
     const int32_t* index = dense_.data();
     const int64_t count = dense_.size();
-    if (!within(index, count, static_cast<uint32_t>(pixels - 1))) {
-      const int32_t* wrong =
-          std::find_if(index, index + count, [=](int32_t i) { return i < 0 || i >= pixels; });
-      fail(Code::kArgument, "%s: index holds %d, wanted numbers from 0 to %lld, the pixels of an image", op_,
-           static_cast<int>(*wrong), static_cast<long long>(pixels - 1));
-    }
-    if (!view_.on_gpu || is_dense(view_))
-      return view_.on_gpu ? reinterpret_cast<const int32_t*>(view_.data) : index;
-    on_gpu_ = array_like(view_, "a dense copy of index", shape_of(view_), DType::kI32);
-    gpu_copy(on_gpu_.mutable_data(), index, static_cast<size_t>(count) * sizeof(int32_t));
-    return static_cast<const int32_t*>(on_gpu_.data());
+    if (within(index, count, static_cast<uint32_t>(pixels - 1))) return on_gpu ? on_gpu : index;
+    const int32_t* wrong =
+        std::find_if(index, index + count, [=](int32_t i) { return i < 0 || i >= pixels; });
+    fail(Code::kArgument, "%s: index holds %d, wanted numbers from 0 to %lld, the pixels of an image", op_,
+         static_cast<int>(*wrong), static_cast<long long>(pixels - 1));
   }
 
  private:

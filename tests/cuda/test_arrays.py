@@ -107,6 +107,33 @@ def test_an_index_out_of_range_is_refused() -> None:
         on_gpu("max_unpool2d")(cupy.asarray(x), cupy.asarray(index), (1, 2, 2, 1))
 
 
+@pytest.mark.parametrize("strided", [False, True])
+@pytest.mark.parametrize("wrong", [-(2**31), -1, 16, 2**31 - 1])
+@pytest.mark.parametrize("at", [0, 1023, 1024, 4097, 5039])
+def test_an_index_out_of_range_is_found(at: int, wrong: int, strided: bool) -> None:
+    """By the threads of some blocks and by those that have less to look at."""
+    index = np.arange(5040, dtype=np.int32).reshape(5, 2, 2, 252) % 16
+    dy = cupy.asarray(np.ones(index.shape, np.float32))
+
+    def bwd(out: Any = None) -> Any:
+        wide = cupy.asarray(np.stack([index, index - 99], axis=-1) if strided else index)
+        places = wide[..., 0] if strided else wide
+        return on_gpu("max_pool2d_with_index_bwd")(dy, places, (5, 4, 4, 252), 2, out=out)
+
+    dx = cupy.asnumpy(bwd())
+    y, x, c = np.meshgrid(range(2), range(2), range(252), indexing="ij")
+    n = np.zeros_like(index) + np.arange(5)[:, None, None, None]
+    inside = (index // 8 == y) & (index % 4 // 2 == x)
+    wanted = np.zeros((5, 16, 252), np.float32)
+    np.add.at(wanted, (n, index, np.broadcast_to(c, index.shape)), inside)
+    assert_same_bits(dx, wanted.reshape(dx.shape), "dx")
+    index.reshape(-1)[at] = wrong
+    out = cupy.asarray(np.full(dx.shape, 7, np.float32))
+    with pytest.raises(fastcnn.ArgumentError, match=rf"index holds {wrong}, wanted numbers from 0 to 15"):
+        bwd(out)
+    assert (cupy.asnumpy(out) == 7).all()
+
+
 def test_ten_runs_have_the_same_bits(rng: np.random.Generator) -> None:
     x, dy = (cupy.asarray(rng.standard_normal((2, 9, 9, 5)).astype(np.float32)) for _ in range(2))
     first = cupy.asnumpy(on_gpu("conv2d_wgrad")(x, dy, 3, padding="same"))
