@@ -41,13 +41,11 @@ class Case:
     strides: int = 1
     groups: int = 1
     kernel: str = KERNEL
+    precision: str = PRECISION
 
     def __str__(self) -> str:
-        return "x".join(map(str, (*self.x, self.filters))) + f"-r{self.size}s{self.strides}g{self.groups}"
-
-    @property
-    def precision(self) -> str:
-        return PRECISION if self.kernel == KERNEL else "float32"
+        sizes = "x".join(map(str, (*self.x, self.filters))) + f"-r{self.size}s{self.strides}g{self.groups}"
+        return sizes if self.precision == PRECISION else f"{sizes}-{self.precision}"
 
     def layer(self, **options: Any) -> layers.Layer:
         return layers.Conv2D(
@@ -70,13 +68,14 @@ CASES = [
     Case((2, 8, 8, 32), 70, kernel="implicit" if KERNEL == "implicit" else "tensor"),
     Case((3, 7, 7, 36), 20, kernel="implicit" if KERNEL == "implicit" else "tensor"),
     # Few channels: what a block has made is whole parts, and is not; strides.
-    Case((16, 32, 32, 8), 32, kernel="direct"),
-    Case((65, 16, 16, 10), 29, kernel="direct"),
-    Case((17, 30, 31, 8), 32, kernel="direct"),
-    Case((5, 58, 54, 8), 16, strides=2, kernel="direct"),
+    Case((16, 32, 32, 8), 32, kernel="direct", precision="float32"),
+    Case((65, 16, 16, 10), 29, kernel="direct", precision="float32"),
+    Case((17, 30, 31, 8), 32, kernel="direct", precision="float32"),
+    Case((5, 58, 54, 8), 16, strides=2, kernel="direct", precision="float32"),
 ]
-if KERNEL == "map":  # tiles of 128 x 256 and 256 x 128
+if KERNEL == "map":  # tiles of 128 x 256 and 256 x 128; of 256 x 64 and 256 x 16
     CASES += [Case((16, 33, 32, 36), 252, size=1), Case((8, 65, 65, 36), 124, size=1)]
+    CASES += [Case((16, 46, 45, 36), k, size=1, precision="float32") for k in (60, 12)]
 
 
 def arrays(case: Case, seed: int) -> tuple[F32, F32]:
