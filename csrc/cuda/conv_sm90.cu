@@ -254,8 +254,11 @@ struct Pass {
   }
   int quickest() const {
     int tile = 0;
-    for (int i = 1; i < kHalvesTileCount; ++i)
-      if (clocks(i) < clocks(tile)) tile = i;
+    double least = clocks(0);
+    for (int i = 1; i < kHalvesTileCount; ++i) {
+      const double of = clocks(i);
+      if (of < least) tile = i, least = of;
+    }
     return tile;
   }
 };
