@@ -188,6 +188,10 @@ FASTCNN_INLINE void multiply_halves(const typename Op::Operands& p, uint32_t rin
       FASTCNN_UNROLL
       for (int i = 0; i < kSums; ++i) sum[u / kAcross][u % kAcross * kSums + i] += part[u][i];
     };
+    const auto wait_for_all = [&] {
+      ptx::wait_products<0>();
+      a[T::kBlocks - 1].keep_in_place();
+    };
     // The stage before.
     const auto release = [&] {
       const int before = (turn.stage == 0 ? T::kStages : turn.stage) - 1;
@@ -196,8 +200,7 @@ FASTCNN_INLINE void multiply_halves(const typename Op::Operands& p, uint32_t rin
     if (tile.steps) load();
     for (int i = 0; i < tile.steps; ++i) {
       if constexpr (kParts == 2) {
-        ptx::wait_products<0>();
-        a[T::kBlocks - 1].keep_in_place();
+        wait_for_all();
         if (i > 0) release();
       }
       a[0].split(x);
@@ -217,7 +220,7 @@ FASTCNN_INLINE void multiply_halves(const typename Op::Operands& p, uint32_t rin
       }
     }
     if constexpr (kParts == 2) {
-      ptx::wait_products<0>();
+      wait_for_all();
       if (tile.steps) release();
       add(1);
     }
