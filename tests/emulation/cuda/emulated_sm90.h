@@ -51,13 +51,17 @@ inline uint32_t swizzled(uint32_t address) { return address ^ ((address >> 7 & 7
 
 // Row `row`, number k of an operand of rows of 128 bytes; numbers of 4 bytes, or 2.
 template <int kBytes>
-double operand_at(uint64_t operand, uint32_t row, uint32_t k) {
+uint32_t operand_place(uint64_t operand, uint32_t row, uint32_t k) {
   require(operand >> 62 == 1 && (operand >> 49 & 7) == 0, "an operand of swizzled rows");
   const uint32_t start = uint32_t(operand & 0x3fff) << 4, eight_rows = uint32_t(operand >> 32 & 0x3fff) << 4;
-  const uint32_t at = swizzled(start + row / 8 * eight_rows + row % 8 * 128 + kBytes * k);
-  const uint32_t bits =
-      kBytes == 2 ? uint32_t(in_window<uint16_t>(at)) << 16 : in_window<uint32_t>(at) & 0xffffe000u;
-  return double(__int_as_float(int32_t(bits)));
+  return swizzled(start + row / 8 * eight_rows + row % 8 * 128 + kBytes * k);
+}
+inline double tf32(uint32_t bits) { return double(__int_as_float(int32_t(bits & 0xffffe000u))); }
+template <int kBytes>
+double operand_at(uint64_t operand, uint32_t row, uint32_t k) {
+  const uint32_t at = operand_place<kBytes>(operand, row, k);
+  if (kBytes == 4) return tf32(in_window<uint32_t>(at));
+  return double(__int_as_float(int32_t(uint32_t(in_window<uint16_t>(at)) << 16)));
 }
 
 // Column `column` of row k of an operand of rows across the sum.
@@ -111,19 +115,27 @@ struct Rows {
     const auto& all = show(mine);
     for (unsigned t = 0; t < 4; ++t) memcpy(of[t], all[threadIdx.x % 32 / 4 * 4 + t].of, sizeof of[t]);
   }
-  double at(unsigned half, unsigned k) const {
-    return double(__int_as_float(int32_t(of[k % 4][k / 4 * 2 + half] & 0xffffe000u)));
-  }
+  double at(unsigned half, unsigned k) const { return tf32(of[k % 4][k / 4 * 2 + half]); }
 };
 
 template <int kCount>
 void add_products_of_rows(float* d, const Rows& a, uint64_t b, bool add, unsigned thread) {
   require(memcmp(a.registers, a.own, sizeof a.own) == 0, "registers that products still read");
-  for (unsigned i = 0; i < kCount; ++i) {
-    double total = add ? double(d[i]) : 0.0;
-    for (unsigned k = 0; k < 8; ++k)
-      total += a.at(i / 2 % 2, k) * operand_at<4>(b, i / 4 * 8 + 2 * (thread % 4) + i % 2, k);
-    d[i] = toward_zero(total);
+  double row[2][8];
+  for (unsigned i = 0; i < 16; ++i) row[i / 8][i % 8] = a.at(i / 8, i % 8);
+  for (unsigned i = 0; i < kCount; i += i % 2 ? 3 : 1) {
+    double column[8];
+    for (unsigned k = 0; k < 8; k += 4) {  // sixteen bytes stay together
+      const uint32_t* const four =
+          &in_window<uint32_t>(operand_place<4>(b, i / 4 * 8 + 2 * (thread % 4) + i % 2, k));
+      for (unsigned j = 0; j < 4; ++j) column[k + j] = tf32(four[j]);
+    }
+    for (unsigned half = 0; half < 2; ++half) {
+      float& sum = d[i + 2 * half];
+      double total = add ? double(sum) : 0.0;
+      for (unsigned k = 0; k < 8; ++k) total += row[half][k] * column[k];
+      sum = toward_zero(total);
+    }
   }
 }
 
@@ -225,6 +237,8 @@ inline void load_pixels(uint32_t to, const Map* map, uint32_t barrier, const Pix
     loaded(barrier, p.count);
   });
 }
+
+inline float load_float(uint32_t from) { return emulated::in_window<float>(from); }
 
 inline uint64_t operand(uint32_t address) {
   return uint64_t((address & 0x3ffff) >> 4) | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
