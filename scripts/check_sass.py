@@ -43,8 +43,8 @@ INSTRUCTIONS = (
     ("product_sm80", r"sm_(?!75)", "", ("LDGSTS.E.BYPASS.LTC128B.128",)),
     ("product_sm80", r"sm_(?!75)", "^(?!.*Bfloat16)", ("LDGSTS.E ",)),
     ("product_sm80", r"sm_(?!75)", "Bfloat16", ("LDSM.16.M",)),
-    ("product_sm90", "sm_90a", "PrecisionE[01]E", ("HGMMA.64x", "x8.F32.TF32")),
-    ("product_sm90", "sm_90a", "PrecisionE2E|PanelSums", ("HGMMA.64x", "x16.F32.BF16")),
+    ("product_sm90", "sm_90a", "PrecisionE[01]E|PanelSums.*Lb1E", ("HGMMA.64x", "x8.F32.TF32")),
+    ("product_sm90", "sm_90a", "PrecisionE2E|PanelSums.*Lb0E", ("HGMMA.64x", "x16.F32.BF16")),
     ("product_sm90", "sm_90a", "PrecisionE0E", ("LDSM.16.M",)),
     ("product_sm90", "sm_90a", "", ("UTMALDG.4D.IM2COL", "UTMALDG.3D", "USETMAXREG")),
 )

@@ -17,7 +17,7 @@ import fastcnn
 from fastcnn import _native, layers, ops
 from fastcnn.testing import cases
 from fastcnn.testing.calls import Call, conv_calls, gemm_call
-from fastcnn.testing.check import check_bound, check_exact
+from fastcnn.testing.check import check_bound, check_exact, run_poisoned
 from fastcnn.testing.compare import UNIT, assert_same_bits, assert_within, gamma, sum_bound
 from fastcnn.testing.fill import integers, poisoned, reals
 
@@ -186,6 +186,54 @@ def test_bfloat16_is_exact_on_integers(call: Call, rng: np.random.Generator) -> 
 @pytest.mark.usefixtures("bfloat16")
 def test_bfloat16_within_its_bound(rng: np.random.Generator) -> None:
     check_rounded_products(BFLOAT16, (300, 1028, 200), rng)
+
+
+# Tiles of 16, 32, 64 and 128 columns; channels and filters that fill them and that do not; strides, dilation,
+# sums that are cut and one that is not; and one tap, for which x and dy change places.
+FLOAT32_WGRADS = [
+    list(conv_calls(case))[2]
+    for case in (
+        cases.ConvCase(9, 32, 31, 16, 16, padding="same"),
+        cases.ConvCase(4, 33, 37, 36, 28, padding="same"),
+        cases.ConvCase(12, 31, 33, 20, 44, r=5, s=5, strides=(2, 2), padding=2),
+        cases.ConvCase(14, 17, 19, 40, 64, dilation_rate=(2, 2), padding=((1, 2), (3, 0))),
+        cases.ConvCase(1, 9, 9, 260, 444, padding="same"),
+        cases.ConvCase(8, 25, 24, 20, 260, r=1, s=1),
+    )
+]
+
+
+@pytest.mark.parametrize("call", FLOAT32_WGRADS, ids=str)
+@pytest.mark.usefixtures("float32")
+def test_float32_weight_gradients(call: Call, rng: np.random.Generator) -> None:
+    check_exact(call, rng)
+    check_bound(call, rng)
+
+
+@pytest.mark.parametrize("call", [FLOAT32_WGRADS[1], FLOAT32_WGRADS[-1]], ids=str)
+@pytest.mark.usefixtures("float32")
+def test_float32_weight_gradients_of_what_has_no_halves(call: Call, rng: np.random.Generator) -> None:
+    """Infinities and NaN stay in their rows and columns, and the largest numbers are those of float32."""
+    arrays = call.integers(rng)
+    x, dy = arrays["x"], arrays["dy"]
+    x[..., 5], dy[..., 9] = 0, 0
+    x[1, 8, 9, 5], dy[2, 3, 4, 9] = np.nan, np.finfo(np.float32).max
+    x[0, 7, 7, 18], dy[1, 6, 6, 27] = np.inf, -np.inf
+    y = run_poisoned(call, arrays)
+    with np.errstate(invalid="ignore", over="ignore"):
+        wanted = call.reference(arrays).astype(np.float32)
+    assert 0.5 < np.isfinite(wanted).mean() < 1
+    np.testing.assert_array_equal(y, wanted)
+
+
+@pytest.mark.usefixtures("float32")
+def test_float32_weight_gradients_take_maps_in_networks() -> None:
+    hidden = [layers.Conv2D(24, 3, padding="same"), layers.GlobalAveragePooling2D()]
+    model = fastcnn.Sequential([fastcnn.Input((16, 16, 36)), *hidden])
+    model.compile("sgd", "mse", device="cuda")
+    native = model._bind().native
+    assert "conv2d_wgrad_map" in native.describe("train", 64)
+    assert "conv2d_wgrad_tensor" in native.describe("train", 1)
 
 
 def test_bfloat16_takes_maps_in_networks() -> None:

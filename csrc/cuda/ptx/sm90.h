@@ -83,6 +83,12 @@ __device__ __forceinline__ void load_pixels(uint32_t to, const Map* map, uint32_
       : "memory");
 }
 
+__device__ __forceinline__ float load_float(uint32_t from) {
+  float x;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(x) : "r"(from) : "memory");
+  return x;
+}
+
 // Products of groups of four warps, which go on while the threads do. Operands lie in shared memory, as rows
 // of 128 bytes along k that load_box() and load_pixels() have put there.
 __device__ __forceinline__ uint64_t operand(uint32_t address) {
