@@ -25,7 +25,7 @@ BUDGETS = (
     ("product_sm80", 255, 0),
     ("product", 168, 0),
     ("narrow_fprop", 96, 0),
-    ("direct", 128, 0),
+    ("direct(_wgrad)?", 128, 0),
     ("norm_sums", 128, 0),
     ("each_team", 128, 96),
     ("each_place", 96, 48),

@@ -4,16 +4,14 @@
 // which lie in shared memory with zeros beyond the borders, beside their weights; a thread makes four
 // channels of neighbouring pixels, so that what it reads there serves many multiplications. A data gradient
 // is a forward pass of dy whose taps come in reverse; with strides each class of pixels (walk.h) is one.
-#include "conv.h"
-#include "narrow.h"
+#include "direct.h"
 
 namespace fastcnn {
 namespace cuda {
 
 namespace {
 
-constexpr int32_t kLeastSum = 3, kMostSum = 32, kMostClasses = 2;  // of an axis
-constexpr int32_t kRoom = 2048;  // float4s of shared memory: half of what the smallest multiprocessor has
+constexpr int32_t kMostSum = 32, kMostClasses = 2;  // of an axis
 // Wide units from here on: fewer threads would not fill a GPU. Below the least, cut sums are faster.
 constexpr int64_t kManyThreads = 1 << 14, kFewThreads = 1 << 11;
 
@@ -72,14 +70,14 @@ DirectPass pass_of(const Conv2dShape& shape, bool back) {
 }
 
 // How a pass is cut: tiles of `samples` x `rows` x `cols` units of `pixels` results side by side, from
-// `chunk` fours of channels at a time.
+// some channels at a time.
 struct DirectCut {
   int32_t pixels, taps;  // of a thread at a time
   int32_t samples;
-  Divisor rows, cols, high, wide;    // of a tile in units; of an image in tiles
-  Divisor quads, chunk, channels;    // fours of channels of y, of x at a time, and these channels
-  Divisor height, width;             // what a tile reads of a sample
-  int32_t pitch, plane, row, tiles;  // of the image and of the weights in float4s; no tiles: it does not fit
+  Divisor rows, cols, high, wide;  // of a tile in units; of an image in tiles
+  Divisor quads, channels;         // fours of channels of y; channels of x at a time
+  Staged image;
+  int32_t row, tiles;  // of weights, in float4s; no tiles: not even a unit fits
 };
 
 DirectCut cut_of(const DirectPass& p) {
@@ -104,15 +102,15 @@ DirectCut cut_of(const DirectPass& p) {
   if (samples > spread) samples = int32_t(spread);
   for (;;) {
     const double height = p.h.most_taps().reach(rows), width = p.w.most_taps().reach(cols * cut.pixels);
-    const double of_four = samples * height * (width + 1) + 1 + double(rows_of_taps) * across * unit_pitch;
+    const double of_four =
+        Staged::room(samples, height, width, 1) + double(rows_of_taps) * across * unit_pitch;
     if (of_four <= kRoom) {
       const int32_t chunk = even(deep, int32_t(kRoom / of_four));
       const auto of = [](int32_t i) { return Divisor::of(i); };
       cut.samples = samples, cut.rows = of(rows), cut.cols = of(cols);
       cut.high = of((h.count + rows - 1) / rows), cut.wide = of((wide + cols - 1) / cols);
-      cut.quads = of(across), cut.chunk = of(chunk), cut.channels = of(chunk * kFour);
-      cut.height = of(int32_t(height)), cut.width = of(int32_t(width));
-      cut.pitch = cut.width | 1, cut.plane = (samples * cut.height * cut.pitch) | 1;  // banks apart
+      cut.quads = of(across), cut.channels = of(chunk * kFour);
+      cut.image = Staged::of(samples, int32_t(height), int32_t(width), chunk);
       cut.row = chunk * across * unit_pitch;
       cut.tiles = int32_t(ceil_div(p.n, samples)) * cut.high * cut.wide;
       return cut;
@@ -134,70 +132,15 @@ bool measures_tiles(const DirectPass& p, const DirectCut& cut) {
 struct Direct {
   DirectPass pass;
   DirectCut cut;
-  const float *x, *weights;
+  Images x;
+  const float* weights;
   float* y;
   AfterSum<float> after;
   Measured<float> measured;
-  bool reads_fours, writes_fours;
+  bool writes_fours;
 };
 
-// put(i, get(i)) for every i below count by the whole block, a thread waiting for several at a time.
-template <int kAtATime, class Get, class Put>
-FASTCNN_INLINE void move(int32_t count, Get get, Put put) {
-  FASTCNN_ROLLED
-  for (int32_t first = int32_t(threadIdx.x); first < count; first += kAtATime * kThreads) {
-    float4 some[kAtATime];
-    FASTCNN_UNROLL
-    for (int e = 0; e < kAtATime; ++e)
-      if (first + e * kThreads < count) some[e] = get(first + e * kThreads);
-    FASTCNN_UNROLL
-    for (int e = 0; e < kAtATime; ++e)
-      if (first + e * kThreads < count) put(first + e * kThreads, some[e]);
-  }
-}
-
-struct DirectTile {
-  int32_t n, h, w;  // the first sample, row and result of a row
-};
-
-// Channels c0 and on of what a tile reads, as [fours of channels, samples, height, width].
-FASTCNN_INLINE void put_image(const Direct& d, const DirectAxis& h, const DirectAxis& w,
-                              const DirectTile& tile, int32_t c0, float4* to) {
-  const DirectPass& pass = d.pass;
-  const DirectCut& cut = d.cut;
-  struct Pixel {
-    int32_t line, column, four;
-  };
-  const auto pixel = [&](int32_t i) {
-    const int32_t all = i / cut.chunk, line = all / cut.width;
-    return Pixel{line, all - line * cut.width, i - all * cut.chunk};
-  };
-  move<4>(
-      cut.samples * cut.height * cut.width * cut.chunk,
-      [&](int32_t i) {
-        const Pixel at = pixel(i);
-        const int32_t sample = at.line / cut.height, n = tile.n + sample;
-        const int32_t a = tile.h * h.stride + h.begin + at.line - sample * cut.height,
-                      b = tile.w * w.stride + w.begin + at.column, c = c0 + at.four * kFour;
-        float4 four = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        if (n >= pass.n || uint32_t(a) >= uint32_t(pass.in_h) || uint32_t(b) >= uint32_t(pass.in_w))
-          return four;
-        const float* const from = d.x + (((n * pass.in_h + a) * pass.in_w + b) * pass.depth + c);
-        const int32_t left = pass.depth - c;
-        if (d.reads_fours && left > 0) return *reinterpret_cast<const float4*>(from);
-        if (left > 0) four.x = from[0];
-        if (left > 1) four.y = from[1];
-        if (left > 2) four.z = from[2];
-        if (left > 3) four.w = from[3];
-        return four;
-      },
-      [&](int32_t i, const float4& four) {
-        const Pixel at = pixel(i);
-        to[at.four * cut.plane + at.line * cut.pitch + at.column] = four;
-      });
-}
-
-// The weights of these channels as [rows of taps, fours of channels, fours across, taps and channels], of
+// The weights of channels c0 and on as [rows of taps, fours of channels, fours across, taps and channels], of
 // which the last are what a thread reads at a time, and one more, which keeps banks apart.
 template <int kTaps>
 FASTCNN_INLINE void put_weights(const Direct& d, const DirectAxis& h, const DirectAxis& w, int32_t c0,
@@ -242,36 +185,38 @@ __global__ void __launch_bounds__(kThreads, 2) direct(Direct d) {
   const DirectPass& pass = d.pass;
   const DirectCut& cut = d.cut;
   const DirectAxis &h = pass.h.of[blockIdx.z], &w = pass.w.of[blockIdx.y];
-  float4* const weights = room + cut.chunk * cut.plane;
+  float4* const weights = room + cut.image.fours * cut.image.plane;
 
   const int32_t line = int32_t(blockIdx.x) / cut.wide, group = line / cut.high;
-  const DirectTile tile = {group * cut.samples, (line - group * cut.high) * cut.rows,
-                           (int32_t(blockIdx.x) - line * cut.wide) * cut.cols * kPixels};
+  const int32_t n0 = group * cut.samples, p0 = (line - group * cut.high) * cut.rows,
+                q0 = (int32_t(blockIdx.x) - line * cut.wide) * cut.cols * kPixels;
   // Rows by neighbouring threads: these are what the pitch keeps in banks apart.
   const int32_t unit = int32_t(threadIdx.x) / cut.quads, quad = int32_t(threadIdx.x) - unit * cut.quads;
   const int32_t column_of_all = unit / cut.rows, row = unit - column_of_all * cut.rows;
   const int32_t sample = column_of_all / cut.cols, column = (column_of_all - sample * cut.cols) * kPixels;
-  const int32_t n = tile.n + sample, p = tile.h + row, q = tile.w + column;
+  const int32_t n = n0 + sample, p = p0 + row, q = q0 + column;
   const bool there = sample < cut.samples && n < pass.n && p < h.count && q < w.count;
-  const int32_t place = (sample * cut.height + row * h.stride) * cut.pitch + column * w.stride;
+  const int32_t place = (sample * cut.image.height + row * h.stride) * cut.image.pitch + column * w.stride;
 
   float sum[kPixels][kFour] = {};
   FASTCNN_ROLLED
   for (int32_t c0 = 0; c0 < pass.depth; c0 += cut.channels) {
     if (c0 > 0) __syncthreads();  // the last channels have been read
-    put_image(d, h, w, tile, c0, room);
+    cut.image.put(d.x, n0, p0 * h.stride + h.begin, q0 * w.stride + w.begin, c0, room);
     put_weights<kTaps>(d, h, w, c0, weights);
     __syncthreads();
     if (!there) continue;
-    const int32_t left = (pass.depth - c0 + kFour - 1) / kFour, some = left < cut.chunk ? left : cut.chunk;
+    const int32_t left = (pass.depth - c0 + kFour - 1) / kFour,
+                  some = left < cut.image.fours ? left : cut.image.fours;
     const float4* row_of_weights = weights + quad * kUnit;
     FASTCNN_ROLLED
     for (int32_t r = 0; r < h.taps; ++r) FASTCNN_ROLLED
     for (int32_t s = 0; s < w.taps; s += kTaps, row_of_weights += cut.row) {
-      const float4 *from = room + place + r * h.dilation * cut.pitch + s * w.dilation, *by = row_of_weights;
+      const float4 *from = room + place + r * h.dilation * cut.image.pitch + s * w.dilation,
+                   *by = row_of_weights;
       const int32_t apart = kTaps == 1 ? w.stride : 1;
       FASTCNN_ROLLED
-      for (int32_t c = 0; c < some; ++c, from += cut.plane, by += cut.quads * kUnit) {
+      for (int32_t c = 0; c < some; ++c, from += cut.image.plane, by += cut.quads * kUnit) {
         float4 x[kPixels + kTaps - 1];
         FASTCNN_UNROLL
         for (int j = 0; j < kPixels + kTaps - 1; ++j) x[j] = from[j * apart];
@@ -281,8 +226,7 @@ __global__ void __launch_bounds__(kThreads, 2) direct(Direct d) {
           const float4 b = by[tap * kFour + e];
           FASTCNN_UNROLL
           for (int j = 0; j < kPixels; ++j) {
-            const float4& at = x[j + tap];
-            const float a = e == 0 ? at.x : e == 1 ? at.y : e == 2 ? at.z : at.w;
+            const float a = component(x[j + tap], e);
             sum[j][0] = fma(a, b.x, sum[j][0]), sum[j][1] = fma(a, b.y, sum[j][1]);
             sum[j][2] = fma(a, b.z, sum[j][2]), sum[j][3] = fma(a, b.w, sum[j][3]);
           }
@@ -315,7 +259,7 @@ __global__ void __launch_bounds__(kThreads, 2) direct(Direct d) {
     if (!d.measured.to) return;
     __syncthreads();
     const int32_t parts = cut.samples * cut.rows * pass.out_w / int32_t(kStatisticsRows);
-    const int32_t first = (tile.n * pass.out_h + tile.h) * pass.out_w, eights = (pass.across + 7) / 8;
+    const int32_t first = (n0 * pass.out_h + p0) * pass.out_w, eights = (pass.across + 7) / 8;
     for (int32_t i = int32_t(threadIdx.x) / kWarp; i < parts * eights; i += kThreads / kWarp)
       d.measured.tile<kStatisticsRows, 8>(first + i / eights * int32_t(kStatisticsRows), i % eights * 8, 0,
                                           1);
@@ -326,10 +270,10 @@ __global__ void __launch_bounds__(kThreads, 2) direct(Direct d) {
 void run(const Conv2dShape& shape, bool back, const Prepared& p, const Operands& o, Context& context) {
   Direct d = {};
   d.pass = pass_of(shape, back), d.cut = cut_of(d.pass);
-  d.x = input(o, 0), d.weights = input(o, 1), d.y = output(o, 0);
+  d.x = Images::of(input(o, 0), d.pass.n, d.pass.in_h, d.pass.in_w, d.pass.depth);
+  d.weights = input(o, 1), d.y = output(o, 0);
   d.after =
       back ? after_of<float>(p, o.in[3], o.in[4], o.in[2]) : after_of<float>(p, o.in[2], o.in[3], nullptr);
-  d.reads_fours = d.pass.depth % kFour == 0 && aligned_to(d.x, 16);
   d.writes_fours =
       d.pass.across % kFour == 0 && aligned_to_fours<float>({d.y, d.after.residual, d.after.mask});
   const bool measures = p.op.epilogue.statistics != 0, at_once = measures && measures_tiles(d.pass, d.cut);
@@ -346,10 +290,6 @@ void run(const Conv2dShape& shape, bool back, const Prepared& p, const Operands&
   if (measures && !at_once) measure(context, measured_of<float>(o, true, rows));
 }
 
-// Into 32 bits.
-bool numbers_fit(const ConvWalk& w) {
-  return fits(w) && double(w.n) * double(w.image) < INT32_MAX && double(w.n) * double(w.gradient) < INT32_MAX;
-}
 bool takes(const OpDescriptor& op, const Conv2dShape& s, bool back) {
   const int64_t depth = back ? s.k : s.c, across = back ? s.c : s.k;
   return op.precision == Precision::kFloat32 && s.groups == 1 && depth >= kLeastSum && depth <= kMostSum &&

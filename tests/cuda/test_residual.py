@@ -91,6 +91,8 @@ def test_dgrad_adds_what_there_is(branches: Any, kernel: str) -> None:
     assert "+ residual + mask" in text
     assert "add_flat" not in text
     assert "activation_bwd" not in text
+    if kernel == "direct":
+        assert "conv2d_wgrad_direct" in text
     if branches is not depthwise:
         assert f"conv2d_dgrad_{kernel}" in text
 
