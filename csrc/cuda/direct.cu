@@ -290,11 +290,16 @@ void run(const Conv2dShape& shape, bool back, const Prepared& p, const Operands&
   if (measures && !at_once) measure(context, measured_of<float>(o, true, rows));
 }
 
+// Without three taps to read at a time the kernel for fewer channels, which fills up no fours of these, has
+// as little to read.
 bool takes(const OpDescriptor& op, const Conv2dShape& s, bool back) {
   const int64_t depth = back ? s.k : s.c, across = back ? s.c : s.k;
-  return op.precision == Precision::kFloat32 && s.groups == 1 && depth >= kLeastSum && depth <= kMostSum &&
-         across <= kMostFilters && (!back || (s.stride_h <= kMostClasses && s.stride_w <= kMostClasses)) &&
-         walk_fits(s) && numbers_fit(walk_of(s)) && cut_of(pass_of(s, back)).tiles > 0;
+  if (op.precision != Precision::kFloat32 || s.groups != 1 || depth < kLeastSum || depth > kMostSum ||
+      across > kMostFilters || (back && (s.stride_h > kMostClasses || s.stride_w > kMostClasses)) ||
+      !walk_fits(s) || !numbers_fit(walk_of(s)))
+    return false;
+  const DirectCut cut = cut_of(pass_of(s, back));
+  return cut.tiles > 0 && (back || cut.taps == 3 || !is_narrow(s));
 }
 
 }  // namespace

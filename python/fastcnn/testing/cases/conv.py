@@ -183,6 +183,7 @@ _CONV_DIRECT: tuple[ConvCase, ...] = (
     ConvCase(3, 42, 41, 3, 16, strides=(1, 2), dilation_rate=(1, 2), padding=2),
     ConvCase(40, 4, 4, 32, 32, padding=1),
     ConvCase(3, 40, 41, 27, 3, r=2, s=3, padding=((0, 1), (1, 1))),
+    ConvCase(17, 33, 31, 5, 28, padding=((1, 0), (2, 1))),
 )
 
 # Large enough for several threads.
