@@ -26,6 +26,7 @@ BUDGETS = (
     ("product", 168, 0),
     ("narrow_fprop", 96, 0),
     ("direct(_wgrad)?", 128, 0),
+    ("few_channels_dgrad", 85, 0),
     ("norm_sums", 128, 0),
     ("each_team", 128, 96),
     ("each_place", 96, 48),

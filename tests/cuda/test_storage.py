@@ -104,6 +104,10 @@ CONV = (
     cases.ConvCase(2, 6, 7, 48, 32, groups=2, dilation_rate=(2, 1), padding=2),
     cases.ConvCase(2, 5, 5, 65, 31, r=1, s=1, strides=(2, 2)),
     cases.ConvCase(2, 12, 13, 24, 40, padding="same"),
+    cases.ConvCase(
+        1, 21, 44, 3, 72, r=5, s=5, strides=(2, 2), padding=2
+    ),  # one whose gradient has few columns
+    cases.ConvCase(1, 9, 37, 1, 6, padding=1),
 )
 # Of compute capability 9.0: gemm with one operand to transpose and none, classes of pixels, channels that
 # fill no row of a map, weight gradients that are cut.
