@@ -11,9 +11,16 @@ namespace cuda {
 
 namespace {
 
+// More filters go in parts, unless products may be rounded: then tensor cores are faster.
+constexpr int64_t kMostInParts = 64;
+int64_t filters_of_part(int64_t filters) {
+  const int64_t parts = ceil_div(filters, kMostFilters);
+  return parts == 1 ? filters : kFour * ceil_div(quads(filters), parts);
+}
+
 // Units of kRows x kCols pixels of y: how many an image has, and a tile, of which a thread takes one.
 struct Units {
-  int32_t high, wide;
+  int32_t high, wide, filters;
   Tiles tiles;  // none: not even what a unit reads fits
   TileImage image;
 };
@@ -22,7 +29,8 @@ Units units_of(const ConvWalk& w, int32_t unit_rows, int32_t unit_cols) {
   constexpr int32_t kMostCols = 16;
   Units u = {};
   u.high = (w.h.out + unit_rows - 1) / unit_rows, u.wide = (w.w.out + unit_cols - 1) / unit_cols;
-  const int32_t of_block = kThreads / int32_t(quads(w.k));
+  u.filters = int32_t(filters_of_part(w.k));
+  const int32_t of_block = kThreads / int32_t(quads(u.filters));
   int32_t cols = even(u.wide, kMostCols < of_block ? kMostCols : of_block),
           rows = even(u.high, of_block / cols);
   const auto reach = [](int32_t pixels, const ConvAxis& a) {
@@ -50,8 +58,9 @@ struct Fprop {
   T* y;
   uint8_t* index;  // may be null
   AfterSum<T> after;
-  Divisor quads, cols;  // of y's channels, of a tile
+  Divisor quads, cols;  // of filters, of a tile
   int32_t beside;       // taps whose pixels lie side by side: those of a row, or each by itself
+  bool in_fours;        // filters of y
 };
 
 // Pooled, a unit is a window.
@@ -64,7 +73,10 @@ __global__ void __launch_bounds__(kThreads) narrow_fprop(Fprop<T> f) {
   const Tiles& tiles = f.units.tiles;
   const TileImage& of_tile = f.units.image;
   const int32_t next_row = w.h.dilation * of_tile.width * w.c, next = w.w.dilation * w.c;
-  f.weights.put_filters(filters);
+  const int32_t first_k = int32_t(blockIdx.y) * f.units.filters;
+  Weights<T> weights = f.weights;
+  weights.w += first_k, weights.k = w.k - first_k < weights.k ? w.k - first_k : weights.k;
+  weights.put_filters(filters, f.quads);
   const int32_t i = int32_t(threadIdx.x) / f.quads, quad = int32_t(threadIdx.x) - i * f.quads,
                 row = i / f.cols, column = i - row * f.cols;
   int32_t first[kPixels];
@@ -94,9 +106,18 @@ __global__ void __launch_bounds__(kThreads) narrow_fprop(Fprop<T> f) {
           for (int e = 0; e < kPixels; ++e) sum[e] = add_scaled(from[first[e]], by, sum[e]);
         }
       }
+    if (!kPooled && f.in_fours) {
+      FASTCNN_UNROLL
+      for (int i = 0; i < kPixels; ++i) {
+        const int32_t p = p0 + i / kCols, q = q0 + i % kCols, k = first_k + quad * kFour;
+        if (k < w.k && w.is_window(0, p, q))
+          Results<T>{f.y, nullptr, f.after}.put_four(sum[i], n * w.gradient + w.window(0, p, q) + k, k);
+      }
+      continue;
+    }
     FASTCNN_UNROLL
     for (int e = 0; e < kFour; ++e) {
-      const int32_t k = quad * kFour + e;
+      const int32_t k = first_k + quad * kFour + e;
       if (k >= w.k) continue;
       float best = 0.0f;
       int place = 0;
@@ -121,8 +142,9 @@ __global__ void __launch_bounds__(kThreads) narrow_fprop(Fprop<T> f) {
 
 template <int kRows, int kCols, bool kPooled, class T>
 void start(Context& context, const Fprop<T>& f) {
-  FASTCNN_LAUNCH((narrow_fprop<kRows, kCols, kPooled, T>), blocks_for(f.units.tiles.count, 1), kThreads,
-                 stream_of(context))
+  const int32_t parts = (f.walk.k + f.units.filters - 1) / f.units.filters;
+  const dim3 blocks(blocks_for(f.units.tiles.count, 1), unsigned(parts));
+  FASTCNN_LAUNCH((narrow_fprop<kRows, kCols, kPooled, T>), blocks, kThreads, stream_of(context))
   (f);
 }
 
@@ -131,9 +153,10 @@ void run_fprop(const Prepared& p, const Operands& o, Context& context) {
   Fprop<T> f = {};
   f.walk = state<ConvWalk>(p), f.units = units_of(p.op);
   f.x = input<T>(o, 0), f.y = output<T>(o, 0), f.index = static_cast<uint8_t*>(o.out[1]);
-  f.weights = {input<T>(o, 1), f.walk.taps(), f.walk.c, f.walk.k};
+  f.weights = {input<T>(o, 1), f.walk.taps(), f.walk.c, f.units.filters, f.walk.k};
   f.after = after_of<T>(p, o.in[2], o.in[3], nullptr);
-  f.quads = Divisor::of(int32_t(quads(f.walk.k))), f.cols = Divisor::of(f.units.tiles.cols);
+  f.quads = Divisor::of(int32_t(quads(f.units.filters))), f.cols = Divisor::of(f.units.tiles.cols);
+  f.in_fours = f.walk.k % kFour == 0 && aligned_to_fours<T>({f.y});
   f.beside = f.walk.w.dilation == 1 ? f.walk.w.taps : 1;
   const int32_t pool = p.op.epilogue.pool;
   if (pool == 2) return start<2, 2, true>(context, f);
@@ -147,7 +170,9 @@ bool supports_conv2d_fprop_narrow(const OpDescriptor& op) {
   Epilogue e = op.epilogue;
   e.pool = 0;
   const int32_t pool = op.epilogue.pool;
-  return is_narrow(op.conv2d_fprop) && known_epilogue(e) && !e.relu_mask &&
+  const Conv2dShape& s = op.conv2d_fprop;
+  const int64_t most = op.precision == Precision::kFloat32 ? kMostInParts : kMostFilters;
+  return s.k <= most && is_narrow(s, filters_of_part(s.k)) && known_epilogue(e) && !e.relu_mask &&
          (pool == 0 || pool == 2 || pool == 3) && units_of(op).tiles.count > 0;
 }
 void prepare_conv2d_fprop_narrow(Prepared* p) {

@@ -7,16 +7,21 @@
 
 FASTCNN_FORMULAS_BEGIN
 
-constexpr int64_t kMostFilters = 32, kMostQuads = 1024;
-constexpr int kFour = 4, kMostChannels = 7;  // eight fill the strips of a matrix product
+constexpr int64_t kMostFilters = 32, kMostQuads = 1176;  // 32 filters of 7 x 7 x 3 weights
+constexpr int kFour = 4, kMostChannels = 7;              // eight fill the strips of a matrix product
 
 inline int64_t quads(int64_t channels) { return ceil_div(channels, kFour); }
 
-inline bool is_narrow(const Conv2dShape& s) {
-  return s.groups == 1 && s.c <= kMostChannels && s.k <= kMostFilters && walk_fits(s) &&
-         s.r * s.s * s.c * quads(s.k) <= kMostQuads && s.r * s.s * s.k * quads(s.c) <= kMostQuads &&
+// Whose weights of so many filters at once fit as four filters of a channel.
+inline bool is_narrow(const Conv2dShape& s, int64_t filters) {
+  return s.groups == 1 && s.c <= kMostChannels && filters <= kMostFilters && walk_fits(s) &&
+         s.r * s.s * s.c * quads(filters) <= kMostQuads &&
          double(s.n) * double(s.p) * double(s.q) * double(s.k) < INT32_MAX &&
          double(s.n) * double(s.h) * double(s.w) * double(s.c) < INT32_MAX;
+}
+// All of whose weights fit as four channels of a filter, too.
+inline bool is_narrow(const Conv2dShape& s) {
+  return is_narrow(s, s.k) && s.r * s.s * s.k * quads(s.c) <= kMostQuads;
 }
 
 FASTCNN_INLINE float4 add_scaled(float by, const float4& w, const float4& to) {
@@ -25,15 +30,14 @@ FASTCNN_INLINE float4 add_scaled(float by, const float4& w, const float4& to) {
 
 template <class T>
 struct Weights {
-  const T* w;  // [taps, c, k]
-  int32_t taps, c, k;
+  const T* w;  // [taps, c, k], of which rows lie `pitch` apart
+  int32_t taps, c, k, pitch;
 
   FASTCNN_INLINED float at(int32_t tap, int32_t ch, int32_t filter) const {
-    return ch < c && filter < k ? float(w[(tap * c + ch) * k + filter]) : 0.0f;
+    return ch < c && filter < k ? float(w[(tap * c + ch) * pitch + filter]) : 0.0f;
   }
-  // [taps, c, quads of k], and [taps, k, quads of c]; the whole block.
-  FASTCNN_INLINED void put_filters(float4* to) const {
-    const int32_t across = (k + kFour - 1) / kFour;
+  // [taps, c, across], of which k fill the first quads, and [taps, k, quads of c]; the whole block.
+  FASTCNN_INLINED void put_filters(float4* to, const Divisor& across) const {
     for (int32_t i = int32_t(threadIdx.x); i < taps * c * across; i += kThreads) {
       const int32_t row = i / across, first = (i - row * across) * kFour, tap = row / c, ch = row - tap * c;
       to[i] = make_float4(at(tap, ch, first), at(tap, ch, first + 1), at(tap, ch, first + 2),

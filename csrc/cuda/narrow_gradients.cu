@@ -335,7 +335,7 @@ void run_dgrad(const Prepared& p, const Operands& o, Context& context) {
   g.pair = state<Pair>(p), g.cut = dgrad_cut(g.pair);
   const ConvWalk& w = g.pair.walk;
   g.dy = input<T>(o, 0), g.index = static_cast<const uint8_t*>(o.in[1]);
-  g.weights = {input<T>(o, 2), w.taps(), w.c, w.k};
+  g.weights = {input<T>(o, 2), w.taps(), w.c, w.k, w.k};
   g.mask = p.op.epilogue.relu_mask ? input<T>(o, 3) : nullptr, g.dx = output<T>(o, 0);
   g.filters = Divisor::of(w.k), g.width = Divisor::of(g.cut.width),
   g.across = Divisor::of(int32_t(quads(w.c)));
