@@ -29,13 +29,23 @@ bool gathers_maxima(const Pool2dShape& s) {
   return !s.adaptive && s.stride_h == 1 && s.stride_w == 1 && s.c >= kFewChannels;
 }
 
-// Whether windows of 3 x 3 at each second pixel give in vectors. Of eight lanes or fewer most have to be
-// channels: 9 and 10 channels took 1.1 to 1.2 times as long with AVX2.
+// Whether windows at each second pixel give in vectors: of 3 x 3, and of 2 x 2 where one holds several. Of
+// eight lanes most have to be channels: 9 and 10 of them took 1.1 to 1.2 times as long, and several windows
+// of 3 x 3, of which vectors are picked in three instructions, 1.1 to 1.5 times. So did rows of 14 pixels.
 bool gives_maxima(const Pool2dShape& s) {
   const int64_t lanes = kernels().max_pool2d_index->lanes;
-  const bool fills = lanes > kLeastGiven || 3 * lanes * ceil_div(s.c, lanes) <= 4 * s.c;
-  return !s.adaptive && s.r == 3 && s.s == 3 && s.stride_h == 2 && s.stride_w == 2 && s.dilation_h == 1 &&
-         s.dilation_w == 1 && s.pad_left < 2 && s.c >= kLeastGiven && fills;
+  const bool several = lanes > 4 && s.c <= lanes / 2 && s.w * s.c >= 3 * lanes;
+  const bool fills =
+      s.c >= kLeastGiven && (lanes > kLeastGiven || 3 * lanes * ceil_div(s.c, lanes) <= 4 * s.c);
+  const bool three = s.r == 3 && s.s == 3 && s.pad_left < 2 && ((several && lanes > 8) || fills);
+  const bool two = s.r == 2 && s.s == 2 && s.pad_left == 0 && several;
+  return !s.adaptive && s.stride_h == 2 && s.stride_w == 2 && s.dilation_h == 1 && s.dilation_w == 1 &&
+         (three || two);
+}
+
+// Of maxima unless they give.
+bool windows_write(const Pool2dShape& s, Pooling kind) {
+  return writes_windows(s, kind) && !(kind == Pooling::kMax && gives_maxima(s));
 }
 
 int64_t rows_of_windows_per_task(const Pool2dShape& s) {
@@ -117,7 +127,7 @@ int64_t max_pool_floats(const Pool2dShape& s) {
 bool supports_bwd(const Pool2dShape& s, Pooling kind) {
   if (!windows_touch_image(s)) return false;
   if (kind != Pooling::kMax) return s.dilation_h == 1 && s.dilation_w == 1;
-  if (writes_windows(s, kind)) return true;
+  if (windows_write(s, kind)) return true;
   const int64_t reach = s.adaptive ? ceil_div(s.h, s.p) + 1 : extent_h(s);
   return places_fit(std::min(s.h, pool2d_bands(s, kind).rows + 2 * reach), s.w, s.c);
 }
@@ -196,7 +206,7 @@ Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
   Bands bands = {};
   bands.stream = streams(pool2d_inputs(s));
   bands.images = 1;
-  if (writes_windows(s, kind)) {
+  if (windows_write(s, kind)) {
     bands.rows = rows_of_windows_per_task(s);
     return bands;
   }
@@ -238,7 +248,7 @@ void run_pool2d_bwd(const Pool2dShape& s, Pooling kind, const Bands& bands, cons
                                gradient.dx,
                                gradient.relu_mask,
                                bands.stream};
-  if (writes_windows(s, kind)) {
+  if (windows_write(s, kind)) {
     const auto f = kind == Pooling::kMax ? k.max_apart : k.sum_apart;
     for_each_chunk(context, s.n * s.p, bands.rows, [&](int64_t begin, int64_t end) { f(pool, begin, end); });
     return;

@@ -5,6 +5,7 @@
 #include "max_pool_bwd.h"
 
 #include "ahead.h"
+#include "give_windows.h"
 #include "max_pixels.h"
 #include "pool2d_lines.h"
 
@@ -54,24 +55,10 @@ void scatter(const MaxPoolBwd& args, const Pool2dBand& piece) {
   if (a.relu_mask) mask_by(a.x + image + begin, dx + begin, (band.h_end - band.h_begin) * width);
 }
 
-// A row of windows of 3 x 3 at each second pixel. The rows that `held` are and go to differ: parts of
-// vectors, or whole ones across each other's ends, would have to reach memory before they could be read
-// again.
-struct Given {
-  const float* x[3];  // the rows of pixels of its taps
-  const float* dy;
-  const float* held;  // what the windows above have for the first of them
-  float* to[3];
-  int64_t windows, w, c, left;
-  bool relu_mask;
-  float* between;               // five numbers for each channel
-  const float *next, *next_to;  // two rows each that will be read and written
-};
-
-// False if there is a NaN, which is seen in the sum of all but the first row. Taps outside the image are the
-// nearest ones in it again, and then never the first. Of more channels than a vector some windows are taken
-// at a time, so that memory is walked nearly in its order: in whole rows 64 channels of large images took 1.1
-// times as long, and written past the caches two times.
+// Windows of 3 x 3, one by one. False if there is a NaN, which is seen in the sum of all but the first row.
+// Taps outside the image are the nearest ones in it again, and then never the first. Of more channels than a
+// vector some windows are taken at a time, so that memory is walked nearly in its order: in whole rows 64
+// channels of large images took 1.1 times as long, and written past the caches two times.
 FASTCNN_ALONE bool give_row(const Given& given) {
   constexpr int64_t kSome = 8;
   const Given g = given;
@@ -151,40 +138,50 @@ FASTCNN_ALONE bool give_row(const Given& given) {
   return lane_sum(all) == lane_sum(all);
 }
 
-// Windows of 3 x 3 at each second pixel give in vectors of channels: the greatest of a column serves both
-// windows that hold it, and each pixel is written once, as what a row of windows has for the next one's first
-// row is held back. A band with a NaN is done again by the kernel above.
+// Windows at each second pixel give in vectors of channels, of 3 x 3 or, side by side, 2 x 2: the greatest of
+// a column serves both windows that hold it, and each pixel is written once, as what a row of windows has for
+// the next one's first row is held back. A band with a NaN is done again by the kernel above.
 void give(const MaxPoolBwd& args, const Pool2dBand& piece) {
   const MaxPoolBwd a = args;
   const Pool2dBand band = piece;
   const Geometry g(*a.places.shape);
   const Pool2dShape& s = g.s;
   const int64_t width = s.w * s.c, row = s.q * s.c;
+  constexpr int kLargest = kLanes > 8 ? 3 : 2;  // of windows that are taken side by side
+  const bool side_by_side = kLanes > 4 && s.c <= kLanes / 2 && s.r <= kLargest;
+  SideBySide side = {};
+  if (side_by_side) side.plan(s.c, s.w + (s.r == 3) * s.pad_left);
   const float *const x = a.x + band.n * s.h * width, *const dy = a.dy + band.n * s.p * row;
   float* const dx = a.dx + band.n * s.h * width;
-  float *held = band.scratch, *next_held = held + a.places.line;
-  float *const nowhere = next_held + a.places.line, *const between = nowhere + a.places.line;
+  const int64_t pitch = (side_by_side ? 2 : 1) * a.places.line;
+  float *held = band.scratch, *next_held = held + pitch;
+  float *const nowhere = next_held + pitch, *const between = nowhere + a.places.line;
   const Span over = g.rows.over(band.h_begin, band.h_end);
-  set_zero(held, width);
-  bool numbers = over.begin >= over.end || are_numbers(x + g.rows.taps(over.begin).begin * width, width);
+  set_zero(held, side_by_side ? side.floats() : width);
+  bool numbers =
+      side_by_side || over.begin >= over.end || are_numbers(x + g.rows.taps(over.begin).begin * width, width);
   int64_t written = band.h_begin;
   for (int64_t p = over.begin; numbers && p < over.end; ++p) {
-    Given given = {{}, dy + p * row, held, {}, s.q, s.w, s.c, s.pad_left, a.relu_mask != 0, between, x, dx};
+    Given given = {{},         dy + p * row,     held,    {}, -1, s.q, s.w, s.c,
+                   s.pad_left, a.relu_mask != 0, between, x,  dx};
     const int64_t top = p * 2 - s.pad_top;
     int64_t before = -1;
-    for (int r = 0; r < 3; ++r) {
+    for (int64_t r = 0; r < s.r; ++r) {
       const int64_t h = smaller(larger(top + r, 0), s.h - 1);
       const bool again = h == before, shared = h == top + 2 && p + 1 < over.end;
       given.x[r] = x + h * width;
       given.to[r] = again || h < band.h_begin || h >= band.h_end ? nowhere
                     : shared                                     ? next_held
                                                                  : dx + h * width;
+      if (given.to[r] == next_held) given.held_row = r;
       before = h;
     }
     written = larger(written, smaller(before + 1, band.h_end));
     const int64_t next = larger(smaller(before + 1, s.h - 2), 0) * width;
     given.next += next, given.next_to += next;
-    numbers = give_row(given);
+    if (!side_by_side) numbers = give_row(given);
+    if constexpr (kLanes > 4)
+      if (side_by_side) numbers = (s.r == 2 ? give_windows<2> : give_windows<kLargest>)(given, side);
     float* const used = held;
     held = next_held, next_held = used;
   }

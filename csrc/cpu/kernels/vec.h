@@ -136,6 +136,24 @@ FASTCNN_INLINE Vec sqrt(Vec a) {
 // max(a, 0) with NaN kept: relu(NaN) = NaN.
 FASTCNN_INLINE Vec relu(Vec a) { return a < Vec{} ? Vec{} : a; }
 
+// Of which lanes something is true. Comparisons that are joined GCC 12 makes vectors of, where registers for
+// a bit of each lane do.
+#if defined(__AVX512F__)
+typedef __mmask16 LaneSet;
+FASTCNN_INLINE LaneSet equal_lanes(Vec a, Vec b) {
+  return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ);
+}
+FASTCNN_INLINE Vec in_lanes(LaneSet lanes, Vec a) { return (Vec)_mm512_maskz_mov_ps(lanes, (__m512)a); }
+FASTCNN_INLINE Vec add_in_lanes(LaneSet lanes, Vec sum, Vec a) {
+  return (Vec)_mm512_mask_add_ps((__m512)sum, lanes, (__m512)sum, (__m512)a);
+}
+#else
+typedef IVec LaneSet;
+FASTCNN_INLINE LaneSet equal_lanes(Vec a, Vec b) { return a == b; }
+FASTCNN_INLINE Vec in_lanes(LaneSet lanes, Vec a) { return bits_to_vec(lanes & vec_to_bits(a)); }
+FASTCNN_INLINE Vec add_in_lanes(LaneSet lanes, Vec sum, Vec a) { return lanes ? sum + a : sum; }
+#endif
+
 // Lane i of the result is lane i / Group * Group + Lane of v: one channel of each group of neighbouring
 // lanes.
 template <int Group, int Lane>

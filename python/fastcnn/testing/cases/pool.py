@@ -44,6 +44,21 @@ POOL: tuple[PoolCase, ...] = (
     # Few channels: windows that stand apart share vectors.
     PoolCase(1, 35, 62, 4, pool_size=(1, 3), strides=(1, 4), padding=(0, 1)),
     PoolCase(2, 37, 58, 1, pool_size=(5, 9), strides=(2, 3), padding=(2, 4)),
+    # And at each second pixel they give side by side: in bands, with pixels beyond the last one, and with as
+    # many channels as leave lanes unused or none.
+    PoolCase(2, 9, 83, 1, pool_size=(3, 3), strides=(2, 2), padding=1),
+    PoolCase(1, 700, 49, 1, pool_size=(3, 3), strides=(2, 2), padding=((2, 0), (0, 1))),
+    PoolCase(2, 7, 32, 3, pool_size=(3, 3), strides=(2, 2)),
+    PoolCase(1, 6, 21, 5, pool_size=(3, 3), strides=(2, 2), padding=1, ceil_mode=True),
+    PoolCase(1, 5, 16, 6, pool_size=(3, 3), strides=(2, 2), padding=((1, 2), (0, 2))),
+    PoolCase(2, 8, 17, 7, pool_size=(3, 3), strides=(2, 2), padding=1),
+    PoolCase(1, 9, 12, 8, pool_size=(3, 3), strides=(2, 2)),
+    PoolCase(2, 7, 83, 1),
+    PoolCase(1, 700, 48, 1, padding=((1, 0), (0, 1))),
+    PoolCase(1, 6, 19, 3, padding=((1, 0), (0, 1))),
+    PoolCase(1, 9, 17, 6, ceil_mode=True),
+    PoolCase(1, 4, 14, 7),
+    PoolCase(2, 5, 15, 8),
 )
 
 # Larger than the caches.
