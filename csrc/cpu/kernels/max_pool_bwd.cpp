@@ -58,7 +58,8 @@ void scatter(const MaxPoolBwd& args, const Pool2dBand& piece) {
 // Windows of 3 x 3, one by one. False if there is a NaN, which is seen in the sum of all but the first row.
 // Taps outside the image are the nearest ones in it again, and then never the first. Of more channels than a
 // vector some windows are taken at a time, so that memory is walked nearly in its order: in whole rows 64
-// channels of large images took 1.1 times as long, and written past the caches two times.
+// channels of large images took 1.1 times as long, and written past the caches two times. Each tap compared
+// with the greatest, as of windows side by side, took 1.2 to 1.3 times as long: what columns share is lost.
 FASTCNN_ALONE bool give_row(const Given& given) {
   constexpr int64_t kSome = 8;
   const Given g = given;
