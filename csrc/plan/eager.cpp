@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 
@@ -20,14 +19,9 @@ struct Entry {
   Prepared prepared;
 };
 
-struct Free {
-  void operator()(void* p) const { std::free(p); }
-};
-
 struct Cache {
   Entry entries[2][kEntries];  // of the CPU, of the GPU
-  std::unique_ptr<void, Free> workspace;
-  size_t workspace_bytes = 0;
+  Buffer workspace;
 };
 
 // What comes before the shapes and the step's own; a descriptor is as long as the largest shape of all.
@@ -88,18 +82,12 @@ const Prepared& prepared_eager(const Backend& backend, const OpDescriptor& op) {
 void run_eager(const Backend& backend, const Prepared& prepared, const Operands& operands,
                const RunScalars* scalars) {
   Cache* const cache = &cache_of_thread();
-  if (cache->workspace_bytes < prepared.workspace_bytes) {
-    const size_t bytes = (prepared.workspace_bytes + 4095) / 4096 * 4096;
-    cache->workspace.reset();
-    cache->workspace_bytes = 0;
-    cache->workspace.reset(std::aligned_alloc(4096, bytes));
-    if (!cache->workspace)
-      fail(Code::kMemory, "%s: a workspace of %zu bytes was refused", prepared.kernel,
-           prepared.workspace_bytes);
-    cache->workspace_bytes = bytes;
+  if (cache->workspace.bytes() < prepared.workspace_bytes) {
+    cache->workspace = Buffer();
+    cache->workspace = Buffer(prepared.workspace_bytes, "the workspace of a kernel");
   }
   std::atomic<bool> ran{false};
-  void* workspace = cache->workspace.get();
+  void* workspace = cache->workspace.data();
   run_team(prepared.parallel && prepared.parallel != kInOpenRegion ? threads() : 1, [&](Member& me) {
     // Who has no scratch leaves its tasks to the others: to ask first whether all have it took 0.4 us.
     if (prepared.scratch_bytes && !me.scratch(prepared.scratch_bytes)) return;
