@@ -20,6 +20,7 @@ struct Gemm {
   int64_t panel, panels, last;  // columns of a panel; where the last one begins
   int64_t packed_from;          // panels from this one on are packed
   int64_t aligned_from;         // the same where b begins with a line
+  int64_t rest;                 // last rows of b, of whose last panel there is a copy; or 0
   int64_t row_parts, col_parts, k_parts, slice;
   int32_t own_panels;      // packed by the task that reads them, columns outermost
   int32_t copy_a, turn_a;  // turned: its rows follow each other in the copy
@@ -77,6 +78,16 @@ int64_t parts_of_rows(const GemmShape& v, const Gemm& d, int64_t tile) {
 // without, 4096x64x256 1.08 times, 512^3 1.02 times; AVX-512).
 constexpr int64_t kFarFloats = 128 << 10;
 
+// A last panel that ends within a vector is read beyond b in the last rows of b alone. Few rows of a meet it
+// where it lies, after a sum of those rows from a copy of them (packed, 32x10x784 took 1.4 times as long,
+// 24x10x784 1.7, 16x100x200 1.2 and 24x3000x1000 1.12 times; AVX-512). Short sums do not pay for two.
+constexpr int64_t kMostRest = 8, kRestDepth = 128;
+int64_t rest_of(const GemmShape& v) {
+  const int64_t lanes = kernels().tile->lanes, rest = ceil_div(lanes - v.n % lanes, v.n);
+  const bool one_slice = !v.transpose_a && v.k <= kSlice;
+  return one_slice && v.m < kManyRows && rest <= kMostRest && v.k >= kRestDepth ? rest : 0;
+}
+
 // How much longer the largest part is than the mean.
 double unevenness(int64_t count, int64_t parts) { return 1.0 * ceil_div(count, parts) * parts / count; }
 
@@ -133,7 +144,8 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   const bool whole_rows = v.n % kernel.lanes == 0;
   const bool packs = v.transpose_b || (large && v.m >= (aliased(v.n) ? kFewRows : kManyRows));
   const bool crosses = lines && v.k * d.panel > kPanelFloats && v.m >= kManyRows;
-  d.aligned_from = packs || (crosses && !whole_rows) ? 0 : whole_rows ? d.panels : d.panels - 1;
+  if (!whole_rows && !packs && !crosses && !pairs) d.rest = rest_of(v);
+  d.aligned_from = packs || (crosses && !whole_rows) ? 0 : whole_rows || d.rest ? d.panels : d.panels - 1;
   d.packed_from = crosses ? 0 : d.aligned_from;
 
   const bool may_fill = kernel.may_copy && !pairs && !v.transpose_b && d.panel == kMaxVectors * kernel.lanes;
@@ -222,6 +234,23 @@ struct Run : ProductArrays {
         pack(i, {at, std::min(k.end, at + run)}, out + (i - panels.begin) * pitch + (at - k.begin) * d.panel);
   }
 
+  // The last panel, as it lies, to the last row.
+  void strip_with_rest(Tile t, int64_t rows) const {
+    const TileKernels& kernel = *kernels().tile;
+    const int cols = cols_of(d.panels - 1);
+    alignas(64) float copy[kMostRest * kMaxVectors * kLineFloats];
+    pack(d.panels - 1, {v.k - d.rest, v.k}, copy);
+    t.copy = nullptr;
+    t.depth -= d.rest;
+    Tile rest = t;
+    rest.a += t.depth * t.a_step;
+    rest.b = copy, rest.b_step = d.panel, rest.depth = d.rest;
+    rest.bias = rest.mask = rest.ahead = nullptr, rest.relu = 0;
+    kernel.strip(rest, rows, cols, kernel.max_rows[1]);
+    t.accumulate = 1;
+    kernel.strip(t, rows, cols, kernel.max_rows[1]);
+  }
+
   void run_task(int64_t task, float* scratch, Held* held) const {
     const TileKernels& kernel = *kernels().tile;
     const auto strip = strip_of(d.pairs);
@@ -292,7 +321,11 @@ struct Run : ProductArrays {
           t.bias = last && bias ? bias + column : nullptr;
           t.mask = last && mask ? mask + row * v.n + column : nullptr;
           t.y = to + row * v.n + column;
-          strip(t, std::min(sweep, rows.end - row), cols_of(i), kernel.max_rows[1]);
+          const int64_t row_count = std::min(sweep, rows.end - row);
+          if (k.end == v.k && i == d.panels - 1 && d.rest)
+            strip_with_rest(t, row_count);
+          else
+            strip(t, row_count, cols_of(i), kernel.max_rows[1]);
         }
     }
   }

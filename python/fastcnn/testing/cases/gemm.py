@@ -40,6 +40,9 @@ GEMM: tuple[GemmCase, ...] = (
     GemmCase(9, 2048, 700),
     GemmCase(50, 512, 300),
     *_transposed((20, 18, 6000)),
+    # Panels read as they lie that end within a vector: their last rows in a sum of their own.
+    GemmCase(9, 2, 200),
+    GemmCase(20, 3, 300),
 )
 
 GEMM_FULL: tuple[GemmCase, ...] = (
@@ -69,6 +72,10 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(150, 72, 60, transpose_a=True),
     GemmCase(96, 330, 200),
     GemmCase(40, 80, 30),
+    # Few rows and a last panel that ends within a vector, in parts of the rows, of the columns, of the sum.
+    GemmCase(70, 30, 500),
+    GemmCase(40, 330, 200),
+    GemmCase(20, 18, 1000),
     # Parts of the columns that a thread packs in turn, each for several parts of the rows.
     GemmCase(280, 400, 700),
     # A transposed a that is copied for all parts of the columns; in parts of the sum; for few columns.
