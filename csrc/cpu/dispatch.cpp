@@ -9,6 +9,7 @@
 #include "isa.h"
 #include "kernels.h"
 #include "kernels/bfloat16.h"
+#include "kernels/tile.h"
 #include "rows.h"
 
 namespace fastcnn {
@@ -63,6 +64,7 @@ struct Selection {
   const CpuKernels* kernels;
   Status status;  // why FASTCNN_ISA could not be followed
   bool bfloat16_pays;
+  int lanes_at_once;
 };
 
 Selection select() {
@@ -88,6 +90,8 @@ Selection select() {
     std::snprintf(s.status.message, sizeof s.status.message, "FASTCNN_ISA: got '%.40s', wanted one of: %s",
                   wanted, names.c_str());
   }
+  const int lanes = s.kernels->tile->lanes;
+  s.lanes_at_once = lanes == 16 && (detected & kHalfAvx512) ? lanes / 2 : lanes;
   return s;
 }
 
@@ -141,6 +145,7 @@ const KernelInfo* kernel_list(int* count) {
 }  // namespace
 
 const CpuKernels& kernels() { return *selection().kernels; }
+int lanes_at_once() { return selection().lanes_at_once; }
 
 std::vector<std::string> supported_isas() {
   std::vector<std::string> names;

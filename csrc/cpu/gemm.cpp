@@ -365,7 +365,7 @@ struct Run : ProductArrays {
 void prepare_product(Prepared* p, const GemmShape& v) {
   const Gemm& d = state<Gemm>(p) = plan(v, p->op.storage == Storage::kPairs);
   p->flops = gemm_flops(v), p->bytes = gemm_bytes(v);
-  const int64_t lanes = kernels().tile->lanes, tasks = d.row_parts * d.col_parts * d.k_parts;
+  const int64_t lanes = lanes_at_once(), tasks = d.row_parts * d.col_parts * d.k_parts;
   const bool small = p->flops < kRegionFlops * lanes && p->bytes < kRegionBytes * lanes;
   p->parallel = gemm_tasks(v) > 1 && tasks > 1 ? (small ? kInOpenRegion : 1) : 0;
   p->workspace_bytes = shared_bytes(v, d) + (d.k_parts > 1 ? float_bytes(d.k_parts * v.m * v.n) : 0);

@@ -10,9 +10,10 @@ namespace cpu {
 constexpr double kSmallTaskFlops = 250e3, kLargeTaskFlops = 1e6;
 constexpr double kSmallTaskBytes = 128 << 10, kLargeTaskBytes = 512 << 10;
 
-// Of each lane: less work and memory are worth a second thread in a region that is open, but not one of its
-// own (64^3 took 1.15 times as long so with AVX-512; with AVX2 1.15 times on one thread, and LeNet's step of
-// 32 images 1.1 times where its small products had one thread).
+// Of each lane that works at once: less work and memory are worth a second thread in a region that is open,
+// but not one of its own (64^3 took 1.15 times as long so with AVX-512; with AVX2 1.15 times on one thread,
+// with AVX-512 at half its rate 1.2 times, and LeNet's step of 32 images 1.1 times where its small products
+// had one thread).
 constexpr double kRegionFlops = 62.5e3, kRegionBytes = 16 << 10;
 
 inline double gemm_flops(const GemmShape& v) { return 2.0 * v.m * v.n * v.k; }

@@ -12,8 +12,9 @@ enum Feature : uint32_t {
   kAvx512 = 4,  // F, BW, VL and DQ: what the avx512 files are compiled for
   kNeon = 8,
   kAvx512Bf16 = 16,
-  kSlowBf16 = 32,  // that, and products of floats are faster
-  kAmxBf16 = 64,   // matrices of bfloat16
+  kSlowBf16 = 32,     // that, and products of floats are faster
+  kAmxBf16 = 64,      // matrices of bfloat16
+  kHalfAvx512 = 128,  // begins half as many operations on 512 bits as on 256
 };
 
 uint32_t detected_features();

@@ -58,5 +58,8 @@ struct CpuKernels {
 // call.
 const CpuKernels& kernels();
 
+// Lanes of a vector of floats that the processor works on at once: all of them or half.
+int lanes_at_once();
+
 }  // namespace cpu
 }  // namespace fastcnn
