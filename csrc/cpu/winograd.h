@@ -167,6 +167,7 @@ inline void transform_tiles(void (*transform)(const InputTiles&), const Tiling& 
   t.tile_step = d.outputs * d.dilation_w * x.two_outputs / 2;
   t.v_plane = to.v_plane, t.v_tile = to.v_row, t.channels = x.channels;
   t.zeros = x.zeros;
+  t.tile_row = d.outputs * x.two_outputs / 2 * row;
   const float* const data = x.data + (x.flip.h ? last * row : 0);
   const int64_t low_w = x.low_w + (x.flip.w ? last * d.dilation_w : 0);
   for_each_run(d, tiles, [&](int64_t i, const Place& at, int64_t count) {

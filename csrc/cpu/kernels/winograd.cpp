@@ -40,7 +40,10 @@ FASTCNN_INLINE void each(F f) {
 // Masked loads and stores cost nothing where masks are registers of their own.
 constexpr bool kMasks = kLanes == 16;
 
-// `lanes` channels from x on to v, a vector. Neighbours share kShared columns of pixels.
+// `lanes` channels from x on to v, a vector. Neighbours share kShared columns of pixels. A vector of each
+// pixel is no run of memory that the processor foresees, so that pixels are asked for a row of tiles ahead
+// (without, 64 channels at 56x56 took 1.06 times as long and their weight gradient 1.13 times, stride 2 of
+// 128 channels 1.09 times; two threads of Zen 4, AVX-512, batch 16).
 template <class F>
 void vector_to_points(const InputTiles& t, const float* x, float* v, int lanes) {
   constexpr int N = F::kPixels, A = F::kPoints, kNew = N - F::kShared;
@@ -53,12 +56,14 @@ void vector_to_points(const InputTiles& t, const float* x, float* v, int lanes) 
     next[r] = in ? (t.tile_step - kNew * t.step) * t.pixel : 0;
   }
   const int64_t plane = opaque(t.v_plane), width = t.width, col_step = t.step;
+  const int64_t tile_row = opaque(t.tile_row);
   int64_t col = t.col;
   Vec columns[A][N];
   const auto read = [&](int s) FASTCNN_INLINED {
     Vec in[N], out[A];
     if ((uint64_t)col < (uint64_t)width) {
       FASTCNN_UNROLL for (int r = 0; r < N; ++r) in[r] = kMasks ? load_n(row[r], lanes) : load(row[r]);
+      FASTCNN_UNROLL for (int r = F::kShared; r < N; ++r) __builtin_prefetch(row[r] + tile_row, 0, 2);
     } else {
       FASTCNN_UNROLL for (int r = 0; r < N; ++r) in[r] = Vec{};
     }
@@ -103,7 +108,7 @@ __attribute__((noinline)) void all_to_points(const InputTiles& t, int pixels, To
   // The last channels are copied to whole vectors: a transform of their own was a third of the code.
   float last[kMostPixels * kMostPixels * kLanes];
   run.x_row = pixels * kLanes, run.pixel = kLanes, run.width = pixels, run.step = 1, run.col = 0;
-  run.count = 1;
+  run.count = 1, run.tile_row = 0;
   for (int64_t n = 0; n < t.count; ++n) {
     float* to = last;
     for (int r = 0; r < pixels; ++r)
@@ -124,7 +129,7 @@ void tiles_to_points(const InputTiles& t) {
 
 // The lines of y, mask and residual that a tile some way on will meet, from channel k on: they lie far away,
 // and stores wait for theirs one by one. Without, 32 channels at 16x16 and 64 at 8x8, batch 128, took 1.1
-// times as long (AVX-512). Lines of x asked for before its transform brought nothing.
+// times as long (AVX-512).
 constexpr int64_t kTilesAhead = 8;
 
 template <class F, bool kPlain>

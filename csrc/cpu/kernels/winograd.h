@@ -39,6 +39,7 @@ struct InputTiles {
   float* v;            // points v_plane apart
   int64_t x_row, pixel, v_plane, v_tile,
       channels;                         // steps to the next row and column of x, the next tile of v
+  int64_t tile_row;                     // to the pixels of the tile below, which are asked for
   int64_t col, step, tile_step, width;  // the first column of a tile, on to the next, to the next tile; all
   int64_t count;
   Pixels rows;  // of a tile that lie in the image
