@@ -24,8 +24,9 @@ struct Terms {
   int32_t h, w, channels;
   int64_t slice, inner, column;
 
-  // Row m of a class, which is one of y; column n.
-  FASTCNN_INLINED float sum(const PixelProduct& p, const PixelClassOfMap& c, int m, int n) const {
+  // Row m of a class, which is one of y; column n. A template, since no kernel before 9.0 asks for it.
+  template <class Class>
+  FASTCNN_INLINED float sum(const PixelProduct& p, const Class& c, int m, int n) const {
     float sum = 0.0f;
     PixelSteps at(p, c, m);
     FASTCNN_ROLLED
