@@ -65,6 +65,19 @@ def test_results_begin_with_a_cache_line(count: int) -> None:
         np.testing.assert_array_equal(y, np.maximum(x, 0))
 
 
+def test_results_begin_apart_from_their_inputs_in_a_page() -> None:
+    count = MIB // 16
+    memory = np.ones(2 * count + 4096, np.float32)
+    for first in range(0, 1024, 60):
+        for second in range(0, 1024, 204):
+            x1 = memory[first : first + count]
+            x2 = memory[2048 + count + second :][:count]
+            y = ops.add(x1, x2)
+            assert address(y) % 64 == 0
+            for x in (x1, x2):
+                assert 256 <= (address(y) - address(x)) % 4096 <= 4096 - 64
+
+
 def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
