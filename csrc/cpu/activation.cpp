@@ -33,8 +33,8 @@ void run_activation_fwd_flat(const Prepared& p, const Operands& operands, Contex
   const ActivationForward f = kernels().activation->fwd[int(s.activation)];
   const float* x = input(operands, 0);
   float* y = output(operands, 0);
-  for_each_chunk(context, s.count, kChunk,
-                 [&](int64_t begin, int64_t end) { f(x + begin, y + begin, end - begin, parameters(s)); });
+  for_each_chunk_of(context, y, s.count,
+                    [&](int64_t begin, int64_t end) { f(x + begin, y + begin, end - begin, parameters(s)); });
 }
 
 bool supports_activation_bwd_flat(const OpDescriptor& op) { return known(op.activation_bwd); }
@@ -49,7 +49,7 @@ void run_activation_bwd_flat(const Prepared& p, const Operands& operands, Contex
   const ActivationBackward f = kernels().activation->bwd[int(s.activation)];
   const float *dy = input(operands, 0), *saved = input(operands, 1);
   float* dx = output(operands, 0);
-  for_each_chunk(context, s.count, kChunk, [&](int64_t begin, int64_t end) {
+  for_each_chunk_of(context, dx, s.count, [&](int64_t begin, int64_t end) {
     f(dy + begin, saved + begin, dx + begin, end - begin, parameters(s));
   });
 }

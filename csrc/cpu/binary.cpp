@@ -166,7 +166,7 @@ void run_binary_nest(const Prepared& p, const Operands& operands, Context& conte
   const float *a = input(operands, 0), *b = input(operands, 1);
   float* y = output(operands, 0);
   const bool stream = y != a && y != b && streams(elements(p.op.binary, nullptr));
-  for_each_block(context, nest, [&](const Block& at) {
+  const auto compute = [&](const Block& at) {
     BinaryBlock block;
     block.stream = stream;
     block.a = a + offset_of(nest, kA, at), block.b = b + offset_of(nest, kB, at);
@@ -185,6 +185,11 @@ void run_binary_nest(const Prepared& p, const Operands& operands, Context& conte
           float* row = block.y + i * block.y_stride[0] + j * block.y_stride[1];
           activate(row, row, block.size[2], {});
         }
+  };
+  const int64_t* size = nest.size + nest.rank - kInner;
+  if (nest.rank > kInner || size[0] * size[1] > 1) return for_each_block(context, nest, compute);
+  for_each_chunk_of(context, y, size[2], [&](int64_t begin, int64_t end) {
+    compute({{0, 0, begin}, {1, 1, end - begin}, nullptr});
   });
 }
 

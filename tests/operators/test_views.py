@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fastcnn import ops
 from fastcnn.testing import cases
 from fastcnn.testing.calls import SUITES, Call, conv_calls, gemm_call, pool_calls, rows_calls
 from fastcnn.testing.compare import assert_same_bits
@@ -85,6 +86,29 @@ def test_inputs_are_left_alone(call: Call, rng: np.random.Generator) -> None:
     call.run(arrays)
     for name, array in arrays.items():
         assert_same_bits(array, kept[name], name)
+
+
+ELEMENTWISE: list[tuple[Callable[..., F32], int]] = [
+    *((f, 1) for f in (ops.relu, ops.gelu)),
+    *((f, 2) for f in (ops.add, ops.multiply, ops.maximum, ops.tanh_bwd, ops.gelu_bwd)),
+]
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 33, 16384 + 12, 50_001])
+@pytest.mark.parametrize(("call", "inputs"), ELEMENTWISE, ids=lambda v: getattr(v, "__name__", ""))
+def test_out_may_begin_anywhere_in_a_cache_line(
+    call: Callable[..., F32], inputs: int, count: int, rng: np.random.Generator
+) -> None:
+    given = rng.standard_normal((inputs, count), np.float32)
+    wanted = call(*given)
+    for by in range(0, 64, 4):
+        memory = np.full(count + 64, np.nan, np.float32)
+        begin = (-memory.ctypes.data % 64 + by) // 4 + 16
+        out = memory[begin : begin + count]
+        assert call(*given, out=out) is out
+        assert_same_bits(out, wanted, f"{by} bytes into a line")
+        assert np.isnan(memory[:begin]).all()
+        assert np.isnan(memory[begin + count :]).all()
 
 
 ONE = [
