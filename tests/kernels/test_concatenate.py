@@ -28,3 +28,19 @@ def test_one_input_is_copied() -> None:
 def test_bits_are_kept(value: float) -> None:
     x = np.full((2, 3), value, np.float32)
     assert_same_bits(ops.concatenate([x, x]), np.concatenate([x, x], -1), "concatenate")
+
+
+@pytest.mark.parametrize("widths", [(64, 96, 16, 16), (160, 32), (100, 92), (20, 171)])
+@pytest.mark.parametrize("by", [0, 4])
+def test_arrays_larger_than_caches(widths: tuple[int, ...], by: int, rng: np.random.Generator) -> None:
+    """Whole lines of the result are stored past the caches, wherever in a line it begins."""
+    rows = 23_001
+    parts = [rng.standard_normal((rows, width), np.float32) for width in widths]
+    wanted = np.concatenate(parts, -1)
+    memory = np.full(wanted.size + 32, np.nan, np.float32)
+    begin = -memory.ctypes.data % 64 // 4 + by
+    out = memory[begin : begin + wanted.size].reshape(wanted.shape)
+    ops.concatenate(parts, out=out)
+    assert_same_bits(out, wanted, "concatenate")
+    assert np.isnan(memory[:begin]).all()
+    assert np.isnan(memory[begin + wanted.size :]).all()
