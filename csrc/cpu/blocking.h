@@ -30,6 +30,12 @@ inline bool takes_taps(const Conv2dShape& v) {
          v.s == Taps::kTaps && v.stride_w == 1 && v.dilation_w == 1;
 }
 
+// Channels of each such tile: those that leave fewer sums without use.
+inline int64_t rows_of_taps(const Conv2dShape& v) {
+  const int64_t c = v.c / v.groups;
+  return round_up(c, Taps::kFewRows) < round_up(c, Taps::kRows) ? Taps::kFewRows : Taps::kRows;
+}
+
 // Time of a step's products in pairs, where it supports them, beside that of floats.
 double bfloat16_cost(const OpDescriptor& op);
 

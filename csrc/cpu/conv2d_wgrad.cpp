@@ -93,8 +93,8 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
   d.merged = v.dilation_w == 1 && d.in_g <= most_rows / 2;
   d.taps = !pairs && takes_taps(v);
   d.strips =
-      d.merged ? 1 : ceil_div(d.in_g, d.taps ? Taps::kRows : rows_of_tile(pairs, d.panel / kernel.lanes));
-  d.tile_rows = d.merged ? v.s * d.in_g : d.taps ? Taps::kRows : ceil_div(d.in_g, d.strips);
+      d.merged ? 1 : ceil_div(d.in_g, d.taps ? rows_of_taps(v) : rows_of_tile(pairs, d.panel / kernel.lanes));
+  d.tile_rows = d.merged ? v.s * d.in_g : d.taps ? rows_of_taps(v) : ceil_div(d.in_g, d.strips);
   d.filter_rows = d.merged && d.tile_rows == 3 && v.r * 3 <= most_rows ? static_cast<int32_t>(v.r) : 1;
 
   const bool rows_outside = v.pad_top > 0 || (v.p - 1) * v.stride_h + (v.r - 1) * v.dilation_h >= v.h;
@@ -292,7 +292,7 @@ void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead)
   const int cols = static_cast<int>(std::min(d.panel, d.out_g - panel % d.panels * d.panel));
   // With fewer channels left than taps at once take, those before are summed again and not written.
   const int64_t wanted = d.merged ? 0 : strip * d.tile_rows;
-  const int64_t first = d.taps ? std::min(wanted, d.in_g - Taps::kRows) : wanted;
+  const int64_t first = d.taps ? std::min(wanted, d.in_g - d.tile_rows) : wanted;
   const int64_t rows = d.merged ? d.tile_rows * d.filter_rows : std::min(d.tile_rows, d.in_g - first);
   const bool one_by_one = !d.merged && !d.taps;
   const Range all_p = {at.p, at.p + at.rows}, all_q = {0, v.q};
@@ -322,7 +322,8 @@ void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead)
       t.y = dw + ((r * v.s + s) * d.in_g + first) * v.k + column;
       ahead->ask(&t);
       if (d.taps)
-        kernel.taps({t, v.w, v.pad_left, d.in_g * v.k, static_cast<int32_t>(wanted - first), cols});
+        kernel.taps({t, v.w, v.pad_left, d.in_g * v.k, static_cast<int32_t>(d.tile_rows),
+                     static_cast<int32_t>(wanted - first), cols});
       else
         strip_tiles(t, rows, cols, kernel.max_rows[1]);
     }

@@ -81,7 +81,7 @@ Range channels_of(int64_t channels, int64_t part, int64_t i) {
 //
 // F(4)'s transforms take 200 and 150, and on 16 lanes half as much again.
 //
-//   direct, all taps of a row at once    3 N P C / 8 (13 Q + 20)
+//   direct, all taps of a row at once    3 N P C / rows ((1.5 rows + 1) Q + 20)
 //
 // Beside it each step of Winograd's products waits 10 clocks more for V and W from L2, as it meets a single
 // vector.
@@ -100,7 +100,10 @@ double winograd_clocks(const WinogradWgrad& d) {
 }
 
 double direct_clocks(const Conv2dShape& v) {
-  if (takes_taps(v)) return 3.0 * v.n * v.p * ceil_div(v.c, Taps::kRows) * (13.0 * v.q + 20);
+  if (takes_taps(v)) {
+    const double rows = static_cast<double>(rows_of_taps(v));
+    return 3.0 * v.n * v.p * ceil_div(v.c, rows_of_taps(v)) * ((1.5 * rows + 1) * v.q + 20);
+  }
   return 1.0 * v.n * v.p * v.q * 9 * v.c * ceil_div(v.k, kernels().tile->lanes) / 2 / 0.83;
 }
 

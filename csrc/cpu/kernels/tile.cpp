@@ -13,8 +13,9 @@ namespace {
 
 // Columns of a from left to right. Those that only some taps meet, at a border, and what is left of whole
 // turns of the vectors of b read these for each tap.
-void taps(const Taps& p) {
-  constexpr int S = Taps::kTaps, MR = Taps::kRows;
+template <int MR>
+void taps_of(const Taps& p) {
+  constexpr int S = Taps::kTaps;
   const Tile& t = p.tile;
   Vec sum[S][MR];
   FASTCNN_UNROLL for (int s = 0; s < S; ++s) {
@@ -74,6 +75,8 @@ void taps(const Taps& p) {
     }
   }
 }
+
+void taps(const Taps& p) { p.rows == Taps::kRows ? taps_of<Taps::kRows>(p) : taps_of<Taps::kFewRows>(p); }
 
 void pack_rows(const Panel& p, float* out) {
   const int whole = p.cols / kLanes * kLanes, tail = p.cols - whole;

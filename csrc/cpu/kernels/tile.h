@@ -35,16 +35,17 @@ struct Tile {
   float* copy;         // [depth][cols] of b, by the first tile for the others; or null. See may_copy.
 };
 
-// The weight gradient of kTaps taps of a filter row and kRows channels of x side by side in a pixel:
+// The weight gradient of kTaps taps of a filter row and some channels of x side by side in a pixel:
 //
 //   y[s y_tap + i y_row + j] = sum over h, w, k of b[B] a[h a_h + w a_w + i + (k + s - left) a_step]
 //
 // h, w and B as in Tile, k < depth where k + s - left lies in [0, columns). Each scalar of a is read once for
 // all taps, whose vectors of b stay in registers meanwhile. Of the epilogue there is `accumulate` alone.
 struct Taps {
-  static constexpr int kTaps = 3, kRows = 8;
+  static constexpr int kTaps = 3, kRows = 8, kFewRows = 5;  // the channels
   Tile tile;
   int64_t columns, left, y_tap;
+  int32_t rows;       // kRows or kFewRows
   int32_t first_row;  // those before are not written
   int32_t cols;       // at most a vector
 };
