@@ -245,20 +245,34 @@ void fill_pixels(int64_t pixels, int64_t floats, int64_t step, float* to) {
     for (int64_t c = 0; c < floats; ++c) to[c] = 0;
 }
 
+// Runs of kFloats, or of `floats` where that is 0: few are no loop of their own.
+template <int64_t kFloats>
+void copy_pixels(const float* from, int64_t pixels, int64_t floats, int64_t from_step, float* to,
+                 int64_t to_step) {
+  for (int64_t i = 0; i < pixels; ++i, from += from_step, to += to_step) {
+    if constexpr (kFloats)
+      std::memcpy(to, from, kFloats * sizeof(float));
+    else
+      copy_floats(from, floats, to);
+  }
+}
+
 // A row of one frame to its tap of an unfolded row, all groups.
 void unfold_row(const Conv3dShape& v, const Unfold& d, const float* from, int64_t taps, float* to) {
   const int64_t left = std::min(d.left, d.cols), inside = std::min(d.w, d.cols - left);
   const int64_t step = taps * d.channels;
+  const auto copy = d.group == 1   ? copy_pixels<1>
+                    : d.group == 2 ? copy_pixels<2>
+                    : d.group == 3 ? copy_pixels<3>
+                                   : copy_pixels<0>;
   for (int64_t g = 0; g < v.frame.groups; ++g, to += taps * d.group) {
     if (!from) {
       fill_pixels(d.cols, d.group, step, to);
       continue;
     }
     fill_pixels(left, d.group, step, to);
-    const float* x = from + g * d.group;
-    float* y = to + left * step;
-    for (int64_t i = 0; i < inside; ++i, x += d.channels, y += step) copy_floats(x, d.group, y);
-    fill_pixels(d.cols - left - inside, d.group, step, y);
+    copy(from + g * d.group, inside, d.group, d.channels, to + left * step, step);
+    fill_pixels(d.cols - left - inside, d.group, step, to + (left + inside) * step);
   }
 }
 
