@@ -144,6 +144,12 @@ _CONV_BLOCKING = (
     ConvCase(3, 4, 3, 24, 1, r=7, s=5, padding=(6, 3)),
     ConvCase(2, 7, 9, 12, 3, r=1, s=1),
     ConvCase(1, 4, 3, 16, 2, r=2, s=2, padding=((3, 3), (4, 2))),
+    # Few channels and filters, whose weight gradient has pixels in its lanes: pads on one side and beyond the
+    # image, more taps in a row than a tile has, strides, dilation, and bands of an image.
+    ConvCase(2, 9, 45, 1, 3, r=5, s=7, strides=(2, 1), padding=((4, 1), (0, 3))),
+    ConvCase(1, 6, 30, 2, 2, r=7, s=9, padding=((6, 3), (8, 5))),
+    ConvCase(1, 90, 61, 3, 4, r=5, s=5, dilation_rate=(2, 3), padding=((3, 6), (2, 0))),
+    ConvCase(3, 7, 16, 1, 8, r=5, s=5, padding=((0, 6), (5, 5))),
     # Many small images, and a tall one.
     ConvCase(17, 6, 5, 3, 16, padding="same"),
     ConvCase(16, 5, 9, 16, 4, padding=1),
