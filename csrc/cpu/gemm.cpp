@@ -48,6 +48,7 @@ constexpr int64_t kShortSum = 128, kSweepRows = 24, kSmallOutput = 256 << 10;
 // times by the copy, 40x1024x1024 and 32x2048x512 1.3 times without).
 constexpr int64_t kManyRows = 80, kFewRows = 32, kFewSlice = 256, kFewCols = 256;
 bool aliased(int64_t floats) { return floats % 512 == 0; }
+constexpr int64_t kSetFloats = 1024;  // that apart, floats share a set of L1 of a page a way
 
 // Where a vector is a line, each one of a b at any address lies in two: a panel that leaves L1 is packed
 // (128x120x400 took 1.05 times as long as it lies, 256^3 1.11 times). What one thread packs another's L2 is
@@ -160,11 +161,15 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   // not hold (as it lies 600^3 took 1.26 times as long, 784x128x1000 1.19 times, 300x64x3000 1.16 to 1.29
   // times, but 784x64x128 0.85 and 192x64x8000 0.95 times; 1024^3 took 1.12 times as long copied for each
   // part of the columns). (A copy of rows as they lie cost more than it saved, even where they share sets of
-  // L2.)
+  // L2.) Where vectors are worked on by halves a tile has twice the time for each line: only an a whose rows
+  // begin in the same sets is copied (512^3 and 600^3 took 1.2 times as long by a copy, 300^3 and
+  // 784x128x1000 1.12 times, 1280^3 1.04 times, but 1024^3 0.93 times).
   const int64_t meet = ceil_div(v.n, kernel.lanes) / (d.row_parts > 1 ? 1 : d.col_parts);
   d.turn_a = v.transpose_a && turns(pairs);
   const bool far = d.row_parts > 1 && v.m >= 2 * kBlockRows && float_bytes(v.m * v.k) > l2_cache_bytes();
-  d.copy_a = d.turn_a || (v.transpose_a && v.m * v.k > 64 << 10 && meet >= (far ? 2 : 8));
+  const bool halves = lanes_at_once() < kernel.lanes;
+  const bool misses = v.m * v.k > 64 << 10 && (!halves || v.m % kSetFloats == 0);
+  d.copy_a = d.turn_a || (v.transpose_a && misses && meet >= (far ? 2 : 8));
   const int64_t block = part * (most_panels(d) * d.panel + block_rows(v, d));
   const bool by_rows = d.copy_a && d.col_parts > 1;
   const bool keeps = lines && !by_rows && part <= kSlice && 2 * float_bytes(block) <= l2_cache_bytes();

@@ -82,6 +82,9 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(300, 330, 260, transpose_a=True),
     GemmCase(280, 136, 1300, transpose_a=True),
     GemmCase(300, 40, 1800, transpose_a=True),
+    # The same where only an a whose rows share cache sets is copied.
+    GemmCase(1024, 150, 70, transpose_a=True),
+    GemmCase(1024, 40, 300, transpose_a=True),
 )
 
 GEMM_SUITE: tuple[GemmCase, ...] = tuple(
