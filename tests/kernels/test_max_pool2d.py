@@ -103,4 +103,16 @@ def test_gradient_beside_nans_and_infinities(
     assert_same_bits(dx, np.asarray(wanted, np.float32), "max_pool2d_bwd")
 
 
+@pytest.mark.parametrize("padding", [0, 1])
+def test_gradient_past_the_caches(padding: int, rng: np.random.Generator) -> None:
+    """A dx larger than they are is written another way, and has the bits of its images by themselves."""
+    x = rng.integers(-3, 4, (4, 129, 130, 64)).astype(np.float32)
+    x[2, 70, 60, 5] = np.nan
+    y = ops.max_pool2d(x, 3, 2, padding)
+    dy = rng.integers(-5, 6, y.shape).astype(np.float32)
+    dx = ops.max_pool2d_bwd(dy, x, 3, 2, padding)
+    alone = [ops.max_pool2d_bwd(dy[i : i + 1], x[i : i + 1], 3, 2, padding) for i in range(4)]
+    assert_same_bits(dx, np.concatenate(alone), "max_pool2d_bwd")
+
+
 test_channels_first = pool_channels_first_test("max_pool2d", (2, 7, 9, 5))

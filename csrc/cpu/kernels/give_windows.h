@@ -20,6 +20,7 @@ struct Given {
   int64_t held_row;  // that of `to` which is held for the windows below, if one is
   int64_t windows, w, c, left;
   bool relu_mask;
+  bool past[3];                 // whether a row is written past the caches
   float* between;               // five numbers for each channel, of windows that are taken one by one
   const float *next, *next_to;  // two rows each that will be read and written
 };

@@ -65,6 +65,7 @@ POOL: tuple[PoolCase, ...] = (
 POOL_FULL: tuple[PoolCase, ...] = (
     PoolCase(1, 260, 256, 64),
     PoolCase(2, 150, 220, 66, pool_size=(3, 3), strides=(2, 2), padding=1),
+    PoolCase(2, 150, 220, 64, pool_size=(3, 3), strides=(2, 2), padding=1),
     PoolCase(1, 257, 257, 65, pool_size=(2, 2), strides=(3, 3), ceil_mode=True),
 )
 
