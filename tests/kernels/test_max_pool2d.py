@@ -103,6 +103,22 @@ def test_gradient_beside_nans_and_infinities(
     assert_same_bits(dx, np.asarray(wanted, np.float32), "max_pool2d_bwd")
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("rows", [4, 5, 7])
+@pytest.mark.parametrize("cols", [4, 5, 6, 7])
+def test_gradient_of_windows_of_even_and_odd_sizes(
+    rows: int, cols: int, channels: int, rng: np.random.Generator
+) -> None:
+    """Rows and columns are searched two by two, and one is left or not."""
+    x = rng.integers(-50, 51, (2, 25, 41, channels)).astype(np.float32)
+    for padding in ("same", "valid"):
+        y = ops.max_pool2d(x, (rows, cols), 2, padding)
+        dy = rng.integers(-5, 6, y.shape).astype(np.float32)
+        dx = ops.max_pool2d_bwd(dy, x, (rows, cols), 2, padding)
+        wanted = reference.max_pool2d_bwd(dy, x, (rows, cols), 2, padding)
+        assert_same_bits(dx, np.asarray(wanted, np.float32), "max_pool2d_bwd")
+
+
 @pytest.mark.parametrize("padding", [0, 1])
 def test_gradient_past_the_caches(padding: int, rng: np.random.Generator) -> None:
     """A dx larger than they are is written another way, and has the bits of its images by themselves."""

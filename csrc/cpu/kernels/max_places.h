@@ -174,30 +174,39 @@ struct Places {
   // Two rows of pixels at a time are searched, once for all windows that hold them.
   FASTCNN_ALONE void find_in_registers(int64_t p, int64_t count, float* values, float* at) {
     const Pool2dShape& s = g.s;
-    const int64_t width = s.w * s.c, row = s.q * s.c, pairs = s.r / 2;
+    const int64_t width = s.w * s.c, row = s.q * s.c;
+    const auto search = s.s == 7 ? &WindowRows::search<3> : &WindowRows::search<0>;
     next = larger(next, p);
     for (const int64_t end = p + count; p < end; ++p, at += row, values = values ? values + row : nullptr) {
-      for (; next < p + rows.count; ++next) {
+      const int64_t last_pair = p + rows.count - 1;
+      bool is_joined = false;
+      WindowRows::Joined joined = {{}, 0, s.r % 2 == 0, values, at};
+      const auto join_up_to = [&](int64_t end) {
+        for (int64_t i = p; i < end; ++i) {
+          const int64_t above = g.rows.reach(i).begin;
+          if (above + 1 >= 0 && above < s.h) joined.rows[joined.count++] = rows[i];
+        }
+      };
+      for (; next <= last_pair; ++next) {
         const int64_t above = g.rows.reach(next).begin;
         const int64_t first = larger(above, 0), last = smaller(above + 2, s.h);
         if (first >= last) continue;
         const float* const x = image + first * width;
         const float* const to = written ? written + first * width : nullptr;
-        if (!window_rows.search(x, last - first, (int32_t)(x - base), to, rows[next])) no_numbers = last - 1;
+        is_joined = next == last_pair;
+        if (is_joined) join_up_to(next);
+        const WindowRows::Joined none = {};
+        if (!(window_rows.*search)(x, last - first, (int32_t)(x - base), to, rows[next],
+                                   is_joined ? joined : none))
+          no_numbers = last - 1;
       }
       const Span taps = g.rows.taps(p);
       if (no_numbers >= taps.begin) {
         find(image + taps.begin * width, g.rows.count(taps), 1, false, values, at);
-        continue;
+      } else if (!is_joined) {
+        join_up_to(last_pair + 1);
+        window_rows.join(joined);
       }
-      const float* found[kMostPairs + 1];
-      int64_t some = 0;
-      for (int64_t i = 0; i < rows.count; ++i) {
-        const int64_t above = g.rows.reach(p + i).begin;
-        const bool pair = i < pairs;
-        if (above + pair >= 0 && above < s.h) found[some++] = rows[p + i] + (pair ? 0 : 2 * kLanes);
-      }
-      window_rows.join(found, some, values, at);
     }
   }
 
