@@ -37,7 +37,9 @@ struct Arguments {
 // Some channels of a panel of the filters, the i-th of all, to their place in the block u, its taps in the
 // order in which the input meets them. Whole vectors of w as they lie need no copy: 256 channels at 14x14,
 // batch of one, took up to 1.06 times as long with one (AVX-512), 512 at 7x7, batch 8, 1.05 to 1.07 times
-// (AVX2).
+// (AVX2). Nine taps of a few columns are no run of memory that the processor foresees either, so that the
+// next channels are asked for (without, the filters of 512 channels took 1.3 times as long and, at 7x7 and
+// batch 16, the whole 1.03 times; to ask for their places in u as well gained nothing).
 void transform_filters(const Winograd& d, const Arguments& from, int64_t i, float* packed, float* u) {
   const Flips flip = flips_of(d, d.order);
   const bool back_h = d.dgrad && !flip.h, back_w = d.dgrad && !flip.w;
@@ -47,8 +49,9 @@ void transform_filters(const Winograd& d, const Arguments& from, int64_t i, floa
   float* const to = u + (i / d.packs % d.block_panels * d.in_c + c) * d.panel;
   const auto transform = kernels().winograd->filter[d.order];
   if (!d.dgrad && cols == d.panel && !from.scale)
-    return transform(
-        {from.w + c * d.weight_in + first, to, d.weight_tap, d.weight_in, channels, cols, u_plane(d)});
+    return transform({from.w + c * d.weight_in + first, to, d.weight_tap, d.weight_in, channels, cols,
+                      u_plane(d), from.w + (c + kPackedChannels) * d.weight_in + first, d.weight_tap,
+                      d.weight_in});
   for (int64_t r = 0; r < 3; ++r)
     for (int64_t q = 0; q < 3; ++q) {
       const int64_t tap = (back_h ? 2 - r : r) * 3 + (back_w ? 2 - q : q);
@@ -57,7 +60,13 @@ void transform_filters(const Winograd& d, const Arguments& from, int64_t i, floa
                             from.scale ? from.scale + first : nullptr},
                            packed + (r * 3 + q) * floats);
     }
-  transform({packed, to, floats, 0, 1, floats, u_plane(d)});
+  // As many vectors as packed columns, of which each has a line of the next channels (its end, as that of a
+  // pixel).
+  const bool columns = d.dgrad && channels == kPackedChannels;
+  const int64_t rows = columns ? d.panel : 1;
+  transform({packed, to, floats, floats / rows, rows, floats / rows, u_plane(d),
+             from.w + first * d.weight_out + c + 2 * kPackedChannels - 1, d.weight_tap,
+             columns ? d.weight_out : 0});
 }
 
 // Tiles of a part, which ends where a register tile ends.

@@ -250,8 +250,10 @@ void filter(const FilterTiles& t) {
       Vec columns[A][3];
       FASTCNN_UNROLL for (int s = 0; s < 3; ++s) {
         Vec w[3], out[A];
-        FASTCNN_UNROLL for (int r = 0; r < 3; ++r) w[r] =
-            load(t.w + (r * 3 + s) * t.w_tap + row * t.w_row + i);
+        FASTCNN_UNROLL for (int r = 0; r < 3; ++r) {
+          w[r] = load(t.w + (r * 3 + s) * t.w_tap + row * t.w_row + i);
+          __builtin_prefetch(t.ahead + (r * 3 + s) * t.ahead_tap + row * t.ahead_row + i, 0, 2);
+        }
         F::filter(w, out);
         FASTCNN_UNROLL for (int r = 0; r < A; ++r) columns[r][s] = out[r];
       }

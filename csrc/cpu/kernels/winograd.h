@@ -66,6 +66,8 @@ struct FilterTiles {
   const float* w;  // taps w_tap, rows w_row apart
   float* u;        // points u_plane, rows cols apart
   int64_t w_tap, w_row, rows, cols, u_plane;
+  const float* ahead;  // taps ahead_tap, rows ahead_row apart: asked for meanwhile
+  int64_t ahead_tap, ahead_row;
 };
 
 // dw[tap][i] = G' d G, i < count, d being the sum of `parts` arrays in order; whole vectors are read.
