@@ -199,6 +199,10 @@ FASTCNN_INLINE void multiply_sliding(Vec (&acc)[MR][1], const Tile& t, const flo
     }
 }
 
+// Large tiles of long products add to what y holds in registers.
+template <int MR, int NV>
+constexpr bool kAdds = NV == (kRegisters == 32 ? kMaxVectors : 2) && MR >= most_rows(NV) - 1;
+
 // Tiles of MR rows, from `row` to `end`, of what t describes, which is the caller's (a copy to move on in
 // took 10 to 20 cycles of each strip). What they have in common is worked out once: a call for each tile took
 // 40 cycles more, a third of a tile with a sum of ten. Sums that meet more than a bias and ReLU, or end in
@@ -207,7 +211,9 @@ template <class Number, int MR, int NV, bool kCopies = false>
 void tile(const Tile& t, int64_t row, int64_t end, int tail, const Far& far) {
   const Walk walk(t);
   Far own = far;
-  const bool plain = tail == kLanes && !t.accumulate && !t.residual && !t.mask && t.relu < 6;
+  const bool whole = tail == kLanes && !t.residual && !t.mask && t.relu < 6;
+  const bool adds = kAdds<MR, NV> && whole && t.accumulate && !t.bias && !t.relu;
+  const bool plain = whole && (!t.accumulate || adds);
   const float* const bias = plain ? t.bias : nullptr;
   const bool cuts = plain && t.relu, asks_rows = t.fetch_y || t.mask || t.residual;
   alignas(64) float sums[MR * NV * kLanes];
@@ -229,6 +235,12 @@ void tile(const Tile& t, int64_t row, int64_t end, int tail, const Far& far) {
       sum(Flag<true>());
     else
       sum(Flag<false>());
+    if (adds) {
+      const float* from = y;
+      FASTCNN_UNROLL for (int i = 0; i < MR; ++i, from = opaque(from + to_row)) {
+        FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] + load(from + j * kLanes);
+      }
+    }
     if (bias) {
       FASTCNN_UNROLL for (int j = 0; j < NV; ++j) {
         const Vec added = load(bias + j * kLanes);
