@@ -116,6 +116,22 @@ FASTCNN_EMULATED_CALL __mmask16 emulated_cmpeq_epi32_mask(__m512i a, __m512i b) 
   for (int i = 0; i < 16; ++i) mask |= unsigned{x[i] == y[i]} << i;
   return static_cast<__mmask16>(mask);
 }
+// Ordered and quiet, for equality alone (_CMP_EQ_OQ).
+FASTCNN_EMULATED_CALL __mmask16 emulated_cmp_ps_mask(__m512 a, __m512 b, int) {
+  unsigned mask = 0;
+  for (int i = 0; i < 16; ++i) mask |= unsigned{a[i] == b[i]} << i;
+  return static_cast<__mmask16>(mask);
+}
+FASTCNN_EMULATED_CALL __m512 emulated_maskz_mov_ps(__mmask16 mask, __m512 a) {
+  for (int i = 0; i < 16; ++i)
+    if (!(mask >> i & 1)) a[i] = 0.0f;
+  return a;
+}
+FASTCNN_EMULATED_CALL __m512 emulated_mask_add_ps(__m512 from, __mmask16 mask, __m512 a, __m512 b) {
+  for (int i = 0; i < 16; ++i)
+    if (mask >> i & 1) from[i] = a[i] + b[i];
+  return from;
+}
 FASTCNN_EMULATED_CALL __m512 emulated_maskz_compress_ps(__mmask16 mask, __m512 a) {
   __m512 v = {};
   int packed = 0;
@@ -252,6 +268,9 @@ FASTCNN_EMULATED_CALL void emulated_tile_dpbf16ps(int sum, int a, int b) {
 #define _mm512_maskz_permutevar_ps emulated_maskz_permutevar_ps
 #define _mm512_maskz_broadcast_f32x4 emulated_maskz_broadcast_f32x4
 #define _mm512_cmpeq_epi32_mask emulated_cmpeq_epi32_mask
+#define _mm512_cmp_ps_mask emulated_cmp_ps_mask
+#define _mm512_maskz_mov_ps emulated_maskz_mov_ps
+#define _mm512_mask_add_ps emulated_mask_add_ps
 #define _mm512_maskz_compress_ps emulated_maskz_compress_ps
 #define _mm512_castps128_ps512 emulated_castps128_ps512
 #define _mm512_insertf32x4 emulated_insertf32x4
