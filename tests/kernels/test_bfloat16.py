@@ -136,6 +136,15 @@ def test_small_products_stay_in_float32(rng: np.random.Generator, in_bfloat16: N
     assert_same_bits(ops.gemm(a, b), y, "a small product")
 
 
+@has_bfloat16
+def test_sums_of_few_steps_stay_in_float32(rng: np.random.Generator, in_bfloat16: None) -> None:
+    """However many: they take what their outputs do to write."""
+    a, b = reals(rng, (8, 2048)), reals(rng, (8, 1000))
+    y = ops.gemm(a, b, transpose_a=True)
+    _native.set_cpu_precision("float32")
+    assert_same_bits(ops.gemm(a, b, transpose_a=True), y, "a product of eight steps")
+
+
 @pytest.mark.skipif(_native.bfloat16(), reason="this processor has it")
 def test_refused_elsewhere() -> None:
     with pytest.raises(DeviceError, match=r"needs AMX or AVX512-BF16 \(.*\); wanted 'float32'"):
