@@ -40,6 +40,8 @@ CONV = (
     cases.ConvCase(2, 14, 14, 6, 32, r=5, s=5),
     cases.ConvCase(3, 9, 9, 65, 66, r=1, s=1),
     cases.ConvCase(5, 10, 11, 64, 192, r=1, s=1, strides=(2, 2)),
+    cases.ConvCase(6, 13, 15, 33, 48, r=1, s=1, strides=(3, 2)),
+    cases.ConvCase(4, 14, 11, 64, 96, r=1, s=1, strides=(1, 2), groups=2),
     cases.ConvCase(2, 8, 9, 64, 96, groups=2, padding="same"),
     # Panels that tasks pack themselves, bands that are copied, few channels of a filter row.
     cases.ConvCase(2, 7, 7, 64, 300, padding=1),
