@@ -22,6 +22,11 @@ struct Strided {
   int64_t pixel(int64_t i) const { return i / (p * q) * image + i / q % p * row + i % q * col; }
 };
 
+// Rows of so many floats, with zeros before and after them; none: floats is 0.
+struct Padded {
+  int64_t zeros, floats;
+};
+
 // An operand [blocks][rows][cols] whose pairs are neighbouring columns, or else rows; of which each `turned`
 // columns, [pixels][channels], become [channels][pixels]. Of strided images a row along is a pixel's
 // channels, a row across all those of an image.
@@ -30,12 +35,16 @@ struct Operand {
   bool along;
   int64_t turned, channels;
   Strided strided;
+  Padded padded;
 };
 // An even row is followed by the next one, without a zero.
 Operand columns(int64_t rows, int64_t cols) {
-  return cols % 2 ? Operand{1, rows, cols, true, 0, 0, {}} : Operand{1, 1, rows * cols, true, 0, 0, {}};
+  return cols % 2 ? Operand{1, rows, cols, true, 0, 0, {}, {}}
+                  : Operand{1, 1, rows * cols, true, 0, 0, {}, {}};
 }
-Operand rows(int64_t blocks, int64_t count, int64_t cols) { return {blocks, count, cols, false, 0, 0, {}}; }
+Operand rows(int64_t blocks, int64_t count, int64_t cols) {
+  return {blocks, count, cols, false, 0, 0, {}, {}};
+}
 
 double floats(const Operand& x) { return 1.0 * x.blocks * x.rows * x.cols; }
 // Rows of words, made one by one, and their length.
@@ -44,11 +53,25 @@ int64_t word_cols(const Operand& x) { return x.along ? ceil_div(x.cols, 2) : x.c
 size_t word_bytes(const Operand& x) { return float_bytes(word_rows(x) * word_cols(x)); }
 
 // Words of a row that are made at once.
-int64_t run_of(const Operand& x) { return x.strided.q && !x.along ? x.channels : x.turned ? x.turned : 1; }
+int64_t run_of(const Operand& x) {
+  if (x.padded.floats) return word_cols(x);
+  return x.strided.q && !x.along ? x.channels : x.turned ? x.turned : 1;
+}
 // A task is a part of a long row of words, or some short rows.
 int64_t parts(const Operand& x) { return std::min(ceil_div(word_cols(x), kChunk), word_cols(x) / run_of(x)); }
 int64_t rows_of_task(const Operand& x) { return rows_per_chunk(word_cols(x)); }
 int64_t tasks(const Operand& x) { return ceil_div(word_rows(x), rows_of_task(x)) * parts(x); }
+
+void round_padded(const Padded& row, const float* from, int64_t count, float* words) {
+  const int64_t first = ceil_div(row.zeros, 2), odd = row.zeros % 2;
+  const int64_t floats = std::min(row.floats, 2 * count - row.zeros) - odd,
+                after = first + ceil_div(floats, 2);
+  constexpr float kZero = 0;
+  std::fill_n(words, first, 0.0f);
+  if (odd) kernels().bfloat16->round_across(&kZero, from, nullptr, 1, words + first - 1);
+  kernels().bfloat16->round_along(from + odd, floats, words + first);
+  std::fill(words + after, words + count, 0.0f);
+}
 
 void round_part(const Operand& x, const float* from, const float* scale, int64_t task, float* to) {
   const int64_t all = word_cols(x), first = task / parts(x) * rows_of_task(x);
@@ -58,6 +81,10 @@ void round_part(const Operand& x, const float* from, const float* scale, int64_t
   const int64_t count = cols.end - cols.begin, pairs = ceil_div(x.rows, 2);
   for (int64_t row = first; row < std::min(first + rows_of_task(x), word_rows(x)); ++row) {
     float* const words = to + row * all + cols.begin;
+    if (x.padded.floats) {
+      round_padded(x.padded, from + row * x.padded.floats, all, words);
+      continue;
+    }
     if (x.along) {
       const int64_t begin = 2 * cols.begin;
       const float* const floats = from + (x.strided.q ? x.strided.pixel(row) : row * x.cols);
@@ -102,6 +129,23 @@ void leave_pixels(const Conv2dShape& v, Operand* x, Conv2dShape* words) {
   words->h = v.p, words->w = v.q, words->stride_h = words->stride_w = 1;
 }
 
+// Few channels of which a pixel has an odd number, a step between outputs an even one: pairs run through the
+// taps of a filter row, and the words of an image have a single channel, so that fewer are half empty (7x7 of
+// 3 channels: 11 in place of 14). The zero beside the last weight of an odd row meets the next pixel, which
+// makes NaN of an infinity there: not for strict math. AMX has not been timed so.
+bool joins_taps(const OpDescriptor& op) {
+  const Conv2dShape& v = op.conv2d_fprop;
+  return op.math != Math::kStrict && !turns(1) && v.c % 2 && v.s > 1 && v.groups == 1 && v.dilation_w == 1 &&
+         v.stride_w * v.c % 2 == 0 && v.c < kernels().tile->lanes;
+}
+void join_taps(const Conv2dShape& v, Pairing* d) {
+  Conv2dShape& words = d->words.conv2d_fprop;
+  words.c = 1, words.s = d->run = ceil_div(v.s * v.c, 2), words.stride_w = v.stride_w * v.c / 2;
+  words.w = (v.q - 1) * words.stride_w + words.s, words.pad_left = 0;
+  d->a = {1, v.n * v.h, 2 * words.w, true, 0, 0, {}, {std::min(v.pad_left * v.c, 2 * words.w), v.w * v.c}};
+  d->b = rows(v.r, v.s * v.c, v.k), d->length = v.s * v.c;
+}
+
 Pairing pairing(const OpDescriptor& op) {
   Pairing d = {};
   d.words = op;
@@ -134,10 +178,11 @@ Pairing pairing(const OpDescriptor& op) {
   } else {
     d.a = columns(v.n * v.h * v.w, v.c), d.b = rows(v.r * v.s, v.c / v.groups, v.k);
     if (meets_few_pixels(v)) {
-      d.a = {1, v.n * v.p * v.q, v.c, true, 0, 0, {}};
+      d.a = {1, v.n * v.p * v.q, v.c, true, 0, 0, {}, {}};
       leave_pixels(v, &d.a, &words);
     }
     d.length = v.c / v.groups, words.c = ceil_div(v.c, 2), d.run = taps * ceil_div(d.length, 2);
+    if (joins_taps(op)) join_taps(v, &d);
     d.words.epilogue.scale = 0;  // of the weights, before they are rounded
   }
   return d;

@@ -21,6 +21,7 @@ from fastcnn.testing.compare import assert_same_bits, assert_within
 from fastcnn.testing.fill import F32, bfloat16, reals
 
 has_bfloat16 = pytest.mark.skipif(not _native.bfloat16_pays(), reason="no products of bfloat16, or slow ones")
+not_amx = pytest.mark.skipif(_native.isa() == "amx_bf16", reason="AMX multiplies these as floats")
 
 GEMM = (
     *cases.GEMM_PARALLEL[:3],
@@ -48,10 +49,19 @@ CONV = (
     cases.ConvCase(17, 20, 19, 16, 32, padding=1),
     cases.ConvCase(4, 30, 31, 4, 32, padding=2, r=5, s=5),
 )
+# Whose pairs run through the taps of a filter row, but for strict math.
+JOINED = (
+    cases.ConvCase(3, 21, 23, 3, 40, r=7, s=7, strides=(2, 2), padding=3),
+    cases.ConvCase(2, 30, 32, 3, 48, strides=(2, 2), padding="same"),
+    cases.ConvCase(2, 30, 31, 3, 48, strides=(1, 2), padding=0),
+    cases.ConvCase(3, 19, 28, 5, 33, r=2, s=4, strides=(3, 2), dilation_rate=(2, 1), padding=1),
+    cases.ConvCase(5, 16, 40, 1, 64, r=5, s=6, strides=(2, 4), padding=5),
+)
 CALLS: list[Call] = [gemm_call(case) for case in GEMM]
 # Lanes of pixels compute the gradient of few channels, in float32.
 CALLS += [call for case in CONV for call in conv_calls(case) if call.op != "conv2d_dgrad" or case.c > 8]
 # Whose steps are these convolutions too: transposed, of sequences, of volumes.
+TAPS = [next(call for call in conv_calls(case) if call.op == "conv2d") for case in JOINED]
 OTHERS = [call for i in (0, 2, 4, 6) for call in conv_nd_calls(cases.CONV_ND_PARALLEL[i])]
 
 
@@ -70,28 +80,47 @@ def run_directly(call: Call, arrays: Arrays) -> F32:
 
 
 @has_bfloat16
-@pytest.mark.parametrize("call", [*CALLS, *OTHERS], ids=str)
+@pytest.mark.parametrize("call", [*CALLS, *TAPS, *OTHERS], ids=str)
 def test_exact_on_integers(call: Call, rng: np.random.Generator, in_bfloat16: None) -> None:
     check_exact(call, rng)
 
 
 @has_bfloat16
-@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("call", [*CALLS, *(pytest.param(call, marks=not_amx) for call in TAPS)], ids=str)
 def test_operands_are_rounded_and_their_sums_are_not(
     call: Call, rng: np.random.Generator, in_bfloat16: None
 ) -> None:
+    run = run_poisoned if call in TAPS else run_directly
     arrays = call.reals(rng)
     rounded = {name: value if name == "bias" else bfloat16(value) for name, value in arrays.items()}
-    y = run_directly(call, arrays)
-    assert_same_bits(y, run_directly(call, rounded), str(call))
+    y = run(call, arrays)
+    assert_same_bits(y, run(call, rounded), str(call))
     wanted = call.reference(rounded)
     assert_within(y, wanted, call.bound(rounded, wanted), str(call))
     _native.set_cpu_precision("float32")
-    assert not np.array_equal(run_directly(call, arrays), y), "computed in float32"
+    assert not np.array_equal(run(call, arrays), y), "computed in float32"
 
 
 @has_bfloat16
-@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("call", TAPS, ids=str)
+def test_infinity_beside_a_window_in_strict_math(
+    call: Call, rng: np.random.Generator, in_bfloat16: None
+) -> None:
+    """The zero beside the last of an odd number of weights meets no pixel behind the window."""
+    real = call.reals(rng)
+    for column in (8, 9, 10, 11):
+        arrays = {name: value.copy() for name, value in real.items()}
+        arrays["x"][:, :, column] = np.inf
+        _native.set_cpu_precision("bfloat16")
+        y = run_directly(call, arrays)
+        _native.set_cpu_precision("float32")
+        finite = np.isfinite(run_directly(call, arrays))
+        assert finite.any()
+        assert np.array_equal(np.isfinite(y), finite), column
+
+
+@has_bfloat16
+@pytest.mark.parametrize("call", [*CALLS, *TAPS], ids=str)
 def test_same_bits_on_any_number_of_threads(
     call: Call, rng: np.random.Generator, in_bfloat16: None, keep_threads: None
 ) -> None:
