@@ -24,15 +24,20 @@ CONTENDERS = [
 
 
 def main(arguments: list[str]) -> int:
-    options = program.parser(str(__doc__), Pace(rounds=7, seconds=0.5)).parse_args(arguments)
+    parser = program.parser(str(__doc__), Pace(rounds=7, seconds=0.5))
+    program.add_precision(parser, "PyTorch's weights and images are of it too, ONNX Runtime has none")
+    options = parser.parse_args(arguments)
+    rounds = options.precision != "float32"
     suite = program.Suite(
-        title="infer",
+        title=program.titled("infer", precision=options.precision),
         measure=Measure("images/s", lambda task: float(task.batch)),
-        tasks=[InferTask(network, batch) for network in NETWORKS for batch in BATCHES],
+        tasks=[InferTask(network, batch, options.precision) for network in NETWORKS for batch in BATCHES],
         quick=["mobilenet_v2 batch 1"],
-        contenders=lambda _: CONTENDERS,
+        contenders=lambda _: [each for each in CONTENDERS if not rounds or each.library != "onnxruntime"],
         floor=lambda _: 0.0,
-        notes={} if available("onnxruntime") else {".*": "ONNX Runtime is not installed, so no row has it."},
+        notes={}
+        if rounds or available("onnxruntime")
+        else {".*": "ONNX Runtime is not installed, so no row has it."},
     )
     return program.run(suite, options)
 

@@ -71,21 +71,15 @@ def main(arguments: list[str]) -> int:
         "--random", type=int, default=0, metavar="COUNT", help="this many shapes beside the list"
     )
     parser.add_argument("--math", choices=("default", "strict", "fast"), default="default", help="of fastcnn")
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="of products; PyTorch's tensors are of it too, fastcnn's stay float32",
-    )
+    program.add_precision(parser, "PyTorch's tensors are of it too")
     parser.add_argument("--seed", type=int, default=0, help="of the random shapes")
     options = parser.parse_args(arguments)
     passes = options.passes.split(",")
     if not set(passes) <= set(PASSES):
         parser.error(f"--passes: got {options.passes!r}, wanted some of {', '.join(PASSES)}")
-    said = (("math", options.math, "default"), ("precision", options.precision, "float32"))
     cases = [*CONV_SUITE, *random_cases(options.random, options.seed)]
     suite = program.Suite(
-        title=", ".join(["layers", *(f"{name}={value}" for name, value, usual in said if value != usual)]),
+        title=program.titled("layers", math=options.math, precision=options.precision),
         measure=Measure("GFLOP/s", lambda task: 1e-9 * task.flops),
         tasks=[
             task(case, direction, options.math, options.precision) for case in cases for direction in passes

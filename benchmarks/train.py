@@ -38,19 +38,21 @@ def contenders(task: TrainTask) -> list[Contender]:
 
 
 def main(arguments: list[str]) -> int:
-    options = program.parser(str(__doc__), Pace(rounds=9, seconds=0.2), program.DEVICES).parse_args(arguments)
+    parser = program.parser(str(__doc__), Pace(rounds=9, seconds=0.2), program.DEVICES)
+    program.add_precision(parser, "PyTorch's autocast chooses where")
+    options = parser.parse_args(arguments)
     suite = program.Suite(
-        title="train",
+        title=program.titled("train", precision=options.precision),
         measure=Measure("images/s", lambda task: float(task.images)),
         tasks=[
-            TrainTask(network, batch, optimizer, QUICK_IMAGES if options.quick else images)
+            TrainTask(network, batch, optimizer, QUICK_IMAGES if options.quick else images, options.precision)
             for network, (batches, images) in EPOCHS.items()
             for batch in batches
             for optimizer in OPTIMIZERS.get(network, ("sgd",))
         ],
         quick=["dense batch 32 adam", "lenet5 batch 32 sgd"],
         contenders=contenders,
-        floor=lambda task: FLOORS.get(task.network, 0.0),
+        floor=lambda task: FLOORS.get(task.network, 0.0) if task.precision == "float32" else 0.0,
     )
     return program.run(suite, options)
 

@@ -16,6 +16,8 @@ from .tasks import InferTask
 def build(task: InferTask) -> Job:
     network = IMAGE_NETWORKS[task.network]
     model = functional(network)
+    if task.precision != "float32":
+        model.compile(loss="mean_squared_error", device="cpu", precision=task.precision)
     x = network.images(task.batch)
     return Job(lambda: model.predict_on_batch(x), lambda: model.predict_on_batch(x), warmups=2)
 

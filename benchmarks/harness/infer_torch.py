@@ -15,8 +15,10 @@ def build(task: InferTask, compiled: bool, layout: torch.memory_format) -> Job:
     network = IMAGE_NETWORKS[task.network]
     module = Network(network).eval().to(memory_format=layout)  # type: ignore[call-overload]
     x = torch.from_numpy(network.images(task.batch).transpose(0, 3, 1, 2).copy()).to(memory_format=layout)
+    if task.precision == "bfloat16":
+        module, x = module.bfloat16(), x.bfloat16()
     call = torch.compile(module, dynamic=False) if compiled else module
-    return Job(lambda: call(x), lambda: call(x).numpy(), warmups=2)
+    return Job(lambda: call(x), lambda: call(x).float().numpy(), warmups=2)
 
 
 class Network(torch.nn.Module):

@@ -163,7 +163,7 @@ def _layer(layer: networks.Layer) -> layers.Layer:
 
 
 def _model(
-    network: networks.Network | ImageNetwork, optimizer: str, device: str
+    network: networks.Network | ImageNetwork, optimizer: str, device: str, precision: str
 ) -> fastcnn.Model | fastcnn.Sequential:
     model = (
         infer_fastcnn.functional(network)
@@ -177,6 +177,7 @@ def _model(
         else optimizers.Adam(rate, epsilon=networks.ADAM_EPSILON),
         loss=losses.SparseCategoricalCrossentropy(from_logits=True),
         device=device,
+        precision=precision,
     )
     if isinstance(network, networks.Network):
         model.set_weights(network.weights())
@@ -186,7 +187,7 @@ def _model(
 def _train(task: TrainTask, setting: str, device: str) -> Job:
     network = {**networks.NETWORKS, **IMAGE_NETWORKS}[task.network]
     x, y = network.data(task.images)
-    model = _model(network, task.optimizer, device)
+    model = _model(network, task.optimizer, device, task.precision)
     starts = range(0, task.images, task.batch)
     rng = np.random.default_rng(0)
 
@@ -200,7 +201,7 @@ def _train(task: TrainTask, setting: str, device: str) -> Job:
             model.train_on_batch(x[batch], y[batch])
 
     def first_losses() -> NDArray[np.float32]:
-        fresh = _model(network.without_dropout(), task.optimizer, device)
+        fresh = _model(network.without_dropout(), task.optimizer, device, task.precision)
         batches = [slice(start, start + task.batch) for start in starts[:LOSSES]]
         return np.array([fresh.train_on_batch(x[batch], y[batch]) for batch in batches], np.float32)
 

@@ -225,6 +225,22 @@ def scale_epsilon(optimizer: torch.optim.Optimizer, count: int) -> None:
             group["eps"] = networks.ADAM_EPSILON / (1.0 - group["betas"][1] ** count) ** 0.5
 
 
+def loss_of(
+    module: torch.nn.Module, precision: str, device: str
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Cross-entropy of the module's logits, which it computes in bfloat16 as far as PyTorch advises."""
+
+    def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(module(x), y)
+
+    def rounded(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device, torch.bfloat16):
+            logits = module(x)
+        return functional.cross_entropy(logits.float(), y)
+
+    return rounded if precision == "bfloat16" else loss
+
+
 class _Trainer:
     """A module, its optimizer, and one step of training."""
 
@@ -234,6 +250,7 @@ class _Trainer:
         optimizer: str,
         compiled: bool,
         layout: torch.memory_format,
+        precision: str,
     ) -> None:
         module = module_of(network).to(memory_format=layout)  # type: ignore[call-overload]
         parameters, rate = list(module.parameters()), networks.LEARNING_RATE[optimizer]
@@ -243,9 +260,7 @@ class _Trainer:
         else:
             self.optimizer = torch.optim.Adam(parameters, rate, eps=networks.ADAM_EPSILON, fused=True)
 
-        def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-            return functional.cross_entropy(module(x), y)
-
+        loss = loss_of(module, precision, "cpu")
         self.loss = torch.compile(loss, dynamic=False) if compiled else loss
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -261,7 +276,7 @@ def _train(task: TrainTask, compiled: bool, layout: torch.memory_format) -> Job:
     images, labels = network.data(task.images)
     x = images_of(images, layout) if images.ndim == 4 else torch.from_numpy(images)
     y = torch.from_numpy(labels)
-    trainer = _Trainer(network, task.optimizer, compiled, layout)
+    trainer = _Trainer(network, task.optimizer, compiled, layout, task.precision)
 
     def epoch() -> float:
         total = torch.zeros(())
@@ -272,7 +287,7 @@ def _train(task: TrainTask, compiled: bool, layout: torch.memory_format) -> Job:
         return float(total)
 
     def losses() -> NDArray[np.float32]:
-        fresh = _Trainer(network.without_dropout(), task.optimizer, compiled, layout)
+        fresh = _Trainer(network.without_dropout(), task.optimizer, compiled, layout, task.precision)
         starts = range(0, task.images, task.batch)[:LOSSES]
         batches = [slice(start, start + task.batch) for start in starts]
         values: list[torch.Tensor] = []

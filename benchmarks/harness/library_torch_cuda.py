@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from . import library_torch, networks
 from .gpu import copies
@@ -106,9 +105,7 @@ class _Trainer:
             options: dict[str, Any] = {"fused": True, "capturable": mode == "graph"}
             self.optimizer = torch.optim.Adam(parameters, rate, eps=networks.ADAM_EPSILON, **options)
 
-        def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-            return functional.cross_entropy(module(x), y)
-
+        loss = library_torch.loss_of(module, task.precision, "cuda")
         self._loss = torch.compile(loss, dynamic=False, mode="max-autotune") if mode == "compile" else loss
         self._captured = mode == "graph"
         self._replay: Callable[[], None] | None = None

@@ -56,6 +56,22 @@ def parser(description: str, pace: Pace, devices: Sequence[str] = ("cpu",)) -> a
     return p
 
 
+def add_precision(p: argparse.ArgumentParser, peers: str) -> None:
+    """The option --precision; `peers` says what PyTorch does of its own with it."""
+    p.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help=f"of products; {peers}, fastcnn's tensors stay float32 on a CPU",
+    )
+
+
+def titled(name: str, **settings: str) -> str:
+    """The title of a suite with settings that are not the usual ones."""
+    usual = ("default", "float32")
+    return ", ".join([name, *(f"{key}={value}" for key, value in settings.items() if value not in usual)])
+
+
 def run(suite: Suite, options: argparse.Namespace) -> int:
     """Time the suite as the options say, print the table, and return the exit status."""
     if options.device == "cuda":

@@ -176,6 +176,7 @@ class TrainTask:
     batch: int
     optimizer: str
     images: int
+    precision: str = "float32"  # with "bfloat16" PyTorch casts to it by itself (autocast)
 
     flops = 0.0
     bytes = 0.0
@@ -191,6 +192,7 @@ class InferTask:
 
     network: str
     batch: int
+    precision: str = "float32"  # with "bfloat16" PyTorch's weights and images are of it as well
 
     flops = 0.0
     bytes = 0.0

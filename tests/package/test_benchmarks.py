@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fastcnn import _native
 from fastcnn.testing import timing
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -36,6 +37,21 @@ def test_quick_run_writes_table_and_figures(program: str, tmp_path: Path) -> Non
             assert 0 < summary["minimum"] <= summary["p10"] <= summary["median"] <= summary["p90"]
             assert contender["error"] < 1e-4
     assert table.read_text().count(f"## {program}\n") == 1
+
+
+@pytest.mark.skipif(not _native.bfloat16(), reason="this processor has no products of bfloat16")
+@pytest.mark.parametrize(
+    ("program", "row"), [("train", "dense batch 32 adam"), ("infer", "mobilenet_v2 batch 1")]
+)
+def test_quick_run_in_bfloat16(program: str, row: str, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    result = run(
+        f"{program}.py", "--quick", "--precision", "bfloat16", "--filter", row, "--json", str(figures)
+    )
+    assert result.returncode == 0, result.stderr
+    data = json.loads(figures.read_text())
+    assert data["title"] == f"{program}, precision=bfloat16"
+    assert [(each["label"], each["task"]["precision"]) for each in data["rows"]] == [(row, "bfloat16")]
 
 
 def test_quick_run_of_calls(tmp_path: Path) -> None:
@@ -114,8 +130,6 @@ def test_time_calls_reads_the_clock_it_is_given() -> None:
 
 @pytest.mark.parametrize("module", [None, "native"])
 def test_roofs_are_measured_with_and_without_the_probes(module: str | None) -> None:
-    from fastcnn import _native
-
     roofs = timing.measured_roofs(1, _native if module else None)
     assert roofs.gflops > 0
     assert roofs.gbytes > 0
