@@ -9,9 +9,10 @@
 // A strided dgrad falls apart into stride_h x stride_w phases of dx, each an ordinary convolution of dy with
 // every stride-th tap, stored every stride-th pixel. An output row of one panel of output channels is a strip
 // of register tiles (kernels/tile.h). Rows beyond the input are clipped from the sum; columns beyond it are
-// zeros of a padded copy. Weights are packed to panels [taps][channels][lanes], in the order of ascending
-// input offset. The long sums of a pointwise convolution are taken in parts, each by all pixels of a task
-// before the next, so that what it reads of a panel stays in L1.
+// zeros of a padded copy or, where that saves more than it costs, clipped tap by tap. Weights are packed to
+// panels [taps][channels][lanes], in the order of ascending input offset. The long sums of a pointwise
+// convolution are taken in parts, each by all pixels of a task before the next, so that what it reads of a
+// panel stays in L1.
 #include "conv2d_direct.h"
 #include "kernels/max_pool2d_index.h"
 #include "kernels/pool2d.h"
@@ -126,10 +127,10 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
   const View& x = task.x;
   const Arguments& to = task.to;
   const Pixels& at = task.at;
-  const bool begins = steps.begin == 0, ends = steps.end * d.panel == d.panel_floats;
+  bool begins = steps.begin == 0, ends = steps.end * d.panel == d.panel_floats;
+  bool adds = begins;  // the residual
   Tile t = {};
   t.a_step = 1, t.b_step = d.panel;
-  t.accumulate = !begins, t.relu = ends ? to.relu : 0;
   // 128 -> 512 channels pointwise at 28x28 took 1 to 8 % less, 256 -> 1024 at 14x14 3 to 5 %.
   t.fetch_y = begins && !d.turn;
   // What the epilogue meets lies as outputs do, and is as far: a strip asks for some of one of these arrays.
@@ -139,8 +140,9 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
     if (array && array != to.y) far[arrays++] = array;
   // Of joined pixels, so that there are as many strips for each array.
   const int64_t pieces = d.private_panels || panels.turns * d.images % arrays == 0 ? 1 : arrays;
+  const int64_t each = d.clipped ? ceil_div(d.filter_w, d.phases_w) + 2 : 1;  // of a row and its phases
   const int64_t strips =
-      at.images * d.phases_h * d.phases_w * (d.joined ? pieces : at.rows.end - at.rows.begin);
+      at.images * d.phases_h * d.phases_w * (d.joined ? pieces : (at.rows.end - at.rows.begin) * each);
   t.ahead = panels.next.data, t.ahead_floats = ceil_div(panels.next.count, strips);
   const Range& next_y = task.next.y;
   const int64_t shares = ceil_div(panels.turns * strips, arrays);  // of an array
@@ -158,6 +160,7 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
       t.next_y_floats = share.end - share.begin;
       ++strip_number;
     }
+    t.accumulate = !begins, t.relu = ends ? to.relu : 0;
     for (int64_t i = panels.range.begin; i < panels.range.end; ++i, b += panels.each) {
       next.ask(lines);
       const int64_t group = i / d.panels, column = i % d.panels * d.panel, first = group * d.out_g + column;
@@ -165,10 +168,43 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
       t.y = to.y + out + first;
       t.bias = to.bias && begins ? to.bias + first : nullptr;
       t.mask = to.mask && ends ? to.mask + out + first : nullptr;
-      t.residual = to.residual && begins ? to.residual + out + first : nullptr;
+      t.residual = to.residual && adds ? to.residual + out + first : nullptr;
       strip(t, count, static_cast<int>(std::min(d.panel, d.out_g - column)), d.most_rows);
     }
     if (t.ahead) t.ahead += t.ahead_floats;
+  };
+  // A row by a strip for each tap of the columns that meet it. One that all meet begins, or none; what
+  // follows the sums needs one more of none, a residual too, which then has the bits of an addition
+  // afterwards, unless y replaces it.
+  const bool replaces = to.residual == to.y;
+  const auto run_clipped = [&](const Axis& w, const float* a, const float* b, int64_t out) {
+    const int64_t taps_h = t.taps_h;
+    const auto run_tap = [&](int64_t s, Range columns) {
+      if (columns.begin < columns.end)
+        run_strip(a + s * t.a_w + columns.begin * t.a_row, b + s * t.b_w, out + columns.begin * t.y_row,
+                  columns.end - columns.begin);
+    };
+    const auto run_none = [&] {
+      t.taps_h = 0;
+      run_strip(x.data, b, out, w.outputs);
+      t.taps_h = taps_h;
+    };
+    const auto meets_all = [&](int64_t s) {
+      const Range inside = columns_inside(d, w, s);
+      return inside.end - inside.begin == w.outputs;
+    };
+    int64_t first = 0;
+    while (first < w.taps && !meets_all(first)) ++first;
+    begins = true, ends = false, adds = replaces;
+    if (first < w.taps)
+      run_tap(first, {0, w.outputs});
+    else
+      run_none();
+    begins = adds = false;
+    for (int64_t s = 0; taps_h && s < w.taps; ++s)
+      if (s != first) run_tap(s, columns_inside(d, w, s));
+    ends = true, adds = !replaces;
+    if (to.relu || to.mask || (to.residual && adds)) run_none();
   };
   for (int64_t i = 0; i < d.phases_h; ++i) {
     const Axis h = axis_h(d, i);
@@ -177,7 +213,7 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
       const int64_t tap_row = w.taps * d.in_g;  // of one row of taps
       t.a_h = h.spread * x.row, t.a_w = w.spread * d.in_c, t.a_row = w.step * d.in_c, t.a_group = 3 * t.a_row;
       t.b_h = tap_row * d.panel, t.b_w = d.in_g * d.panel;
-      t.taps_w = d.merged ? 1 : w.taps;
+      t.taps_w = d.merged || d.clipped ? 1 : w.taps;
       t.depth = d.joined ? steps.end - steps.begin : d.merged ? tap_row : d.in_g;
       t.y_row = w.step_out * d.out_c;
       const int64_t end = std::min(at.rows.end, h.outputs), joined = d.joined ? end - at.rows.begin : 1;
@@ -193,6 +229,10 @@ void run_panels(const Direct& d, const Task& task, const Panels& panels, Range s
             a += m * x.image + (top + taps.begin * h.spread - x.first) * x.row +
                  (w.first + d.pad_left) * d.in_c + (d.joined ? steps.begin : 0);
             b += taps.begin * t.b_h;
+          }
+          if (d.clipped) {
+            run_clipped(w, a, b, out);
+            continue;
           }
           const int64_t pixels = joined * w.outputs;
           const int64_t turn = d.turn ? d.turn : ceil_div(pixels, d.joined ? pieces : 1);

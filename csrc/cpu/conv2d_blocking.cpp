@@ -33,7 +33,7 @@ double step_clocks(int64_t rows, int vectors) {
 }
 
 // Of all output channels of a strip of `pixels`, with panels of so many vectors.
-double strip_clocks(const Direct& d, int64_t pixels, int64_t steps, int vectors) {
+double strip_clocks(const Direct& d, int64_t pixels, double steps, int vectors) {
   constexpr double kTileClocks = 30, kStripClocks = 30;
   const TileKernels& kernel = *kernels().tile;
   const int64_t all = ceil_div(d.out_g, kernel.lanes);
@@ -41,8 +41,8 @@ double strip_clocks(const Direct& d, int64_t pixels, int64_t steps, int vectors)
     const int64_t tiles = ceil_div(pixels, kernel.max_rows[width]), least = pixels / tiles;
     const int64_t more = pixels - tiles * least;  // of one row more
     return kStripClocks + double(tiles) * kTileClocks +
-           double(steps) * (double(more) * step_clocks(least + 1, width) +
-                            double(tiles - more) * step_clocks(least, width));
+           steps * (double(more) * step_clocks(least + 1, width) +
+                    double(tiles - more) * step_clocks(least, width));
   };
   const int rest = int(all % vectors);
   return double(all / vectors) * panel_clocks(vectors) + (rest ? panel_clocks(rest) : 0);
@@ -60,6 +60,54 @@ int panel_vectors(const Direct& d, int64_t pixels, int64_t steps, int fastest) {
     if (clocks < least) best = vectors, least = clocks;
   }
   return best;
+}
+
+// The same, or what it takes to read panels that L1 does not hold, if that is longer.
+double far_strip_clocks(const Direct& d, int64_t pixels, double steps, int vectors) {
+  constexpr double kFarVectorClocks = 2.7, kNearBytes = 24 << 10;
+  const TileKernels& kernel = *kernels().tile;
+  const bool near = steps * vectors * kernel.lanes * 4 <= kNearBytes;
+  const int64_t times = near ? 1 : ceil_div(pixels, kernel.max_rows[vectors]);
+  return std::max(strip_clocks(d, pixels, steps, vectors),
+                  kFarVectorClocks * steps * double(times * ceil_div(d.out_g, kernel.lanes)));
+}
+
+// Of all columns of a row whose taps meet so many steps each: with those beyond the input, which are zeros,
+// or a strip for each tap that adds to the outputs before it, beside one that begins and one that ends. The
+// gradients of 1x7 and 7x7 filters without padding took 0.6 to 0.85 times as long without zeros, 5x5 and 3x3
+// at 7x7 0.86 to 0.95 times. (Panels of other widths for these took up to 1.15 times as long.)
+double row_clocks(const Direct& d, double steps, int vectors, bool clipped) {
+  constexpr double kSumClocks = 3;
+  const double outputs = double(ceil_div(d.out_g, kernels().tile->lanes));
+  double clocks = 0;
+  for (int64_t j = 0; j < d.phases_w; ++j) {
+    const Axis w = axis_w(d, j);
+    if (!clipped) {
+      clocks += far_strip_clocks(d, w.outputs, steps * double(w.taps), vectors);
+      continue;
+    }
+    clocks += 2 * kSumClocks * outputs * double(w.outputs);
+    for (int64_t s = 0; s < w.taps; ++s) {
+      const Range inside = columns_inside(d, w, s);
+      const int64_t count = inside.end - inside.begin;
+      if (count) clocks += far_strip_clocks(d, count, steps, vectors) + kSumClocks * outputs * double(count);
+    }
+  }
+  return clocks;
+}
+
+// Rows of taps that an output row meets, on the average.
+double mean_taps_h(const Direct& d) {
+  int64_t taps = 0, rows = 0;
+  for (int64_t j = 0; j < d.phases_h; ++j) {
+    const Axis h = axis_h(d, j);
+    rows += h.outputs;
+    for (int64_t p = 0; p < h.outputs; ++p) {
+      const Range inside = taps_inside(h, p, d.in_h);
+      taps += inside.end - inside.begin;
+    }
+  }
+  return double(taps) / double(rows);
 }
 
 }  // namespace
@@ -93,12 +141,17 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   // twice).
   if (row_bytes % 4096 == 0 && kernel.max_rows[4] >= 6 && (d.joined || d.cols > kernel.max_rows[4] + 2))
     vectors = 4;
+  if (!d.pairs && d.columns > d.in_w) {
+    const double steps = mean_taps_h(d) * double(d.in_g);
+    d.clipped = row_clocks(d, steps, vectors, true) < 0.95 * row_clocks(d, steps, vectors, false);
+    if (d.clipped) d.pad_left = 0, d.columns = d.in_w;
+  }
   d.panel = kernel.lanes * std::min<int64_t>(vectors, ceil_div(d.out_g, kernel.lanes));
   d.panels = ceil_div(d.out_g, d.panel);
-  const bool slides = !d.pairs && kernel.sliding_rows[1] && d.cols >= kernel.sliding_rows[0] &&
+  const bool slides = !d.pairs && !d.clipped && kernel.sliding_rows[1] && d.cols >= kernel.sliding_rows[0] &&
                       d.panel == kernel.lanes && first_w.step == first_w.spread;
   if (slides) d.most_rows = kernel.sliding_rows[1];
-  d.merged = v.groups == 1 && first_w.spread == 1 && !slides;
+  d.merged = v.groups == 1 && first_w.spread == 1 && !slides && !d.clipped;
   d.panel_floats = v.r * v.s * d.in_g * d.panel;
 
   const double flops = conv_flops(v);
@@ -153,7 +206,7 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   const int64_t band = ceil_div(d.rows / d.pool, d.bands) * d.pool;
   d.band_rows_in = most_rows_met(d, band);
   const bool in_turns = steps < kFewSteps || (steps <= kShortSteps && d.out_c % kernel.lanes);
-  if (in_turns && all_panels > 1 && !d.private_panels) {
+  if (in_turns && all_panels > 1 && !d.private_panels && !d.clipped) {
     const int64_t tile = kernel.max_rows[d.panel / kernel.lanes];
     d.turn = std::max<int64_t>(1, kTurnBytes / (4 * (d.step_w * d.in_c + d.out_c)) / tile) * tile;
   }

@@ -21,6 +21,7 @@ struct Direct : Correlation {
   int64_t part;          // steps of a sum that are taken together: all, but of long pointwise ones
   int32_t joined;        // pointwise: rows follow each other in inputs and outputs, a strip spans them
   int32_t merged;        // the taps of a filter row and the channels are one contiguous run
+  int32_t clipped;       // columns beyond the input are left out of the sums, one tap after the other
   int32_t private_panels, kept_panels;
   int32_t most_rows;
   Input input;
@@ -33,6 +34,11 @@ struct Direct : Correlation {
 constexpr int64_t kBandBytes = 256 << 10;
 
 Direct plan_direct(const OpDescriptor&, bool dgrad);
+
+// Outputs of a row that meet tap s within the input.
+inline Range columns_inside(const Direct& d, const Axis& w, int64_t s) {
+  return outputs_inside({0, w.outputs}, w.step, w.first + s * w.spread, d.in_w);
+}
 
 inline size_t weight_bytes(const Direct& d) {
   return d.private_panels && !d.kept_panels ? 0 : float_bytes(d.groups * d.panels * d.panel_floats);

@@ -259,14 +259,6 @@ BlockAhead block_ahead(const Wgrad& d, const Block& at, const Part& part) {
   return a;
 }
 
-// Outputs i in [within.begin, within.end) whose input i stride + offset lies in [0, inputs); at least an
-// empty range.
-Range outputs_inside(Range within, int64_t stride, int64_t offset, int64_t inputs) {
-  const int64_t begin = std::max(within.begin, offset < 0 ? ceil_div(-offset, stride) : 0);
-  const int64_t end = std::min(within.end, offset < inputs ? (inputs - 1 - offset) / stride + 1 : 0);
-  return begin < end ? Range{begin, end} : Range{within.begin, within.begin};
-}
-
 // A panel of dy, in place or copied: as View.
 struct PanelView {
   const float* data;

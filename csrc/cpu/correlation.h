@@ -61,6 +61,14 @@ inline Range taps_inside(const Axis& a, int64_t i, int64_t inputs) {
   return {begin, std::max(begin, end)};
 }
 
+// Outputs i in [within.begin, within.end) whose input i stride + offset lies in [0, inputs); at least an
+// empty range.
+inline Range outputs_inside(Range within, int64_t stride, int64_t offset, int64_t inputs) {
+  const int64_t begin = std::max(within.begin, offset < 0 ? ceil_div(-offset, stride) : 0);
+  const int64_t end = std::min(within.end, offset < inputs ? (inputs - 1 - offset) / stride + 1 : 0);
+  return begin < end ? Range{begin, end} : Range{within.begin, within.begin};
+}
+
 inline AxisShape height_of(const Conv2dShape& v) {
   return {v.h, v.p, v.r, v.stride_h, v.dilation_h, v.pad_top};
 }

@@ -18,7 +18,7 @@ from fastcnn.testing.fill import integers, poisoned, reals
 CALLS = [call for case in (*cases.CONV, *cases.CONV_PARALLEL) for call in conv_calls(case)]
 LONG = [call for case in cases.CONV_FULL for call in conv_calls(case)]
 
-# One of each family of kernels: direct, first layer, strided, pointwise, dilated, depthwise, grouped.
+# One of each family of kernels: direct, first layer, strided, pointwise, dilated, depthwise, grouped, wide.
 FAMILIES = (
     cases.ConvCase(2, 9, 8, 16, 33, padding="same"),
     cases.ConvCase(2, 12, 13, 3, 24, r=5, s=5, strides=(2, 2), padding=2),
@@ -27,6 +27,7 @@ FAMILIES = (
     cases.ConvCase(2, 9, 10, 4, 17, dilation_rate=(3, 1), padding=2),
     cases.ConvCase(2, 7, 9, 17, 17, groups=17, padding="same"),
     cases.ConvCase(2, 6, 5, 6, 9, groups=3, strides=(2, 1), padding=1),
+    cases.ConvCase(2, 5, 12, 48, 40, s=9, padding=(1, 4)),
 )
 
 

@@ -82,6 +82,13 @@ RESIDUALS: dict[str, tuple[list[Node], int]] = {  # and how many sums are part o
         ),
         2,
     ),
+    "wide filters": (
+        named(
+            source(5, 12, 3), conv2d(40, 1), op("relu"), conv2d(40, kernel_size=(3, 9), **SAME), add(3, 2),
+            op("relu"),
+        ),
+        1,
+    ),
     "a chain": (
         named(source(6, 6, 20), conv2d(20, **SAME), add(1, 0), conv2d(20, **SAME), add(3, 2), op("relu")), 2,
     ),
@@ -204,6 +211,7 @@ BRANCHES: dict[str, list[Node]] = {  # after a ReLU, node 2; the convolution who
     ],
     "three": [conv2d(40, **SAME), {**conv2d(40, 1), **after(2)}, add(2, 3, 4)],
     "narrow": [conv2d(3, **SAME), {**conv2d(3, 1), **after(2)}, add(3, 4)],
+    "wide filters": [conv2d(40, kernel_size=(3, 9), **SAME), add(3, 2)],
 }
 
 
@@ -233,13 +241,19 @@ def test_an_activation_joins_the_sum_before_it_in_training(rng: np.random.Genera
 
 
 @pytest.mark.parametrize("math", ["strict", "default"])
-@pytest.mark.parametrize("channels", [20, 40])
-def test_a_fused_residual_has_the_bits_of_a_sum(channels: int, math: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    ("channels", "width", "size"), [(20, 19, (3, 3)), (40, 19, (3, 3)), (40, 12, (3, 9))]
+)
+def test_a_fused_residual_has_the_bits_of_a_sum(
+    channels: int, width: int, size: tuple[int, int], math: str, rng: np.random.Generator
+) -> None:
     """Whatever the row: where the convolution's own values are an output, they are added by a step."""
-    nodes = named(source(17, 19, channels), conv2d(channels, **SAME), add(1, 0), op("relu"))
+    nodes = named(
+        source(17, width, channels), conv2d(channels, kernel_size=size, **SAME), add(1, 0), op("relu")
+    )
     fused, apart = (graph_of(nodes, rng, outputs, math) for outputs in ([3], [1, 3]))
     weights = [rng.standard_normal(w.shape, dtype=np.float32) for w in fused.weights]
-    x = (rng.standard_normal((4, 17, 19, channels), dtype=np.float32),)
+    x = (rng.standard_normal((4, 17, width, channels), dtype=np.float32),)
     for graph in (fused, apart):
         graph.model.set_parameters(weights)
     assert [steps(graph, "predict", "+ residual") for graph in (fused, apart)] == [1, 0]

@@ -23,7 +23,7 @@ template <int NV, int kPitch>
 __attribute__((noinline)) void finish_rows(const float* sums, int rows, const Tile& t, int64_t row,
                                            int tail) {
   constexpr int kTogether = NV < 3 ? 4 / NV : 1;
-  const float *const added = t.accumulate ? t.y : t.residual, *const mask = t.mask;
+  const float *const before = t.accumulate ? t.y : nullptr, *const added = t.residual, *const mask = t.mask;
   float* const y = t.y;
   const int64_t y_row = t.y_row;
   const int cuts = t.relu;
@@ -47,6 +47,7 @@ __attribute__((noinline)) void finish_rows(const float* sums, int rows, const Ti
     };
     each([&](Vec& v, int64_t, int i, int j) FASTCNN_INLINED { v = load(sums + (i * kPitch + j) * kLanes); });
     if (biased) each([&](Vec& v, int64_t, int, int j) FASTCNN_INLINED { v = v + bias[j]; });
+    if (before) each([&](Vec& v, int64_t p, int, int j) FASTCNN_INLINED { v = v + read(before + p, j); });
     if (added) each([&](Vec& v, int64_t p, int, int j) FASTCNN_INLINED { v = v + read(added + p, j); });
     if (cuts) each([&](Vec& v, int64_t, int, int) FASTCNN_INLINED { v = relu(v); });
     if (cuts == 6) each([&](Vec& v, int64_t, int, int) FASTCNN_INLINED { v = v > six ? six : v; });

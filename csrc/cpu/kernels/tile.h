@@ -29,7 +29,7 @@ struct Tile {
   int64_t y_row;
   int64_t taps_h, taps_w, depth;
   int64_t ahead_floats, next_y_floats;
-  int32_t accumulate;  // add to what y holds, and no residual
+  int32_t accumulate;  // add to what y holds
   int32_t relu;        // 1: ReLU; 6: ReLU6
   int32_t fetch_y;     // y is far: its lines are asked for before the sum
   float* copy;         // [depth][cols] of b, by the first tile for the others; or null. See may_copy.

@@ -150,6 +150,13 @@ _CONV_BLOCKING = (
     ConvCase(1, 6, 30, 2, 2, r=7, s=9, padding=((6, 3), (8, 5))),
     ConvCase(1, 90, 61, 3, 4, r=5, s=5, dilation_rate=(2, 3), padding=((3, 6), (2, 0))),
     ConvCase(3, 7, 16, 1, 8, r=5, s=5, padding=((0, 6), (5, 5))),
+    # Columns beyond the image, left out tap by tap: where a tap meets all columns and where none does, with
+    # strides and dilation, a phase that no tap meets, groups, and rows that none meets.
+    ConvCase(2, 4, 16, 40, 48, r=2, s=9),
+    ConvCase(1, 5, 12, 48, 40, r=3, s=9, padding=(1, 4)),
+    ConvCase(2, 6, 27, 40, 35, r=3, s=9, strides=(1, 2), padding=(4, 0)),
+    ConvCase(1, 5, 29, 33, 64, r=2, s=7, strides=(1, 2), dilation_rate=(1, 2)),
+    ConvCase(1, 7, 14, 96, 96, groups=2, s=7, dilation_rate=(2, 1), padding=((3, 0), (6, 2))),
     # Many small images, and a tall one.
     ConvCase(17, 6, 5, 3, 16, padding="same"),
     ConvCase(16, 5, 9, 16, 4, padding=1),
