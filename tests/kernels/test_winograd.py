@@ -114,6 +114,15 @@ def test_the_formula_is_the_convolution(
     assert np.abs(got - dw).max() < UNIT * np.abs(dw).max()
 
 
+@pytest.mark.parametrize("pad", [0, 2])
+def test_the_formula_of_five_taps_is_the_convolution(pad: int, rng: np.random.Generator) -> None:
+    x, w = rng.standard_normal((2, 11, 8, 3)), rng.standard_normal((5, 5, 3, 4))
+    wanted = reference.conv2d(x, w, padding=pad)
+    at = winograd.Geometry((pad, pad))
+    got = winograd.convolve(x, w, (wanted.shape[1], wanted.shape[2]), at, "five taps")
+    assert np.abs(got - wanted).max() < UNIT * np.abs(wanted).max()
+
+
 @pytest.mark.parametrize("pads", [(0, 0), (1, 2), (3, 1)])
 @pytest.mark.parametrize("size", [(11, 10), (13, 16)])
 def test_the_strided_formula_is_the_convolution(

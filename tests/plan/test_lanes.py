@@ -34,8 +34,8 @@ from plan_networks import (
 )
 
 import fastcnn
-from fastcnn.testing import reference
-from fastcnn.testing.compare import assert_exact
+from fastcnn.testing import reference, winograd
+from fastcnn.testing.compare import assert_exact, assert_within
 from fastcnn.testing.graph import GraphReference
 from fastcnn.testing.network import Chain
 
@@ -82,6 +82,9 @@ NETWORKS: dict[str, list[Node]] = {
     "winograd": chain((7, 8, 8), conv2d(9, 3), op("relu"), conv2d(13, 3, padding="same"), op("relu"), *TAIL),
     "winograd, nothing fused": chain(
         (6, 11, 8), conv2d(8, 3, padding="same", use_bias=False), conv2d(8, 3), *TAIL
+    ),
+    "winograd of 5x5": chain(
+        (9, 8, 4), conv2d(5, 5, padding="same"), op("relu"), conv2d(6, 5, padding="same"), *TAIL
     ),
     "output is an image": chain((5, 5, 2), CONV, op("relu"), conv2d(3, 2)),
     "average pool": chain((9, 8, 2), conv2d(5, 2), op("relu"), pool("average"), *TAIL),
@@ -224,12 +227,26 @@ def test_evaluation_counts_what_prediction_names(rng: np.random.Generator) -> No
     assert evaluate(model, x, named, 32)["correct"] == len(x)
 
 
-def test_winograd_is_not_strict() -> None:
-    model = build(NETWORKS["winograd"], loss=SQUARED, accuracy=None)
+@pytest.mark.parametrize("name", ["winograd", "winograd of 5x5"])
+def test_winograd_is_not_strict(name: str) -> None:
+    model = build(NETWORKS[name], loss=SQUARED, accuracy=None)
     assert rows(model, 16).count("lanes_winograd") == 3
     model.compile(SGD, SQUARED, None, "cpu", "float32", "strict")
     assert "lanes_winograd" not in rows(model, 16)
     assert "conv2d_dgrad_lanes" in rows(model, 16)
+
+
+@pytest.mark.parametrize(("size", "form"), [(3, 2), (5, "five taps")])
+def test_winograd_of_real_numbers(size: int, form: winograd.Form, rng: np.random.Generator) -> None:
+    model = build(chain((11, 12, 7 + size), conv2d(9, size, padding="same")), loss=SQUARED, accuracy=None)
+    x = rng.standard_normal((16, 11, 12, 7 + size)).astype(np.float32)
+    assert "conv2d_fprop_lanes_winograd" in model.describe("predict", 16)
+    kernel, bias = model.get_parameters()
+    real, filters = x.astype(np.float64), kernel.astype(np.float64)
+    wanted = reference.conv2d(real, filters, padding=size // 2) + bias
+    at = winograd.Geometry((size // 2, size // 2))
+    bound = winograd.bound(real, filters, wanted, at, form)
+    assert_within(predict(model, x, 16), wanted, bound, "predictions")
 
 
 @pytest.mark.parametrize("batch", [1, 15])

@@ -44,6 +44,9 @@ NETWORKS: dict[str, list[Node]] = {
     "vectors in parts": chain((7, 6, 2), conv2d(35, 1), conv2d(3), RELU, pool("max"), *TAIL),
     "a filter of whole pages": chain((7, 7, 2), conv2d(32, 1), conv2d(3, 4), pool("max"), *TAIL),
     "winograd": chain((14, 13, 2), conv2d(24, 1), conv2d(21), RELU, pool("max"), *TAIL),
+    "winograd in lanes": chain(
+        (14, 12, 8), conv2d(9), RELU, pool("max"), conv2d(8, 5, padding="same"), pool("max"), *TAIL
+    ),
     "two readers": chain(
         (8, 8, 2), conv2d(2), RELU, pool("max"), conv2d(2, 1), {"op": "add", "inputs": [3, 4]}, *TAIL
     ),
@@ -121,7 +124,7 @@ def test_a_pool_in_the_step_of_its_convolution_has_the_bits_of_one_of_its_own(
 def test_every_row_that_takes_a_pool_is_tested() -> None:
     texts = [steps(build(nodes, MOMENTUM), batch) for nodes in NETWORKS.values() for batch in (3, 32)]
     lines = [line for text in texts for line in text.splitlines() if "+ pool" in line]
-    for row in ("fprop_lanes ", "fprop_direct", "fprop_winograd2"):
+    for row in ("fprop_lanes ", "fprop_lanes_winograd", "fprop_direct", "fprop_winograd2"):
         assert any(row in line for line in lines), row
 
 
@@ -179,9 +182,10 @@ def test_other_activations_equal_those_behind_the_pool(
 
 
 @pytest.mark.usefixtures("keep_threads")
-@pytest.mark.parametrize("channels", [6, 40])
-def test_same_bits_for_any_number_of_threads(channels: int) -> None:
-    nodes = chain((20, 20, 1), conv2d(channels, 5), RELU, pool("max"), conv2d(24), RELU, pool("max"), *TAIL)
+@pytest.mark.parametrize(("channels", "size"), [(6, 3), (6, 5), (40, 3)])
+def test_same_bits_for_any_number_of_threads(channels: int, size: int) -> None:
+    pooled = (conv2d(channels, 5), RELU, pool("max"), conv2d(24, size), RELU, pool("max"))
+    nodes = chain((20, 20, 1), *pooled, *TAIL)
     states = set()
     for threads in (1, 2, 3, 5):
         fastcnn.set_num_threads(threads)

@@ -171,10 +171,12 @@ void row(const LanesRow& a) {
   int64_t begin = a.first < 0 ? ceil_div(-a.first, a.step) : 0, end = last < 0 ? 0 : last / a.step + 1;
   end = least(end, a.pixels);
   if (begin > end) begin = end = a.pixels;
-  const int64_t most = ceil_div(a.channels, ceil_div(a.channels, kMostChannels));
+  // Five pixels are a tile of four channels, and four and one of six.
+  const int64_t limit = end - begin == 5 && pixels_of(4) == 5 ? 4 : kMostChannels;
+  const int64_t most = ceil_div(a.channels, ceil_div(a.channels, limit));
   end = begin + covered(end - begin, pixels_of(static_cast<int>(most)));
   if (begin < end)
-    for_each_part(a.channels, kMostChannels, [&](int64_t j, int64_t n) { kWhole[n - 1](a, j, begin, end); });
+    for_each_part(a.channels, limit, [&](int64_t j, int64_t n) { kWhole[n - 1](a, j, begin, end); });
   if (end - begin < a.pixels)
     for_each_part(a.channels, kMostSingle, [&](int64_t j, int64_t n) {
       kSingle[n - 1](a, j, 0, begin);

@@ -3,7 +3,7 @@
 // number; dx = the sum over the windows that hold a pixel of dy where their index names it.
 #include "lanes_pool.h"
 
-#include "vec.h"
+#include "lanes_greatest.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -11,16 +11,6 @@ namespace FASTCNN_ISA_NS {
 namespace {
 
 constexpr int kVectors = kBatchLanes / kLanes;
-
-FASTCNN_INLINE IVec load_bytes(const uint8_t* p) {
-  LaneBytes bytes = {};
-  memcpy(&bytes, p, kLanes);
-  return byte_lanes(bytes);
-}
-FASTCNN_INLINE void store_bytes(uint8_t* p, IVec v) {
-  const LaneBytes bytes = lane_bytes(v);
-  memcpy(p, &bytes, kLanes);
-}
 
 // Taps of window i along an axis that are inside: [begin, end), the first at pixel `first` + begin dilation.
 struct Reach {
@@ -61,27 +51,23 @@ FASTCNN_INLINE void fwd_rows(const LanesPoolFwd& a, int64_t begin, int64_t end) 
     const Reach h = size ? Reach{p * s.stride_h, 0, size} : rows_of(s, p);
     for (int64_t q = 0; q < s.q; ++q) {
       const Reach w = size ? Reach{q * s.stride_w, 0, size} : cols_of(s, q);
-      Vec best[kVectors];
-      IVec label[kVectors];
+      Greatest greatest[kVectors];
       bool first = true;
       for_each_tap<size>(s, h, w, [&](int64_t row, int64_t col, int tap) __attribute__((always_inline)) {
         const float* x = a.x + (row * s.w + col) * kBatchLanes;
         FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) {
           const Vec value = load(x + v * kLanes);
-          if (first) {
-            best[v] = value, label[v] = IVec{} + tap;
-          } else {
-            const IVec keep = (value <= best[v]) | (best[v] != best[v]);
-            best[v] = keep ? best[v] : value;
-            label[v] = keep ? label[v] : IVec{} + tap;
-          }
+          if (first)
+            greatest[v].begin(value, tap);
+          else
+            greatest[v].take(value, tap);
         }
         first = false;
       });
       const int64_t at = (p * s.q + q) * kBatchLanes;
       FASTCNN_UNROLL for (int v = 0; v < kVectors; ++v) {
-        store(a.y + at + v * kLanes, best[v]);
-        if (a.index) store_bytes(a.index + at + v * kLanes, label[v]);
+        store(a.y + at + v * kLanes, greatest[v].value);
+        if (a.index) store_bytes(a.index + at + v * kLanes, greatest[v].tap);
       }
     }
   }

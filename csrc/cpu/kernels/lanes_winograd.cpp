@@ -3,6 +3,7 @@
 #include "lanes_winograd.h"
 
 #include "blocks.h"
+#include "lanes_greatest.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -11,94 +12,170 @@ namespace {
 
 constexpr int kVectors = kBatchLanes / kLanes;
 
-struct Four {
-  Vec v[4];
+// B^T x, G w and A^T m along an axis. A point of x is x[a] + sign x[b].
+struct Sum {
+  int a, sign, b;
 };
 
-// B^T d, G g and A^T m.
-FASTCNN_INLINE Four input_of(Vec a, Vec b, Vec c, Vec d) { return {{a - c, b + c, c - b, b - d}}; }
-FASTCNN_INLINE Four filter_of(Vec a, Vec b, Vec c) {
-  const Vec half = broadcast(0.5f), outer = (a + c) * half, middle = b * half;
-  return {{a, outer + middle, outer - middle, c}};
-}
+struct Three {
+  static constexpr int kTaps = 3, kPixels = 4, kPoints = 4;
+  static constexpr Sum kSums[] = {{0, -1, 2}, {1, 1, 2}, {2, -1, 1}, {1, -1, 3}};
+  FASTCNN_INLINE void filter(const Vec* w, Vec* u) {
+    const Vec half = broadcast(0.5f), outer = (w[0] + w[2]) * half, middle = w[1] * half;
+    u[0] = w[0];
+    u[1] = outer + middle;
+    u[2] = outer - middle;
+    u[3] = w[2];
+  }
+};
+
+// Each point of the last two taps stands behind that of the first three which meets the same outputs.
+struct Five {
+  static constexpr int kTaps = 5, kPixels = 6, kPoints = 7;
+  static constexpr Sum kSums[] = {{0, -1, 2}, {3, -1, 4}, {1, 1, 2}, {4, 0, 4},
+                                  {2, -1, 1}, {1, -1, 3}, {4, -1, 5}};
+  FASTCNN_INLINE void filter(const Vec* w, Vec* u) {
+    Vec three[4];
+    Three::filter(w, three);
+    u[0] = three[0];
+    u[1] = w[3];
+    u[2] = three[1];
+    u[3] = w[3] + w[4];
+    u[4] = three[2];
+    u[5] = three[3];
+    u[6] = w[4];
+  }
+};
+
 FASTCNN_INLINE void output_of(Vec a, Vec b, Vec c, Vec d, Vec (&y)[2]) {
   y[0] = a + b + c;
   y[1] = b - c - d;
 }
 
+template <class Form>
 void filter(const WinogradFilter& f) {
+  constexpr int kTaps = Form::kTaps, kPoints = Form::kPoints;
   for_each_vector(f.end - f.begin, [&](auto block, int64_t j) FASTCNN_INLINED {
     const int64_t i = f.begin + j;
-    Four rows[3];
-    FASTCNN_UNROLL for (int s = 0; s < 3; ++s) {
-      Vec g[3];
-      FASTCNN_UNROLL for (int r = 0; r < 3; ++r) {
-        const int tap = 3 * r + s;
-        g[r] = block.get(f.w + (f.flip ? 8 - tap : tap) * f.count + i);
+    Vec cols[kTaps][kPoints];
+    for (int s = 0; s < kTaps; ++s) {
+      Vec w[kTaps];
+      FASTCNN_UNROLL for (int r = 0; r < kTaps; ++r) {
+        const int tap = kTaps * r + s;
+        w[r] = block.get(f.w + (f.flip ? kTaps * kTaps - 1 - tap : tap) * f.count + i);
       }
-      rows[s] = filter_of(g[0], g[1], g[2]);
+      Form::filter(w, cols[s]);
     }
-    FASTCNN_UNROLL for (int r = 0; r < 4; ++r) {
-      const Four u = filter_of(rows[0].v[r], rows[1].v[r], rows[2].v[r]);
-      FASTCNN_UNROLL for (int s = 0; s < 4; ++s) block.put(f.u + (4 * r + s) * f.count + i, u.v[s]);
+    for (int r = 0; r < kPoints; ++r) {
+      Vec w[kTaps], u[kPoints];
+      FASTCNN_UNROLL for (int s = 0; s < kTaps; ++s) w[s] = cols[s][r];
+      Form::filter(w, u);
+      FASTCNN_UNROLL for (int s = 0; s < kPoints; ++s) block.put(f.u + (kPoints * r + s) * f.count + i, u[s]);
     }
   });
 }
 
-// One vector of a tile; get(r, s) is its input.
-template <class Get>
-FASTCNN_INLINE void transform_input(float* v, int64_t position, Get get) {
-  Four cols[4];
-  FASTCNN_UNROLL for (int s = 0; s < 4; ++s) cols[s] = input_of(get(0, s), get(1, s), get(2, s), get(3, s));
-  FASTCNN_UNROLL for (int r = 0; r < 4; ++r) {
-    const Four d = input_of(cols[0].v[r], cols[1].v[r], cols[2].v[r], cols[3].v[r]);
-    FASTCNN_UNROLL for (int s = 0; s < 4; ++s) store(v + (4 * r + s) * position, d.v[s]);
+// One vector of rows [begin, end) of a tile's points. All columns of points would not stay in registers:
+// pixels are loaded anew for each row.
+template <class Form>
+FASTCNN_INLINE void transform_input(const float* x, int64_t row, int64_t begin, int64_t end, float* v,
+                                    int64_t point) {
+  constexpr int kPixels = Form::kPixels, kPoints = Form::kPoints;
+  for (int64_t r = begin; r < end; ++r) {
+    const Sum down = Form::kSums[r];
+    const Vec sign = broadcast((float)down.sign);
+    const float *const a = x + down.a * row, *const b = x + down.b * row;
+    Vec cols[kPixels];
+    FASTCNN_UNROLL for (int s = 0; s < kPixels; ++s) cols[s] =
+        fma(sign, load(b + s * kBatchLanes), load(a + s * kBatchLanes));
+    FASTCNN_UNROLL for (int s = 0; s < kPoints; ++s, v += point) {
+      constexpr const Sum* kAcross = Form::kSums;
+      const Vec first = cols[kAcross[s].a], second = cols[kAcross[s].b];
+      store(v, kAcross[s].sign == 0 ? first : kAcross[s].sign > 0 ? first + second : first - second);
+    }
   }
 }
 
-void input(const WinogradInput& a) {
-  const int64_t row = a.width * kBatchLanes, position = a.position;
-  const bool rows_inside = a.row >= 0 && a.row + 4 <= a.height;
+template <class Form>
+void input(const WinogradInput& arguments) {
+  const WinogradInput a = arguments;
+  constexpr int kPixels = Form::kPixels, kPixelsRow = kPixels * kBatchLanes;
+  const int64_t row = a.width * kBatchLanes, point = opaque(a.point);
+  const bool rows_inside = a.row >= 0 && a.row + kPixels <= a.height;
   for (int64_t c = 0; c < a.channels; ++c)
     for (int64_t t = 0; t < a.tiles; ++t) {
       const int64_t col = a.col + 2 * t;
       const float* x = a.x + (c * a.height + a.row) * row + col * kBatchLanes;
       float* v = a.v + (t * a.channels + c) * kBatchLanes;
-      if (rows_inside && col >= 0 && col + 4 <= a.width) {
+      if (rows_inside && col >= 0 && col + kPixels <= a.width) {
         for (int i = 0; i < kBatchLanes; i += kLanes)
-          transform_input(v + i, position, [&](int r, int s) FASTCNN_INLINED {
-            return load(x + r * row + s * kBatchLanes + i);
-          });
-      } else {
-        for (int i = 0; i < kBatchLanes; i += kLanes)
-          transform_input(v + i, position, [&](int r, int s) FASTCNN_INLINED {
-            const bool inside =
-                (uint64_t)(a.row + r) < (uint64_t)a.height && (uint64_t)(col + s) < (uint64_t)a.width;
-            return inside ? load(x + r * row + s * kBatchLanes + i) : Vec{};
-          });
+          transform_input<Form>(x + i, row, a.begin, a.end, v + i, point);
+        continue;
       }
+      float tile[kPixels * kPixelsRow];
+      for (int r = 0; r < kPixels; ++r)
+        for (int s = 0; s < kPixels; ++s) {
+          const bool inside =
+              (uint64_t)(a.row + r) < (uint64_t)a.height && (uint64_t)(col + s) < (uint64_t)a.width;
+          for (int i = 0; i < kBatchLanes; i += kLanes)
+            store(tile + r * kPixelsRow + s * kBatchLanes + i,
+                  inside ? load(x + r * row + s * kBatchLanes + i) : Vec{});
+        }
+      for (int i = 0; i < kBatchLanes; i += kLanes)
+        transform_input<Form>(tile + i, kPixelsRow, a.begin, a.end, v + i, point);
     }
 }
 
+// The outputs of a tile.
+FASTCNN_INLINE void outputs_of(const float* m, int64_t position, Vec (&y)[2][2]) {
+  Vec rows[4][2];  // of each column
+  FASTCNN_UNROLL for (int s = 0; s < 4; ++s)
+      output_of(load(m + s * position), load(m + (4 + s) * position), load(m + (8 + s) * position),
+                load(m + (12 + s) * position), rows[s]);
+  FASTCNN_UNROLL for (int r = 0; r < 2; ++r) output_of(rows[0][r], rows[1][r], rows[2][r], rows[3][r], y[r]);
+}
+
+template <bool Relu>
+void pooled_output(const WinogradOutput& arguments) {
+  const WinogradOutput a = arguments;
+  const int64_t position = opaque(a.position);
+  for (int64_t c = 0; c < a.channels; ++c) {
+    const Vec bias = a.bias ? broadcast(a.bias[c]) : Vec{};
+    for (int64_t t = 0; t < a.tiles; ++t)
+      for (int i = 0; i < kBatchLanes; i += kLanes) {
+        Vec y[2][2];
+        outputs_of(a.m + (c * a.tiles + t) * kBatchLanes + i, position, y);
+        Greatest greatest;
+        FASTCNN_UNROLL for (int tap = 0; tap < 4; ++tap) {
+          Vec value = y[tap / 2][tap % 2] + bias;
+          if (Relu) value = relu(value);
+          if (tap == 0)
+            greatest.begin(value, tap);
+          else
+            greatest.take(value, tap);
+        }
+        const int64_t at = c * a.y_channel + t * kBatchLanes + i;
+        store(a.y + at, greatest.value);
+        if (a.index) store_bytes(a.index + at, greatest.tap);
+      }
+  }
+}
+
 void output(const WinogradOutput& a) {
+  if (a.pool) return a.relu ? pooled_output<true>(a) : pooled_output<false>(a);
   const int64_t position = a.position;
   for (int64_t c = 0; c < a.channels; ++c) {
     const Vec bias = a.bias ? broadcast(a.bias[c]) : Vec{};
     for (int64_t t = 0; t < a.tiles; ++t)
       for (int i = 0; i < kBatchLanes; i += kLanes) {
-        const float* m = a.m + (c * a.tiles + t) * kBatchLanes + i;
-        Vec rows[4][2];  // of each column
-        FASTCNN_UNROLL for (int s = 0; s < 4; ++s)
-            output_of(load(m + s * position), load(m + (4 + s) * position), load(m + (8 + s) * position),
-                      load(m + (12 + s) * position), rows[s]);
+        Vec y[2][2];
+        outputs_of(a.m + (c * a.tiles + t) * kBatchLanes + i, position, y);
         FASTCNN_UNROLL for (int r = 0; r < 2; ++r) {
           if (r >= a.rows) break;
-          Vec y[2];
-          output_of(rows[0][r], rows[1][r], rows[2][r], rows[3][r], y);
           FASTCNN_UNROLL for (int s = 0; s < 2; ++s) {
             if (2 * t + s >= a.cols) break;
             const int64_t at = c * a.y_channel + r * a.y_row + (2 * t + s) * kBatchLanes + i;
-            Vec value = y[s] + bias;
+            Vec value = y[r][s] + bias;
             if (a.relu) value = relu(value);
             if (a.mask) value = load(a.mask + at) <= Vec{} ? Vec{} : value;
             store(a.y + at, value);
@@ -111,7 +188,8 @@ void output(const WinogradOutput& a) {
 }  // namespace
 
 extern const LanesWinogradKernels lanes_winograd_kernels;
-const LanesWinogradKernels lanes_winograd_kernels = {filter, input, output};
+const LanesWinogradKernels lanes_winograd_kernels = {
+    {filter<Three>, filter<Five>}, {input<Three>, input<Five>}, output};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

@@ -81,7 +81,8 @@ class Trainer(Fitter):
         math
             How 3x3 convolutions may be computed; `fastcnn.ops.conv2d` says what that costs in accuracy.
             "default": by Winograd's F(2,3), and in `predict` and `evaluate` by F(4,3). "strict": directly.
-            "fast": by F(4,3) in training too.
+            "fast": by F(4,3) in training too. Small networks with the batch in lanes have 5x5 convolutions
+            done by F(2,3) of three taps and F(2,2) of two as well, unless "strict".
 
         Raises
         ------

@@ -23,12 +23,13 @@ from fastcnn.testing.compare import sum_bound
 Real = NDArray[np.float64]
 Index = tuple[slice, slice, slice]
 Matrices = tuple[Real, Real, Real]
-Form = Literal[2, 4, "strided", "strided dgrad"]  # F(2,3), F(4,3), and those of stride 2
+# F(2,3), F(4,3), those of stride 2, and F(2,3) of three taps beside F(2,2) of two
+Form = Literal[2, 4, "strided", "strided dgrad", "five taps"]
 
 POINTS: dict[Form, tuple[float, ...]] = {2: (0.0, 1.0, -1.0), 4: (0.0, 1.0, -1.0, 0.5, -2.0)}  # and infinity
 
 # A, G and B' of the others: products by outputs, by taps and by pixels.
-STRIDED: dict[Form, tuple[list[list[float]], list[list[float]], list[list[float]]]] = {
+GIVEN: dict[Form, tuple[list[list[float]], list[list[float]], list[list[float]]]] = {
     "strided": (
         [[1, 0], [1, 0], [1, 1], [0, 1], [0, 1]],
         [[1, 0, 0], [0, 1, 0], [1, 0, 1], [0, 1, 0], [0, 0, 1]],
@@ -39,18 +40,39 @@ STRIDED: dict[Form, tuple[list[list[float]], list[list[float]], list[list[float]
         [[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 1, 0], [0, 1, 0]],
         [[1, -1, 0], [0, 1, 0], [0, -1, 1], [0, 1, 0], [0, 0, 1]],
     ),
+    "five taps": (
+        [[1, 0], [1, 1], [1, -1], [0, -1], [1, 0], [1, 1], [0, -1]],
+        [
+            [1, 0, 0, 0, 0],
+            [0.5, 0.5, 0.5, 0, 0],
+            [0.5, -0.5, 0.5, 0, 0],
+            [0, 0, 1, 0, 0],
+            [0, 0, 0, 1, 0],
+            [0, 0, 0, 1, 1],
+            [0, 0, 0, 0, 1],
+        ],
+        [
+            [1, 0, -1, 0, 0, 0],
+            [0, 1, 1, 0, 0, 0],
+            [0, -1, 1, 0, 0, 0],
+            [0, 1, 0, -1, 0, 0],
+            [0, 0, 0, 1, -1, 0],
+            [0, 0, 0, 0, 1, 0],
+            [0, 0, 0, 0, 1, -1],
+        ],
+    ),
 }
 
 # Roundings of one pass over an axis: of x, of a filter with its constants, of an output.
 ROUNDINGS: dict[Form, tuple[int, int, int]] = {
-    2: (1, 2, 2), 4: (3, 5, 4), "strided": (1, 1, 1), "strided dgrad": (1, 1, 1),
+    2: (1, 2, 2), 4: (3, 5, 4), "strided": (1, 1, 1), "strided dgrad": (1, 1, 1), "five taps": (1, 2, 2),
 }  # fmt: skip
 
 
 def matrices(form: Form) -> Matrices:
     """A, G and B, of F(outputs, 3) by Toom and Cook: evaluation at the points, and its inverse."""
-    if form in STRIDED:
-        a, g, b = (np.array(rows, np.float64) for rows in STRIDED[form])
+    if form in GIVEN:
+        a, g, b = (np.array(rows, np.float64) for rows in GIVEN[form])
         return a, g, b.T
     outputs = int(form)
     edge = outputs + 2
@@ -91,7 +113,7 @@ def bound(x: Real, kernel: Real, wanted: Real, at: Geometry, form: Form) -> Real
     """Error of that convolution in float32, and of a bias, for each output of `wanted`."""
     size = wanted.shape[1], wanted.shape[2]
     magnitude = _convolve(np.abs(x), np.abs(kernel), size, at, _absolute(form, at), _step(form))
-    terms = kernel.shape[2] * (4 if form == "strided" else 1)
+    terms = kernel.shape[2] * (4 if form in ("strided", "five taps") else 1)
     return sum_bound(wanted, magnitude, terms + 2 * sum(ROUNDINGS[form]) + 1)
 
 
@@ -113,7 +135,7 @@ def wgrad_bound(x: Real, dy: Real, wanted: Real, at: Geometry, form: Form) -> Re
 
 def _step(form: Form) -> int:
     """Pixels from tile to tile."""
-    return {2: 2, 4: 4, "strided": 4, "strided dgrad": 2}[form]
+    return {2: 2, 4: 4, "strided": 4, "strided dgrad": 2, "five taps": 2}[form]
 
 
 def _axes(form: Form, at: Geometry) -> tuple[Matrices, Matrices]:
