@@ -24,6 +24,7 @@ FAMILIES = (
     cases.ConvCase(2, 12, 13, 3, 24, r=5, s=5, strides=(2, 2), padding=2),
     cases.ConvCase(2, 6, 7, 65, 31, r=1, s=1),
     cases.ConvCase(3, 9, 8, 20, 130, r=1, s=1),
+    cases.ConvCase(2, 9, 8, 70, 24, r=1, s=1),
     cases.ConvCase(2, 9, 10, 4, 17, dilation_rate=(3, 1), padding=2),
     cases.ConvCase(2, 7, 9, 17, 17, groups=17, padding="same"),
     cases.ConvCase(2, 6, 5, 6, 9, groups=3, strides=(2, 1), padding=1),
@@ -72,9 +73,10 @@ def test_activation(case: cases.ConvCase, activation: str, rng: np.random.Genera
     check_bound(next(conv_calls(case, activation)), rng)
 
 
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
 @pytest.mark.parametrize("case", FAMILIES, ids=str)
-def test_relu_is_exact_on_integers(case: cases.ConvCase, rng: np.random.Generator) -> None:
-    check_exact(next(conv_calls(case, "relu")), rng)
+def test_relu_is_exact_on_integers(case: cases.ConvCase, activation: str, rng: np.random.Generator) -> None:
+    check_exact(next(conv_calls(case, activation)), rng)
 
 
 def test_softmax_is_over_the_channels(rng: np.random.Generator) -> None:

@@ -211,7 +211,10 @@ template <class Number, int MR, int NV, bool kCopies = false>
 void tile(const Tile& t, int64_t row, int64_t end, int tail, const Far& far) {
   const Walk walk(t);
   Far own = far;
-  const bool whole = tail == kLanes && !t.residual && !t.mask && t.relu < 6;
+  // Of ReLU6 in the larger half of the tiles of 32 registers, 5 KB of code: 24 -> 144 channels pointwise took
+  // 5 % less, longer sums hardly anything.
+  constexpr bool kBounds = kRegisters == 32 && 2 * MR * NV > kRegisters && Number::kCopied;
+  const bool whole = tail == kLanes && !t.residual && !t.mask && (kBounds || t.relu < 6);
   const bool adds = kAdds<MR, NV> && whole && t.accumulate && !t.bias && !t.relu;
   const bool plain = whole && (!t.accumulate || adds);
   const float* const bias = plain ? t.bias : nullptr;
@@ -250,6 +253,12 @@ void tile(const Tile& t, int64_t row, int64_t end, int tail, const Far& far) {
     if (cuts) {
       FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
         FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = relu(acc[i][j]);
+      }
+    }
+    if (kBounds && plain && t.relu == 6) {
+      const Vec six = broadcast(6.0f);
+      FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
+        FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] > six ? six : acc[i][j];
       }
     }
     float* to = plain ? y : sums;
