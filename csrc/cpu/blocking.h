@@ -55,8 +55,7 @@ inline bool turns(int32_t pairs, const Conv2dShape& v) {
 // Vectors of a panel of long products. Where registers allow six rows of four vectors, these load less for a
 // multiply-add than more rows of two (1.58 instructions for each in place of 1.82 with 14 rows), and their
 // rows of a fill no set of L1.
-inline int64_t wide_vectors() {
-  const TileKernels& kernel = *kernels().tile;
+inline int64_t wide_vectors(const TileKernels& kernel = *kernels().tile) {
   return kernel.max_rows[kMaxVectors] >= 6 ? kMaxVectors : kernel.vectors;
 }
 

@@ -55,10 +55,9 @@ void pack_steps(const Direct& d, const Weights& weights, const PanelOf& of, Rang
           const int64_t begin = std::max(at, steps.begin), end = std::min(at + d.in_g, steps.end);
           if (begin >= end) continue;
           const int64_t tap = (h.filter + th * h.filter_step) * d.filter_w + s.filter + tw * s.filter_step;
-          kernels().tile->pack(
-              {w + tap * d.weight_tap + (begin - at) * d.weight_in, d.weight_in, d.weight_out, end - begin,
-               static_cast<int32_t>(cols), static_cast<int32_t>(d.panel), scale},
-              out);
+          d.tile->pack({w + tap * d.weight_tap + (begin - at) * d.weight_in, d.weight_in, d.weight_out,
+                        end - begin, static_cast<int32_t>(cols), static_cast<int32_t>(d.panel), scale},
+                       out);
           out += (end - begin) * d.panel;
         }
     }
@@ -123,7 +122,7 @@ struct Panels {
 
 // Steps of the sums of some panels, with their weights; parts of them where pixels are joined.
 void run_panels(const Direct& d, const Task& task, const Panels& panels, Range steps) {
-  const auto strip = strip_of(d.pairs);
+  const auto strip = d.pairs ? strip_of(d.pairs) : d.tile->strip;
   const View& x = task.x;
   const Arguments& to = task.to;
   const Pixels& at = task.at;

@@ -35,7 +35,7 @@ double step_clocks(int64_t rows, int vectors) {
 // Of all output channels of a strip of `pixels`, with panels of so many vectors.
 double strip_clocks(const Direct& d, int64_t pixels, double steps, int vectors) {
   constexpr double kTileClocks = 30, kStripClocks = 30;
-  const TileKernels& kernel = *kernels().tile;
+  const TileKernels& kernel = *d.tile;
   const int64_t all = ceil_div(d.out_g, kernel.lanes);
   const auto panel_clocks = [&](int width) {
     const int64_t tiles = ceil_div(pixels, kernel.max_rows[width]), least = pixels / tiles;
@@ -51,7 +51,7 @@ double strip_clocks(const Direct& d, int64_t pixels, double steps, int vectors) 
 // Vectors of a panel: those of the tile that is fastest otherwise, unless short strips (of 7 pixels, 4 and 3
 // rows of 2 vectors wait for their sums) or a few channels (24 of 8 lanes) fit another better.
 int panel_vectors(const Direct& d, int64_t pixels, int64_t steps, int fastest) {
-  const TileKernels& kernel = *kernels().tile;
+  const TileKernels& kernel = *d.tile;
   int best = fastest;
   double least = 0.95 * strip_clocks(d, pixels, steps, best);
   for (int vectors = 1; vectors <= kMaxVectors; ++vectors) {
@@ -65,7 +65,7 @@ int panel_vectors(const Direct& d, int64_t pixels, int64_t steps, int fastest) {
 // The same, or what it takes to read panels that L1 does not hold, if that is longer.
 double far_strip_clocks(const Direct& d, int64_t pixels, double steps, int vectors) {
   constexpr double kFarVectorClocks = 2.7, kNearBytes = 24 << 10;
-  const TileKernels& kernel = *kernels().tile;
+  const TileKernels& kernel = *d.tile;
   const bool near = steps * vectors * kernel.lanes * 4 <= kNearBytes;
   const int64_t times = near ? 1 : ceil_div(pixels, kernel.max_rows[vectors]);
   return std::max(strip_clocks(d, pixels, steps, vectors),
@@ -78,7 +78,7 @@ double far_strip_clocks(const Direct& d, int64_t pixels, double steps, int vecto
 // at 7x7 0.86 to 0.95 times. (Panels of other widths for these took up to 1.15 times as long.)
 double row_clocks(const Direct& d, double steps, int vectors, bool clipped) {
   constexpr double kSumClocks = 3;
-  const double outputs = double(ceil_div(d.out_g, kernels().tile->lanes));
+  const double outputs = double(ceil_div(d.out_g, d.tile->lanes));
   double clocks = 0;
   for (int64_t j = 0; j < d.phases_w; ++j) {
     const Axis w = axis_w(d, j);
@@ -110,16 +110,28 @@ double mean_taps_h(const Direct& d) {
   return double(taps) / double(rows);
 }
 
+// The tiles of so many output channels. Where half a vector of 16 lanes would be idle and a processor takes
+// two halves one after the other anyway, those of 8: 96 -> 24 and 144 -> 24 channels pointwise at 56x56 took
+// 0.8 of the time, 32 -> 8 at 112x112 half, 240 -> 40 at 28x28 0.9, 200 -> 72 at 14x14 0.95, 480 -> 120 1.1
+// times as long.
+const TileKernels& tiles_of(int64_t channels) {
+  const TileKernels &whole = *kernels().tile, *half = half_tiles();
+  const int64_t rest = channels % whole.lanes;
+  const bool idle = half && rest && rest <= half->lanes && channels < 5 * whole.lanes;
+  return idle ? *half : whole;
+}
+
 }  // namespace
 
 Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   const Conv2dShape& v = op.conv2d_fprop;  // the passes share this struct
-  const TileKernels& kernel = *kernels().tile;
   Direct d = {};
   d.pool = op.epilogue.pool ? op.epilogue.pool : 1;
   d.kept_panels = op.constant_weights != 0;
   d.pairs = op.storage == Storage::kPairs;
   static_cast<Correlation&>(d) = correlation(v, dgrad);
+  const TileKernels& kernel = d.pairs ? *kernels().tile : tiles_of(d.out_g);
+  d.tile = &kernel;
   const Axis first_w = axis_w(d, 0);
   d.pad_left = std::max<int64_t>(0, -d.low_w);
   d.columns = d.pad_left + std::max(d.in_w, (d.cols - 1) * d.step_w + d.high_w + 1);
@@ -133,7 +145,7 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   // panels were no longer tasks of their own.
   const bool wide =
       d.joined && !d.pairs && d.in_g >= kFewSteps && d.in_g * d.out_c <= d.n * d.in_h * d.in_w * d.in_c;
-  const int fastest = wide ? static_cast<int>(wide_vectors()) : kernel.vectors;
+  const int fastest = wide ? static_cast<int>(wide_vectors(kernel)) : kernel.vectors;
   int vectors = panel_vectors(d, d.joined ? d.rows * d.cols : d.cols, v.r * v.s * d.in_g, fastest);
   const int64_t row_bytes = first_w.step * d.in_c * 4;
   // Rows of a tile that alias: fewer of them, unless there are no more than L1 has ways for (512 channels

@@ -26,6 +26,7 @@ struct Direct : Correlation {
   int32_t most_rows;
   Input input;
   int32_t pairs;
+  const TileKernels* tile;  // of floats
 };
 
 // A band of the input, the outputs that it makes with what their epilogue meets, and the panel that it meets

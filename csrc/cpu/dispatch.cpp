@@ -65,6 +65,7 @@ struct Selection {
   Status status;  // why FASTCNN_ISA could not be followed
   bool bfloat16_pays;
   int lanes_at_once;
+  const TileKernels* half_tiles;
 };
 
 Selection select() {
@@ -92,6 +93,11 @@ Selection select() {
   }
   const int lanes = s.kernels->tile->lanes;
   s.lanes_at_once = lanes == 16 && (detected & kHalfAvx512) ? lanes / 2 : lanes;
+  for (const IsaRow& row : kIsas) {
+    const TileKernels* const tile = row.kernels->tile;
+    const bool half = tile->lanes == s.lanes_at_once && tile->lanes < lanes;
+    if (half && !(row.features & ~detected)) s.half_tiles = tile;
+  }
   return s;
 }
 
@@ -146,6 +152,7 @@ const KernelInfo* kernel_list(int* count) {
 
 const CpuKernels& kernels() { return *selection().kernels; }
 int lanes_at_once() { return selection().lanes_at_once; }
+const TileKernels* half_tiles() { return selection().half_tiles; }
 
 std::vector<std::string> supported_isas() {
   std::vector<std::string> names;

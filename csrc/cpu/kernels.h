@@ -61,5 +61,8 @@ const CpuKernels& kernels();
 // Lanes of a vector of floats that the processor works on at once: all of them or half.
 int lanes_at_once();
 
+// The tiles of half as many lanes, of which such a processor works on as many at once; or null.
+const TileKernels* half_tiles();
+
 }  // namespace cpu
 }  // namespace fastcnn
