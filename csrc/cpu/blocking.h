@@ -59,6 +59,10 @@ inline int64_t wide_vectors(const TileKernels& kernel = *kernels().tile) {
   return kernel.max_rows[kMaxVectors] >= 6 ? kMaxVectors : kernel.vectors;
 }
 
+// Where vectors are worked on by halves, a tile has twice the time for each line that it reads: what does not
+// stay in L1 comes from L2 meanwhile.
+inline bool by_halves() { return lanes_at_once() < kernels().tile->lanes; }
+
 // Part `i` of `total` things split into `parts` nearly equal ranges.
 inline Range part_of(int64_t total, int64_t parts, int64_t i) {
   return {total * i / parts, total * (i + 1) / parts};

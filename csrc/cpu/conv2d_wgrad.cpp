@@ -44,6 +44,20 @@ constexpr int64_t kBlockPixels = 224, kBlockFloats = 128 << 10;
 // In place all panels meet what is in L1, of no fewer pixels than pay for the sums that are read and written.
 constexpr int64_t kNearFloats = 5 << 10, kLeastPixels = 32;
 
+// By halves of vectors they need not be in L1, and a copy that few scalars of x meet takes more time than it
+// saves: dy is read in place by wider tiles (1x1 from 64 channels to 256 took 1.09 times as long by copies,
+// 7x7 of three channels 1.08 times, 5x5 1.13 times, and 3x3 of stride 2 in blocks that stay in L1 1.3 times;
+// but 1x1 of 512 channels and 3x3 of 128 by copies 0.95 to 1, 1x1 to 1024 filters 0.98 times).
+constexpr int64_t kFewMet = 256, kFewFilters = 512, kPlacePixels = 1024;
+int64_t place_vectors(const Conv2dShape& v, int32_t pairs) {
+  const TileKernels& kernel = *kernels().tile;
+  const int64_t vectors = std::min<int64_t>(kMaxVectors, ceil_div(v.k, kernel.lanes));
+  const bool few = v.groups == 1 && v.c * v.r * v.s <= kFewMet && v.k <= kFewFilters;
+  // The same filters fill tiles by whole rows.
+  const bool alike = 2 * v.c <= kernel.max_rows[vectors] || 2 * v.c > kernel.max_rows[kernel.vectors];
+  return by_halves() && !pairs && few && alike ? vectors : 0;
+}
+
 int64_t panel_floats(const Wgrad& d) { return d.block_images * d.block_rows * d.shape.q * d.panel; }
 
 // Splits the work into at least 16 tasks, if it is large enough, with the least memory traffic: every part of
@@ -86,7 +100,9 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
   d.pairs = pairs;
   const Conv2dShape& v = d.shape;
   d.in_g = v.c / v.groups, d.out_g = v.k / v.groups;
-  d.panel = kernel.lanes * std::min<int64_t>(kernel.vectors, ceil_div(d.out_g, kernel.lanes));
+  const int64_t in_place = place_vectors(v, pairs);
+  d.panel = kernel.lanes *
+            (in_place ? in_place : std::min<int64_t>(kernel.vectors, ceil_div(d.out_g, kernel.lanes)));
   d.panels = ceil_div(d.out_g, d.panel);
   d.columns = std::max((v.q - 1) * v.stride_w + (v.s - 1) * v.dilation_w + 1, v.pad_left + 1);
   const int64_t most_rows = kernel.max_rows[d.panel / kernel.lanes];
@@ -103,15 +119,16 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
       d.merged && (columns_outside || (v.groups > 1 && v.s > 1) || (d.filter_rows > 1 && rows_outside));
   // Not worth it for panels that are met once or twice, or one that is all of dy.
   const int64_t times = d.strips * (v.r / d.filter_rows) * (d.merged || d.taps ? 1 : v.s);
-  d.copy_dy = times > 2 && v.groups * d.panels > 1;
+  d.copy_dy = !in_place && times > 2 && v.groups * d.panels > 1;
 
   const int64_t pixels = v.p * v.q;
   const int64_t x_floats = v.c * v.stride_h * v.stride_w;
-  const int64_t most =
-      std::max<int64_t>(1, d.copy_dy ? std::min(kBlockPixels, kBlockFloats / x_floats)
-                                     : std::max(kLeastPixels, kNearFloats / (x_floats + v.k)));
+  int64_t most = std::max(kLeastPixels, kNearFloats / (x_floats + v.k));
+  if (in_place) most = std::max(kLeastPixels, std::min(kPlacePixels, kBlockFloats / (x_floats + v.k)));
+  if (d.copy_dy) most = std::max<int64_t>(1, std::min(kBlockPixels, kBlockFloats / x_floats));
   d.block_images = std::max<int64_t>(1, std::min(v.n, most / pixels));
   d.bands = pixels <= most ? 1 : ceil_div(v.p, std::max<int64_t>(1, most / v.q));
+  if (in_place) d.bands = halved_alike(d.bands, v.p, ceil_div(v.n, d.block_images));
   d.block_rows = ceil_div(v.p, d.bands);
   d.bands = ceil_div(v.p, d.block_rows);
   d.blocks = ceil_div(v.n, d.block_images) * d.bands;
@@ -338,8 +355,10 @@ void run(const Wgrad& d, const float* x, const float* dy, float* dw, Context& co
       Block at = block_of(d, b);
       at.first = b == blocks.begin;
       // Where the last vector of a pixel would read beyond dy, it is copied all the same.
+      const int64_t lanes = kernels().tile->lanes;
+      const bool whole = !d.pairs && d.out_g % lanes == 0;
       const int64_t end_row = (at.n + at.images - 1) * v.p + at.p + at.rows;
-      const bool copied = d.copy_dy || (v.n * v.p - end_row) * v.q * v.k < kernels().tile->lanes;
+      const bool copied = d.copy_dy || (!whole && (v.n * v.p - end_row) * v.q * v.k < lanes);
       if (copied) copy_dy(d, at, dy, panels, panel_copy);
       // Of the next chunk as well: the same thread's, as a rule. (Where dy is copied, asking for x alone, as
       // its block begins, took 1.2 to 1.3 times as long at 1x1 of two groups, and as long at 3x3 of

@@ -167,8 +167,7 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   const int64_t meet = ceil_div(v.n, kernel.lanes) / (d.row_parts > 1 ? 1 : d.col_parts);
   d.turn_a = v.transpose_a && turns(pairs);
   const bool far = d.row_parts > 1 && v.m >= 2 * kBlockRows && float_bytes(v.m * v.k) > l2_cache_bytes();
-  const bool halves = lanes_at_once() < kernel.lanes;
-  const bool misses = v.m * v.k > 64 << 10 && (!halves || v.m % kSetFloats == 0);
+  const bool misses = v.m * v.k > 64 << 10 && (!by_halves() || v.m % kSetFloats == 0);
   d.copy_a = d.turn_a || (v.transpose_a && misses && meet >= (far ? 2 : 8));
   const int64_t block = part * (most_panels(d) * d.panel + block_rows(v, d));
   const bool by_rows = d.copy_a && d.col_parts > 1;

@@ -211,6 +211,9 @@ CONV_PARALLEL: tuple[ConvCase, ...] = (
     ConvCase(3, 17, 16, 64, 64, groups=4, padding=1, dilation_rate=(2, 2)),
     ConvCase(9, 14, 14, 128, 64, r=1, s=1),
     ConvCase(9, 28, 29, 40, 3, r=5, s=5, padding=2),
+    # Weight gradients that may read dy in place, which ends within a vector, or does not.
+    ConvCase(3, 33, 41, 3, 72, r=5, s=5, padding=2),
+    ConvCase(1, 80, 60, 3, 96, r=3, s=5, strides=(1, 2)),
     # Parts of its sums meet outputs that no L2 cache of 2 MB holds.
     ConvCase(1, 19, 29, 600, 960, r=1, s=1),
     ConvCase(3, 15, 17, 64, 64, groups=16, padding=1),
