@@ -251,6 +251,9 @@ WINOGRAD: tuple[ConvCase, ...] = (
     # Parts of an image, and several blocks of output channels.
     ConvCase(2, 30, 29, 32, 130, strides=(2, 2), padding=1),
     ConvCase(2, 30, 29, 32, 130, padding="same"),
+    # So many channels that the team shares the tiles of x and dy of their weight gradient.
+    ConvCase(2, 7, 9, 250, 260, padding="same"),
+    ConvCase(1, 25, 26, 250, 260, strides=(2, 2), padding="same"),
 )
 
 CONV_SUITE: tuple[ConvCase, ...] = (
