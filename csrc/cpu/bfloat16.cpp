@@ -6,9 +6,10 @@
 // (fprop), of dy and w (dgrad), images (wgrad: pixels keep their borders), or k (gemm). An odd one has a zero
 // beside it. What is left is the same product of words with half the steps, which the row of floats computes
 // with another register tile. Of an image whose pixels a 1x1 filter meets with strides, those that it meets
-// become one of their own (all of them took up to 1.4 times as long as products of floats). Workspace: words
-// of the first operand | of the second | of that row. Constant weights are rounded once: a convolution keeps
-// the panels that it makes of them, gemm the words, half the bytes of the floats.
+// become one of their own (all of them took up to 1.3 times as long). Workspace: words of the first operand,
+// if tasks of that row do not make their own | of the second | of that row. Constant weights are rounded
+// once: a convolution keeps the panels that it makes of them, gemm the words, half the bytes of the floats.
+#include "conv2d_direct.h"
 #include "cpu.h"
 #include "gemm.h"
 
@@ -149,7 +150,7 @@ void join_taps(const Conv2dShape& v, Pairing* d) {
 Pairing pairing(const OpDescriptor& op) {
   Pairing d = {};
   d.words = op;
-  d.words.storage = Storage::kPairs;
+  d.words.storage = Storage::kPairs, d.words.precision = Precision::kFloat32;
   if (op.step == Step::k_gemm) {
     const GemmShape& v = op.gemm;
     d.a = v.transpose_a ? rows(1, v.k, v.m) : columns(v.m, v.k);
@@ -175,6 +176,7 @@ Pairing pairing(const OpDescriptor& op) {
   } else if (op.step == Step::k_conv2d_dgrad) {
     d.a = columns(v.n * v.p * v.q, v.k), d.b = columns(v.r * v.s * v.c / v.groups, v.k);
     d.length = v.k / v.groups, words.k = ceil_div(v.k, 2), d.run = taps * ceil_div(d.length, 2);
+    if (v.k % 2 == 0) d.words.precision = op.precision;
   } else {
     d.a = columns(v.n * v.h * v.w, v.c), d.b = rows(v.r * v.s, v.c / v.groups, v.k);
     if (meets_few_pixels(v)) {
@@ -182,6 +184,7 @@ Pairing pairing(const OpDescriptor& op) {
       leave_pixels(v, &d.a, &words);
     }
     d.length = v.c / v.groups, words.c = ceil_div(v.c, 2), d.run = taps * ceil_div(d.length, 2);
+    if (v.c % 2 == 0 && !d.a.strided.q) d.words.precision = op.precision;
     if (joins_taps(op)) join_taps(v, &d);
     d.words.epilogue.scale = 0;  // of the weights, before they are rounded
   }
@@ -209,15 +212,25 @@ bool pays(const OpDescriptor& op) {
 // A pair would lie in two groups.
 bool divides_pairs(int64_t groups, int64_t channels) { return groups > 1 && channels / groups % 2; }
 
+// That a convolution directly makes pairs of its first operand as it copies it: none are made before.
+bool tasks_round(const Pairing& d, const Prepared& p) {
+  return d.words.precision == Precision::kBfloat16 && state<Direct>(p).rounds;
+}
+Pairing pairing(const Prepared& p) {
+  Pairing d = pairing(p.op);
+  if (tasks_round(d, p)) d.a.rows = 0;
+  return d;
+}
+
 size_t own_bytes(const Pairing& d) { return word_bytes(d.a) + (d.keeps_b ? 0 : word_bytes(d.b)); }
 
 // prepare: of the row of floats.
 void prepare(Prepared* p, void (*prepare_words)(Prepared*)) {
-  const Pairing d = pairing(p->op);
   const OpDescriptor op = p->op;
-  p->op = d.words;
+  p->op = pairing(op).words;
   prepare_words(p);
   p->op = op;
+  const Pairing d = pairing(*p);
   p->workspace_bytes += own_bytes(d);
   if (d.keeps_b) p->constant_bytes = word_bytes(d.b);
   p->flops = 2 * d.products;
@@ -227,7 +240,7 @@ void prepare(Prepared* p, void (*prepare_words)(Prepared*)) {
 
 void run(const Prepared& p, const Operands& x, Context& context,
          void (*run_words)(const Prepared&, const Operands&, Context&)) {
-  const Pairing d = pairing(p.op);
+  const Pairing d = pairing(p);
   char* const workspace = static_cast<char*>(context.workspace);
   float* const a = reinterpret_cast<float*>(workspace);
   float* const b = static_cast<float*>(d.keeps_b ? context.constants : workspace + word_bytes(d.a));
@@ -243,7 +256,8 @@ void run(const Prepared& p, const Operands& x, Context& context,
   Prepared words = p;
   words.op = d.words;
   Operands operands = x;
-  operands.in[0] = a, operands.in[1] = b;
+  operands.in[1] = b;
+  if (d.a.rows) operands.in[0] = a;
   Context inner = context;
   inner.workspace = workspace + own_bytes(d);
   run_words(words, operands, inner);

@@ -67,7 +67,10 @@ void pack_steps(const Direct& d, const Weights& weights, const PanelOf& of, Rang
 void pad_row(const Direct& d, const float* x, float* out) {
   const int64_t left = d.pad_left * d.in_c, middle = d.in_w * d.in_c;
   std::fill(out, out + left, 0.0f);
-  std::copy(x, x + middle, out + left);
+  if (d.rounds)
+    kernels().bfloat16->round_along(x, 2 * middle, out + left);
+  else
+    std::copy(x, x + middle, out + left);
   std::fill(out + left + middle, out + d.columns * d.in_c, 0.0f);
 }
 
@@ -314,7 +317,7 @@ Next next_of(const Direct& d, int64_t task, const float* x, int64_t row) {
   if (d.turn || d.private_panels || task == tasks) return next;
   const Pixels at = pixels_of(d, task);
   const Range in = rows_met(d, at.rows);
-  if (d.n * image >= 4 * d.groups * d.panels * d.panel_floats)
+  if (d.asks_for_input && d.n * image >= 4 * d.groups * d.panels * d.panel_floats)
     next.x = {x + at.n * image + in.begin * row, (at.images - 1) * image + (in.end - in.begin) * row};
   if (d.parts == 1 && d.pool == 1) {
     const int64_t row_y = d.out_w * d.out_c, begin = at.rows.begin * d.phases_h;
@@ -343,8 +346,8 @@ void run(const Direct& d, const float* x, const Weights& w, const Arguments& to,
         pad_row(d, x + (i - pack_tasks) * d.in_w * d.in_c, padded + (i - pack_tasks) * row);
     });
 
-  const View source =
-      d.input == Input::kPaddedWhole ? View{padded, 0, row, 0} : View{x, 0, d.in_w * d.in_c, 0};
+  const View source = d.input == Input::kPaddedWhole ? View{padded, 0, row, 0}
+                                                     : View{x, 0, (d.rounds ? 2 : 1) * d.in_w * d.in_c, 0};
   const int64_t groups_of_images = ceil_div(d.n, d.images);
   parallel_for(me, groups_of_images * d.bands * d.parts, [&](int64_t task) {
     const Range mine = part_of(all_panels, d.parts, task % d.parts);

@@ -27,6 +27,9 @@ struct Direct : Correlation {
   Input input;
   int32_t pairs;
   const TileKernels* tile;  // of floats
+  // Of pairs whose descriptor says bfloat16, not float32, as its precision:
+  int32_t rounds;          // the input is floats, of which a task makes pairs as it copies its band
+  int32_t asks_for_input;  // a task, for that of the next one
 };
 
 // A band of the input, the outputs that it makes with what their epilogue meets, and the panel that it meets

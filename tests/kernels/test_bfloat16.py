@@ -44,6 +44,11 @@ CONV = (
     cases.ConvCase(6, 13, 15, 33, 48, r=1, s=1, strides=(3, 2)),
     cases.ConvCase(4, 14, 11, 64, 96, r=1, s=1, strides=(1, 2), groups=2),
     cases.ConvCase(2, 8, 9, 64, 96, groups=2, padding="same"),
+    # Bands that tasks round themselves: of one image, of several, with zeros, by groups, of strided outputs.
+    cases.ConvCase(2, 30, 31, 32, 48, r=1, s=1),
+    cases.ConvCase(40, 6, 5, 32, 64, r=1, s=1),
+    cases.ConvCase(19, 15, 13, 16, 40, padding=2, dilation_rate=(2, 1), groups=2),
+    cases.ConvCase(18, 16, 17, 14, 34, r=5, s=4, strides=(2, 3), padding=2),
     # Panels that tasks pack themselves, bands that are copied, few channels of a filter row.
     cases.ConvCase(2, 7, 7, 64, 300, padding=1),
     cases.ConvCase(17, 20, 19, 16, 32, padding=1),
