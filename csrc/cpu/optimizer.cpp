@@ -51,7 +51,7 @@ void run_optimizer_flat(const Prepared& p, const Operands& operands, Context& co
   if (!update.due) return;
   const OptimizerRun numbers = numbers_of(s, update, context.scalars->learning_rate);
   const Kernel kernel = numbers.idle ? kernels().optimizer->sgd : kernel_of(s);
-  for_each_chunk(context, s.count, kChunk, [&](int64_t begin, int64_t end) {
+  for_each_chunk_of(context, output(operands, 0), s.count, [&](int64_t begin, int64_t end) {
     const auto at = [&](int i) { return operands.out[i] ? output(operands, i) + begin : nullptr; };
     OptimizerRun run = numbers;
     run.gradient = input(operands, 0) + begin;

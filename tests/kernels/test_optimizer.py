@@ -147,6 +147,26 @@ def test_same_bits_for_any_number_of_threads(
             assert_same_bits(got, wanted, f"{threads} threads")
 
 
+@pytest.mark.parametrize("count", [3, 40, 20000])
+@pytest.mark.parametrize("name", optimizing.OPTIMIZERS)
+def test_same_bits_wherever_variables_lie(name: str, count: int, rng: np.random.Generator) -> None:
+    """Lines of memory are left whole, and where the first begins is no part of the result."""
+    start, gradient = reals(rng, (count,)), reals(rng, (count,))
+    results = []
+    for offset in (0, 1, 7, 15):
+        memory = np.full(count + 32, np.nan, np.float32)
+        variable = memory[offset : offset + count]
+        variable[...] = start
+        optimizer = optimizing.made(name, "ema")
+        optimizer.build([variable])
+        for _ in range(2):
+            optimizer.apply([gradient])
+        assert np.isnan(memory[:offset]).all()
+        assert np.isnan(memory[offset + count :]).all()
+        results.append(variable.copy())
+        assert_same_bits(results[-1], results[0], f"{name} from {offset}")
+
+
 @pytest.mark.parametrize("side", ["begin", "end"])
 @pytest.mark.parametrize("name", optimizing.OPTIMIZERS)
 def test_nothing_outside_is_touched(name: str, side: Side, rng: np.random.Generator) -> None:

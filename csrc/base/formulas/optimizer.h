@@ -55,10 +55,11 @@ struct SgdWithMomentum {
   }
 };
 
-// mean += (x - mean) (1 - beta)
+// mean += (x - mean) (1 - beta). Of two both come before either is stored: arrays of some pages lie alike in
+// theirs, and a load then waits for the store.
 template <class Block>
-FASTCNN_INLINE Vec moment(Block block, float* slot, Vec x, float one_minus_beta) {
-  const Vec before = block.get(slot), after = before + (x - before) * one_minus_beta;
+FASTCNN_INLINE Vec moment(Block block, float* slot, Vec before, Vec x, float one_minus_beta) {
+  const Vec after = before + (x - before) * one_minus_beta;
   block.put(slot, after);
   return after;
 }
@@ -76,8 +77,9 @@ template <bool kAmsgrad>
 struct Adam {
   template <class Block>
   FASTCNN_INLINED static Vec step(const OptimizerRun& a, Block block, int64_t i, Vec g, Vec w) {
-    const Vec m = moment(block, a.slot[0] + i, g, a.one_minus_beta_1);
-    Vec v = moment(block, a.slot[1] + i, g * g, a.one_minus_beta_2);
+    const Vec mean = block.get(a.slot[0] + i), square = block.get(a.slot[1] + i);
+    const Vec m = moment(block, a.slot[0] + i, mean, g, a.one_minus_beta_1);
+    Vec v = moment(block, a.slot[1] + i, square, g * g, a.one_minus_beta_2);
     if constexpr (kAmsgrad) {
       v = greater(block.get(a.slot[2] + i), v);
       block.put(a.slot[2] + i, v);
@@ -128,7 +130,7 @@ struct Adadelta {
 struct Adamax {
   template <class Block>
   FASTCNN_INLINED static Vec step(const OptimizerRun& a, Block block, int64_t i, Vec g, Vec w) {
-    const Vec m = moment(block, a.slot[0] + i, g, a.one_minus_beta_1);
+    const Vec m = moment(block, a.slot[0] + i, block.get(a.slot[0] + i), g, a.one_minus_beta_1);
     const Vec u = greater(a.beta_2 * block.get(a.slot[1] + i), abs(g));
     block.put(a.slot[1] + i, u);
     return w - m * a.rate / (u + a.epsilon);
@@ -138,8 +140,9 @@ struct Adamax {
 struct Nadam {
   template <class Block>
   FASTCNN_INLINED static Vec step(const OptimizerRun& a, Block block, int64_t i, Vec g, Vec w) {
-    const Vec m = moment(block, a.slot[0] + i, g, a.one_minus_beta_1);
-    const Vec v = moment(block, a.slot[1] + i, g * g, a.one_minus_beta_2);
+    const Vec mean = block.get(a.slot[0] + i), square = block.get(a.slot[1] + i);
+    const Vec m = moment(block, a.slot[0] + i, mean, g, a.one_minus_beta_1);
+    const Vec v = moment(block, a.slot[1] + i, square, g * g, a.one_minus_beta_2);
     return w - (m * a.rate + g * a.gradient_rate) / (sqrt(v * a.correction) + a.epsilon);
   }
 };
