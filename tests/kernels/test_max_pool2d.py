@@ -119,6 +119,22 @@ def test_gradient_of_windows_of_even_and_odd_sizes(
         assert_same_bits(dx, np.asarray(wanted, np.float32), "max_pool2d_bwd")
 
 
+@pytest.mark.parametrize("channels", [8, 16, 40])
+@pytest.mark.parametrize(("size", "stride"), [((4, 4), 4), ((2, 7), 7), ((5, 3), 6)])
+def test_gradient_of_large_windows_apart(
+    size: tuple[int, int], stride: int, channels: int, rng: np.random.Generator
+) -> None:
+    """Of a row of windows all are found before one is written, unless they are too many."""
+    for width in (22, 22 + 4096 // channels * stride):
+        x = rng.integers(-9, 10, (2, 13, width, channels)).astype(np.float32)
+        x[1, 3, 5] = np.nan
+        y = ops.max_pool2d(x, size, stride, "same")
+        dy = rng.integers(-5, 6, y.shape).astype(np.float32)
+        dx = ops.max_pool2d_bwd(dy, x, size, stride, "same")
+        wanted = reference.max_pool2d_bwd(dy, x, size, stride, "same")
+        assert_same_bits(dx, np.asarray(wanted, np.float32), "max_pool2d_bwd")
+
+
 @pytest.mark.parametrize("padding", [0, 1])
 def test_gradient_past_the_caches(padding: int, rng: np.random.Generator) -> None:
     """A dx larger than they are is written another way, and has the bits of its images by themselves."""

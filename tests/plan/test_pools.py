@@ -49,6 +49,7 @@ NETWORKS: dict[str, list[Node]] = {
     "max 2x2, three channels, relu": named(*IMAGE, RELU, pool("max"), dense(2)),
     "max 2x2, eight channels, relu": named(source(7, 13, 2), dense(8), RELU, pool("max"), dense(2)),
     "max 2x2, nine channels, relu": named(source(7, 6, 2), dense(9), RELU, pool("max"), dense(2)),
+    "max 4x4, nine channels, relu": named(source(9, 12, 2), dense(9), RELU, pool("max", 4), dense(2)),
     "max with gaps": named(*IMAGE, RELU, pool("max", 2, strides=(3, 3)), dense(2)),
     "max 3x3, read twice": named(
         *IMAGE, RELU, pool("max", 3, strides=(2, 2)), dense(2), {**dense(2), "inputs": [3]}

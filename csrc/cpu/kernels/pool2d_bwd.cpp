@@ -35,9 +35,50 @@ FASTCNN_INLINE void write_windows(const Geometry& g, float* dx, Span range, bool
   }
 }
 
+constexpr int64_t kLabels = 4096;  // of a row of windows, at most
+
+// Of more than 3 x 3 taps the maxima of a row of windows are found before any of it is written: what is
+// between finding and writing is longer than a processor looks ahead, and each window waited for its own.
+void max_bwd_apart_rows(const Pool2dBwd& args, const Geometry& g, int64_t begin, int64_t end) {
+  const Pool2dBwd a = args;
+  const Output output(a.dx, a.stream, g.s.c);
+  alignas(sizeof(Vec)) float labels[kLabels];
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t first = row * g.s.q * g.s.c;
+    for_each_window_of_row<kNone>(g, row, false, [&](auto size, const Window& window) FASTCNN_INLINED {
+      for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+        const auto best = find_best(g, size, block, a.x + window.pixel + c, position_label);
+        for (int v = 0; v < block.kVectors; ++v) {
+          const IVec none = best.value[v] <= broadcast(a.relu_mask ? 0.0f : __builtin_nanf(""));
+          block.put(labels + window.output - first + c + v * kLanes, bits_to_vec(best.label[v] | none));
+        }
+      });
+    });
+    for_each_window_of_row<kNone>(g, row, false, [&](auto size, const Window& window) FASTCNN_INLINED {
+      for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+        constexpr int kVectors = block.kVectors;
+        IVec label[kVectors];
+        Vec dy[kVectors];
+        for (int v = 0; v < kVectors; ++v) {
+          const int64_t at = window.output + c + v * kLanes;
+          label[v] = vec_to_bits(block.get(labels + at - first)), dy[v] = block.get(a.dy + at);
+        }
+        size.for_each_tap([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
+          float* pixel = a.dx + window.pixel + r * g.row_step + col * g.col_step + c;
+          for (int v = 0; v < kVectors; ++v)
+            output.put(block, pixel + v * kLanes, label[v] == position ? dy[v] : Vec{});
+        });
+      });
+    });
+    zero_gaps(g, row % g.s.p, a.dx + row / g.s.p * g.s.h * g.s.w * g.s.c);
+  }
+  output.end();
+}
+
 void max_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
   const Pool2dBwd a = args;
   const Geometry g(*a.shape);
+  if (g.s.r * g.s.s > 9 && g.s.q * g.s.c <= kLabels) return max_bwd_apart_rows(args, g, begin, end);
   const Output output(a.dx, a.stream, g.s.c);
   const auto write = [&](auto size, const Window& window) FASTCNN_INLINED {
     for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
