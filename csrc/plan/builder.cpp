@@ -308,6 +308,22 @@ void Builder::find_chains() {
   }
 }
 
+// Of each input the gathered batch that no other step writes: it may as well be the caller's own array.
+std::vector<Ref> Builder::batches() const {
+  std::vector<Ref> batches(graph().inputs.size());
+  for (const PlannedStep& gather : list_.steps) {
+    const Ref batch = gather.out[0];
+    if (gather.feed != Feed::kInput || batch.memory != Memory::kArena) continue;
+    const auto writes = [batch](const PlannedStep& step) {
+      return std::any_of(std::begin(step.out), std::end(step.out),
+                         [batch](Ref ref) { return same(ref, batch); });
+    };
+    if (std::count_if(list_.steps.begin(), list_.steps.end(), writes) == 1)
+      batches[static_cast<size_t>(gather.port)] = batch;
+  }
+  return batches;
+}
+
 StepList Builder::finish() {
   for (const std::vector<Ref>* kept : {&results, &penalties})
     for (const Ref& each : *kept)
@@ -317,6 +333,16 @@ StepList Builder::finish() {
   if (in_lanes() && mode() == Mode::kTrain) find_chains();
   if (request_.backend.device) find_branches(list_.steps, gradients_end_, tensors_);
   const MemoryPlan memory = plan_memory(tensors_);
+  if (mode() == Mode::kPredict && !in_lanes() && !request_.backend.device) list_.batches = batches();
+  for (size_t i = 0; i < list_.batches.size(); ++i) {
+    const auto name = [&, batch = list_.batches[i]](Ref& ref) {
+      if (batch.memory == Memory::kArena && same(ref, batch)) ref = {port(Memory::kBatch, i), 0};
+    };
+    for (PlannedStep& step : list_.steps) {
+      for (Ref& ref : step.in) name(ref);
+      for (Ref& ref : step.out) name(ref);
+    }
+  }
   const auto place = [&](Ref& ref) {
     if (ref.memory == Memory::kArena) ref.offset = static_cast<int64_t>(memory.offsets[ref.offset]);
     if (ref.memory == Memory::kNarrowParameters)
@@ -338,6 +364,7 @@ StepList Builder::finish() {
   for (Ref& result : list_.results) place(result);
   list_.penalties = penalties;
   for (Ref& penalty : list_.penalties) place(penalty);
+  for (Ref& batch : list_.batches) place(batch);
   list_.arena_bytes = memory.peak;
   list_.parallel = any_parallel && seconds / 2 > kMeeting * static_cast<double>(list_.steps.size());
   return std::move(list_);

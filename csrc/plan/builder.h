@@ -203,6 +203,7 @@ class Builder {
   void touch(Ref ref);
   void add_sum(Ref a, Ref b, Ref y, const Summand& of);
   bool is_relu(int i) const;
+  std::vector<Ref> batches() const;
   bool is_last_reader(int u) const;
   bool mask_can_be_fused(int u, int from) const;
 

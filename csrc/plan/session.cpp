@@ -23,6 +23,15 @@ double summed_loss(const LossResult& result, int64_t predictions) {
   return result.divisor ? result.loss / result.divisor * count : 0;
 }
 
+// Whether gathering changes nothing.
+bool is_dense(const GatherShape& s) {
+  int64_t bytes = sizeof(float);
+  bool dense = s.from == DType::kF32 && s.to == DType::kF32 && s.scale == 1 && s.offset == 0;
+  for (int d = s.rank - 1; d >= 0; bytes *= s.shape[d], --d)
+    dense = dense && (s.strides[d] == bytes || s.shape[d] == 1);
+  return dense && (s.sample_stride == bytes || s.n == 1);
+}
+
 // Training steps of two threads would mix: the second is refused.
 class TrainingClaim {
  public:
@@ -75,8 +84,8 @@ struct Session::Loop {
         run_batch(at, at.batch, now, me);
       else
         parallel_for(me, at.end - at.batch, [&](int64_t i) {
-          Memories own = memories_of(at.batch + i);
-          own[Memory::kArena] += static_cast<size_t>(me.index) * std::max(full.arena_bytes, tail.arena_bytes);
+          const Memories own = memories_of(
+              at.batch + i, static_cast<size_t>(me.index) * std::max(full.arena_bytes, tail.arena_bytes));
           Team nobody;
           Member alone{&nobody, 0, 1};
           run_batch(at, at.batch + i, own, alone);
@@ -155,10 +164,11 @@ struct Session::Loop {
         is_ready(list), list.runs < 8 || list.runs % 64 == 0, seconds_now(), session.model_->run_scalars()};
   }
 
-  Memories memories_of(int64_t batch) const {
+  Memories memories_of(int64_t batch, size_t arena = 0) const {
     const SessionArguments& args = session.args_;
     const int64_t first = batch * args.batch_size;
     Memories m = memories;
+    m[Memory::kArena] += arena;
     m[Memory::kConstants] = list_of(batch).constants.data();
     if (run.order) {
       m[Memory::kIndex] = const_cast<char*>(reinterpret_cast<const char*>(run.order + first));
@@ -176,6 +186,13 @@ struct Session::Loop {
     for (size_t i = 0; i < session.mixed_.size(); ++i)
       if (session.mixed_[i])
         m[port(Memory::kMixed, i)] += row * session.mixed_count(i) * static_cast<int64_t>(sizeof(float));
+    const std::vector<Ref>& batches = list_of(batch).batches;
+    for (size_t i = 0; i < batches.size(); ++i) {
+      char* const x = m[port(Memory::kInput, i)];
+      const bool there = !run.order && is_dense(feeds_of(batch).input[i].op.gather) &&
+                         reinterpret_cast<uintptr_t>(x) % alignof(float) == 0;
+      m[port(Memory::kBatch, i)] = there ? x : static_cast<char*>(m.at(batches[i]));
+    }
     return m;
   }
 

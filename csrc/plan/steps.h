@@ -33,8 +33,9 @@ enum class Memory : int32_t {
   kClassAlpha,                           // of the loss of the first output
   kConstants = kClassAlpha + kMaxPorts,  // made of the parameters alone
   kIndex,
-  kInput,  // of the first input; the others follow
-  kTarget = kInput + kMaxPorts,
+  kInput,                       // of the first input; the others follow
+  kBatch = kInput + kMaxPorts,  // of predictions: its place in the arena, or the input itself
+  kTarget = kBatch + kMaxPorts,
   kWeight = kTarget + kMaxPorts,
   kOutput = kWeight + kMaxPorts,
   kMixed = kOutput + kMaxPorts,  // targets as the loss reads them, for those who observe them
@@ -116,6 +117,7 @@ struct StepList {
   Buffer constants;                 // of this list alone: what is made depends on the number of samples
   uint64_t constants_of = 0;        // the version of the parameters that they were made of; 0: none
   bool parallel = false;            // worth a team
+  std::vector<Ref> batches;         // of predictions, where each input's batch is gathered
   std::vector<Ref> results;         // LossResult of each objective; none in predict
   std::vector<Ref> penalties;       // a double of each regularized parameter
   std::vector<FloatRange> trained;  // what the optimizer updates, in order
