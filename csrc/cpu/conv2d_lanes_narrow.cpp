@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weight gradient of a convolution of few input channels with the batch in lanes, and that of its bias: dy
 // stays as it is, sums are vectors over samples, and their lanes are added at the end. Where the output goes
-// into a max pooling alone, dy of some rows and channels is made from that of the pooled values in scratch.
+// into a max pooling alone, dy of some rows and channels is made from that of the pooled values in scratch,
+// or the pixels at the places of the maxima are chosen lane by lane.
 #include "conv2d_lanes_wgrad.h"
 #include "conv2d_pooled.h"
 #include "kernels/lanes_pool.h"
@@ -13,14 +14,17 @@ namespace {
 // A task is a chunk of blocks, each taken by bands of rows.
 struct Narrow {
   int64_t blocks, bands, chunks;
-  int64_t columns;     // of x with its zeros, 0: none are needed
-  int64_t taps, tile;  // of a tile; output channels of one
-  int64_t window;      // rows and columns of a max pooling's; 1: none follows
+  int64_t columns;      // of x with its zeros, 0: none are needed
+  int64_t above, rows;  // of zeros before x, of both
+  bool by_places;       // the pixels are chosen
+  int64_t taps, tile;   // of a tile; output channels of one
+  int64_t window;       // rows and columns of a max pooling's; 1: none follows
 };
 
 constexpr int64_t kNarrow = 3;                   // input channels
 constexpr int64_t kNarrowBandFloats = 24 << 10;  // of dy of a tile, in L2
 constexpr int64_t kUnpooledFloats = 4 << 10;     // of dy of a tile that is made anew, in L1
+constexpr int64_t kPlacesFloats = 6 << 10;       // of x of a band whose pixels are chosen, in L1
 constexpr int64_t kNarrowSums = 4096;            // vectors
 
 Narrow plan_narrow(const Conv2dShape& v, int64_t window) {
@@ -32,28 +36,44 @@ Narrow plan_narrow(const Conv2dShape& v, int64_t window) {
   d.tile = ceil_div(v.k / v.groups, ceil_div(v.k / v.groups, most));
   const int64_t needed = (v.q - 1) * v.stride_w + (v.s - 1) * v.dilation_w + 1;
   if (v.pad_left || needed > v.w) d.columns = std::max(needed, v.pad_left + 1);
+  d.rows = v.h;
+  d.by_places = kernels().lanes->places_wgrad && window == 2 && v.r == v.s && (v.r == 3 || v.r == 5) &&
+                v.stride_h == 1 && v.stride_w == 1 && v.dilation_h == 1 && v.dilation_w == 1;
+  if (d.by_places && (v.pad_top || v.p + v.r - 1 > v.h)) {
+    d.above = v.pad_top, d.rows = std::max(v.p + v.r - 1, v.pad_top + 1);
+    d.columns = std::max(needed, v.pad_left + 1);
+  }
   d.bands = std::min(v.p / window, ceil_div(v.p * v.q * kBatchLanes * d.tile,
                                             window > 1 ? kUnpooledFloats : kNarrowBandFloats));
+  if (d.by_places) {
+    const int64_t rows = kPlacesFloats / ((d.columns ? d.columns : v.w) * kBatchLanes);
+    d.bands = ceil_div(v.p / 2, std::max<int64_t>(1, (rows - v.r + 1) / 2));
+  }
   d.chunks = chunks_for(v, d.blocks, lanes_tasks(conv_flops(v)));
   return d;
 }
 
 int64_t sums_floats(const Conv2dShape& v) { return dw_floats(v) * kernels().lanes->lanes; }
-int64_t copy_floats(const Conv2dShape& v, const Narrow& d) { return v.c * v.h * d.columns * kBatchLanes; }
+int64_t copy_floats(const Conv2dShape& v, const Narrow& d) { return v.c * d.rows * d.columns * kBatchLanes; }
 
-// x of a block with columns of zeros beside it.
+// x of a block with rows and columns of zeros around it.
 void copy_padded(const Conv2dShape& v, const Narrow& d, const float* x, float* out) {
   const int64_t left = v.pad_left * kBatchLanes, row = d.columns * kBatchLanes, width = v.w * kBatchLanes;
   const int64_t middle = std::min(width, row - left);
-  for (int64_t i = 0; i < v.c * v.h; ++i, x += width, out += row) {
-    std::fill(out, out + left, 0.0f);
-    std::copy(x, x + middle, out + left);
-    std::fill(out + left + middle, out + row, 0.0f);
-  }
+  for (int64_t c = 0; c < v.c; ++c, x += v.h * width)
+    for (int64_t i = -d.above; i < d.rows - d.above; ++i, out += row) {
+      const bool inside = i >= 0 && i < v.h;
+      std::fill(out, inside ? out + left : out + row, 0.0f);
+      if (!inside) continue;
+      std::copy(x + i * width, x + i * width + middle, out + left);
+      std::fill(out + left + middle, out + row, 0.0f);
+    }
 }
 // Of dy of a tile where it is made anew.
 int64_t unpooled_floats(const Conv2dShape& v, const Narrow& d) {
-  return d.window > 1 ? d.tile * ceil_div(v.p / d.window, d.bands) * d.window * v.q * kBatchLanes : 0;
+  return d.window > 1 && !d.by_places
+             ? d.tile * ceil_div(v.p / d.window, d.bands) * d.window * v.q * kBatchLanes
+             : 0;
 }
 
 // Some rows of some channels of dy: the first of them, and how far apart channels lie.
@@ -125,6 +145,29 @@ struct Unpool {
   }
 };
 
+void run_places(const Conv2dShape& v, const Narrow& d, const float* x, const float* dy, const uint8_t* index,
+                float* sums) {
+  const int64_t columns = d.columns ? d.columns : v.w, lanes = kernels().lanes->lanes;
+  const int64_t in_g = v.c / v.groups, out_g = v.k / v.groups;
+  LanesPlacesWgrad t = {};
+  t.x_row = columns * kBatchLanes, t.k_step = in_g * v.k;
+  t.windows_w = v.q / 2, t.taps = static_cast<int32_t>(v.r);
+  const int64_t window_row = t.windows_w * kBatchLanes, plane = v.p / 2 * window_row;
+  for (int64_t band = 0; band < d.bands; ++band) {
+    const Range windows = part_of(v.p / 2, d.bands, band);
+    t.windows_h = windows.end - windows.begin;
+    for (int64_t k = 0; k < v.k; ++k) {
+      t.dy = dy + k * plane + windows.begin * window_row;
+      t.index = index + k * plane + windows.begin * window_row;
+      for (int64_t c = 0; c < in_g; ++c) {
+        t.x = x + ((k / out_g * in_g + c) * d.rows + 2 * windows.begin) * t.x_row;
+        t.sums = sums + (c * v.k + k) * lanes;
+        kernels().lanes->places_wgrad(t);
+      }
+    }
+  }
+}
+
 void run_narrow(const Prepared& prepared, const Conv2dShape& v, const Operands& operands, Context& context) {
   const Narrow& d = state<Narrow>(prepared);
   const bool bias = prepared.op.epilogue.bias;
@@ -142,8 +185,13 @@ void run_narrow(const Prepared& prepared, const Conv2dShape& v, const Operands& 
       if (d.columns) copy_padded(v, d, x, copy), x = copy;
       if (d.window > 1) {
         const uint8_t* const index = static_cast<const uint8_t*>(operands.in[2]) + b * v.k * plane;
-        Unpool unpool(v, d, dy, index, copy + copy_floats(v, d));
-        run_block(v, d, x, sums, [&](Range rows, Range channels) { return unpool(windows, rows, channels); });
+        if (d.by_places) {
+          run_places(v, d, x, dy, index, sums);
+        } else {
+          Unpool unpool(v, d, dy, index, copy + copy_floats(v, d));
+          run_block(v, d, x, sums,
+                    [&](Range rows, Range channels) { return unpool(windows, rows, channels); });
+        }
       } else {
         run_block(v, d, x, sums, [&](Range rows, Range channels) {
           return Rows{dy + channels.begin * plane + rows.begin * v.q * kBatchLanes, plane};

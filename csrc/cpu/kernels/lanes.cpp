@@ -6,6 +6,7 @@
 #include "lanes.h"
 
 #include "blocks.h"
+#include "lanes_greatest.h"
 #include "own.h"
 
 namespace fastcnn {
@@ -28,7 +29,7 @@ constexpr int pixels_of(int channels) { return least(5, kSums / kVectors / chann
 FASTCNN_INLINE Vec load_once(const float* p) {
   Vec v = load(p);
 #if defined(__x86_64__) && !defined(FASTCNN_EMULATED)
-  __asm__("" : "+x"(v));
+  __asm__("" : "+v"(v));
 #endif
   return v;
 }
@@ -233,6 +234,56 @@ void wgrad(const LanesWgrad& a) {
   kTaps[a.taps - 1](a);
 }
 
+// Taps [first, first + ST) of each of RT rows. A pixel is chosen out of two columns, and what it leaves out
+// of two rows: for 5x5 taps 55 selections and 25 multiply-adds take the place of 100 multiply-adds. Without
+// registers for sets of lanes a selection takes as long as a multiply-add, or twice as long.
+template <int RT, int ST>
+void places_tile(const LanesPlacesWgrad& tile, int first) {
+  const LanesPlacesWgrad a = tile;
+  const int64_t row = opaque(a.x_row), tap = opaque(a.k_step) * kLanes;
+  float* const sums = a.sums + first * tap;
+  Vec acc[RT][ST];
+  FASTCNN_UNROLL for (int r = 0; r < RT; ++r) FASTCNN_UNROLL for (int s = 0; s < ST; ++s) acc[r][s] =
+      load(sums + (r * RT + s) * tap);
+  for (int64_t p = 0; p < a.windows_h; ++p) {
+    const float *x = a.x + 2 * p * row + first * kBatchLanes, *dy = a.dy + p * a.windows_w * kBatchLanes;
+    const uint8_t* index = a.index + p * a.windows_w * kBatchLanes;
+    // GCC would keep a window's last pixels for the next one, and the sums not.
+    for (int64_t q = a.windows_w; q > 0;
+         --q, x = opaque(x + 2 * kBatchLanes), dy += kBatchLanes, index += kBatchLanes)
+      FASTCNN_UNROLL for (int v = 0; v < kBatchLanes; v += kLanes) {
+        const IVec place = load_bytes(index + v);
+        const LaneSet right = lanes_with(place, 1), below = lanes_with(place, 2);
+        const auto columns = [&](const float* from, Vec(&to)[ST]) FASTCNN_INLINED {
+          Vec last = load_once(from + v);
+          FASTCNN_UNROLL for (int s = 0; s < ST; ++s) {
+            const Vec next = load_once(from + (s + 1) * kBatchLanes + v);
+            to[s] = select(right, next, last);
+            last = next;
+          }
+        };
+        const Vec g = load(dy + v);
+        Vec above[ST], here[ST];
+        columns(x, above);
+        FASTCNN_UNROLL for (int r = 0; r < RT; ++r) {
+          columns(x + (r + 1) * row, here);
+          FASTCNN_UNROLL for (int s = 0; s < ST; ++s) {
+            acc[r][s] = fma(g, select(below, here[s], above[s]), acc[r][s]);
+            above[s] = here[s];
+          }
+        }
+      }
+  }
+  FASTCNN_UNROLL for (int r = 0; r < RT; ++r) FASTCNN_UNROLL for (int s = 0; s < ST; ++s)
+      store(sums + (r * RT + s) * tap, acc[r][s]);
+}
+
+void places_wgrad(const LanesPlacesWgrad& a) {
+  if (a.taps == 3) return places_tile<3, 3>(a, 0);
+  places_tile<5, 3>(a, 0);
+  places_tile<5, 2>(a, 3);
+}
+
 // The sums of the lanes of each vector.
 FASTCNN_INLINE Vec lane_sums(Vec (&v)[kLanes]) {
   transpose(v);
@@ -338,6 +389,7 @@ const LanesKernels lanes_kernels = {
     pixels_of(kMostChannels),
     {0, most_channels(1), most_channels(2), most_channels(3), most_channels(4), most_channels(5)},
     wgrad,
+    kVectors == 1 ? places_wgrad : nullptr,
     lane_sums,
     plane_sums,
     to_lanes,

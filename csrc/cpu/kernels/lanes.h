@@ -44,6 +44,20 @@ struct LanesWgrad {
   int32_t taps, channels;  // of the tile
 };
 
+// Where a max pooling of 2x2 follows, sums[r][s] of one output channel += sum over windows (p,q) of
+//
+//   dy[p][q] x[2 p + place / 2 + r][2 q + place % 2 + s]
+//
+// with place = index[p][q], in each lane its own, for all rows and columns of `taps` x `taps`.
+struct LanesPlacesWgrad {
+  const float *x, *dy;
+  const uint8_t* index;
+  float* sums;  // of a tap, k_step vectors apart
+  int64_t x_row, k_step;
+  int64_t windows_h, windows_w;
+  int32_t taps;  // 3 or 5
+};
+
 // Samples of a block between [samples][pixels][channels] and [channels][pixels][16]; those that are missing
 // are written as zero, and not read.
 struct LanesMove {
@@ -69,6 +83,7 @@ struct LanesKernels {
   int most_pixels;                        // of a row's tiles of many channels
   int most_channels[kMostLanesTaps + 1];  // of a tile of 1, 2, ... taps
   void (*wgrad)(const LanesWgrad&);
+  void (*places_wgrad)(const LanesPlacesWgrad&);  // null where it does not pay
   // y[i] = the sum of the lanes of vector i.
   void (*lane_sums)(const float* x, int64_t vectors, float* y);
   void (*plane_sums)(const LanesPlanes&);

@@ -143,6 +143,12 @@ typedef __mmask16 LaneSet;
 FASTCNN_INLINE LaneSet equal_lanes(Vec a, Vec b) {
   return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ);
 }
+FASTCNN_INLINE LaneSet lanes_with(IVec v, int32_t bit) {
+  return _mm512_test_epi32_mask((__m512i)v, (__m512i)(IVec{} + bit));
+}
+FASTCNN_INLINE Vec select(LaneSet lanes, Vec a, Vec b) {
+  return (Vec)_mm512_mask_blend_ps(lanes, (__m512)b, (__m512)a);
+}
 FASTCNN_INLINE Vec in_lanes(LaneSet lanes, Vec a) { return (Vec)_mm512_maskz_mov_ps(lanes, (__m512)a); }
 FASTCNN_INLINE Vec add_in_lanes(LaneSet lanes, Vec sum, Vec a) {
   return (Vec)_mm512_mask_add_ps((__m512)sum, lanes, (__m512)sum, (__m512)a);
@@ -150,6 +156,8 @@ FASTCNN_INLINE Vec add_in_lanes(LaneSet lanes, Vec sum, Vec a) {
 #else
 typedef IVec LaneSet;
 FASTCNN_INLINE LaneSet equal_lanes(Vec a, Vec b) { return a == b; }
+FASTCNN_INLINE LaneSet lanes_with(IVec v, int32_t bit) { return (v & bit) != 0; }
+FASTCNN_INLINE Vec select(LaneSet lanes, Vec a, Vec b) { return lanes ? a : b; }
 FASTCNN_INLINE Vec in_lanes(LaneSet lanes, Vec a) { return bits_to_vec(lanes & vec_to_bits(a)); }
 FASTCNN_INLINE Vec add_in_lanes(LaneSet lanes, Vec sum, Vec a) { return lanes ? sum + a : sum; }
 #endif
