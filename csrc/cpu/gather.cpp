@@ -132,7 +132,8 @@ void run_gather_strided(const Prepared& p, const Operands& operands, Context& co
   });
 }
 
-// A task is a block of samples, made dense in scratch.
+// A task is a block of samples, made dense in scratch. To ask for the next sample while one is copied gained
+// nothing.
 bool supports_gather_lanes(const OpDescriptor& op) {
   return supports_gather_strided(op) && op.gather.to == DType::kF32 && op.gather.rank > 0;
 }

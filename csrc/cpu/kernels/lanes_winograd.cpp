@@ -135,10 +135,10 @@ FASTCNN_INLINE void outputs_of(const float* m, int64_t position, Vec (&y)[2][2])
   FASTCNN_UNROLL for (int r = 0; r < 2; ++r) output_of(rows[0][r], rows[1][r], rows[2][r], rows[3][r], y[r]);
 }
 
-template <bool Relu>
 void pooled_output(const WinogradOutput& arguments) {
   const WinogradOutput a = arguments;
   const int64_t position = opaque(a.position);
+  const Vec least = a.relu ? Vec{} : broadcast(-__builtin_inff());
   for (int64_t c = 0; c < a.channels; ++c) {
     const Vec bias = a.bias ? broadcast(a.bias[c]) : Vec{};
     for (int64_t t = 0; t < a.tiles; ++t)
@@ -147,8 +147,7 @@ void pooled_output(const WinogradOutput& arguments) {
         outputs_of(a.m + (c * a.tiles + t) * kBatchLanes + i, position, y);
         Greatest greatest;
         FASTCNN_UNROLL for (int tap = 0; tap < 4; ++tap) {
-          Vec value = y[tap / 2][tap % 2] + bias;
-          if (Relu) value = relu(value);
+          const Vec sum = y[tap / 2][tap % 2] + bias, value = sum < least ? least : sum;
           if (tap == 0)
             greatest.begin(value, tap);
           else
@@ -162,7 +161,7 @@ void pooled_output(const WinogradOutput& arguments) {
 }
 
 void output(const WinogradOutput& a) {
-  if (a.pool) return a.relu ? pooled_output<true>(a) : pooled_output<false>(a);
+  if (a.pool) return pooled_output(a);
   const int64_t position = a.position;
   for (int64_t c = 0; c < a.channels; ++c) {
     const Vec bias = a.bias ? broadcast(a.bias[c]) : Vec{};
