@@ -42,7 +42,10 @@ struct Wgrad {
 // L2.
 constexpr int64_t kBlockPixels = 224, kBlockFloats = 128 << 10;
 // In place all panels meet what is in L1, of no fewer pixels than pay for the sums that are read and written.
-constexpr int64_t kNearFloats = 5 << 10, kLeastPixels = 32;
+// With 16 lanes, and blocks enough for a team, also what fits an L1 of 48 KB: from one of 32 KB and L2 beside
+// it 5x5 of 16 -> 32 channels took 0.89 of the time that blocks of 20 KB did, 3x3 of 3 -> 32 with strides
+// 0.91; with 8 lanes 0.97 to 1.03.
+constexpr int64_t kNearFloats = 5 << 10, kMoreFloats = 12 << 10, kLeastPixels = 32;
 
 // By halves of vectors they need not be in L1, and a copy that few scalars of x meet takes more time than it
 // saves: dy is read in place by wider tiles (1x1 from 64 channels to 256 took 1.09 times as long by copies,
@@ -60,13 +63,15 @@ int64_t place_vectors(const Conv2dShape& v, int32_t pairs) {
 
 int64_t panel_floats(const Wgrad& d) { return d.block_images * d.block_rows * d.shape.q * d.panel; }
 
+int64_t wanted_tasks(const Conv2dShape& v) { return std::min<int64_t>(16, tasks_for(conv_flops(v))); }
+
 // Splits the work into at least 16 tasks, if it is large enough, with the least memory traffic: every part of
 // the panels reads x, every part of the strips reads dy, and a partial sum is written, read and added.
 void choose_parts(Wgrad* d) {
   const Conv2dShape& v = d->shape;
   const double x = 1.0 * v.n * v.h * v.w * v.c, dy = 1.0 * v.n * v.p * v.q * v.k,
                dw = 1.0 * v.r * v.s * d->in_g * v.k;
-  const int64_t wanted = std::min<int64_t>(16, tasks_for(conv_flops(v)));
+  const int64_t wanted = wanted_tasks(v);
   const int64_t most_chunks =
       std::max<int64_t>(1, std::min(d->blocks, static_cast<int64_t>((8 << 20) / dw)));  // 32 MB
   int64_t most_tasks = 0;
@@ -122,9 +127,10 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
   d.copy_dy = !in_place && times > 2 && v.groups * d.panels > 1;
 
   const int64_t pixels = v.p * v.q;
-  const int64_t x_floats = v.c * v.stride_h * v.stride_w;
-  int64_t most = std::max(kLeastPixels, kNearFloats / (x_floats + v.k));
-  if (in_place) most = std::max(kLeastPixels, std::min(kPlacePixels, kBlockFloats / (x_floats + v.k)));
+  const int64_t x_floats = v.c * v.stride_h * v.stride_w, floats = x_floats + v.k;
+  const int64_t more = kernel.lanes < 16 ? 0 : std::min(kMoreFloats / floats, v.n * pixels / wanted_tasks(v));
+  int64_t most = std::max({kLeastPixels, kNearFloats / floats, more});
+  if (in_place) most = std::max(kLeastPixels, std::min(kPlacePixels, kBlockFloats / floats));
   if (d.copy_dy) most = std::max<int64_t>(1, std::min(kBlockPixels, kBlockFloats / x_floats));
   d.block_images = std::max<int64_t>(1, std::min(v.n, most / pixels));
   d.bands = pixels <= most ? 1 : ceil_div(v.p, std::max<int64_t>(1, most / v.q));
