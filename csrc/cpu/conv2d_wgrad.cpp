@@ -46,6 +46,10 @@ constexpr int64_t kBlockPixels = 224, kBlockFloats = 128 << 10;
 // it 5x5 of 16 -> 32 channels took 0.89 of the time that blocks of 20 KB did, 3x3 of 3 -> 32 with strides
 // 0.91; with 8 lanes 0.97 to 1.03.
 constexpr int64_t kNearFloats = 5 << 10, kMoreFloats = 12 << 10, kLeastPixels = 32;
+// Channels of a group that are copied, so that its pixels lie side by side, and of pixels that are far apart:
+// with 8 lanes 32 groups of 32 took 0.73 to 0.87 times as long, 16 of 24 0.93, 8 of 64 0.97, but 4 of
+// 32 1.09, 32 of 16 1.1 to 1.2 times; with strides up to 1.2 times, with 16 lanes up to 1.4.
+constexpr int64_t kFewChannels = 24, kGroupChannels = 64, kFarChannels = 384;
 
 // By halves of vectors they need not be in L1, and a copy that few scalars of x meet takes more time than it
 // saves: dy is read in place by wider tiles (1x1 from 64 channels to 256 took 1.09 times as long by copies,
@@ -120,8 +124,12 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
 
   const bool rows_outside = v.pad_top > 0 || (v.p - 1) * v.stride_h + (v.r - 1) * v.dilation_h >= v.h;
   const bool columns_outside = v.pad_left > 0 || d.columns > v.w;
+  const bool by_group = !pairs && !d.taps && kernel.lanes < 16 && v.groups > 1 && v.r * v.s > 1 &&
+                        v.stride_w == 1 && v.c >= kFarChannels && d.in_g >= kFewChannels &&
+                        d.in_g <= kGroupChannels;
   d.copy_x =
-      d.merged && (columns_outside || (v.groups > 1 && v.s > 1) || (d.filter_rows > 1 && rows_outside));
+      by_group ||
+      (d.merged && (columns_outside || (v.groups > 1 && v.s > 1) || (d.filter_rows > 1 && rows_outside)));
   // Not worth it for panels that are met once or twice, or one that is all of dy.
   const int64_t times = d.strips * (v.r / d.filter_rows) * (d.merged || d.taps ? 1 : v.s);
   d.copy_dy = !in_place && times > 2 && v.groups * d.panels > 1;
@@ -189,7 +197,7 @@ struct View {
   int64_t left;  // columns of zeros before the first
 };
 
-// Few channels: a copy of one group of them, with its zeros. Rows beyond the input are zero where a tile
+// A copy of one group of channels, with its zeros. Rows beyond the input are zero where a tile
 // spans filter rows and never read where it does not.
 View copy_x(const Wgrad& d, const Block& at, const float* x, int64_t group, float* out) {
   const Conv2dShape& v = d.shape;

@@ -157,6 +157,9 @@ _CONV_BLOCKING = (
     ConvCase(2, 6, 27, 40, 35, r=3, s=9, strides=(1, 2), padding=(4, 0)),
     ConvCase(1, 5, 29, 33, 64, r=2, s=7, strides=(1, 2), dilation_rate=(1, 2)),
     ConvCase(1, 7, 14, 96, 96, groups=2, s=7, dilation_rate=(2, 1), padding=((3, 0), (6, 2))),
+    # Groups that are copied: pads on one side, dilation, and rows that no tap meets.
+    ConvCase(1, 5, 6, 384, 32, groups=16, padding="same"),
+    ConvCase(2, 4, 7, 400, 24, groups=8, s=4, dilation_rate=(2, 1), padding=((4, 0), (2, 1))),
     # Many small images, and a tall one.
     ConvCase(17, 6, 5, 3, 16, padding="same"),
     ConvCase(16, 5, 9, 16, 4, padding=1),
