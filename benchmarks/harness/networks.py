@@ -54,6 +54,7 @@ Layer = Conv | Pool | Flatten | Dropout | Dense
 class Network:
     input_shape: tuple[int, ...]
     layers: tuple[Layer, ...]
+    seed: int = 1  # of its data
 
     def without_dropout(self) -> Network:
         """The network whose losses two libraries can share, since each draws masks of its own."""
@@ -78,7 +79,7 @@ class Network:
 
     def data(self, images: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Images in [0, 1) and random labels."""
-        rng = np.random.default_rng(1)
+        rng = np.random.default_rng(self.seed)
         return rng.random((images, *self.input_shape), dtype=np.float32), rng.integers(0, CLASSES, images)
 
 
@@ -110,6 +111,8 @@ NETWORKS = {
             Dense(84),
             Dense(CLASSES, relu=False),
         ),
+        # Of 1, at batch 64, a maximum is 2.5e-8 from zero after a step: rounding decides if ReLU cuts it.
+        seed=2,
     ),
     "mnist_cnn": Network(
         (28, 28, 1),
