@@ -135,53 +135,55 @@ FASTCNN_INLINE void outputs_of(const float* m, int64_t position, Vec (&y)[2][2])
   FASTCNN_UNROLL for (int r = 0; r < 2; ++r) output_of(rows[0][r], rows[1][r], rows[2][r], rows[3][r], y[r]);
 }
 
-void pooled_output(const WinogradOutput& arguments) {
-  const WinogradOutput a = arguments;
+// f(channel, tile, lane, y) of all tiles' outputs with their bias.
+template <class F>
+FASTCNN_INLINE void for_each_tile(const WinogradOutput& a, F f) {
   const int64_t position = opaque(a.position);
-  const Vec least = a.relu ? Vec{} : broadcast(-__builtin_inff());
   for (int64_t c = 0; c < a.channels; ++c) {
     const Vec bias = a.bias ? broadcast(a.bias[c]) : Vec{};
     for (int64_t t = 0; t < a.tiles; ++t)
       for (int i = 0; i < kBatchLanes; i += kLanes) {
         Vec y[2][2];
         outputs_of(a.m + (c * a.tiles + t) * kBatchLanes + i, position, y);
-        Greatest greatest;
-        FASTCNN_UNROLL for (int tap = 0; tap < 4; ++tap) {
-          const Vec sum = y[tap / 2][tap % 2] + bias, value = sum < least ? least : sum;
-          if (tap == 0)
-            greatest.begin(value, tap);
-          else
-            greatest.take(value, tap);
-        }
-        const int64_t at = c * a.y_channel + t * kBatchLanes + i;
-        store(a.y + at, greatest.value);
-        if (a.index) store_bytes(a.index + at, greatest.tap);
+        FASTCNN_UNROLL for (int k = 0; k < 4; ++k) y[k / 2][k % 2] = y[k / 2][k % 2] + bias;
+        f(c, t, i, y);
       }
   }
 }
 
-void output(const WinogradOutput& a) {
+void pooled_output(const WinogradOutput& arguments) {
+  const WinogradOutput a = arguments;
+  const Vec least = a.relu ? Vec{} : broadcast(-__builtin_inff());
+  for_each_tile(a, [&](int64_t c, int64_t t, int i, const Vec(&y)[2][2]) FASTCNN_INLINED {
+    Greatest greatest;
+    FASTCNN_UNROLL for (int tap = 0; tap < 4; ++tap) {
+      const Vec sum = y[tap / 2][tap % 2], value = sum < least ? least : sum;
+      if (tap == 0)
+        greatest.begin(value, tap);
+      else
+        greatest.take(value, tap);
+    }
+    const int64_t at = c * a.y_channel + t * kBatchLanes + i;
+    store(a.y + at, greatest.value);
+    if (a.index) store_bytes(a.index + at, greatest.tap);
+  });
+}
+
+void output(const WinogradOutput& arguments) {
+  const WinogradOutput a = arguments;
   if (a.pool) return pooled_output(a);
-  const int64_t position = a.position;
-  for (int64_t c = 0; c < a.channels; ++c) {
-    const Vec bias = a.bias ? broadcast(a.bias[c]) : Vec{};
-    for (int64_t t = 0; t < a.tiles; ++t)
-      for (int i = 0; i < kBatchLanes; i += kLanes) {
-        Vec y[2][2];
-        outputs_of(a.m + (c * a.tiles + t) * kBatchLanes + i, position, y);
-        FASTCNN_UNROLL for (int r = 0; r < 2; ++r) {
-          if (r >= a.rows) break;
-          FASTCNN_UNROLL for (int s = 0; s < 2; ++s) {
-            if (2 * t + s >= a.cols) break;
-            const int64_t at = c * a.y_channel + r * a.y_row + (2 * t + s) * kBatchLanes + i;
-            Vec value = y[r][s] + bias;
-            if (a.relu) value = relu(value);
-            if (a.mask) value = load(a.mask + at) <= Vec{} ? Vec{} : value;
-            store(a.y + at, value);
-          }
-        }
+  for_each_tile(a, [&](int64_t c, int64_t t, int i, const Vec(&y)[2][2]) FASTCNN_INLINED {
+    FASTCNN_UNROLL for (int r = 0; r < 2; ++r) {
+      if (r >= a.rows) break;
+      FASTCNN_UNROLL for (int s = 0; s < 2; ++s) {
+        if (2 * t + s >= a.cols) break;
+        const int64_t at = c * a.y_channel + r * a.y_row + (2 * t + s) * kBatchLanes + i;
+        Vec value = a.relu ? relu(y[r][s]) : y[r][s];
+        if (a.mask) value = load(a.mask + at) <= Vec{} ? Vec{} : value;
+        store(a.y + at, value);
       }
-  }
+    }
+  });
 }
 
 }  // namespace

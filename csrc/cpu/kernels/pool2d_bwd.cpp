@@ -35,6 +35,20 @@ FASTCNN_INLINE void write_windows(const Geometry& g, float* dx, Span range, bool
   }
 }
 
+// dy of a block to the tap that `label` names, and zero to the others of a window, whose first pixel is dx;
+// name(r, col, position) of a tap.
+template <class Size, class Block, class Name>
+FASTCNN_INLINE void write_taps(const Geometry& g, Size size, Block block, const Output& output,
+                               const IVec* label, const Vec* dy, float* dx, Name name) {
+  size.for_each_tap([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
+    float* pixel = dx + r * g.row_step + col * g.col_step;
+    const int tap = name(r, col, position);
+    for (int v = 0; v < block.kVectors; ++v)
+      output.put(block, pixel + v * kLanes, label[v] == tap ? dy[v] : Vec{});
+  });
+}
+FASTCNN_INLINE int position_of(int64_t, int64_t, int position) { return position; }
+
 constexpr int64_t kLabels = 4096;  // of a row of windows, at most
 
 // Of more than 3 x 3 taps the maxima of a row of windows are found before any of it is written: what is
@@ -63,11 +77,7 @@ void max_bwd_apart_rows(const Pool2dBwd& args, const Geometry& g, int64_t begin,
           const int64_t at = window.output + c + v * kLanes;
           label[v] = vec_to_bits(block.get(labels + at - first)), dy[v] = block.get(a.dy + at);
         }
-        size.for_each_tap([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
-          float* pixel = a.dx + window.pixel + r * g.row_step + col * g.col_step + c;
-          for (int v = 0; v < kVectors; ++v)
-            output.put(block, pixel + v * kLanes, label[v] == position ? dy[v] : Vec{});
-        });
+        write_taps(g, size, block, output, label, dy, a.dx + window.pixel + c, position_of);
       });
     });
     zero_gaps(g, row % g.s.p, a.dx + row / g.s.p * g.s.h * g.s.w * g.s.c);
@@ -89,11 +99,7 @@ void max_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
         dy[v] = block.get(a.dy + window.output + c + v * kLanes);
         if (a.relu_mask) dy[v] = best.value[v] <= Vec{} ? Vec{} : dy[v];
       }
-      size.for_each_tap([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
-        float* pixel = a.dx + window.pixel + r * g.row_step + col * g.col_step + c;
-        for (int v = 0; v < kVectors; ++v)
-          output.put(block, pixel + v * kLanes, best.label[v] == position ? dy[v] : Vec{});
-      });
+      write_taps(g, size, block, output, best.label, dy, a.dx + window.pixel + c, position_of);
     });
   };
   write_windows<kBoth>(g, a.dx, {begin, end}, g.s.stride_w == 1, write);
@@ -115,12 +121,8 @@ void pixels_apart(const Pool2dBwd& args, const int32_t* index, int64_t begin, in
         const int64_t at = window.output + c + v * kLanes;
         chosen[v] = vec_to_bits(block.get((const float*)index + at)), dy[v] = block.get(a.dy + at);
       }
-      size.for_each_tap([&](int64_t r, int64_t col, int) FASTCNN_INLINED {
-        float* pixel = a.dx + window.pixel + r * g.row_step + col * g.col_step + c;
-        const int label = first + (int)(r * g.s.w + col);
-        for (int v = 0; v < kVectors; ++v)
-          output.put(block, pixel + v * kLanes, chosen[v] == label ? dy[v] : Vec{});
-      });
+      write_taps(g, size, block, output, chosen, dy, a.dx + window.pixel + c,
+                 [&](int64_t r, int64_t col, int) FASTCNN_INLINED { return first + (int)(r * g.s.w + col); });
     });
   };
   write_windows<kTwo>(g, a.dx, {begin, end}, false, write);
