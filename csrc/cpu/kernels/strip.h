@@ -45,6 +45,7 @@ constexpr int ways(int sums, int vectors) {
 struct Far {
   const float* at;
   int64_t step;
+  int64_t lines;  // asked for before each tile
 };
 template <bool kIs>
 struct Flag {
@@ -225,6 +226,7 @@ void tile(const Tile& t, int64_t row, int64_t end, int tail, const Far& far) {
   float* y = t.y + row * t.y_row;
   for (; row < end; row += MR, a += a_rows) {
     if (asks_rows) ask_for_rows(t, row, row + MR, NV * kLanes);
+    if constexpr (kRegisters < 32) own.at = fetch(own.at, own.lines);
     Vec acc[MR][NV];
     FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
       FASTCNN_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = Vec{};
@@ -297,7 +299,7 @@ void strip_of(const Tile& t, int64_t rows, int tail, int most) {
   if constexpr (may_copy<Number>(NV)) {
     if (t.copy) {
       constexpr int kFirst = most_rows(NV);
-      tile<Number, kFirst, NV, true>(t, 0, kFirst, tail, {t.b, 0});
+      tile<Number, kFirst, NV, true>(t, 0, kFirst, tail, {t.b, 0, 0});
       Tile others = t;
       others.copy = nullptr;
       others.b = t.copy, others.b_step = NV * kLanes;
@@ -316,25 +318,23 @@ void strip_of(const Tile& t, int64_t rows, int tail, int most) {
   const int64_t steps = t.taps_h * (sliding ? runs_of_taps(t) : t.taps_w) * t.depth;
   // The first tiles ask for what will be written, the others for what will be read.
   const int64_t read = t.ahead ? t.ahead_floats : 0, written = t.next_y ? t.next_y_floats : 0;
-  int64_t turn = 0, lines = 0;
+  int64_t turn = 0;
   if (written) turn = read ? (tiles - 1) * written / (read + written) + (tiles > 1) : tiles;
-  bool before = false;
-  Far far = {t.b, 0};  // asks for nothing new
+  Far far = {t.b, 0, 0};  // asks for nothing new
   const auto ask = [&](const float* at, int64_t floats, int64_t times) {
-    lines = lines_each(floats, times);
-    before = kRegisters < 32 && lines > 0 && lines <= 16;
-    far = {at, before || !steps ? 0 : (floats + times * steps - 1) / (times * steps)};
+    const int64_t lines = lines_each(floats, times);
+    const bool before = kRegisters < 32 && lines > 0 && lines <= 16;
+    far = {at, before || !steps ? 0 : (floats + times * steps - 1) / (times * steps), before ? lines : 0};
   };
   if (turn) ask(t.next_y, written, turn);
   for (int64_t row = 0, i = 0, together; row < rows; i += together) {
     if (i == turn && read) ask(t.ahead, read, tiles - turn);
     const int64_t n = least + (more > 0);
-    together = before ? 1 : more > 0 ? more : tiles;
+    together = more > 0 ? more : tiles;
     if (i < turn && together > turn - i) together = turn - i;
     const int64_t end = row + together * n < rows ? row + together * n : rows;
-    if (before) far.at = fetch(far.at, lines);
     tile_of<Number, NV>(static_cast<int>(n))(t, row, end, tail, far);
-    far.at += together * steps * far.step;
+    far.at += together * (steps * far.step + far.lines * kLineFloats);
     row = end, more -= together;
   }
 }

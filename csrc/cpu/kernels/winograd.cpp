@@ -308,7 +308,7 @@ void multiply_points(const Products& p) {
   t.a_row = p.v_tile, t.a_group = 3 * p.v_tile, t.a_step = 1;
   t.b = p.u, t.b_step = NV * kLanes;
   Walk walk(t);
-  Far none = {p.u, 0};
+  Far none = {p.u, 0, 0};
   float* v = p.v;
   for (int64_t point = 0; point < p.points; ++point, v += p.v_plane, walk.b += p.u_plane) {
     Vec sum[MR][NV];
