@@ -285,7 +285,7 @@ Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments
     parts_ = args_.batch_size / at_once;
     args_.batch_size = at_once;
   }
-  full_ = feeds_for(args_.batch_size);
+  if (lists() > 1) full_ = feeds_for(args_.batch_size);
   tail_ = feeds_for(samples_of(lists() - 1));
 }
 
@@ -329,7 +329,8 @@ Feeds Session::feeds_for(int64_t n) const {
       x.offset = graph.nodes[rescaling].forward.rescale.offset;
     }
     feeds.input.push_back(prepare(x, Layout::kChannelsLast, of_input));
-    if (!model_->place().on_gpu()) feeds.input_in_lanes.push_back(prepare(x, Layout::kBatchInLanes));
+    if (!model_->place().on_gpu() && n >= kBatchLanes)
+      feeds.input_in_lanes.push_back(prepare(x, Layout::kBatchInLanes));
   }
   feeds.target.resize(graph.outputs.size());
   for (size_t i = 0; i < args_.y.size(); ++i) {
@@ -388,7 +389,8 @@ int64_t Session::run_batches(const Run& run) {
     fail(Code::kArgument, "%s: the model was compiled again after the session began; begin another",
          name_of(args_.mode));
   const Model::Lease plan(*model_, args_.mode);
-  const int members = threads(), arenas = parts_ > 1 && parts_ >= members ? members : 1;
+  int members = parts_ > 1 ? threads() : 1;  // asks the system, which one image in a small network notices
+  const int arenas = parts_ >= members ? members : 1;
   StepList& full = plan->list(batch_of(args_.batch_size), arenas);
   StepList& tail = plan->list(batch_of(samples_of(lists() - 1)), arenas);
   Memories memories;
@@ -410,6 +412,7 @@ int64_t Session::run_batches(const Run& run) {
   for (size_t i = 0; i < mixed_.size(); ++i)
     memories[port(Memory::kMixed, i)] = reinterpret_cast<char*>(mixed_[i]);
   const std::chrono::duration<double> limit(run.seconds > 0 ? std::min(run.seconds, 1e6) : 0.0);
+  if (parts_ == 1 && (full.parallel || tail.parallel)) members = threads();
   Loop loop{*this,  full, tail, memories, run, start + std::chrono::duration_cast<Clock::duration>(limit),
             members};
   loop.place = loop.before(run.begin, 0, false);

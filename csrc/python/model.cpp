@@ -380,6 +380,17 @@ void bind_model(py::module_& m) {
           py::arg("mode"), py::arg("x"), py::arg("y") = py::none(), py::arg("out") = py::none(),
           py::arg("batch_size") = 32, py::arg("sample_weight") = py::none(), py::arg("external") = py::none())
       .def(
+          "predict",
+          [](const std::shared_ptr<Model>& model, py::handle x, py::handle out) {
+            const py::str mode("predict");
+            const py::int_ all(INT64_MAX);
+            const py::none none;
+            PySession session(model, {mode, x, none, out, all, none, none});
+            py::gil_scoped_release release;
+            session.session().run({nullptr, 0, INT64_MAX, 0, {}});
+          },
+          py::arg("x"), py::arg("out"))
+      .def(
           "describe",
           [](Model& model, py::handle mode, py::handle batch_size) {
             const Mode m = mode_of("describe", mode);

@@ -189,14 +189,47 @@ def test_bad_dense_targets(rng: np.random.Generator) -> None:
     ],
 )
 def test_bad_out(out: Any, error: type[Exception], message: str, rng: np.random.Generator) -> None:
+    model = build(lenet())
     with pytest.raises(error, match=message):
-        build(lenet()).session("predict", data(rng)[0], None, out, 16)
+        model.session("predict", data(rng)[0], None, out, 16)
+    with pytest.raises(error, match=message):
+        model.predict(data(rng)[0], out)
 
 
 def test_out_may_not_be_x() -> None:
-    x = np.zeros((4, 6), np.float32)
+    model = build(chain((6,), op("relu")))
+    x = np.full((4, 6), -1, np.float32)
     with pytest.raises(ArgumentError, match="overlaps x"):
-        build(chain((6,), op("relu"))).session("predict", x, None, x, 2)
+        model.session("predict", x, None, x, 2)
+    with pytest.raises(ArgumentError, match="overlaps x"):
+        model.predict(x, x)
+    assert (x == -1).all()
+
+
+@pytest.mark.parametrize("samples", [1, 3, COUNT])
+def test_predict_is_a_session_of_one_batch(samples: int, rng: np.random.Generator) -> None:
+    model, x = build(lenet()), data(rng)[0][:samples]
+    wanted, out = np.empty((samples, 10), np.float32), np.full((samples, 10), np.nan, np.float32)
+    run(model.session("predict", x, None, wanted, samples))
+    assert model.predict(x, out) is None
+    assert out.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (np.zeros((4, 5)), ShapeError, "x has shape"),
+        (np.zeros((0, 6)), ShapeError, "x is empty"),
+        (np.zeros((4, 6), object), DTypeError, "dtype object"),
+        ((np.zeros((4, 6)), np.zeros((4, 6))), ArgumentError, "x has 2 arrays"),
+        (None, DTypeError, "x is a NoneType"),
+    ],
+)
+def test_bad_x_of_predict(x: Any, error: type[Exception], message: str) -> None:
+    model, out = build(chain((6,), op("relu"))), np.full((4, 6), np.nan, np.float32)
+    with pytest.raises(error, match=message):
+        model.predict(x, out)
+    assert np.isnan(out).all()
 
 
 @pytest.mark.parametrize(

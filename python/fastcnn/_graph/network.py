@@ -143,6 +143,10 @@ class Network:
             )
         return weights
 
+    def room_for_predictions(self, samples: int) -> tuple[Array, ...]:
+        """One array for each output, with nothing in it yet."""
+        return tuple([np.empty((samples, *shape), np.float32) for shape in self.output_shapes])
+
     # Weights that several networks share: each has its own copy; the one changed last has the right ones.
 
     def pull(self) -> None:

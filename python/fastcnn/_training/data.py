@@ -50,7 +50,7 @@ class Data(NamedTuple):
 
 def arrays(value: object, names: Sequence[str], where: str) -> Arrays:
     """One array for each name: from an array, if there is one name, from a list in their order, or a dict."""
-    if isinstance(value, Mapping):
+    if not isinstance(value, np.ndarray) and isinstance(value, Mapping):  # which is slow to say no
         if set(value) != set(names):
             raise ArgumentError(f"{where}: arrays for {sorted(value)} came, wanted them for {sorted(names)}")
         return tuple(array(value[name], f"{where}[{name!r}]") for name in names)

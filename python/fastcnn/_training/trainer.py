@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -294,7 +293,7 @@ class Trainer(Fitter):
             return self._predict_stream(x, limit, calls)
         data = Data(arrays(x, self.input_names, "predict: x"))
         with self._binding():
-            out = self._room_for_predictions(data)
+            out = self._bind(data.x[0].shape[1:]).room_for_predictions(data.samples)
             piece = at_most(self._session("predict", "predict", data, batch_size, out), limit)
         self._run_all([piece], piece.end, calls)
         if piece.end * piece.batch_size < data.samples:
@@ -306,7 +305,7 @@ class Trainer(Fitter):
 
         def session(data: Data) -> Piece:
             with self._binding():
-                parts.append(self._room_for_predictions(data))
+                parts.append(self._bind(data.x[0].shape[1:]).room_for_predictions(data.samples))
                 return self._session("predict", "predict", data, max(1, data.samples), parts[-1])
 
         stream = Stream(x, Ports(tuple(self.input_names), ()), "predict", labelled=False)
@@ -335,12 +334,7 @@ class Trainer(Fitter):
         return out[0] if len(out) == 1 else list(out)
 
     def _predicted(self, data: Data) -> tuple[Array, ...]:
-        out = self._room_for_predictions(data)
-        network = self._bind()
-        x = tuple(map(match_rank, data.x, network.input_shapes))
-        network.native.session("predict", x, None, out, max(1, data.samples)).run(None, 0, math.inf)
+        network = self._bind(data.x[0].shape[1:])
+        out = network.room_for_predictions(data.samples)
+        network.native.predict(tuple(map(match_rank, data.x, network.input_shapes)), out)
         return out
-
-    def _room_for_predictions(self, data: Data) -> tuple[Array, ...]:
-        shapes = self._bind(data.x[0].shape[1:]).output_shapes
-        return tuple([np.empty((data.samples, *shape), np.float32) for shape in shapes])

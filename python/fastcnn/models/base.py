@@ -125,10 +125,10 @@ class BaseModel(Described, abc.ABC):
         >>> fastcnn.Model([left, right], y).count_params()
         16
         """
-        where = f"{self._where}: inputs"
         given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if not any(isinstance(each, SymbolicTensor) for each in given):
             return self._of_arrays(inputs, training)
+        where = f"{self._where}: inputs"
         tensors, phase = symbolic_inputs(inputs, where), phase_of(training, self._where)
         self.prepare([partial(getattr, each, "sample_shape") for each in tensors])
         if len(tensors) != len(self.input_names):
@@ -152,9 +152,11 @@ class BaseModel(Described, abc.ABC):
 
     def _augments(self) -> bool:
         """Whether all that the model does is to change images."""
-        layers = list(layers_within(self)) if self.traced else []
-        learns = any(each.weight_initializers for each in layers if not isinstance(each, Normalization))
-        return not learns and any(isinstance(each, Augmentation) for each in layers)
+        if not self.traced or any(
+            each.weight_initializers and not isinstance(each, Normalization) for each in layers_within(self)
+        ):
+            return False
+        return any(isinstance(each, Augmentation) for each in layers_within(self))
 
     def _input_shapes(self) -> list[Shape | None]:
         return [self._shape]
