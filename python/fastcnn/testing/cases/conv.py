@@ -105,6 +105,14 @@ _CONV_BLOCKING = (
     ConvCase(2, 4, 19, 7, 7, groups=7, r=5, s=5, padding=2, dilation_rate=(1, 2)),
     ConvCase(1, 6, 21, 3, 6, groups=3, r=5, s=5, padding=2),
     ConvCase(1, 4, 40, 2, 2, groups=2, dilation_rate=(1, 2), padding=1),
+    # One channel in many, and taps of a row that share what they read, at once or in runs: within the image,
+    # across its borders, and where whole runs lie outside.
+    ConvCase(1, 5, 31, 33, 33, groups=33, r=7, s=7, padding=3),
+    ConvCase(2, 4, 30, 16, 16, groups=16, r=2, s=4, padding=(1, 2)),
+    ConvCase(1, 3, 45, 17, 17, groups=17, r=2, s=11, padding=(0, 9), dilation_rate=(1, 2)),
+    ConvCase(1, 4, 3, 32, 32, groups=32, r=3, s=9, padding=((1, 0), (8, 8))),
+    ConvCase(2, 6, 43, 40, 40, groups=40, r=3, s=5, strides=(2, 2), padding=2),
+    ConvCase(1, 5, 9, 24, 24, groups=24, r=2, s=8, strides=(1, 2), padding=((0, 1), (7, 3))),
     # The same in fours: three taps along rows, undilated, and others.
     ConvCase(1, 8, 13, 4, 4, groups=4, r=2, s=3, strides=(2, 1), padding=((0, 1), (2, 1))),
     ConvCase(2, 7, 14, 8, 8, groups=8, r=5, s=5, strides=(2, 2), padding=2),
