@@ -55,7 +55,10 @@ WinogradWgrad plan(const Conv2dShape& v, Order order) {
   const bool alone = most * d.c_parts == 1 && d.k <= kPartChannels;
   d.k_part = part(d.k, alone ? kPartChannels / 2 : kPartChannels * wide, &d.k_parts);
   d.panel = std::min(kernel.lanes * wide_vectors(), d.k_part);
-  d.block = std::min<int64_t>(96, kBlockBytes / (4 * (d.v_points * d.c_part + d.m_points * d.k_part)));
+  // D of 16 channels, which a block reads and writes, is no smaller than V and W of 16 tiles. (96 of them
+  // took 1.05 times as long with 16 lanes, 128 up to 1.04 times with 8.)
+  const int64_t most_tiles = kernel.lanes == 16 ? 128 : 96;
+  d.block = std::min(most_tiles, kBlockBytes / (4 * (d.v_points * d.c_part + d.m_points * d.k_part)));
   d.chunks = std::min(most, ceil_div(wanted, d.c_parts * d.k_parts));
   d.blocks = ceil_div(d.tiles, std::min(d.block, ceil_div(d.tiles, d.chunks)));
   d.block = ceil_div(d.tiles, d.blocks);
@@ -102,7 +105,8 @@ Range channels_of(int64_t channels, int64_t part, int64_t i) {
 //   direct, all taps of a row at once    3 N P C / rows ((1.5 rows + 1) Q + 20)
 //
 // Beside it each step of Winograd's products waits 10 clocks more for V and W from L2, as it meets a single
-// vector.
+// vector; 4 where that is worked on by halves (Zen 4, where 16 to 64 channels to 16 took 0.66 to 0.8 times as
+// long as directly, 8 channels and images of 7x7 longer).
 constexpr int64_t kTimesShared = 4;
 double winograd_clocks(const WinogradWgrad& d) {
   const TileKernels& kernel = *kernels().tile;
@@ -241,9 +245,12 @@ bool chosen(const OpDescriptor& op, Order order) {
   // with them: at even clocks Winograd took 1.1 to 1.4 times as long, 64 to 256 channels, 14x14 to 56x56.
   const bool pairs = supports_conv2d_wgrad_bfloat16(op);
   const double direct = direct_clocks(v) * (pairs ? 0.85 * bfloat16_cost(op) : 1);
-  const WinogradWgrad d = plan(v, order);
-  const double clocks = winograd_clocks(d), waits = takes_taps(v) ? 10.0 * d.products * d.tiles : 0;
-  return clocks + waits < 0.95 * direct && (order != kF4 || clocks < winograd_clocks(plan(v, kF2)));
+  const double wait = takes_taps(v) ? (by_halves() ? 4 : 10) : 0;
+  const auto clocks = [&](Order each) {
+    const WinogradWgrad d = plan(v, each);
+    return winograd_clocks(d) + wait * static_cast<double>(d.products * d.tiles);
+  };
+  return clocks(order) < 0.95 * direct && (order != kF4 || clocks(kF4) < clocks(kF2));
 }
 
 void prepare(Prepared* p, Order order) {
