@@ -5,6 +5,7 @@
 #include "pool2d_bwd.h"
 
 #include "best.h"
+#include "max_apart.h"
 #include "sum_windows.h"
 
 namespace fastcnn {
@@ -18,8 +19,7 @@ void zero_gaps(const Geometry& g, int64_t p, float* image) {
   const Span rows = g.rows.taps(p);
   const int64_t next_row = p + 1 < s.p ? g.rows.taps(p + 1).begin : s.h;
   set_zero(image + rows.end * s.w * s.c, (next_row - rows.end) * s.w * s.c);
-  if (s.stride_w == s.s && g.cols.taps(s.q - 1).end == s.w) return;
-  for (int64_t q = 0; q < s.q; ++q) {
+  for (int64_t q = s.stride_w == s.s ? s.q - 1 : 0; q < s.q; ++q) {
     const int64_t gap = g.cols.taps(q).end, next = q + 1 < s.q ? g.cols.taps(q + 1).begin : s.w;
     for (int64_t h = rows.begin; h < rows.end; ++h)
       set_zero(image + (h * s.w + gap) * s.c, (next - gap) * s.c);
@@ -49,46 +49,9 @@ FASTCNN_INLINE void write_taps(const Geometry& g, Size size, Block block, const 
 }
 FASTCNN_INLINE int position_of(int64_t, int64_t, int position) { return position; }
 
-constexpr int64_t kLabels = 4096;  // of a row of windows, at most
-
-// Of more than 3 x 3 taps the maxima of a row of windows are found before any of it is written: what is
-// between finding and writing is longer than a processor looks ahead, and each window waited for its own.
-void max_bwd_apart_rows(const Pool2dBwd& args, const Geometry& g, int64_t begin, int64_t end) {
-  const Pool2dBwd a = args;
-  const Output output(a.dx, a.stream, g.s.c);
-  alignas(sizeof(Vec)) float labels[kLabels];
-  for (int64_t row = begin; row < end; ++row) {
-    const int64_t first = row * g.s.q * g.s.c;
-    for_each_window_of_row<kNone>(g, row, false, [&](auto size, const Window& window) FASTCNN_INLINED {
-      for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
-        const auto best = find_best(g, size, block, a.x + window.pixel + c, position_label);
-        for (int v = 0; v < block.kVectors; ++v) {
-          const IVec none = best.value[v] <= broadcast(a.relu_mask ? 0.0f : __builtin_nanf(""));
-          block.put(labels + window.output - first + c + v * kLanes, bits_to_vec(best.label[v] | none));
-        }
-      });
-    });
-    for_each_window_of_row<kNone>(g, row, false, [&](auto size, const Window& window) FASTCNN_INLINED {
-      for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
-        constexpr int kVectors = block.kVectors;
-        IVec label[kVectors];
-        Vec dy[kVectors];
-        for (int v = 0; v < kVectors; ++v) {
-          const int64_t at = window.output + c + v * kLanes;
-          label[v] = vec_to_bits(block.get(labels + at - first)), dy[v] = block.get(a.dy + at);
-        }
-        write_taps(g, size, block, output, label, dy, a.dx + window.pixel + c, position_of);
-      });
-    });
-    zero_gaps(g, row % g.s.p, a.dx + row / g.s.p * g.s.h * g.s.w * g.s.c);
-  }
-  output.end();
-}
-
 void max_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
   const Pool2dBwd a = args;
   const Geometry g(*a.shape);
-  if (g.s.r * g.s.s > 9 && g.s.q * g.s.c <= kLabels) return max_bwd_apart_rows(args, g, begin, end);
   const Output output(a.dx, a.stream, g.s.c);
   const auto write = [&](auto size, const Window& window) FASTCNN_INLINED {
     for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
@@ -102,7 +65,25 @@ void max_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
       write_taps(g, size, block, output, best.label, dy, a.dx + window.pixel + c, position_of);
     });
   };
-  write_windows<kBoth>(g, a.dx, {begin, end}, g.s.stride_w == 1, write);
+  if (g.s.r * g.s.s <= 4 || !ApartRows::supports(g) || g.inner.begin >= g.inner.end) {
+    write_windows<kTwo>(g, a.dx, {begin, end}, g.s.stride_w == 1, write);
+    return output.end();
+  }
+  const ApartRows rows(g, a);
+  const int64_t windows = g.inner.end - g.inner.begin, left = g.cols.taps(g.inner.begin).begin;
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t n = row / g.s.p, p = row - n * g.s.p, image = n * g.s.h * g.s.w * g.s.c;
+    const Span taps = g.rows.taps(p);
+    const int64_t at = image + (taps.begin * g.s.w + left) * g.s.c, first = row * g.s.q + g.inner.begin;
+    const bool written =
+        rows.write(a.x + at, a.dy + first * g.s.c, a.dx + at, taps.end - taps.begin, windows);
+    if (!written || windows < g.s.q)
+      for_each_window_of_row<kNone>(g, row, false, [&](auto size, const Window& window) FASTCNN_INLINED {
+        const int64_t inner = window.output / g.s.c - first;
+        if (!written || inner < 0 || inner >= windows) write(size, window);
+      });
+    zero_gaps(g, p, a.dx + image);
+  }
   output.end();
 }
 

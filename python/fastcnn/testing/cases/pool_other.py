@@ -34,6 +34,10 @@ POOL_WIDE: tuple[PoolCase, ...] = (
     PoolCase(1, 33, 33, 17, pool_size=(17, 17), strides=(16, 16), padding=1),
     PoolCase(2, 30, 20, 5, pool_size=(30, 20)),
     PoolCase(3, 7, 7, 65, pool_size=(7, 7)),
+    # Windows side by side, of which vectors hold some or a part.
+    PoolCase(2, 12, 31, 1, pool_size=(3, 3)),
+    PoolCase(2, 9, 28, 3, pool_size=(4, 4)),
+    PoolCase(1, 10, 43, 9, pool_size=(5, 3)),
 )
 
 POOL_ND: tuple[PoolNdCase, ...] = (
