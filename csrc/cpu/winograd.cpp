@@ -113,10 +113,28 @@ void multiply(const Winograd& d, const float* v, const float* u, Range panels, R
 }
 
 // M = V U in the place of V; also of tiles beyond the last, up to whole strips.
-void multiply_in_place(const Winograd& d, const float* u, int64_t tiles, float* v) {
-  Products p = {u, v, d.v_points, d.in_c, d.channels, v_plane(d), u_plane(d), 0};
+// What the tiles after them will write and meet is asked for with the steps of the products: asked for by the
+// tiles before, with no sums between, it came later than they needed it. (dgrad of 16 channels at 32x32,
+// batch 128, with a mask took 1.15 to 1.3 times as long within ResNet-20, fprop 1.1 times. Their x, which a
+// row of tiles above them asks for, gained no more so.)
+void multiply_in_place(const Winograd& d, const Arguments& to, const float* u, Range tiles, float* v) {
+  Products p = {};
+  p.u = u, p.v = v;
+  p.points = d.v_points, p.depth = d.in_c;
+  p.v_tile = d.channels, p.v_plane = v_plane(d), p.u_plane = u_plane(d);
   p.vectors = static_cast<int32_t>(d.panel / kernels().tile->lanes);
-  for (int64_t i = 0; i < tiles; i += d.strip, p.v += d.strip * d.channels) kernels().winograd->multiply(p);
+  const int64_t outputs = to.pool ? 1 : d.outputs, row = d.dilation_h * d.out_w * d.out_c;
+  p.far_floats = d.strip * outputs * d.out_c;
+  const int64_t next = std::min(d.tiles, tiles.end + kernels().winograd->asks);
+  for_each_run(d, {tiles.end, next}, [&](int64_t i, const Place& at, int64_t) {
+    const int64_t first = (to.pool ? i : (at.n * d.out_h + at.p) * d.out_w + at.q) * d.out_c;
+    for (const float* array : {static_cast<const float*>(to.y), to.mask, to.residual})
+      for (int64_t r = 0; array && r < outputs; ++r) p.far[p.runs++] = array + first + r * row;
+  });
+  for (int64_t i = tiles.begin; i < tiles.end; i += d.strip, p.v += d.strip * d.channels) {
+    kernels().winograd->multiply(p);
+    for (int32_t run = 0; run < p.runs; ++run) p.far[run] += p.far_floats;
+  }
 }
 
 void transform_output(const Winograd& d, const Arguments& to, const float* m, Range tiles, int64_t block) {
@@ -179,7 +197,7 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
       for (int64_t i = all.begin; i < all.end; i += d.turn) {
         const Range tiles = {i, std::min(all.end, i + d.turn)};
         transform_input(tiles, m);
-        multiply_in_place(d, filters, tiles.end - tiles.begin, m);
+        multiply_in_place(d, to, filters, tiles, m);
         transform_output(d, to, m, tiles, 0);
       }
     });

@@ -299,6 +299,9 @@ void filter_gradient(const FilterGradient& t) {
 constexpr bool by_slide(int vectors) { return kSliding && vectors == 1; }
 constexpr int tiles_of(int vectors) { return by_slide(vectors) ? kMostSliding : most_rows(vectors); }
 
+// With 16 registers a tile has no time for it.
+constexpr bool kAsksInPlace = kRegisters == 32;
+
 template <int NV>
 void multiply_points(const Products& p) {
   constexpr int MR = tiles_of(NV);
@@ -308,17 +311,24 @@ void multiply_points(const Products& p) {
   t.a_row = p.v_tile, t.a_group = 3 * p.v_tile, t.a_step = 1;
   t.b = p.u, t.b_step = NV * kLanes;
   Walk walk(t);
-  Far none = {p.u, 0, 0};
+  const int64_t each = p.runs ? p.points / p.runs : p.points;  // points that ask for a run
+  const int64_t wanted = p.far_floats / (each * p.depth) + 1,
+                step = wanted < kLineFloats ? wanted : kLineFloats;
+  Far far = {p.u, 0, 0};
   float* v = p.v;
   for (int64_t point = 0; point < p.points; ++point, v += p.v_plane, walk.b += p.u_plane) {
+    if (kAsksInPlace && point % each == 0) {
+      const int64_t run = point / each;
+      far = run < p.runs ? Far{p.far[run], step, 0} : Far{p.u, 0, 0};
+    }
     Vec sum[MR][NV];
     FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
       FASTCNN_UNROLL for (int j = 0; j < NV; ++j) sum[i][j] = Vec{};
     }
     if constexpr (by_slide(NV))
-      slide<Floats, false, 1>(sum, t, v, walk.b, &none);
+      slide<Floats, kAsksInPlace, 1>(sum, t, v, walk.b, &far);
     else
-      multiply<Floats, false, false>(sum, t, walk, v, &none);
+      multiply<Floats, kAsksInPlace, false>(sum, t, walk, v, &far);
     FASTCNN_UNROLL for (int i = 0; i < MR; ++i) {
       FASTCNN_UNROLL for (int j = 0; j < NV; ++j) store(v + i * p.v_tile + j * kLanes, sum[i][j]);
     }
@@ -338,7 +348,8 @@ const WinogradKernels winograd_kernels = {
     {output<F2>, output<F4>, output<Strided>, output<StridedBack>},
     {filter<F2>, filter<F4>, filter<Strided>, filter<Strided>},
     {0, tiles_of(1), tiles_of(2)},
-    multiply_in_place};
+    multiply_in_place,
+    kAsksInPlace};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

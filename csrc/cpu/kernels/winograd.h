@@ -77,6 +77,8 @@ struct FilterGradient {
   int64_t d_plane, d_part, parts, dw_tap, count;
 };
 
+constexpr int kMostFar = 6;
+
 // m[point][tile] = v[point][tile] u[point], sums over `depth` channels, of as many tiles as a product takes;
 // m takes the place of v. u [point][depth][vectors].
 struct Products {
@@ -84,6 +86,9 @@ struct Products {
   float* v;  // tiles v_tile apart
   int64_t points, depth, v_tile, v_plane, u_plane;
   int32_t vectors;
+  int32_t runs;  // of memory, far_floats from `far` on, that are asked for meanwhile
+  int64_t far_floats;
+  const float* far[kMostFar];
 };
 
 // Of F(2), F(4), stride 2 and its dgrad; weight gradients have none of the last.
@@ -95,6 +100,7 @@ struct WinogradKernels {
   void (*filter[4])(const FilterTiles&);
   int tiles[3];  // of a product with 1 or 2 vectors
   void (*multiply)(const Products&);
+  bool asks;  // whether a product asks for its `far`
 };
 
 }  // namespace cpu
