@@ -46,6 +46,9 @@ constexpr int64_t kBlockPixels = 224, kBlockFloats = 128 << 10;
 // it 5x5 of 16 -> 32 channels took 0.89 of the time that blocks of 20 KB did, 3x3 of 3 -> 32 with strides
 // 0.91; with 8 lanes 0.97 to 1.03.
 constexpr int64_t kNearFloats = 5 << 10, kMoreFloats = 12 << 10, kLeastPixels = 32;
+// Of a tile that takes taps and channels together: also of tiles of pairs, and fewer channels than `taps`
+// has.
+constexpr int64_t kMergedRows = 14;
 // Channels of a group that are copied, so that its pixels lie side by side, and of pixels that are far apart:
 // with 8 lanes 32 groups of 32 took 0.73 to 0.87 times as long, 16 of 24 0.93, 8 of 64 0.97, but 4 of
 // 32 1.09, 32 of 16 1.1 to 1.2 times; with strides up to 1.2 times, with 16 lanes up to 1.4.
@@ -114,7 +117,7 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
             (in_place ? in_place : std::min<int64_t>(kernel.vectors, ceil_div(d.out_g, kernel.lanes)));
   d.panels = ceil_div(d.out_g, d.panel);
   d.columns = std::max((v.q - 1) * v.stride_w + (v.s - 1) * v.dilation_w + 1, v.pad_left + 1);
-  const int64_t most_rows = kernel.max_rows[d.panel / kernel.lanes];
+  const int64_t most_rows = std::min<int64_t>(kernel.max_rows[d.panel / kernel.lanes], kMergedRows);
   d.merged = v.dilation_w == 1 && d.in_g <= most_rows / 2;
   d.taps = !pairs && takes_taps(v);
   d.strips =

@@ -144,7 +144,8 @@ FASTCNN_INLINE void multiply(Vec (&acc)[MR][NV], const Tile& t, const Walk& s, c
 constexpr bool kSliding = kRegisters == 32;
 constexpr int kMostTaps = 5, kSlidingRows = 8, kMostSliding = 16;
 
-// Of 16 and 32 pixels 16 rows make whole tiles; without sliding they gain nothing.
+// Of 16 and 32 pixels 16 rows make whole tiles, and of 16 channels, whose weight gradient with strides took
+// 0.66 to 0.95 of the time that two tiles of 8 did.
 template <class Number>
 constexpr int tile_rows(int vectors) {
   return kSliding && Number::kSlides && vectors == 1 ? kMostSliding : most_rows(vectors);
@@ -234,7 +235,7 @@ void tile(const Tile& t, int64_t row, int64_t end, int tail, const Far& far) {
     const auto sum = [&](auto asks) FASTCNN_INLINED {
       if constexpr (NV == 1 && MR >= kSlidingRows && kSliding && Number::kSlides)
         if (slides(t)) return multiply_sliding<Number, asks.kValue>(acc, t, a, &own);
-      if constexpr (MR <= most_rows(NV)) multiply<Number, asks.kValue, kCopies>(acc, t, walk, a, &own);
+      multiply<Number, asks.kValue, kCopies>(acc, t, walk, a, &own);
     };
     if (kRegisters == 32 || far.step)
       sum(Flag<true>());
@@ -310,8 +311,7 @@ void strip_of(const Tile& t, int64_t rows, int tail, int most) {
     }
   }
   const bool could_slide = kSliding && Number::kSlides && NV == 1 && slides(t);
-  const int fit = could_slide ? tile_rows<Number>(NV) : most_rows(NV);
-  if (most > fit) most = fit;
+  if (most > tile_rows<Number>(NV)) most = tile_rows<Number>(NV);
   const int64_t tiles = (rows + most - 1) / most, least = rows / (tiles ? tiles : 1);
   int64_t more = rows - tiles * least;  // tiles that have one row more, the first
   const bool sliding = could_slide && least >= kSlidingRows;

@@ -292,7 +292,7 @@ int64_t multiply_add(int64_t turns) {
 extern const TileKernels tile_kernels;
 const TileKernels tile_kernels = {kLanes,
                                   kRegisters == 32 && kLanes == 4 ? 4 : 2,
-                                  {0, most_rows(1), most_rows(2), most_rows(3), most_rows(4)},
+                                  {0, tile_rows<Floats>(1), most_rows(2), most_rows(3), most_rows(4)},
                                   {kSlidingRows, kSliding ? kMostSliding : 0},
                                   may_copy<Floats>(kMaxVectors),
                                   strip<Floats>,

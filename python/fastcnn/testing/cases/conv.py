@@ -145,6 +145,10 @@ _CONV_BLOCKING = (
     ConvCase(1, 7, 8, 17, 5, padding=((0, 1), (3, 2))),
     ConvCase(2, 9, 29, 36, 28, groups=2, strides=(2, 1), padding=(1, 0)),
     ConvCase(1, 6, 9, 22, 11, padding=1),
+    # One vector of outputs, and 15 and 16 rows that do not slide: of pixels and of channels.
+    ConvCase(1, 4, 48, 15, 14, strides=(2, 3)),
+    ConvCase(2, 7, 9, 31, 15, strides=(2, 2), padding=1),
+    ConvCase(2, 7, 9, 32, 32, groups=2, strides=(2, 2), padding=1),
     # Few filters, whose weight gradient exchanges x and dy: pads on one side, dilation, a filter beyond the
     # image, and a pointwise one; and pads beyond the filter, which it leaves to others.
     ConvCase(2, 9, 11, 20, 3, r=5, s=4, padding=((4, 1), (0, 3))),
