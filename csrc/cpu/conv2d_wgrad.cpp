@@ -46,6 +46,9 @@ constexpr int64_t kBlockPixels = 224, kBlockFloats = 128 << 10;
 // it 5x5 of 16 -> 32 channels took 0.89 of the time that blocks of 20 KB did, 3x3 of 3 -> 32 with strides
 // 0.91; with 8 lanes 0.97 to 1.03.
 constexpr int64_t kNearFloats = 5 << 10, kMoreFloats = 12 << 10, kLeastPixels = 32;
+// Of many taps, whose sums are more than L1 holds, so many as L2 holds: 4x4 of 64 -> 32 channels with strides
+// took 0.72 of the time, 5x5 of 64 -> 16 0.92 to 1, 3x3 0.97 to 1.08.
+constexpr int64_t kManyTaps = 16, kManyTapsPixels = 256;
 // Of a tile that takes taps and channels together: also of tiles of pairs, and fewer channels than `taps`
 // has.
 constexpr int64_t kMergedRows = 14;
@@ -141,6 +144,7 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
   const int64_t x_floats = v.c * v.stride_h * v.stride_w, floats = x_floats + v.k;
   const int64_t more = kernel.lanes < 16 ? 0 : std::min(kMoreFloats / floats, v.n * pixels / wanted_tasks(v));
   int64_t most = std::max({kLeastPixels, kNearFloats / floats, more});
+  if (v.r * v.s >= kManyTaps) most = std::max(most, std::min(kManyTapsPixels, kBlockFloats / floats));
   if (in_place) most = std::max(kLeastPixels, std::min(kPlacePixels, kBlockFloats / floats));
   if (d.copy_dy) most = std::max<int64_t>(1, std::min(kBlockPixels, kBlockFloats / x_floats));
   d.block_images = std::max<int64_t>(1, std::min(v.n, most / pixels));

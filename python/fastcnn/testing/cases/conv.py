@@ -149,6 +149,8 @@ _CONV_BLOCKING = (
     ConvCase(1, 4, 48, 15, 14, strides=(2, 3)),
     ConvCase(2, 7, 9, 31, 15, strides=(2, 2), padding=1),
     ConvCase(2, 7, 9, 32, 32, groups=2, strides=(2, 2), padding=1),
+    # Many taps, whose weight gradient takes many pixels at once.
+    ConvCase(1, 41, 30, 9, 17, r=4, s=4),
     # Few filters, whose weight gradient exchanges x and dy: pads on one side, dilation, a filter beyond the
     # image, and a pointwise one; and pads beyond the filter, which it leaves to others.
     ConvCase(2, 9, 11, 20, 3, r=5, s=4, padding=((4, 1), (0, 3))),
