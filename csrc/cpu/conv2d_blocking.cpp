@@ -12,6 +12,10 @@ namespace {
 // channels pointwise 1.08, 32 -> 192 1.1, 3x3 of 3 -> 32 1.1 to 1.18 times as fast; but 24 -> 150 0.7, 48 ->
 // 300 0.9.
 constexpr int64_t kShortSteps = 64, kFewSteps = 16, kTurnBytes = 16 << 10;
+// With these and no more the outputs of a pixel are written side by side by wide panels: 3x3 of 1 and 3 -> 64
+// channels took 0.72 to 0.91 of the time, of 8 -> 64 with strides 0.94, 4x4 and 5x5 of 3 channels 0.8 to 0.95
+// (147 steps, 7x7, 0.99).
+constexpr int64_t kWideSteps = 80;
 // Of a panel, beside what tiles read of the input in L1, if as many steps pay for the outputs that are read
 // and written once more: the panels of 16 lanes, of 80 and 160 steps, took 1.03 to 1.4 times as long as none.
 // (Parts of other convolutions, whose strips are as short as their rows, cost 4 to 8 % of 3x3 and strided
@@ -156,8 +160,11 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   // panels were no longer tasks of their own.
   const bool wide =
       d.joined && !d.pairs && d.in_g >= kFewSteps && d.in_g * d.out_c <= d.n * d.in_h * d.in_w * d.in_c;
-  const int fastest = wide ? static_cast<int>(wide_vectors(kernel)) : kernel.vectors;
-  int vectors = panel_vectors(d, d.joined ? d.rows * d.cols : d.cols, v.r * v.s * d.in_g, fastest);
+  const int64_t steps = v.r * v.s * d.in_g, most_vectors = wide_vectors(kernel);
+  const bool side_by_side =
+      !d.joined && !d.pairs && steps <= kWideSteps && d.out_g % (most_vectors * kernel.lanes) == 0;
+  const int fastest = wide || side_by_side ? static_cast<int>(most_vectors) : kernel.vectors;
+  int vectors = panel_vectors(d, d.joined ? d.rows * d.cols : d.cols, steps, fastest);
   const int64_t row_bytes = first_w.step * d.in_c * 4;
   // Rows of a tile that alias: fewer of them, unless there are no more than L1 has ways for (512 channels
   // with strides to 7x7: 1.25 times as fast with 7 rows of 2 vectors as with 4 of 4, which read the panel
@@ -165,8 +172,8 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   if (row_bytes % 4096 == 0 && kernel.max_rows[4] >= 6 && (d.joined || d.cols > kernel.max_rows[4] + 2))
     vectors = 4;
   if (!d.pairs && d.columns > d.in_w) {
-    const double steps = mean_taps_h(d) * double(d.in_g);
-    d.clipped = row_clocks(d, steps, vectors, true) < 0.95 * row_clocks(d, steps, vectors, false);
+    const double met = mean_taps_h(d) * double(d.in_g);
+    d.clipped = row_clocks(d, met, vectors, true) < 0.95 * row_clocks(d, met, vectors, false);
     if (d.clipped) d.pad_left = 0, d.columns = d.in_w;
   }
   d.panel = kernel.lanes * std::min<int64_t>(vectors, ceil_div(d.out_g, kernel.lanes));
@@ -189,7 +196,7 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   d.private_panels = heavy && !(d.kept_panels && all_bytes <= padded_bytes + output_bytes);
   const bool far_outputs = d.private_panels && output_bytes > kFarOutputBytes;
   const int64_t part_bytes = far_outputs ? kLongPartBytes : kPartBytes;
-  const int64_t steps = v.r * v.s * d.in_g, fit = std::max<int64_t>(1, part_bytes / 4 / d.panel);
+  const int64_t fit = std::max<int64_t>(1, part_bytes / 4 / d.panel);
   const bool in_parts = d.joined && (d.private_panels || fit >= kPartSteps);
   d.part = in_parts ? ceil_div(steps, ceil_div(steps, fit)) : steps;
   // A few images once for all parts of the panels. A single panel meets each band while it is near: 3 -> 32

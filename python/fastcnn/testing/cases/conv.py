@@ -130,6 +130,9 @@ _CONV_BLOCKING = (
     ConvCase(2, 13, 9, 3, 110, strides=(2, 2)),
     ConvCase(2, 9, 9, 12, 96, r=1, s=1),
     ConvCase(1, 7, 7, 6, 57, groups=3, r=1, s=1),
+    # The same of whole wide panels, on rows of many tiles.
+    ConvCase(2, 5, 33, 3, 64, padding="same"),
+    ConvCase(1, 9, 50, 1, 128, r=5, s=5, strides=(2, 2), padding=2),
     # One vector of outputs, rows of 2 to 9 taps that slide over the input.
     ConvCase(2, 4, 33, 12, 16, r=2, s=2),
     ConvCase(1, 5, 31, 9, 13, r=2, s=4, padding=1),
