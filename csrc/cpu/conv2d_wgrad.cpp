@@ -6,13 +6,14 @@
 // Register tiles (kernels/tile.h) of input channels x output channels, the sum running over output pixels,
 // block by block. dy of a block is copied to panels [pixels][lanes] that stay in L1 while all taps and
 // channels of x meet them; where few meet them it is read in place, in blocks that stay in L1 as they lie.
-// The next block is asked for between tiles. x is read in place and its borders clipped from the sums: a tile
-// needs one or two lines of it per step, which L2 delivers in time (copying strips of x as well cost a fifth
-// of the time of a 64-channel layer). Of one vector of output channels tiles load more than they multiply:
-// there each scalar of x is read once for the three taps of a filter row. With few channels x is copied with
-// its zeros, and the rows of a tile are the taps s and channels c of a filter row. (Copies of all taps of
-// each pixel, so that a 5x5 filter of one channel fills tiles of 13 and 12 rows instead of 5, took 1.7 times
-// as long.) Pixels are split by shape alone into partial sums, added in order at the end.
+// The next block is asked for between tiles. Many groups go through the blocks some at a time. x is read in
+// place and its borders clipped from the sums: a tile needs one or two lines of it per step, which L2
+// delivers in time (copying strips of x as well cost a fifth of the time of a 64-channel layer). Of one
+// vector of output channels tiles load more than they multiply: there each scalar of x is read once for the
+// three taps of a filter row. With few channels x is copied with its zeros, and the rows of a tile are the
+// taps s and channels c of a filter row. (Copies of all taps of each pixel, so that a 5x5 filter of one
+// channel fills tiles of 13 and 12 rows instead of 5, took 1.7 times as long.) Pixels are split by shape
+// alone into partial sums, added in order at the end.
 #include "blocking.h"
 
 namespace fastcnn {
@@ -33,6 +34,7 @@ struct Wgrad {
   int32_t filter_rows;                 // of one tile: 1, or all three of a 3 x 3 filter of one channel
   int64_t block_images, block_rows;    // output pixels of a block: whole images, or rows of one image
   int64_t chunks, panel_parts, strip_parts;  // tasks: chunks of blocks x parts of panels x parts of strips
+  int64_t pass;                              // panels that a task takes through its blocks at a time
   int64_t bands, blocks;                     // blocks of an image, or 1; all blocks
   int64_t rows_in;                           // input rows of a block
   int32_t pairs;
@@ -88,7 +90,8 @@ void choose_parts(Wgrad* d) {
   double least = 0;
   // The copied panels of a part stay in L2.
   const int64_t all_panels = v.groups * d->panels;
-  const int64_t least_parts = std::min(all_panels, ceil_div(all_panels * panel_floats(*d), 256 << 10));
+  const int64_t passed = std::min(all_panels, d->pass) * panel_floats(*d);
+  const int64_t least_parts = std::min(all_panels, ceil_div(passed, 256 << 10));
   for (int64_t p = least_parts; p <= std::max(least_parts, std::min(wanted, all_panels)); ++p)
     for (int64_t s = 1; s <= std::min(wanted, d->strips); ++s) {
       const int64_t c = std::min(most_chunks, ceil_div(wanted, p * s)), tasks = std::min(wanted, c * p * s);
@@ -106,6 +109,15 @@ Conv2dShape flattened(Conv2dShape v) {
   v.h = v.p = v.n * v.h * v.w;
   v.w = v.q = v.n = 1;
   return v;
+}
+
+// Groups that go through the blocks together: as many as leave a copied block its pixels. (All at once, so in
+// blocks of 28 pixels, 3x3 of stride 2 and 32 groups of 1024 channels at 14x14 took 1.3 times as long with 8
+// lanes and 1.9 times with 16, of 512 channels 1.05 to 1.3 times; fewer groups than that gained nothing.)
+int64_t groups_of_pass(const Wgrad& d) {
+  const Conv2dShape& v = d.shape;
+  const int64_t x_floats = kBlockPixels * d.in_g * v.stride_h * v.stride_w;
+  return d.copy_dy ? std::min(v.groups, std::max<int64_t>(1, kBlockFloats / x_floats)) : v.groups;
 }
 
 Wgrad plan(const Conv2dShape& original, int32_t pairs) {
@@ -141,7 +153,10 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
   d.copy_dy = !in_place && times > 2 && v.groups * d.panels > 1;
 
   const int64_t pixels = v.p * v.q;
-  const int64_t x_floats = v.c * v.stride_h * v.stride_w, floats = x_floats + v.k;
+  const int64_t together = groups_of_pass(d);
+  d.pass = together * d.panels;
+  const int64_t x_floats = together * d.in_g * v.stride_h * v.stride_w,
+                floats = x_floats + together * d.out_g;
   const int64_t more = kernel.lanes < 16 ? 0 : std::min(kMoreFloats / floats, v.n * pixels / wanted_tasks(v));
   int64_t most = std::max({kLeastPixels, kNearFloats / floats, more});
   if (v.r * v.s >= kManyTaps) most = std::max(most, std::min(kManyTapsPixels, kBlockFloats / floats));
@@ -160,7 +175,9 @@ Wgrad plan(const Conv2dShape& original, int32_t pairs) {
 }
 
 int64_t dw_floats(const Wgrad& d) { return d.shape.r * d.shape.s * d.in_g * d.shape.k; }
-int64_t most_panels(const Wgrad& d) { return ceil_div(d.shape.groups * d.panels, d.panel_parts); }
+int64_t most_panels(const Wgrad& d) {
+  return std::min(d.pass, ceil_div(d.shape.groups * d.panels, d.panel_parts));
+}
 size_t panel_bytes(const Wgrad& d) { return float_bytes(most_panels(d) * panel_floats(d)); }
 size_t copy_bytes(const Wgrad& d) {
   return d.copy_x ? float_bytes(d.block_images * d.rows_in * d.columns * d.in_g) : 0;
@@ -360,6 +377,11 @@ void run_tiles(const Wgrad& d, const Tiles& tiles, float* dw, BlockAhead* ahead)
   }
 }
 
+// The panels from one on that go through the blocks together, before `end`.
+Range pass_from(const Wgrad& d, int64_t panel, int64_t end) {
+  return {panel, std::min(end, (panel / d.pass + 1) * d.pass)};
+}
+
 void run(const Wgrad& d, const float* x, const float* dy, float* dw, Context& context) {
   const Conv2dShape& v = d.shape;
   Member& me = *context.member;
@@ -368,11 +390,16 @@ void run(const Wgrad& d, const float* x, const float* dy, float* dw, Context& co
   parallel_for(me, d.chunks * d.panel_parts * d.strip_parts, [&](int64_t task) {
     const int64_t chunk = task / (d.panel_parts * d.strip_parts);
     const Range blocks = part_of(d.blocks, d.chunks, chunk);
-    const Range panels = part_of(v.groups * d.panels, d.panel_parts, task / d.strip_parts % d.panel_parts);
+    const Range mine = part_of(v.groups * d.panels, d.panel_parts, task / d.strip_parts % d.panel_parts);
     const Range strips = part_of(d.strips, d.strip_parts, task % d.strip_parts);
     float* const panel_copy = static_cast<float*>(me.scratch(panel_bytes(d) + copy_bytes(d)));
     float* const x_copy = panel_copy + panel_bytes(d) / sizeof(float);
-    for (int64_t b = blocks.begin; b < blocks.end; ++b) {
+    const int64_t count = blocks.end - blocks.begin;
+    Range panels = pass_from(d, mine.begin, mine.end);
+    for (int64_t turn = 0; panels.begin < mine.end; ++turn) {
+      const int64_t b = blocks.begin + turn % count;
+      const bool last = b + 1 == blocks.end;
+      const Range next_panels = last ? pass_from(d, panels.end, mine.end) : panels;
       Block at = block_of(d, b);
       at.first = b == blocks.begin;
       // Where the last vector of a pixel would read beyond dy, it is copied all the same.
@@ -385,7 +412,11 @@ void run(const Wgrad& d, const float* x, const float* dy, float* dw, Context& co
       // its block begins, took 1.2 to 1.3 times as long at 1x1 of two groups, and as long at 3x3 of
       // stride 2.)
       BlockAhead ahead = {};
-      if (b + 1 < d.blocks) ahead = block_ahead(d, block_of(d, b + 1), {x, dy, panels, strips});
+      if (next_panels.begin < mine.end) {
+        ahead = block_ahead(d, block_of(d, last ? blocks.begin : b + 1), {x, dy, next_panels, strips});
+      } else if (b + 1 < d.blocks) {
+        ahead = block_ahead(d, block_of(d, b + 1), {x, dy, pass_from(d, mine.begin, mine.end), strips});
+      }
       const auto panel_of = [&](int64_t i) -> PanelView {
         if (copied)
           return {panel_copy + (i - panels.begin) * panel_floats(d), at.rows * v.q * d.panel, v.q * d.panel,
@@ -401,6 +432,7 @@ void run(const Wgrad& d, const float* x, const float* dy, float* dw, Context& co
             run_tiles(d, {at, view, panel_of(i), s, i}, partial + chunk * size, &ahead);
         begin = end;
       }
+      panels = next_panels;
     }
   });
   if (d.chunks > 1) sum_parts(context, partial, d.chunks, size, dw);

@@ -177,6 +177,8 @@ _CONV_BLOCKING = (
     # Groups that are copied: pads on one side, dilation, and rows that no tap meets.
     ConvCase(1, 5, 6, 384, 32, groups=16, padding="same"),
     ConvCase(2, 4, 7, 400, 24, groups=8, s=4, dilation_rate=(2, 1), padding=((4, 0), (2, 1))),
+    # Groups that go through the blocks of a weight gradient one after the other.
+    ConvCase(7, 24, 24, 64, 34, groups=2, r=1, s=2, strides=(4, 4)),
     # Many small images, and a tall one.
     ConvCase(17, 6, 5, 3, 16, padding="same"),
     ConvCase(16, 5, 9, 16, 4, padding=1),
@@ -237,6 +239,7 @@ CONV_PARALLEL: tuple[ConvCase, ...] = (
     # Parts of its sums meet outputs that no L2 cache of 2 MB holds.
     ConvCase(1, 19, 29, 600, 960, r=1, s=1),
     ConvCase(3, 15, 17, 64, 64, groups=16, padding=1),
+    ConvCase(26, 24, 24, 96, 120, groups=3, r=1, s=2, strides=(4, 4)),
     # Larger than an L2 cache, and than the last.
     ConvCase(2, 90, 67, 44, 44, groups=44, padding=1),
     ConvCase(1, 290, 280, 26, 26, groups=26, padding=1),
