@@ -144,7 +144,7 @@ void run_muon_newton_schulz(const Prepared& p, const Operands& operands, Context
     run.parameters = output(operands, 0) + begin;
     run.average = s.rule.use_ema ? output(operands, 2) + begin : nullptr;
     run.count = end - begin;
-    k.sgd(run);
+    k.sgd(run, true);
   });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One update of a contiguous range of a model's parameters by any of Keras's optimizers but Muon: what of its
 // formula is a number of the step is computed here in double, the rest is one pass of kernels/optimizer.
+#include "caches.h"
 #include "update.h"
 
 namespace fastcnn {
@@ -8,7 +9,7 @@ namespace cpu {
 
 namespace {
 
-using Kernel = void (*)(const OptimizerRun&);
+using Kernel = OptimizerKernels::Update*;
 
 Kernel kernel_of(const OptimizerShape& s) {
   const OptimizerKernels& k = *kernels().optimizer;
@@ -45,11 +46,18 @@ void prepare_optimizer_flat(Prepared* p) {
   set_cost(p, 2 * arrays * s.count, 4 * arrays * s.count);
 }
 
+// Whether what a core has read of the parameters may still be in a cache of its own. To take such lines over
+// from it where none is took 1.05 to 1.13 times as long (Zen 4, 131072 parameters and more).
+bool may_be_held(const OptimizerShape& s) {
+  return sizeof(float) * double(2 + s.slots) * double(s.count) <= l2_cache_bytes();
+}
+
 void run_optimizer_flat(const Prepared& p, const Operands& operands, Context& context) {
   const OptimizerShape& s = p.op.optimizer;
   const Update update = update_of(s.rule.accumulation, *context.scalars);
   if (!update.due) return;
   const OptimizerRun numbers = numbers_of(s, update, context.scalars->learning_rate);
+  const bool shared = may_be_held(s);
   const Kernel kernel = numbers.idle ? kernels().optimizer->sgd : kernel_of(s);
   for_each_chunk_of(context, output(operands, 0), s.count, [&](int64_t begin, int64_t end) {
     const auto at = [&](int i) { return operands.out[i] ? output(operands, i) + begin : nullptr; };
@@ -59,7 +67,7 @@ void run_optimizer_flat(const Prepared& p, const Operands& operands, Context& co
     for (int i = 0; i < 3; ++i) run.slot[i] = at(1 + i);
     run.average = s.rule.use_ema ? at(1 + s.slots) : nullptr;
     run.count = end - begin;
-    kernel(run);
+    kernel(run, shared);
   });
 }
 

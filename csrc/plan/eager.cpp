@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "eager.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstring>
@@ -65,6 +66,38 @@ Cache& cache_of_thread() {
   return *cache;
 }
 
+// What a region needs for one step, or for any of several.
+struct Needs {
+  const char* kernel;
+  size_t workspace_bytes, scratch_bytes;
+  bool parallel;
+};
+
+Needs needs_of(const Prepared& p) {
+  return {p.kernel, p.workspace_bytes, p.scratch_bytes, p.parallel && p.parallel != kInOpenRegion};
+}
+
+// f(context) on each member of a team that has its scratch.
+template <class F>
+void in_region(const Needs& needs, const RunScalars* scalars, F f) {
+  Cache* const cache = &cache_of_thread();
+  if (cache->workspace.bytes() < needs.workspace_bytes) {
+    cache->workspace = Buffer();
+    cache->workspace = Buffer(needs.workspace_bytes, "the workspace of a kernel");
+  }
+  std::atomic<bool> ran{false};
+  void* workspace = cache->workspace.data();
+  run_team(needs.parallel ? threads() : 1, [&](Member& me) {
+    // Who has no scratch leaves its tasks to the others: to ask first whether all have it took 0.4 us.
+    if (needs.scratch_bytes && !me.scratch(needs.scratch_bytes)) return;
+    ran.store(true, std::memory_order_relaxed);
+    f(Context{&me, workspace, scalars, nullptr});
+  });
+  if (!ran)
+    fail(Code::kMemory, "%s: a scratch buffer of %zu bytes for each thread was refused", needs.kernel,
+         needs.scratch_bytes);
+}
+
 }  // namespace
 
 OpDescriptor make_op(Step step, Math math) {
@@ -81,23 +114,37 @@ const Prepared& prepared_eager(const Backend& backend, const OpDescriptor& op) {
 
 void run_eager(const Backend& backend, const Prepared& prepared, const Operands& operands,
                const RunScalars* scalars) {
-  Cache* const cache = &cache_of_thread();
-  if (cache->workspace.bytes() < prepared.workspace_bytes) {
-    cache->workspace = Buffer();
-    cache->workspace = Buffer(prepared.workspace_bytes, "the workspace of a kernel");
+  in_region(needs_of(prepared), scalars,
+            [&](Context context) { backend.run(&prepared, &operands, &context); });
+}
+
+void run_eager(const Backend& backend, const std::vector<EagerStep>& steps, const RunScalars* scalars) {
+  if (steps.empty()) return;
+  Needs needs = needs_of(steps[0].prepared);
+  for (const EagerStep& step : steps) {
+    const Needs own = needs_of(step.prepared);
+    needs.workspace_bytes = std::max(needs.workspace_bytes, own.workspace_bytes);
+    needs.scratch_bytes = std::max(needs.scratch_bytes, own.scratch_bytes);
+    needs.parallel |= own.parallel;
   }
-  std::atomic<bool> ran{false};
-  void* workspace = cache->workspace.data();
-  run_team(prepared.parallel && prepared.parallel != kInOpenRegion ? threads() : 1, [&](Member& me) {
-    // Who has no scratch leaves its tasks to the others: to ask first whether all have it took 0.4 us.
-    if (prepared.scratch_bytes && !me.scratch(prepared.scratch_bytes)) return;
-    ran.store(true, std::memory_order_relaxed);
-    Context context{&me, workspace, scalars, nullptr};
-    backend.run(&prepared, &operands, &context);
+  in_region(needs, scalars, [&](Context context) {
+    const auto is_small = [&](size_t i) { return i < steps.size() && !needs_of(steps[i].prepared).parallel; };
+    const auto run = [&](size_t i, Context on) { backend.run(&steps[i].prepared, &steps[i].operands, &on); };
+    for (size_t i = 0, next; i < steps.size(); i = next) {
+      next = i + 1;
+      if (!is_small(i)) {
+        run(i, context);
+        continue;
+      }
+      while (is_small(next)) ++next;
+      parallel_for(*context.member, 1, [&](int64_t) {  // one member runs them while the others wait
+        Team nobody;
+        Member alone{&nobody, context.member->index, 1};
+        for (size_t small = i; small < next; ++small)
+          run(small, Context{&alone, context.workspace, scalars, nullptr});
+      });
+    }
   });
-  if (!ran)
-    fail(Code::kMemory, "%s: a scratch buffer of %zu bytes for each thread was refused", prepared.kernel,
-         prepared.scratch_bytes);
 }
 
 // The workspace first, then the scalars.

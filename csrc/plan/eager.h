@@ -2,6 +2,8 @@
 // One step outside a network: what fastcnn.ops calls. The prepared step is kept per thread and descriptor, so
 // a repeated call costs a look-up; the workspace only grows.
 #pragma once
+#include <vector>
+
 #include "../backend.h"
 
 namespace fastcnn {
@@ -21,7 +23,14 @@ inline void run_eager(const Backend& backend, const OpDescriptor& op, const Oper
   run_eager(backend, prepared_eager(backend, op), operands, scalars);
 }
 
-// The same on a GPU, in memory of the caller's: device_bytes() of it, none if that is 0. The step is put on
+// Several steps one after the other, in one parallel region. Each is prepared already.
+struct EagerStep {
+  Prepared prepared;
+  Operands operands;
+};
+void run_eager(const Backend& backend, const std::vector<EagerStep>& steps, const RunScalars* scalars);
+
+// One step on a GPU, in memory of the caller's: device_bytes() of it, none if that is 0. The step is put on
 // the stream, which is not waited for.
 struct DevicePlace {
   void *stream, *workspace;

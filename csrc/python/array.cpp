@@ -327,18 +327,37 @@ void copy_view(const ArrayView& v, void* y) {
   run(v, op, {{v.data, nullptr}, {y}});
 }
 
+namespace {
+
+// With the precision that is set.
+const Prepared& prepared_on_cpu(const OpDescriptor& op) {
+  const Precision precision = eager_cpu_precision();
+  if (precision == Precision::kFloat32) return prepared_eager(cpu::backend(), op);
+  OpDescriptor rounded = op;
+  rounded.precision = precision;
+  return prepared_eager(cpu::backend(), rounded);
+}
+
+}  // namespace
+
 void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands, const RunScalars* scalars) {
   if (like.on_gpu)
     return run_on_gpu(op, like.bfloat16 ? Storage::kBfloat16 : Storage::kFloat32, operands, scalars);
-  OpDescriptor rounded;
-  const Precision precision = eager_cpu_precision();
-  const bool rounds = precision != Precision::kFloat32;
-  if (rounds) rounded = op, rounded.precision = precision;
-  const Backend& backend = cpu::backend();
-  const Prepared& step = prepared_eager(backend, rounds ? rounded : op);
-  if (is_brief(step)) return run_eager(backend, step, operands, scalars);
+  const Prepared& step = prepared_on_cpu(op);
+  if (is_brief(step)) return run_eager(cpu::backend(), step, operands, scalars);
   py::gil_scoped_release release;
-  run_eager(backend, step, operands, scalars);
+  run_eager(cpu::backend(), step, operands, scalars);
+}
+
+void run(const std::vector<ViewedStep>& steps, const RunScalars* scalars) {
+  std::vector<EagerStep> here;
+  here.reserve(steps.size());
+  for (const ViewedStep& each : steps)
+    if (!each.like.on_gpu && steps.size() > 1) here.push_back({prepared_on_cpu(each.op), each.operands});
+  for (const ViewedStep& each : steps)
+    if (each.like.on_gpu || steps.size() == 1) run(each.like, each.op, each.operands, scalars);
+  py::gil_scoped_release release;
+  run_eager(cpu::backend(), here, scalars);
 }
 
 const void* dense(const ArrayView& v, Array* keep) {

@@ -112,6 +112,13 @@ const void* dense(const ArrayView& v, Array* keep);
 // CPU's work of a few microseconds.
 void run(const ArrayView& like, const OpDescriptor& op, const Operands& operands,
          const RunScalars* scalars = nullptr);
+// Several that need nothing of each other.
+struct ViewedStep {
+  ArrayView like;
+  OpDescriptor op;
+  Operands operands;
+};
+void run(const std::vector<ViewedStep>& steps, const RunScalars* scalars);
 
 // A new array of this shape beside the inputs, or `out` once it is proven to be one: C-contiguous, aligned,
 // writable, exactly this shape, apart from every input. It is stored as the first input is, or of float32.

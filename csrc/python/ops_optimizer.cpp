@@ -31,7 +31,8 @@ struct Variable {
   py::handle parameters, gradient, slots, decay, matrix;
 };
 
-void update(const OptimizerRecipe& recipe, const RunScalars& scalars, const Variable& from) {
+// Proven; `keep` holds what the step reads.
+ViewedStep update_of(const OptimizerRecipe& recipe, const Variable& from, Array* keep) {
   const char* op = "optimizer";
   const bool decay = truth(op, "decay", from.decay);
   const ArrayView g = float_view(op, "gradient", from.gradient, kAnyRank);
@@ -54,12 +55,13 @@ void update(const OptimizerRecipe& recipe, const RunScalars& scalars, const Vari
     step.muon = matrix_update(recipe, sides[0], sides[1], decay);
     operands.out[2] = step.muon.rule.use_ema ? operands.out[1 + recipe.average()] : nullptr;
   }
-  Array keep;
-  operands.in[0] = dense(g, &keep);
-  run(g, step, operands, &scalars);
+  operands.in[0] = dense(g, keep);
+  return {g, step, operands};
 }
 
-// The description is read once: its thirty names took longer than the update of a small variable.
+// The description is read once: its thirty names took longer than the update of a small variable. All is
+// proven before the first is written, and then one parallel region has them all: one for each variable, of
+// eight with 131072 numbers, took 1.4 times as long.
 void optimizer_step(const py::dict& description, const py::list& variables, py::handle step,
                     py::handle learning_rate) {
   const char* op = "optimizer";
@@ -67,11 +69,15 @@ void optimizer_step(const py::dict& description, const py::list& variables, py::
   const double rate = real_number(op, "learning_rate", learning_rate);
   check_learning_rate(rate);
   const RunScalars scalars = scalars_of(op, step, rate);
+  std::vector<ViewedStep> steps;
+  steps.reserve(variables.size());
+  std::vector<Array> kept(variables.size());
   for (const py::handle each : variables) {
     const py::list of = list_of(each, op, "a variable");
     if (of.size() != 5) fail(Code::kArgument, "%s: a variable has %zu parts, wanted 5", op, of.size());
-    update(recipe, scalars, {of[0], of[1], of[2], of[3], of[4]});
+    steps.push_back(update_of(recipe, {of[0], of[1], of[2], of[3], of[4]}, &kept[steps.size()]));
   }
+  run(steps, &scalars);
 }
 
 void clip_norm(py::handle gradient, py::handle limit) {

@@ -10,6 +10,7 @@ import pytest
 
 import fastcnn
 from fastcnn import _native, optimizers
+from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 from fastcnn.optimizers import Optimizer
 from fastcnn.testing import optimizing
 from fastcnn.testing import reference as ref
@@ -165,6 +166,64 @@ def test_same_bits_wherever_variables_lie(name: str, count: int, rng: np.random.
         assert np.isnan(memory[offset + count :]).all()
         results.append(variable.copy())
         assert_same_bits(results[-1], results[0], f"{name} from {offset}")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("name", optimizing.OPTIMIZERS)
+def test_together_as_one_by_one(
+    name: str, threads: int, rng: np.random.Generator, keep_threads: None
+) -> None:
+    """Large variables and small ones, several of these in a row, matrices among them."""
+    shapes = [(3,), (5, 3), (200_000,), (40,), (1,), (300, 200), (60_000,), (17,)]
+    starts, gradients = [reals(rng, s) for s in shapes], [reals(rng, s) for s in shapes]
+    together, alone = [each.copy() for each in starts], [each.copy() for each in starts]
+    fastcnn.set_num_threads(threads)
+    optimizer = optimizing.made(name, "ema")
+    optimizer.build(together)
+    each_its_own = [optimizing.made(name, "ema") for _ in alone]
+    for _ in range(2):
+        optimizer.apply(gradients)
+        for one, variable, gradient in zip(each_its_own, alone, gradients, strict=True):
+            one.apply([gradient], [variable])
+    for got, wanted, start in zip(together, alone, starts, strict=True):
+        assert_same_bits(got, wanted, f"{name} of {got.shape}")
+        assert not np.array_equal(got, start)
+
+
+def test_a_bad_variable_leaves_those_before_it(rng: np.random.Generator) -> None:
+    adam = optimizers.Adam()
+
+    def variable(slots: int = 2, count: int = 5) -> tuple[F32, F32, list[F32], bool, None]:
+        zeros = [np.zeros(5, np.float32) for _ in range(slots)]
+        return reals(rng, (5,)), reals(rng, (count,)), zeros, True, None
+
+    for bad in (variable(slots=1), variable(count=6), (*variable()[:2], None, True, None)):
+        good = variable()
+        before = good[0].copy()
+        with pytest.raises((ArgumentError, ShapeError, DTypeError)):
+            _native.optimizer_step(adam.native(), [good, bad], 0, 0.1)  # type: ignore[list-item]
+        assert_same_bits(good[0], before, "a variable")
+        assert not any(slot.any() for slot in good[2])
+
+
+@pytest.mark.parametrize("size", [40, 100_000])
+def test_a_gradient_may_be_memory_of_a_variable(size: int, rng: np.random.Generator) -> None:
+    """The variable itself, a view of another one, a part of one array that holds them all."""
+    memory = reals(rng, (4 * size,))
+    halves = memory[:size], memory[size : 2 * size]
+    own = reals(rng, (size,)), reals(rng, (size,))
+    for variables in (halves, own):
+        first, second = variables
+        for gradients in (
+            (first, second),
+            (second, first),
+            (second[:], first[::-1]),
+            (memory[2 * size : 3 * size], first),
+        ):
+            wanted = [v - np.float32(0.5) * g for v, g in zip(variables, gradients, strict=True)]
+            optimizers.SGD(0.5).apply(gradients, variables)
+            for got, right in zip(variables, wanted, strict=True):
+                assert_exact(got, right.astype(np.float64), "a variable")
 
 
 @pytest.mark.parametrize("side", ["begin", "end"])

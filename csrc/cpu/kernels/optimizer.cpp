@@ -20,10 +20,11 @@ constexpr int64_t kAhead = 32 * kOwnedFloats;
 
 // Every core reads the parameters between two updates. What else is written no other core reads.
 template <class Rule>
-void update(const OptimizerRun& run) {
-  const OptimizerRun a = run;  // a copy of its own, which no store may alias
+void update(const OptimizerRun& run, bool shared) {
+  const OptimizerRun a = run;            // a copy of its own, which no store may alias
+  const int64_t mask = shared ? -1 : 0;  // else the first line again: a branch would double each loop
   for_each_vector(a.count, [&](auto block, int64_t i) FASTCNN_INLINED {
-    own(a.parameters + i + kAhead);
+    own(a.parameters + ((i + kAhead) & mask));
     update<Rule>(a, block, i);
   });
 }

@@ -7,18 +7,20 @@ namespace fastcnn {
 namespace cpu {
 
 struct OptimizerKernels {
-  void (*sgd)(const OptimizerRun&);
-  void (*momentum)(const OptimizerRun&);
-  void (*nesterov)(const OptimizerRun&);
-  void (*adam)(const OptimizerRun&);
-  void (*amsgrad)(const OptimizerRun&);
-  void (*rmsprop[2][2])(const OptimizerRun&);  // [centered][momentum]
-  void (*adagrad)(const OptimizerRun&);
-  void (*adadelta)(const OptimizerRun&);
-  void (*adamax)(const OptimizerRun&);
-  void (*nadam)(const OptimizerRun&);
-  void (*lion)(const OptimizerRun&);
-  void (*ftrl[2])(const OptimizerRun&);  // [exponent is not 1/2]
+  // `shared`: other cores have read the parameters and may still hold them.
+  using Update = void(const OptimizerRun&, bool shared);
+  Update* sgd;
+  Update* momentum;
+  Update* nesterov;
+  Update* adam;
+  Update* amsgrad;
+  Update* rmsprop[2][2];  // [centered][momentum]
+  Update* adagrad;
+  Update* adadelta;
+  Update* adamax;
+  Update* nadam;
+  Update* lion;
+  Update* ftrl[2];  // [exponent is not 1/2]
   // m = momentum m + g, u = m or, with Nesterov, g + momentum m; m is slot 0, u slot 1
   void (*muon_direction[2])(const OptimizerRun&);
   // y = b x + c x2

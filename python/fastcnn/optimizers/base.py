@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 O = TypeVar("O", bound="Optimizer")  # noqa: E741
 
-_WORTH_SHARING = 1 << 18  # bytes that take longer to copy than to compare with many variables
+_WORTH_ASKING = 1 << 18  # bytes that take longer to copy than to compare with many variables
 
 
 class Common(TypedDict, total=False):
@@ -122,6 +122,7 @@ class Optimizer(Configurable):
         self._excluded: list[str] = []  # from weight decay
         self._steps = 0
         self._variables: list[Array] = []
+        self._apart = True  # each of them owns its memory
         self._names: list[str] = []
         self._slots: list[list[Array]] = []
 
@@ -220,7 +221,7 @@ class Optimizer(Configurable):
             raise ArgumentError(f"{where}: var_names: {error}") from None
 
     def _decays(self, name: str) -> bool:
-        return not any(re.search(pattern, name) for pattern in self._excluded)
+        return not (self._excluded and any(re.search(pattern, name) for pattern in self._excluded))
 
     def _matrix(self, name: str, shape: Sequence[int]) -> tuple[int, int] | None:
         """The sides of the matrix that a variable is to Muon; None if it is none."""
@@ -274,6 +275,7 @@ class Optimizer(Configurable):
         values = _native.optimizer_slots(self.native())
         self._slots = [[np.full(each.shape, value, np.float32) for value in values] for each in arrays]
         self._variables, self._names, self._steps = arrays, known, 0
+        self._apart = all(each.flags.owndata for each in arrays)
 
     def apply(self, grads: Iterable[ArrayLike], trainable_variables: Iterable[Array] | None = None) -> None:
         """One step on arrays of your own, in place.
@@ -306,7 +308,8 @@ class Optimizer(Configurable):
                 self.build(given)
             if [id(each) for each in given] != [id(each) for each in self._variables]:
                 raise ArgumentError(f"{type(self).__name__}: other variables came than apply() began with")
-        gradients = [self._gradient(each) for each in grads]
+        variables = {id(each) for each in self._variables}
+        gradients = [self._gradient(each, variables) for each in grads]
         shapes = [each.shape for each in gradients]
         wanted = [each.shape for each in self._variables]
         if shapes != wanted or not wanted:
@@ -316,11 +319,17 @@ class Optimizer(Configurable):
         self._update(gradients)
         self._steps += 1
 
-    def _gradient(self, value: ArrayLike) -> Array:
-        """A copy, which the step may change; the array itself if it is large and only read."""
+    def _gradient(self, value: ArrayLike, variables: set[int]) -> Array:
+        """The array itself, if it is only read and lies apart from the variables, whose ids these are.
+
+        Else a copy. Two arrays that own their memory share none, unless they are one; of others that are
+        small a copy costs less than the question.
+        """
         given = np.asarray(value, np.float32, order="C")
         changes = self.clipnorm or (self.gradient_accumulation_steps or 1) > 1
-        if changes or given.nbytes < _WORTH_SHARING:
+        if not changes and self._apart and given.flags.owndata and id(given) not in variables:
+            return given
+        if changes or given.nbytes < _WORTH_ASKING:
             return given.copy()
         shared = any(np.may_share_memory(given, each) for each in self._variables)
         return given.copy() if shared else given
