@@ -90,6 +90,7 @@ struct Geometry {
 // The size of a window, known when compiling (2 x 2, 3 x 3) or not (0 x 0).
 template <int kR, int kS>
 struct Size {
+  static constexpr int kRows = kR;
   static constexpr bool kKnown = kR > 0;
   int64_t rows, cols;
 
