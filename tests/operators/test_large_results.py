@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +93,42 @@ def test_what_is_kept_has_a_bound() -> None:
     assert resident() - before > 350 * MIB
     del results
     assert resident() - before < (256 + 32) * MIB
+
+
+OFFERED = """
+    from pathlib import Path
+    import numpy as np
+    from fastcnn import ops
+
+    def offered():
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("LazyFree"))
+
+    x = np.ones((32, 1 << 18), np.float32)
+    results = [ops.relu(x) for _ in range(8)]
+    del results
+    after = offered()
+    assert 0 < after <= (256 - 64) << 20, after  # less, if the system was short of memory
+    for _ in range(10):
+        ops.relu(x)
+    assert offered() <= after, (offered(), after)
+    results = [ops.relu(x) for _ in range(8)]  # what is offered is as good as what is not
+    for y in results:
+        np.testing.assert_array_equal(y, x)
+    assert offered() == 0, offered()
+"""
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="the system does not say what is offered"
+)
+def test_all_but_the_latest_are_offered_to_the_system() -> None:
+    """In a process of its own, where nothing else is kept or offered."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(OFFERED)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

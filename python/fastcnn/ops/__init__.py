@@ -10,7 +10,8 @@ raises `fastcnn.DTypeError`. ``out`` is an array of exactly the result's shape, 
 apart from every input; it is what is returned. Everything is checked before anything is written:
 `fastcnn.ShapeError` and `fastcnn.ArgumentError` name the argument, what came and what was wanted. Results
 have the same bits for any number of threads. The memory of a result of 8 MB or more serves a later one of
-its size when no array needs it any more; at most 256 MB are kept, for the system to take if it is short.
+its size when no array needs it any more; at most 256 MB are kept, of which the system may take all but 64 if
+it is short.
 
 Arrays in a GPU's memory (CuPy's, or any with ``__cuda_array_interface__`` or ``__dlpack__``) are computed on
 there, on CuPy's current stream, and give CuPy arrays; all arrays of a call lie in one place. Where that
