@@ -280,12 +280,18 @@ void row(const DepthwiseRow& d) {
   row_group<2>(d);
 }
 
-void repeat(const float* x, int64_t count, int64_t times, float* y) {
-  for (int64_t i = 0; i < count; ++i)
-    for (int64_t j = 0; j < times; ++j) *y++ = x[i];
+// A fixed number of times lets the compiler load and shuffle vectors.
+template <int Times>
+void repeat_times(const float* x, int64_t count, int64_t times, float* y) {
+  if (Times) times = Times;
+  for (int64_t i = 0; i < count; ++i, y += times)
+    for (int64_t j = 0; j < times; ++j) y[j] = x[i];
 }
 
-// A fixed number of times lets the compiler load and shuffle vectors.
+void repeat(const float* x, int64_t count, int64_t times, float* y) {
+  (times == 2 ? repeat_times<2> : times == 4 ? repeat_times<4> : repeat_times<0>)(x, count, times, y);
+}
+
 template <int Times>
 void sum_times(const float* x, int64_t count, int64_t times, float* y) {
   if (Times) times = Times;

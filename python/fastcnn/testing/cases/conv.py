@@ -67,6 +67,7 @@ _CONV_GEOMETRY = (
     ConvCase(2, 7, 9, 17, 17, groups=17, padding="same"),
     ConvCase(2, 8, 9, 32, 32, groups=32, padding=1, strides=(2, 2)),
     ConvCase(1, 9, 8, 33, 66, groups=33, padding="same"),
+    ConvCase(1, 6, 7, 9, 36, groups=9, padding="same"),
     ConvCase(1, 9, 8, 5, 15, groups=5, dilation_rate=(2, 1), padding=((2, 1), (0, 1))),
     ConvCase(1, 7, 7, 65, 65, groups=65, r=5, s=5, padding="same"),
 )
