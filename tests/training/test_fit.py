@@ -298,6 +298,34 @@ def test_a_callback_may_stop_within_an_epoch(data: Data) -> None:
 
 # Interruption
 
+
+def test_an_epoch_that_ends_before_its_first_step_draws_no_order(data: Data) -> None:
+    class Fail(Callback):
+        epoch = 0
+
+        def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+            self.epoch = epoch
+
+        def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+            if self.epoch == 1:
+                raise KeyboardInterrupt
+
+    def made() -> Sequential:
+        utils.clear_session()
+        utils.set_random_seed(1)
+        return classifier()
+
+    interrupted, whole = made(), made()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.fit(*data, epochs=2, verbose=0, callbacks=[Fail()])
+    whole.fit(*data, epochs=1, verbose=0)
+    for model in (interrupted, whole):
+        model.fit(*data, epochs=1, verbose=0)
+    wanted = whole.get_state()
+    for key, value in interrupted.get_state().items():
+        np.testing.assert_array_equal(value, wanted[key], key)
+
+
 INTERRUPTED = """
     import json, os, signal, threading, time
     import numpy as np

@@ -211,7 +211,16 @@ class Fitter(Runner):
     def _fit_epoch(self, train: feeding.Feed, calls: CallbackList, epoch: int, resumed: Place | None) -> Logs:
         self._place = resumed or self._place or Place(epoch)
         self._place.epoch = epoch
-        return self._run_epoch(train, "train", calls, self._place)
+        orders, steps = self._permutations, self._steps()
+        try:
+            return self._run_epoch(train, "train", calls, self._place)
+        except BaseException:
+            if self._steps() == steps:  # the next fit begins with the order that was drawn for no step
+                self._permutations = orders
+            raise
+
+    def _steps(self) -> int:
+        return self._bind().native.step if self.built else 0
 
     def train_on_batch(
         self,
