@@ -25,7 +25,7 @@ void prepare(Prepared* out, bool dgrad) {
   const Conv2dShape& v = out->op.conv2d_fprop;
   const Direct d = state<Direct>(out) = plan_direct(out->op, dgrad);
   out->flops = conv_flops(v), out->bytes = conv_bytes(v);
-  out->parallel = out->flops > kParallelFlops;
+  out->parallel = pays_for_threads(*out);
   (d.kept_panels ? out->constant_bytes : out->workspace_bytes) = weight_bytes(d);
   out->workspace_bytes += padded_bytes(d);
   out->scratch_bytes = scratch_bytes(d);

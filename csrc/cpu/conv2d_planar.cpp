@@ -127,7 +127,7 @@ void run(const Planar& d, const Arguments& to, Context& context) {
 void prepare(Prepared* p, const Conv2dShape& v, bool dgrad) {
   const Planar d = state<Planar>(p) = plan(v, dgrad);
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
-  p->parallel = p->flops >= kParallelFlops;
+  p->parallel = pays_for_threads(*p);
   p->scratch_bytes = scratch_bytes(d);
 }
 
