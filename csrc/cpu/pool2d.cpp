@@ -86,6 +86,7 @@ bool finds_on_lines(const Pool2dShape& s) {
 constexpr int64_t kTogether = 4096;  // floats of rows of windows that are taken together: all of an image,
 constexpr int64_t kGroup = 1024;     // or so many
 constexpr int64_t kImages = 8192;    // floats of small images that make a task
+constexpr int64_t kLeastTasks = 16;  // of maxima, for as many threads
 
 SumScratch sum_scratch(const Pool2dShape& s) {
   const int64_t before = ceil_div(s.s, s.stride_w) - 1, last = (s.w - 1 + s.pad_left) / s.stride_w;
@@ -222,7 +223,11 @@ Bands pool2d_bands(const Pool2dShape& s, Pooling kind) {
   rows = rows < least ? least : rows;
   bands.rows = rows < s.h ? ceil_div(s.h, ceil_div(s.h, rows)) : s.h;
   if (!s.adaptive) bands.rows = ceil_div(bands.rows, s.stride_h) * s.stride_h;
-  if (kind != Pooling::kMax && !s.adaptive) bands.images = std::max<int64_t>(kImages / (s.h * s.w * s.c), 1);
+  if (!s.adaptive && !(kind == Pooling::kMax && gathers_maxima(s))) {
+    bands.images = kImages / (s.h * s.w * s.c);
+    if (kind == Pooling::kMax) bands.images = std::min(bands.images, s.n / kLeastTasks);
+    bands.images = std::max<int64_t>(bands.images, 1);
+  }
   int64_t floats = 0;
   if (kind == Pooling::kMax)
     floats = max_pool_floats(s);

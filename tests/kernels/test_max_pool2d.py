@@ -103,6 +103,25 @@ def test_gradient_beside_nans_and_infinities(
     assert_same_bits(dx, np.asarray(wanted, np.float32), "max_pool2d_bwd")
 
 
+@pytest.mark.parametrize("channels", [1, 3, 8, 9])
+@pytest.mark.parametrize(
+    ("size", "stride"), [(2, 2), (3, 1), (3, 2), (4, 3), (5, 3), (7, 3), (6, 4), (9, 2), (2, 3)]
+)
+@pytest.mark.parametrize("shape", [(11, 13), (9, 50)])
+def test_gradient_of_many_small_images(
+    shape: tuple[int, int], size: int, stride: int, channels: int, rng: np.random.Generator
+) -> None:
+    """Some of them make a task; strides leave a part of a window or none. One image has a NaN."""
+    x = rng.integers(-3, 4, (37, *shape, channels)).astype(np.float32)
+    x[18, 4, 5], x[20, 3], x[20, 6] = np.nan, -np.inf, np.inf
+    for padding in ("same", "valid"):
+        y = ops.max_pool2d(x, size, stride, padding)
+        dy = rng.integers(-5, 6, y.shape).astype(np.float32)
+        dx = ops.max_pool2d_bwd(dy, x, size, stride, padding)
+        wanted = reference.max_pool2d_bwd(dy, x, size, stride, padding)
+        assert_same_bits(dx, np.asarray(wanted, np.float32), "max_pool2d_bwd")
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("rows", [4, 5, 7])
 @pytest.mark.parametrize("cols", [4, 5, 6, 7])

@@ -25,34 +25,37 @@ void scatter(const MaxPoolBwd& args, const Pool2dBand& piece) {
   const Pool2dBand band = piece;
   const Geometry g(*a.places.shape);
   const Pool2dShape& s = g.s;
-  const int64_t width = s.w * s.c, image = band.n * s.h * width, row = s.q * s.c;
+  const int64_t width = s.w * s.c, row = s.q * s.c;
   const Span over = g.rows.over(band.h_begin, band.h_end);
   const int64_t above = over.begin < over.end ? g.rows.taps(over.begin).begin : 0;
   Places places(g, a.places, band.scratch);
   float* const at = band.scratch + (4 + 2 * a.places.rows) * a.places.line;
-  float *const dx = a.dx + image, *const to = dx + above * width;
   const Span within = {(band.h_begin - above) * width, (band.h_end - above) * width};
-  places.begin(a.x + image, a.x + image + above * width, dx, over.end);
-  int64_t cleared = band.h_begin;
-  const auto clear = [&](int64_t end) {
-    end = smaller(end, band.h_end);
-    set_zero(dx + cleared * width, (end - cleared) * width);
-    cleared = larger(cleared, end);
-  };
-  for (int64_t p = over.begin, count; p < over.end; p += count) {
-    count = places.group(p, over.end);
-    const Span taps = {g.rows.taps(p).begin, g.rows.taps(p + count - 1).end};
-    clear(taps.end);
-    const float* dy = a.dy + (band.n * s.p + p) * row;
-    places.find_rows(p, count, nullptr, at);
-    if (taps.begin >= band.h_begin && taps.end <= band.h_end)
-      add_at(at, dy, count * row, to);
-    else
-      add_within(at, dy, count * row, to, within);
+  for (int64_t n = band.n; n < band.n + band.images; ++n) {
+    const float* const x = a.x + n * s.h * width;
+    float *const dx = a.dx + n * s.h * width, *const to = dx + above * width;
+    places.begin(x, x + above * width, dx, over.end);
+    int64_t cleared = band.h_begin;
+    const auto clear = [&](int64_t end) {
+      end = smaller(end, band.h_end);
+      set_zero(dx + cleared * width, (end - cleared) * width);
+      cleared = larger(cleared, end);
+    };
+    for (int64_t p = over.begin, count; p < over.end; p += count) {
+      count = places.group(p, over.end);
+      const Span taps = {g.rows.taps(p).begin, g.rows.taps(p + count - 1).end};
+      clear(taps.end);
+      const float* dy = a.dy + (n * s.p + p) * row;
+      places.find_rows(p, count, nullptr, at);
+      if (taps.begin >= band.h_begin && taps.end <= band.h_end)
+        add_at(at, dy, count * row, to);
+      else
+        add_within(at, dy, count * row, to, within);
+    }
+    clear(band.h_end);
+    const int64_t begin = band.h_begin * width;
+    if (a.relu_mask) mask_by(x + begin, dx + begin, (band.h_end - band.h_begin) * width);
   }
-  clear(band.h_end);
-  const int64_t begin = band.h_begin * width;
-  if (a.relu_mask) mask_by(a.x + image + begin, dx + begin, (band.h_end - band.h_begin) * width);
 }
 
 // Windows of 3 x 3, one by one. False if there is a NaN, which is seen in the sum of all but the first row.
@@ -158,45 +161,49 @@ void give(const MaxPoolBwd& args, const Pool2dBand& piece) {
   const bool side_by_side = kLanes > 4 && s.c <= kLanes / 2 && s.r <= kLargest;
   SideBySide side = {};
   if (side_by_side) side.plan(s.c, s.w + (s.r == 3) * s.pad_left);
-  const float *const x = a.x + band.n * s.h * width, *const dy = a.dy + band.n * s.p * row;
-  float* const dx = a.dx + band.n * s.h * width;
   const int64_t pitch = (side_by_side ? 2 : 1) * a.places.line;
   const bool streams = kLineFloats == kLanes && Output(a.dx, a.stream, s.c).streams;
   float *held = band.scratch, *next_held = held + pitch;
   float *const nowhere = next_held + pitch, *const between = nowhere + a.places.line;
   const Span over = g.rows.over(band.h_begin, band.h_end);
-  set_zero(held, side_by_side ? side.floats() : width);
-  bool numbers =
-      side_by_side || over.begin >= over.end || are_numbers(x + g.rows.taps(over.begin).begin * width, width);
-  int64_t written = band.h_begin;
-  for (int64_t p = over.begin; numbers && p < over.end; ++p) {
-    Given given = {{},         dy + p * row,     held, {},      -1, s.q, s.w, s.c,
-                   s.pad_left, a.relu_mask != 0, {},   between, x,  dx};
-    const int64_t top = p * 2 - s.pad_top;
-    int64_t before = -1;
-    for (int64_t r = 0; r < s.r; ++r) {
-      const int64_t h = smaller(larger(top + r, 0), s.h - 1);
-      const bool again = h == before, shared = h == top + 2 && p + 1 < over.end;
-      given.x[r] = x + h * width;
-      given.to[r] = again || h < band.h_begin || h >= band.h_end ? nowhere
-                    : shared                                     ? next_held
-                                                                 : dx + h * width;
-      if (given.to[r] == next_held) given.held_row = r;
-      given.past[r] = streams && given.to[r] != next_held && given.to[r] != nowhere;
-      before = h;
+  for (int64_t n = band.n; n < band.n + band.images; ++n) {
+    const float *const x = a.x + n * s.h * width, *const dy = a.dy + n * s.p * row;
+    float* const dx = a.dx + n * s.h * width;
+    set_zero(held, side_by_side ? side.floats() : width);
+    bool numbers = side_by_side || over.begin >= over.end ||
+                   are_numbers(x + g.rows.taps(over.begin).begin * width, width);
+    int64_t written = band.h_begin;
+    for (int64_t p = over.begin; numbers && p < over.end; ++p) {
+      Given given = {{},         dy + p * row,     held, {},      -1, s.q, s.w, s.c,
+                     s.pad_left, a.relu_mask != 0, {},   between, x,  dx};
+      const int64_t top = p * 2 - s.pad_top;
+      int64_t before = -1;
+      for (int64_t r = 0; r < s.r; ++r) {
+        const int64_t h = smaller(larger(top + r, 0), s.h - 1);
+        const bool again = h == before, shared = h == top + 2 && p + 1 < over.end;
+        given.x[r] = x + h * width;
+        given.to[r] = again || h < band.h_begin || h >= band.h_end ? nowhere
+                      : shared                                     ? next_held
+                                                                   : dx + h * width;
+        if (given.to[r] == next_held) given.held_row = r;
+        given.past[r] = streams && given.to[r] != next_held && given.to[r] != nowhere;
+        before = h;
+      }
+      written = larger(written, smaller(before + 1, band.h_end));
+      const int64_t next = larger(smaller(before + 1, s.h - 2), 0) * width;
+      given.next += next, given.next_to += next;
+      if (!side_by_side) numbers = give_row(given);
+      if constexpr (kLanes > 4)
+        if (side_by_side) numbers = (s.r == 2 ? give_windows<2> : give_windows<kLargest>)(given, side);
+      float* const used = held;
+      held = next_held, next_held = used;
     }
-    written = larger(written, smaller(before + 1, band.h_end));
-    const int64_t next = larger(smaller(before + 1, s.h - 2), 0) * width;
-    given.next += next, given.next_to += next;
-    if (!side_by_side) numbers = give_row(given);
-    if constexpr (kLanes > 4)
-      if (side_by_side) numbers = (s.r == 2 ? give_windows<2> : give_windows<kLargest>)(given, side);
-    float* const used = held;
-    held = next_held, next_held = used;
+    if (streams) end_stream();
+    if (numbers)
+      set_zero(dx + written * width, (band.h_end - written) * width);
+    else
+      scatter(args, {n, band.h_begin, band.h_end, band.scratch});
   }
-  if (streams) end_stream();
-  if (!numbers) return scatter(args, piece);
-  set_zero(dx + written * width, (band.h_end - written) * width);
 }
 
 // to[i] = sum of dy of the rows of windows that have chosen row h, the lines; those of dy are `step` apart.

@@ -30,7 +30,7 @@ struct Pool2dBwd {
 struct Pool2dBand {
   int64_t n, h_begin, h_end;
   float* scratch;
-  int64_t images = 1;  // sum: so many alike, one after the other
+  int64_t images = 1;  // but for adaptive sums and gather: so many alike, one after the other
 };
 
 // Floats after a row, for whole vectors.
