@@ -186,16 +186,12 @@ FASTCNN_ALONE void join_rows(const Lines& given, const Lines& given_rows, int64_
   });
 }
 
-// The greater, and of equal ones the first place.
-template <bool kNumbers>
+// The greater, and of equal ones the first place. There is no NaN.
 FASTCNN_INLINE void take_first(Vec& best, IVec& found, Vec value, IVec place) {
   const Vec old = best;
-  best = kNumbers ? max_or_second(value, old) : (value > old) | (value != value) ? value : old;
-  const auto same = [&](Vec v) FASTCNN_INLINED {
-    return kNumbers ? v == best : (v == best) | ((v != v) & (best != best));
-  };
-  found = same(old) ? found : IVec{} + INT32_MAX;
-  found = same(value) ? (place < found ? place : found) : found;
+  best = max_or_second(value, old);
+  found = old == best ? found : IVec{} + INT32_MAX;
+  found = value == best ? (place < found ? place : found) : found;
 }
 
 struct JoinRun {
@@ -221,26 +217,31 @@ struct Apart {
     for (; count > 0; count -= most, from += most * step, to += most * c)
       store_n(to, pick(load(from), load(from + kLanes), index), (int)(smaller(count, most) * c));
   }
-  // Of pixels and places: the greatest of the two of each step, and at a distance the first of them. Vectors
-  // are whole beyond the end of both.
-  template <bool kNumbers>
-  FASTCNN_ALONE void join(const JoinRun& given) const {
+  // Of pixels and places the first of the greatest of each step, and at a distance that of `rest` pixels of
+  // it. Vectors are whole beyond the end of both.
+  FASTCNN_ALONE void join(const JoinRun& given, int64_t rest) const {
     const JoinRun run = given;
-    const IVec at = index, later = index + (int32_t)c;
-    const int64_t from_step = most * step, to_step = most * c;
+    const int64_t blocks = smaller(most, 2 * kLanes / step), from_step = blocks * step, to_step = blocks * c;
     const float *from = run.from, *from_places = run.from_places;
     for (int64_t i = 0; i < run.length; i += to_step, from += from_step, from_places += from_step) {
       const Vec first = load(from), second = load(from + kLanes);
       const Vec first_places = load(from_places), second_places = load(from_places + kLanes);
+      IVec at = index;
       Vec best = pick(first, second, at);
-      const Vec place = pick(first_places, second_places, at);
-      IVec found = vec_to_bits(place);
-      store(run.to + run.distance + i, best);
-      store(run.to_places + run.distance + i, place);
-      take_first<kNumbers>(best, found, pick(first, second, later),
-                           vec_to_bits(pick(first_places, second_places, later)));
-      store(run.to + i, best);
-      store(run.to_places + i, bits_to_vec(found));
+      IVec found = vec_to_bits(pick(first_places, second_places, at));
+      const auto put = [&](int64_t to) FASTCNN_INLINED {
+        store(run.to + to, best), store(run.to_places + to, bits_to_vec(found));
+      };
+      int64_t next = c;
+      const auto take = [&](int64_t end) FASTCNN_INLINED {
+        for (; next < end; next += c) {
+          at += (int32_t)c;
+          take_first(best, found, pick(first, second, at),
+                     vec_to_bits(pick(first_places, second_places, at)));
+        }
+      };
+      if (rest > 0) take(rest * c), put(run.distance + i);
+      take(step), put(i);
     }
   }
 };
@@ -256,8 +257,8 @@ struct LineRun {
   int64_t to_step;
 };
 
-// Of each window the greatest, and the first place of those that are it.
-template <bool kNumbers, int kTaps = 0>
+// Of each window the greatest, and the first place of those that are it. There is no NaN.
+template <int kTaps = 0>
 FASTCNN_ALONE void find_in_line(const LineRun& given) {
   const LineRun run = given;
   const Size<kTaps ? 1 : 0, kTaps> taps{1, run.count};
@@ -276,9 +277,7 @@ FASTCNN_ALONE void find_in_line(const LineRun& given) {
         FASTCNN_UNROLL
         for (int v = 0; v < kVectors; ++v) {
           const Vec value = load(line + run.taps[t] + i + v * kLanes);
-          best[v] = kNumbers                                 ? max_or_second(value, best[v])
-                    : ((value > best[v]) | (value != value)) ? value
-                                                             : best[v];
+          best[v] = max_or_second(value, best[v]);
         }
       });
       taps.for_each_tap([&](int64_t, int64_t t, int) FASTCNN_INLINED {
@@ -286,9 +285,7 @@ FASTCNN_ALONE void find_in_line(const LineRun& given) {
         for (int v = 0; v < kVectors; ++v) {
           const Vec value = load(line + run.taps[t] + i + v * kLanes);
           const IVec place = vec_to_bits(load(at + run.taps[t] + i + v * kLanes));
-          const IVec same =
-              kNumbers ? value == best[v] : (value == best[v]) | ((value != value) & (best[v] != best[v]));
-          found[v] = same ? (place < found[v] ? place : found[v]) : found[v];
+          found[v] = value == best[v] ? (place < found[v] ? place : found[v]) : found[v];
         }
       });
       FASTCNN_UNROLL
@@ -298,8 +295,7 @@ FASTCNN_ALONE void find_in_line(const LineRun& given) {
       }
     };
     int64_t i = 0;
-    if constexpr (kNumbers)
-      for (; i + kLanes < run.length; i += 2 * kLanes) find(Whole<2>{}, i);
+    for (; i + kLanes < run.length; i += 2 * kLanes) find(Whole<2>{}, i);
     for (; i < run.length; i += kLanes) find(Whole<1>{}, i);
   }
 }
