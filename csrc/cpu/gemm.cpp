@@ -163,11 +163,15 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   // part of the columns). (A copy of rows as they lie cost more than it saved, even where they share sets of
   // L2.) Where vectors are worked on by halves a tile has twice the time for each line: only an a whose rows
   // begin in the same sets is copied (512^3 and 600^3 took 1.2 times as long by a copy, 300^3 and
-  // 784x128x1000 1.12 times, 1280^3 1.04 times, but 1024^3 0.93 times).
+  // 784x128x1000 1.12 times, 1280^3 1.04 times, but 1024^3 0.93 times), and a large one of 512 rows
+  // (512x64x6272 took 0.71, 512x128x6272 0.83, 512x256x6272 0.87 times, 512x128x3136 the same, 512x128x2048
+  // 1.06 and 1536x256x3136 1.04 times).
   const int64_t meet = ceil_div(v.n, kernel.lanes) / (d.row_parts > 1 ? 1 : d.col_parts);
   d.turn_a = v.transpose_a && turns(pairs);
-  const bool far = d.row_parts > 1 && v.m >= 2 * kBlockRows && float_bytes(v.m * v.k) > l2_cache_bytes();
-  const bool misses = v.m * v.k > 64 << 10 && (!by_halves() || v.m % kSetFloats == 0);
+  const double a_bytes = float_bytes(v.m * v.k);
+  const bool far = d.row_parts > 1 && v.m >= 2 * kBlockRows && a_bytes > l2_cache_bytes();
+  const bool aliases = v.m % kSetFloats == 0 || (2 * v.m == kSetFloats && a_bytes > 8 * l2_cache_bytes());
+  const bool misses = v.m * v.k > 64 << 10 && (!by_halves() || aliases);
   d.copy_a = d.turn_a || (v.transpose_a && misses && meet >= (far ? 2 : 8));
   const int64_t block = part * (most_panels(d) * d.panel + block_rows(v, d));
   const bool by_rows = d.copy_a && d.col_parts > 1;

@@ -78,10 +78,14 @@ void taps_of(const Taps& p) {
 
 void taps(const Taps& p) { p.rows == Taps::kRows ? taps_of<Taps::kRows>(p) : taps_of<Taps::kFewRows>(p); }
 
+// Rows some pages apart are not foreseen by the processor, which is asked for the next: the copy of a
+// transposed a of 512^3 and 512x512x1024 took 0.7 and 0.5 times as long.
 void pack_rows(const Panel& p, float* out) {
+  constexpr int64_t kRowsAhead = 12;
   const int whole = p.cols / kLanes * kLanes, tail = p.cols - whole;
   for (int64_t k = 0; k < p.depth; ++k, out += p.width) {
     const float* b = p.b + k * p.b_step;
+    for (int i = 0; i < p.cols; i += kLineFloats) __builtin_prefetch(b + kRowsAhead * p.b_step + i);
     int j = 0;
     for (; j < whole; j += kLanes) store(out + j, p.scale ? load(b + j) * load(p.scale + j) : load(b + j));
     if (tail) {

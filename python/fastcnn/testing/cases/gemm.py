@@ -85,6 +85,7 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     # The same where only an a whose rows share cache sets is copied.
     GemmCase(1024, 150, 70, transpose_a=True),
     GemmCase(1024, 40, 300, transpose_a=True),
+    GemmCase(512, 40, 4200, transpose_a=True),
 )
 
 GEMM_SUITE: tuple[GemmCase, ...] = tuple(
