@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products that read their larger operand once: a row or a column times a matrix, and few rows times a
-// transposed or a wide one. Memory bounds them, so the matrix is read in its own order:
+// Matrix products that read their larger operand once: a row or some columns times a matrix, and few rows
+// times a transposed or a wide one. Memory bounds them, so the matrix is read in its own order:
 //
 //   rows of outputs   y[j] = sum over k of v[k] w[k][j]: whole rows of w, some at a time, are added to y
 //   dot products      y[i][j] = sum over k of v[i][k] w[j][k]: lanes are steps of k
@@ -35,10 +35,23 @@ bool few_rows(const GemmShape& v) {
          v.n >= kLeastCols && v.m > tile && v.m <= 2 * tile;
 }
 
+// Few columns of b are vectors, of a copy where they do not lie as its rows: a tile would use as few of its
+// lanes (on one thread 300x2x384 took 0.45 times as long, 1000x3x4096 0.24, 100x5x784 0.7 and of a transposed
+// b 0.6 times; 300x8x384 1.3 to 1.7 times, 4096x4x64 1.8 to 2.4 times: each sum ends in one over the lanes).
+constexpr int64_t kNarrow = 5, kNarrowDepth = 96, kNarrowRows = 16, kMostDepth = 1 << 16;
+bool narrow(const GemmShape& v) {
+  return !v.transpose_a && v.n > 1 && v.n <= kNarrow && kNarrow < kernels().tile->lanes &&
+         v.k >= kNarrowDepth * v.n && v.k <= kMostDepth && v.m >= kNarrowRows;
+}
+int64_t width_of(const GemmShape& v) { return round_up(v.k, kernels().tile->lanes); }
+size_t copy_bytes(const GemmShape& v) {
+  return narrow(v) && !v.transpose_b ? float_bytes(v.n * width_of(v)) : 0;
+}
+
 Vector plan(const GemmShape& v) {
   Vector d = {};
-  d.swapped = v.n == 1 && v.m > 1;
-  d.vectors = d.swapped ? 1 : v.m, d.outputs = d.swapped ? v.m : v.n;
+  d.swapped = (v.n == 1 && v.m > 1) || narrow(v);
+  d.vectors = d.swapped ? v.n : v.m, d.outputs = d.swapped ? v.m : v.n;
   d.dots = d.swapped ? !v.transpose_a : v.transpose_b;
   d.block = d.dots ? kBlockRows : d.vectors > 1 ? kFewCols : kBlockCols;
   const int64_t wanted = gemm_tasks(v), blocks = ceil_div(d.outputs, d.block);
@@ -58,7 +71,7 @@ Range outputs_of(const Vector& d, int64_t part) {
 
 bool supports_gemm_vector(const OpDescriptor& op) {
   const GemmShape& v = op.gemm;
-  return v.m == 1 || v.n == 1 || few_rows(v) ||
+  return v.m == 1 || v.n == 1 || few_rows(v) || narrow(v) ||
          (v.transpose_b && !v.transpose_a && v.m <= 16 && v.k >= 16 * v.m);
 }
 
@@ -67,41 +80,54 @@ void prepare_gemm_vector(Prepared* p) {
   const Vector d = state<Vector>(p) = plan(v);
   p->flops = gemm_flops(v), p->bytes = gemm_bytes(v);
   p->parallel = d.parts * d.k_parts > 1;
-  p->workspace_bytes = d.k_parts > 1 ? float_bytes(d.k_parts * v.m * v.n) : 0;
+  p->workspace_bytes = copy_bytes(v) + (d.k_parts > 1 ? float_bytes(d.k_parts * v.m * v.n) : 0);
   p->scratch_bytes = 0;
 }
 
 void run_gemm_vector(const Prepared& p, const Operands& x, Context& context) {
   const GemmShape& v = p.op.gemm;
   const Vector& d = state<Vector>(p);
-  const float *const vectors = input(x, d.swapped), *const w = input(x, !d.swapped);
-  float *const y = output(x, 0), *const sums = d.k_parts > 1 ? static_cast<float*>(context.workspace) : y;
+  const float *vectors = input(x, d.swapped), *const w = input(x, !d.swapped);
+  float *const copy = static_cast<float*>(context.workspace), *const y = output(x, 0);
+  float* const sums = d.k_parts > 1 ? copy + copy_bytes(v) / sizeof(float) : y;
+  const int64_t width = d.swapped ? v.n : 1;  // of y at each output
+  int64_t vector_row = v.k;
   const Epilogue& e = p.op.epilogue;
   const Finish after = {y, e.bias ? input(x, 2) : nullptr, e.relu_mask ? input(x, 3) : nullptr, v.n,
                         e.activation == Activation::kRelu};
   const auto finish = [&](Range outputs) {
     if (d.swapped)
-      finish_block(after, outputs, {0, 1});
+      finish_block(after, outputs, {0, v.n});
     else
       finish_block(after, {0, v.m}, outputs);
   };
 
+  if (copy_bytes(v)) {
+    vector_row = width_of(v);
+    parallel_for(*context.member, 1, [&](int64_t) {
+      kernels().tile->pack(
+          {vectors, 1, v.n, v.n, static_cast<int32_t>(v.k), static_cast<int32_t>(vector_row)}, copy);
+    });
+    vectors = copy;
+  }
   parallel_for(*context.member, d.parts * d.k_parts, [&](int64_t task) {
     const Range outputs = outputs_of(d, task % d.parts);
     const Range k = part_of(v.k, d.k_parts, task / d.parts);
     const int64_t w_row = d.dots ? v.k : d.outputs, first = d.dots ? outputs.begin : k.begin;
     kernels().tile->vectors_times({vectors + k.begin, w + first * w_row + (d.dots ? k.begin : outputs.begin),
-                                   sums + task / d.parts * v.m * v.n + outputs.begin, v.k, 1, w_row,
-                                   d.outputs, k.end - k.begin, outputs.end - outputs.begin,
-                                   static_cast<int32_t>(d.vectors), d.dots});
+                                   sums + task / d.parts * v.m * v.n + outputs.begin * width, vector_row, 1,
+                                   w_row, d.swapped ? 1 : d.outputs, k.end - k.begin,
+                                   outputs.end - outputs.begin, static_cast<int32_t>(d.vectors), d.dots,
+                                   width});
     if (d.k_parts == 1) finish(outputs);
   });
   if (d.k_parts > 1)
     parallel_for(*context.member, d.parts, [&](int64_t part) {
       const Range outputs = outputs_of(d, part);
-      for (int64_t i = 0; i < d.vectors; ++i) {
-        const int64_t at = i * d.outputs + outputs.begin;
-        kernels().tile->sum_parts(sums + at, d.k_parts, v.m * v.n, outputs.end - outputs.begin, y + at);
+      for (int64_t i = 0; i < (d.swapped ? 1 : d.vectors); ++i) {
+        const int64_t at = i * d.outputs + outputs.begin * width;
+        kernels().tile->sum_parts(sums + at, d.k_parts, v.m * v.n, (outputs.end - outputs.begin) * width,
+                                  y + at);
       }
       finish(outputs);
     });

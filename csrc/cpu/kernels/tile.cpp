@@ -236,7 +236,8 @@ void dots(const VectorsTimes& p, int64_t first, int64_t j) {
   if (const int tail = (int)(p.depth - k))
     step(k, [tail](const float* x) FASTCNN_INLINED { return load_n(x, tail); });
   FASTCNN_UNROLL for (int i = 0; i < NV; ++i) {
-    FASTCNN_UNROLL for (int r = 0; r < MR; ++r) p.y[(first + i) * p.y_row + j + r] = lane_sum(acc[i][r]);
+    FASTCNN_UNROLL for (int r = 0; r < MR; ++r) p.y[(first + i) * p.y_row + (j + r) * p.y_col] =
+        lane_sum(acc[i][r]);
   }
 }
 

@@ -70,13 +70,14 @@ struct Interleave {
 };
 
 // Sums over k < depth, for i < vectors and j < outputs:
-//   dots:     y[i * y_row + j] = sum of v[i * v_row + k] w[j * w_row + k], v_step is 1
+//   dots:     y[i * y_row + j * y_col] = sum of v[i * v_row + k] w[j * w_row + k], v_step is 1
 //   not dots: y[i * y_row + j] = sum of v[i * v_row + k * v_step] w[k * w_row + j]
 struct VectorsTimes {
   const float *v, *w;
   float* y;
   int64_t v_row, v_step, w_row, y_row, depth, outputs;
   int32_t vectors, dots;
+  int64_t y_col = 1;
 };
 
 constexpr int kMaxVectors = 4;

@@ -43,6 +43,9 @@ GEMM: tuple[GemmCase, ...] = (
     # Panels read as they lie that end within a vector: their last rows in a sum of their own.
     GemmCase(9, 2, 200),
     GemmCase(20, 3, 300),
+    GemmCase(20, 6, 300),
+    # Few columns of a long sum, also of parts of it.
+    *_transposed((40, 2, 210), (19, 5, 500), (16, 4, 9000)),
 )
 
 GEMM_FULL: tuple[GemmCase, ...] = (
@@ -61,6 +64,8 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(1, 600, 1100),
     GemmCase(600, 1, 1100),
     GemmCase(9, 600, 700, transpose_b=True),
+    GemmCase(300, 3, 1100),
+    GemmCase(300, 5, 1100, transpose_b=True),
     GemmCase(20, 18, 6000),
     GemmCase(20, 1024, 700),
     GemmCase(600, 700, 4, transpose_b=True),
