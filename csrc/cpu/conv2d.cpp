@@ -14,6 +14,7 @@
 // of a pointwise convolution are taken in parts, each by all pixels of a task before the next, so that what
 // it reads of a panel stays in L1.
 #include "conv2d_strips.h"
+#include "kernels/copy.h"
 #include "kernels/max_pool2d_index.h"
 #include "kernels/pool2d.h"
 
@@ -63,15 +64,27 @@ void pack_steps(const Direct& d, const Weights& weights, const PanelOf& of, Rang
     }
 }
 
-// One row of the input with zeros on both sides.
-void pad_row(const Direct& d, const float* x, float* out) {
-  const int64_t left = d.pad_left * d.in_c, middle = d.in_w * d.in_c;
-  std::fill(out, out + left, 0.0f);
-  if (d.rounds)
+// An image of so many rows as a copy has it.
+StripInput copy_of(const Direct& d, const float* data, int64_t rows, int64_t first) {
+  const int64_t row = d.columns * d.pixel;
+  return {data, rows * d.columns * d.in_c, d.apart ? rows * row : d.in_g, row, first};
+}
+
+// One row of the input with zeros on both sides; its groups, where they are apart, `group` floats apart.
+void pad_row(const Direct& d, const float* x, float* out, int64_t group) {
+  const int64_t left = d.pad_left * d.pixel, middle = d.in_w * d.pixel;
+  const auto zero = [&](int64_t begin, int64_t end) {
+    kernels().copy->zero({x, out + begin, {d.apart ? d.groups : 1, 1, end - begin}, {}, {group, 0, 1}, 0});
+  };
+  zero(0, left);
+  if (d.apart)
+    kernels().copy->rows(
+        {x, out + left, {d.in_w, d.groups, d.in_g}, {d.in_c, d.in_g, 1}, {d.in_g, group, 1}, 0});
+  else if (d.rounds)
     kernels().bfloat16->round_along(x, 2 * middle, out + left);
   else
     std::copy(x, x + middle, out + left);
-  std::fill(out + left + middle, out + d.columns * d.in_c, 0.0f);
+  zero(left + middle, d.columns * d.pixel);
 }
 
 struct Arguments {
@@ -165,41 +178,46 @@ void run(const Direct& d, const float* x, const Weights& w, const Arguments& to,
   float* const packed = static_cast<float*>(d.kept_panels ? context.constants : context.workspace);
   float* const padded =
       static_cast<float*>(context.workspace) + (d.kept_panels ? 0 : weight_bytes(d) / sizeof(float));
-  const int64_t row = d.columns * d.in_c;
+  const bool copied = d.input == Input::kPaddedWhole;
+  const auto pad = [&](int64_t i) {
+    const StripInput to = copy_of(d, padded, d.in_h, 0);
+    pad_row(d, x + i * d.in_w * d.in_c, padded + i / d.in_h * to.image + i % d.in_h * to.row, to.group);
+  };
   const int64_t all_panels = d.groups * d.panels;
   const int64_t pack_tasks = weight_bytes(d) && !context.constants_ready ? all_panels : 0;
-  const int64_t pad_tasks = d.input == Input::kPaddedWhole ? d.n * d.in_h : 0;
+  const int64_t pad_tasks = copied ? d.n * d.in_h : 0;
   if (pack_tasks + pad_tasks)
     parallel_for(me, pack_tasks + pad_tasks, [&](int64_t i) {
       if (i < pack_tasks)
         pack_steps(d, w, {i / d.panels, i % d.panels}, {0, d.panel_floats / d.panel},
                    packed + i * d.panel_floats);
       else
-        pad_row(d, x + (i - pack_tasks) * d.in_w * d.in_c, padded + (i - pack_tasks) * row);
+        pad(i - pack_tasks);
     });
 
-  const bool copied = d.input == Input::kPaddedWhole;
-  const float* const source = copied ? padded : x;
-  const int64_t source_row = copied ? row : (d.rounds ? 2 : 1) * d.in_w * d.in_c;
+  const int64_t source_row = copied ? d.columns * d.in_c : (d.rounds ? 2 : 1) * d.in_w * d.in_c;
+  const StripInput source =
+      copied ? copy_of(d, padded, d.in_h, 0) : StripInput{x, d.in_h * source_row, d.in_g, source_row, 0};
   const int64_t groups_of_images = ceil_div(d.n, d.images);
   parallel_for(me, groups_of_images * d.bands * d.parts, [&](int64_t number) {
     const Range mine = part_of(all_panels, d.parts, number % d.parts);
     const TaskPixels at = pixels_of(d, number);
     const Range in = rows_met(d, at.rows);
-    const int64_t image = d.in_h * source_row;
-    StripTask task = {{source + at.n * image, image, source_row, 0}, to.strip, at, {}, {}};
+    StripTask task = {source, to.strip, at, {}, {}};
+    task.x.data += at.n * source.image;
     float* const scratch = static_cast<float*>(me.scratch(scratch_bytes(d)));
     float* const band_copy = scratch + panel_bytes(d) / sizeof(float);
     if (d.input == Input::kPaddedBand) {
+      const StripInput copy = copy_of(d, band_copy, d.band_rows_in, in.begin);
       for (int64_t m = 0; m < at.images; ++m)
         for (int64_t h = in.begin; h < in.end; ++h)
-          pad_row(d, task.x.data + m * image + h * source_row,
-                  band_copy + (m * d.band_rows_in + h - in.begin) * row);
-      task.x = {band_copy, d.band_rows_in * row, row, in.begin};
+          pad_row(d, task.x.data + m * source.image + h * source_row,
+                  band_copy + m * copy.image + (h - in.begin) * copy.row, copy.group);
+      task.x = copy;
     }
     float* const unpooled = band_copy + band_bytes(d) / sizeof(float);
     if (d.pool > 1) task.to.y = unpooled - (at.n * d.out_h + at.rows.begin) * d.out_w * d.out_c;
-    if ((number + 1) % d.parts == 0) ask_for(d, number + 1, source, source_row, &task);
+    if ((number + 1) % d.parts == 0) ask_for(d, number + 1, source.data, source_row, &task);
     if (!weight_bytes(d))
       run_private(d, w, task, mine, scratch);
     else

@@ -13,6 +13,7 @@ enum class Input : int32_t { kBorrowed, kPaddedWhole, kPaddedBand };
 // packed ones are kept.
 struct Direct : Correlation {
   int64_t pad_left, columns;            // columns of the input with its zeros
+  int64_t pixel;                        // floats of one, of what tiles read
   int64_t panel, panels, panel_floats;  // columns of a panel, panels of a group
   int64_t bands, images, parts;
   int64_t band_rows_in;  // rows of a padded band
@@ -21,6 +22,7 @@ struct Direct : Correlation {
   int64_t part;          // steps of a sum that are taken together: all, but of long pointwise ones
   int32_t joined;        // pointwise: rows follow each other in inputs and outputs, a strip spans them
   int32_t merged;        // the taps of a filter row and the channels are one contiguous run
+  int32_t apart;         // a copy has the channels of a group by themselves, one plane after the other
   int32_t clipped;       // columns beyond the input are left out of the sums, one tap after the other
   int32_t private_panels, kept_panels;
   int32_t most_rows;

@@ -67,7 +67,7 @@ void Strips::run() {
 
 void Strips::begin_phase(const Axis& h, const Axis& w) {
   const int64_t tap_row = w.taps * d.in_g;  // of one row of taps
-  t.a_h = h.spread * task.x.row, t.a_w = w.spread * d.in_c, t.a_row = w.step * d.in_c;
+  t.a_h = h.spread * task.x.row, t.a_w = w.spread * d.pixel, t.a_row = w.step * d.pixel;
   t.a_group = 3 * t.a_row;
   t.b_h = tap_row * d.panel, t.b_w = d.in_g * d.panel;
   t.taps_w = d.merged || d.clipped ? 1 : w.taps;
@@ -88,7 +88,7 @@ void Strips::run_image(const Axis& h, const Axis& w, int64_t image, const float*
     const float *a = x.data, *b = weights;
     if (t.taps_h) {
       a += image * x.image + (top + taps.begin * h.spread - x.first) * x.row +
-           (w.first + d.pad_left) * d.in_c + (d.joined ? steps.begin : 0);
+           (w.first + d.pad_left) * d.pixel + (d.joined ? steps.begin : 0);
       b += taps.begin * t.b_h;
     }
     if (d.clipped) {
@@ -154,7 +154,7 @@ void Strips::run_strip(const float* a, const float* b, int64_t out, int64_t coun
   for (int64_t i = panels.range.begin; i < panels.range.end; ++i, b += panels.each) {
     next.ask(lines);
     const int64_t group = i / d.panels, column = i % d.panels * d.panel, first = group * d.out_g + column;
-    t.a = a + group * d.in_g, t.b = b;
+    t.a = a + group * task.x.group, t.b = b;
     t.y = to.y + out + first;
     t.bias = to.bias && begins ? to.bias + first : nullptr;
     t.mask = to.mask && ends ? to.mask + out + first : nullptr;

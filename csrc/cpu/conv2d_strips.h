@@ -6,10 +6,11 @@
 namespace fastcnn {
 namespace cpu {
 
-// Rows of the input as a task sees them: image i's row h at data + i image + (h - first) * row.
+// Rows of the input as a task sees them: image i's row h of group g at data + i image + g group + (h - first)
+// row.
 struct StripInput {
   const float* data;
-  int64_t image, row, first;
+  int64_t image, group, row, first;
 };
 
 struct StripOutput {

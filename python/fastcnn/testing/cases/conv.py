@@ -153,6 +153,14 @@ _CONV_BLOCKING = (
     ConvCase(1, 4, 48, 15, 14, strides=(2, 3)),
     ConvCase(2, 7, 9, 31, 15, strides=(2, 2), padding=1),
     ConvCase(2, 7, 9, 32, 32, groups=2, strides=(2, 2), padding=1),
+    # Groups that strides copy apart: whole images and bands of them, several of a task, without padding, in
+    # turns, one vector that slides, and columns left out tap by tap.
+    ConvCase(16, 27, 13, 32, 68, groups=2, strides=(2, 2), padding=1),
+    ConvCase(33, 7, 10, 30, 34, groups=2, strides=(2, 2), padding=1),
+    ConvCase(3, 11, 14, 20, 44, groups=2, strides=(2, 2)),
+    ConvCase(2, 9, 11, 21, 105, groups=7, r=1, s=2, strides=(1, 2), padding=((0, 0), (1, 0))),
+    ConvCase(2, 5, 33, 34, 32, groups=2, strides=(1, 2), dilation_rate=(1, 2), padding=(1, 2)),
+    ConvCase(2, 5, 12, 48, 40, groups=2, r=3, s=9, strides=(1, 2), padding=(1, 4)),
     # Many taps, whose weight gradient takes many pixels at once.
     ConvCase(1, 41, 30, 9, 17, r=4, s=4),
     # Few filters, whose weight gradient exchanges x and dy: pads on one side, dilation, a filter beyond the
