@@ -24,6 +24,7 @@ class Strips {
   const decltype(TileKernels::strip) strip;
   bool begins, ends;  // the sums
   bool adds;          // the residual
+  bool asks_x;        // as it does for outputs
   Tile t = {};
   // What the epilogue meets lies as outputs do, and is as far: a strip asks for some of one of these arrays.
   const float* far[3];
@@ -47,7 +48,12 @@ Strips::Strips(const Direct& blocking, const StripTask& of, const TurnPanels& tu
   const int64_t each = d.clipped ? ceil_div(d.filter_w, d.phases_w) + 2 : 1;  // of a row and its phases
   const int64_t strips =
       at.images * d.phases_h * d.phases_w * (d.joined ? pieces : (at.rows.end - at.rows.begin) * each);
-  t.ahead = panels.next.data, t.ahead_floats = ceil_div(panels.next.count, strips);
+  // Of inputs and outputs a single tile asks for one: 3x3 of 512 channels in 32 groups at 14x14, batch 32,
+  // took 1.1 times as long while none asked for outputs.
+  const bool one_tile = !d.joined && d.cols <= d.tile->max_rows[d.panel / d.tile->lanes];
+  asks_x = one_tile && task.next_x.data && task.next_y.end;
+  arrays += asks_x;
+  t.ahead = asks_x ? nullptr : panels.next.data, t.ahead_floats = ceil_div(panels.next.count, strips);
   shares = ceil_div(panels.turns * strips, arrays);
   number = panels.turn * strips;
 }
@@ -145,8 +151,12 @@ void Strips::run_strip(const float* a, const float* b, int64_t out, int64_t coun
   Ahead next = {to.y + out + count * t.y_row, count * t.y_row, count * t.y_row, 1};
   const int64_t lines = d.turn ? ceil_div(next.lines(), panels.range.end - panels.range.begin) : 0;
   if (task.next_y.end) {
-    const Range share = part_of(task.next_y.end - task.next_y.begin, shares, number / arrays);
-    t.next_y = far[number % arrays] + task.next_y.begin + share.begin;
+    const bool x = asks_x && number % arrays == arrays - 1;
+    const FloatRun all =
+        x ? task.next_x
+          : FloatRun{far[number % arrays] + task.next_y.begin, task.next_y.end - task.next_y.begin};
+    const Range share = part_of(all.count, shares, number / arrays);
+    t.next_y = all.data + share.begin;
     t.next_y_floats = share.end - share.begin;
     ++number;
   }
