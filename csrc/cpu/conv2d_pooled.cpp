@@ -112,9 +112,12 @@ Gradient gradient_of(const Pooled& d, int64_t k, const Operands& operands, int a
 }
 
 void sum_up(const Extent& all, PooledSum sum) {
-  const int64_t lanes = kernels().pooled->lanes;
-  const int64_t most = std::min<int64_t>(kPooledRows, std::max<int64_t>(1, kPooledSums / all.vectors));
-  const int64_t row_parts = ceil_div(all.rows, most), parts = ceil_div(all.vectors, kPooledSums);
+  const PooledKernels& kernel = *kernels().pooled;
+  const int64_t lanes = kernel.lanes, parts = ceil_div(all.vectors, kernel.most_vectors);
+  const int64_t wide = ceil_div(all.vectors, parts), near = kNearFilters / (all.filters * wide * lanes);
+  const int64_t fit = std::max<int64_t>(kPooledSums / wide, kernel.most_vectors < kPooledSums ? 3 : 1);
+  const int64_t most = std::max<int64_t>(1, std::min<int64_t>({kPooledRows, fit, near}));
+  const int64_t row_parts = ceil_div(all.rows, most);
   const float* const a = sum.a;
   float* const y = sum.y;
   sum.a_row = all.a_row, sum.y_row = all.y_row;
@@ -126,7 +129,7 @@ void sum_up(const Extent& all, PooledSum sum) {
       sum.tail = static_cast<int32_t>(std::min(lanes, all.width - (vectors.end - 1) * lanes));
       sum.a = a + rows.begin * sum.a_row + vectors.begin * lanes;
       sum.y = y + rows.begin * sum.y_row + vectors.begin * lanes;
-      kernels().pooled->sum(sum);
+      kernel.sum(sum);
     }
 }
 

@@ -110,8 +110,9 @@ void run(const Prepared& prepared, const Operands& operands, Context& context) {
   const Footprint& f = d.print;
   const Places places = places_in_image(shape, d);
   const int64_t row = f.vectors * kernels().pooled->lanes;
-  const Extent extent = d.by_window ? Extent{f.rows, f.vectors, f.width, row, d.row}
-                                    : Extent{v.r, d.vectors, v.s * v.c, d.filter_row, v.dilation_h * d.row};
+  const Extent extent = d.by_window
+                            ? Extent{f.rows, f.vectors, f.width, row, d.row, s.s * v.k}
+                            : Extent{v.r, d.vectors, v.s * v.c, d.filter_row, v.dilation_h * d.row, v.k};
   Member& me = *context.member;
   float* const turned = static_cast<float*>(context.workspace);
   turn_filters(shape, d, input(operands, 2), turned, prepared.scratch_bytes, context);

@@ -100,7 +100,7 @@ void run(const Prepared& prepared, const Operands& operands, Context& context) {
         sum.step = d.packs || d.samples > 1 ? 1 : kernels().pooled->lanes;
         sum.runs = scratch.runs;
         sum.a = scratch.images, sum.y = sums;
-        sum_up({v.r, d.vectors, v.s * v.c, v.dilation_h * d.row, d.filter_row}, sum);
+        sum_up({v.r, d.vectors, v.s * v.c, v.dilation_h * d.row, d.filter_row, 1}, sum);
       }
     }
   });

@@ -114,6 +114,7 @@ constexpr int kPooledRows = 5, kPooledSums = 12;  // of a tile: most rows, most 
 
 struct PooledKernels {
   int lanes;
+  int most_vectors;  // of a row of a tile, which may have three of six whatever kPooledSums says
   void (*list)(const PooledList&);
   PooledEntry* (*pack)(const PooledPack&, PooledEntry* to);  // the end of what is packed
   void (*bins)(const PooledBins&);
