@@ -121,7 +121,8 @@ void run_band(const Lanes& d, const float* x, const float* w, const Arguments& t
     }
 }
 
-// Rows of windows of a max pooling, each from the rows of y that it reads.
+// Rows of windows of a max pooling, each from the rows of y that it reads. Half of their columns at a
+// time, which leaves more of L1 to x, took LeNet-5's first convolution 1.05 times as long.
 void run_windows(const Lanes& d, const float* x, const float* w, const Arguments& to, Range windows,
                  Range channels, float* rows) {
   Lanes local = d;  // that y is all of an image

@@ -34,6 +34,8 @@ int64_t list_by_place(const Pooled& d, int64_t channels, const Places& places, c
 }
 
 // Those of windows [begin, end) of all samples of a unit by sample and window; the number of runs.
+// Four samples packed together, whose entries share lines of the cache, gained LeNet-5's data gradient 2 %,
+// and samples in turn, that a window need not wait for what its neighbour stores, 1 %: less than the spread.
 int64_t list_by_window(const Pooled& d, int64_t channels, PooledList l, const Gradient& from, Range windows,
                        const Scratch& to) {
   PooledEntry* const entries = l.entries;
