@@ -34,7 +34,6 @@ NOTES = {
     "than moving it.",
     r"concatenate 3\+5": "few channels: each pixel takes a copy or two of each part, where PyTorch's NCHW "
     "copies whole planes.",
-    r"\w+ tiny": "tiny: a call of ours proves its arguments, wherever they come from, before it computes.",
     r"\w+ step .*": "step: `apply` proves each variable and gradient first, which a network's step does not.",
 }
 

@@ -86,11 +86,11 @@ def _on_gpu(function: Call, arrays: Sequence[NDArray[Any]], setting: str) -> Job
 
 
 def _operator(task: OpTask, setting: str) -> Job:
-    arrays = task.arrays()
+    call = task.bind(ops, task.arrays())
     if setting != "out":
-        return Job(lambda: task.call(ops, arrays), lambda: flat(task.call(ops, arrays)))
-    out = task.call(ops, arrays)
-    return Job(lambda: task.call(ops, arrays, out=out), lambda: flat(out))
+        return Job(call, lambda: flat(call()))
+    out = call()
+    return Job(partial(call, out=out), lambda: flat(out))
 
 
 def _loss(task: LossTask) -> Callable[..., NDArray[np.float32]]:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,15 +53,19 @@ class OpTask:
             made[name] = np.asarray(getattr(reference, function)(made[name]), np.float32)
         return made
 
-    def call(self, module: Any, arrays: dict[str, Array], **more: Any) -> Any:
-        """The operator of a module: `ops` or the reference."""
+    def bind(self, module: Any, arrays: dict[str, Array]) -> Callable[..., Any]:
+        """The operator of a module, `ops` or the reference, with its arguments: all that is timed."""
         if self.op in augment.NODES:
-            ours = module.__name__ == "fastcnn.ops"
-            return augment.run(self.op, arrays["x"], **more) if ours else augment.right(self.op, arrays["x"])
+            if module.__name__ == "fastcnn.ops":
+                return functools.partial(augment.run, self.op, arrays["x"])
+            return functools.partial(augment.right, self.op, arrays["x"])
         given: Any = arrays
         if self.op == "concatenate":
             given = {"inputs": list(arrays.values())}
-        return getattr(module, self.op)(**given, **dict(self.options), **more)
+        return functools.partial(getattr(module, self.op), **given, **dict(self.options))
+
+    def call(self, module: Any, arrays: dict[str, Array]) -> Any:
+        return self.bind(module, arrays)()
 
 
 @functools.cache
