@@ -30,7 +30,8 @@ struct Repeated {
 };
 
 template <class A, class B, class F>
-FASTCNN_INLINE void combine(const BinaryBlock& s, F f) {
+FASTCNN_INLINE void combine(const BinaryBlock& block, F f) {
+  const BinaryBlock s = block;  // a copy of its own, which no store may alias
   const Vec scale = broadcast(s.scale);
   const bool narrow = s.size[2] < kLanes, single = s.size[2] == kLanes && !s.stream;
   const Part part{(int)s.size[2]};
