@@ -127,7 +127,8 @@ void run(const Planar& d, const Arguments& to, Context& context) {
 void prepare(Prepared* p, const Conv2dShape& v, bool dgrad) {
   const Planar d = state<Planar>(p) = plan(v, dgrad);
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
-  p->parallel = pays_for_threads(*p);
+  // From half as many operations as elsewhere: tiles of few rows reach half of the peak.
+  p->parallel = d.n * d.bands > 1 && (pays_for_threads(*p) || p->flops >= kParallelFlops / 2);
   p->scratch_bytes = scratch_bytes(d);
 }
 
