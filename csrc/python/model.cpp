@@ -261,9 +261,9 @@ void compile(Model& model, const CompileArguments& from) {
   model.compile(options);
 }
 
-py::list parameters(const Model& model) {
+py::list parameters(const Graph& graph) {
   py::list result;
-  for (const Parameter& p : model.graph().parameters)
+  for (const Parameter& p : graph.parameters)
     result.append(py::dict(py::arg("name") = p.name, py::arg("node") = p.node, py::arg("role") = p.role,
                            py::arg("shape") = to_tuple(p.shape), py::arg("fan_in") = p.fan_in,
                            py::arg("fan_out") = p.fan_out, py::arg("trainable") = p.trainable));
@@ -340,7 +340,7 @@ void bind_model(py::module_& m) {
                                for (const Node& node : model.graph().nodes) flops.append(node.flops);
                                return flops;
                              })
-      .def_property_readonly("parameters", &parameters)
+      .def_property_readonly("parameters", [](const Model& model) { return parameters(model.graph()); })
       .def("get_parameters", &get_parameters, py::arg("numbers") = py::none())
       .def("set_parameters", &set_parameters, py::arg("weights"), py::arg("numbers") = py::none())
       .def(
@@ -410,6 +410,12 @@ void bind_model(py::module_& m) {
         return shapes;
       },
       py::arg("nodes"));
+  m.def(
+      "infer_parameters",
+      [](const py::list& nodes, py::handle outputs) {
+        return parameters(build_graph(read_layers(nodes), read_outputs(outputs)));
+      },
+      py::arg("nodes"), py::arg("outputs"));
   m.def("plan_memory", &plan_memory_tuple, py::arg("tensors"));
 }
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastcnn import Sequential, _native, layers, load_model
-from fastcnn.errors import ArgumentError, FormatError
+from fastcnn import Input, Model, Sequential, _native, layers, load_model
+from fastcnn.errors import ArgumentError, FormatError, OutOfMemoryError
 from fastcnn.io import read_safetensors, write_safetensors
 
 
@@ -200,6 +200,53 @@ def test_tensors_of_another_model(saved: pathlib.Path) -> None:
     many = edited(saved, {str(number): np.ones(1) for number in range(100)}).reason
     assert "and 95 more" in many
     assert len(many) < 600
+
+
+LARGE = 2**31 - 1  # units of a layer: more memory than there is
+
+
+def test_an_architecture_asks_for_more_than_the_file_holds(saved: pathlib.Path) -> None:
+    text = read_safetensors(saved)[1]["fastcnn.architecture"]
+    reason = edited(saved, architecture=text.replace('"units": 3', f'"units": {LARGE}')).reason
+    assert f"/kernel' is float32 (36, 3), wanted float32 (36, {LARGE})" in reason
+
+
+def model_with_a_head_that_nothing_reads() -> Model:
+    """Of a model within it: the head's weights are not in the file."""
+    x = Input((6,))
+    features = layers.Dense(5, name="features")(x)
+    base = Model(x, [features, layers.Dense(7, name="head")(features)], name="base")
+    x = Input((6,))
+    return Model(x, layers.Dense(2)(base(x)[0]))
+
+
+@pytest.mark.parametrize(("units", "name"), [(5, "features"), (7, "head")])
+def test_models_within_ask_for_more_than_the_file_holds(path: pathlib.Path, units: int, name: str) -> None:
+    model_with_a_head_that_nothing_reads().save(path)
+    tensors, metadata = read_safetensors(path)
+    text = metadata["fastcnn.architecture"]
+    assert text.count(f'"units": {units}') == 1
+    large = text.replace(f'"units": {units}', f'"units": {LARGE}')
+    if name == "features":
+        assert (
+            "tensor 'parameters/base/features/kernel' is float32 (6, 5)"
+            in edited(path, architecture=large).reason
+        )
+        return
+    write_safetensors(path, tensors, {**metadata, "fastcnn.architecture": large})
+    loaded = load_model(path)  # the weights of a head that nothing reads are made when the model is used
+    with pytest.raises(OutOfMemoryError):
+        loaded.get_layer("base").count_params()
+
+
+def test_models_within_are_built_with_their_weights(path: pathlib.Path) -> None:
+    model = model_with_a_head_that_nothing_reads()
+    model.save(path)
+    loaded = load_model(path)
+    for old, new in zip(*(each.get_layer("base").get_weights()[:2] for each in (model, loaded)), strict=True):
+        np.testing.assert_array_equal(new, old)
+    x = np.ones((3, 6), np.float32)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
 def test_a_model_file_truncated_or_damaged(saved: pathlib.Path) -> None:

@@ -55,10 +55,9 @@ class Network:
     def __init__(
         self, calls: Sequence[Call], outputs: Sequence[int], layers: Iterable[Layer | BaseModel] = ()
     ) -> None:
-        walk = Walk(calls)
-        walk.keep(outputs)
+        walk, ends = _walked(calls, outputs)
         self._nodes, self._spans = walk.nodes, walk.spans
-        self.native = _native.Model(walk.nodes, [walk.ends[each] for each in outputs])
+        self.native = _native.Model(walk.nodes, ends)
         every = [
             Parameter(
                 walk.owners[each["node"]],
@@ -79,7 +78,7 @@ class Network:
         self.parameters = sorted(found, key=lambda each: ranks.get(each.layer, 0))
         shapes = [tuple(each) for each in self.native.output_shapes]
         self.input_shapes = [shapes[index] for index, node in enumerate(walk.nodes) if node["op"] == "input"]
-        self.output_shapes = [shapes[walk.ends[each]] for each in outputs]
+        self.output_shapes = [shapes[each] for each in ends]
         self.tensor_shapes = [shapes[min(end, len(shapes) - 1)] for end in walk.ends]
         self._layers = list(dict.fromkeys(each.layer for each in self.parameters))
         self._seen: dict[Layer, int] = {}  # which version of its weights stands here
@@ -245,6 +244,19 @@ class Network:
         shapes = self.native.output_shapes
         read = sum(math.prod(shapes[each]) for each in self._nodes[span.nodes.start]["inputs"])
         return 4 * (int(read) + math.prod(shapes[span.nodes.stop - 1]))
+
+
+def parameter_shapes(calls: Sequence[Call], outputs: Sequence[int]) -> dict[str, Shape]:
+    """What the parameters of a network of these calls would be, by their names; none is made."""
+    walk, ends = _walked(calls, outputs)
+    return {each["name"]: tuple(each["shape"]) for each in _native.infer_parameters(walk.nodes, ends)}
+
+
+def _walked(calls: Sequence[Call], outputs: Sequence[int]) -> tuple[Walk, list[int]]:
+    """The nodes that lead to these outputs, and which of them the outputs are."""
+    walk = Walk(calls)
+    walk.keep(outputs)
+    return walk, [walk.ends[each] for each in outputs]
 
 
 def layers_within(layer: Layer | BaseModel) -> Iterator[Layer]:

@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastcnn.errors import DeviceError, FormatError
 from fastcnn.io.safetensors import Array, Path, parse_json, read_safetensors, write_safetensors
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from fastcnn.models.base import BaseModel
 
 MODEL_VERSION = 1  # of what save_model writes; a file of a later version is refused
+_WEIGHTS = "parameters/"  # begins the names of weights and moving statistics
 
 
 def save_model(model: BaseModel, filepath: Path, overwrite: bool = True) -> None:
@@ -99,7 +102,7 @@ def load_model(
     --------
     See `save_model`.
     """
-    from fastcnn.models import from_config
+    from fastcnn.models import from_config, unbuilt
     from fastcnn.saving import get_custom_objects
 
     path = filepath
@@ -114,12 +117,18 @@ def load_model(
         for key in ("fastcnn.architecture", "fastcnn.training")
     )
     try:
-        model = from_config(architecture)
+        with unbuilt():
+            model = from_config(architecture)
+        # Before any memory is claimed: an architecture may ask for no more than the file itself holds.
+        weights = {name: value for name, value in tensors.items() if name.startswith(_WEIGHTS)}
+        shapes = model.parameter_shapes().items()
+        _check({_WEIGHTS + name: (shape, np.dtype(np.float32)) for name, shape in shapes}, weights)
+        model._bind()
         if training is not None and compile:
             _compile(model, training, {**get_custom_objects(), **(custom_objects or {})})
         elif not compile:
             tensors = {name: value for name, value in tensors.items() if not name.startswith("optimizer/")}
-        _check_state(model.get_state(), tensors)
+        _check({name: (each.shape, each.dtype) for name, each in model.get_state().items()}, tensors)
         model.set_state(tensors)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise FormatError(path, 8, f"not a model of this build: {error}") from error
@@ -158,7 +167,7 @@ def load_weights(model: BaseModel, filepath: Path, skip_mismatch: bool = False) 
             stored = dict(zip(sorted(each.number for each in parameters), values, strict=True))
             values = [stored[each.number] for each in parameters]
     elif "fastcnn.model" in metadata:
-        names = [f"parameters/{each.name}" for each in parameters]
+        names = [_WEIGHTS + each.name for each in parameters]
         missing = [name for name in names if name not in tensors]
         if missing:
             raise FormatError(path, 8, f"the file has no {missing[0][:80]!r}, which the model has")
@@ -179,14 +188,14 @@ def _may_write(path: Path, overwrite: bool) -> None:
         raise FileExistsError(errno.EEXIST, "the file exists, and overwrite is False", os.fspath(path))
 
 
-def _check_state(wanted: Mapping[str, Array], found: Mapping[str, Array]) -> None:
+def _check(wanted: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]], found: Mapping[str, Array]) -> None:
     """Refuse tensors that are not exactly the model's; all is checked before anything is set."""
     problems = [f"tensor {name!r} is missing" for name in wanted if name not in found]
     problems += [f"tensor {name[:80]!r} is not the model's" for name in found if name not in wanted]
     problems += [
-        f"tensor {name!r} is {found[name].dtype} {found[name].shape}, wanted {array.dtype} {array.shape}"
-        for name, array in wanted.items()
-        if name in found and (found[name].shape, found[name].dtype) != (array.shape, array.dtype)
+        f"tensor {name!r} is {found[name].dtype} {found[name].shape}, wanted {dtype} {shape}"
+        for name, (shape, dtype) in wanted.items()
+        if name in found and (found[name].shape, found[name].dtype) != (shape, dtype)
     ]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""

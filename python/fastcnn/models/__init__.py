@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcnn.errors import ArgumentError
 from fastcnn.models.base import BaseModel, from_description
+from fastcnn.models.base import unbuilt as unbuilt
 from fastcnn.models.functional import Model
 from fastcnn.models.sequential import Sequential
 

@@ -7,21 +7,37 @@ import abc
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from fastcnn import _names, _random
 from fastcnn._absent import without
 from fastcnn._arguments import Array, choose, integer, listed
 from fastcnn._arguments import shape as as_shape
 from fastcnn._config import deserialize, serialize
-from fastcnn._graph.network import Carried, Network, Shape, layers_within
+from fastcnn._graph.network import Carried, Network, Shape, layers_within, parameter_shapes
 from fastcnn._graph.symbolic import SymbolicTensor, phase_of, symbolic_inputs
 from fastcnn._graph.walk import Call
 from fastcnn.errors import ArgumentError, ShapeError
 from fastcnn.layers import CLASSES, InputLayer, Layer, Normalization
 from fastcnn.layers.augmentation import Augmentation
 from fastcnn.models.tables import Described
+
+Graph: TypeAlias = tuple[Sequence[Call], Sequence[int], Sequence["Layer | BaseModel"]]
+"""Calls, which of them are outputs, and the layers in the order of the weights; of none that of the calls."""
+
+_UNBUILT: ContextVar[bool] = ContextVar("unbuilt", default=False)
+
+
+@contextlib.contextmanager
+def unbuilt() -> Iterator[None]:
+    """Models that are made within it are built when they are first used: no weights exist before."""
+    token = _UNBUILT.set(True)
+    try:
+        yield
+    finally:
+        _UNBUILT.reset(token)
 
 
 class BaseModel(Described, abc.ABC):
@@ -181,8 +197,13 @@ class BaseModel(Described, abc.ABC):
         """A call made this tensor."""
 
     @abc.abstractmethod
-    def _join(self, shape: Shape) -> Network:
-        """The layers as a network, for samples of ``shape``."""
+    def _graph(self, shape: Shape) -> Graph:
+        """What a `Network` is made of, for samples of ``shape``."""
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        """Of the native model's parameters, by their names; the model need not be built, and is not."""
+        calls, outputs, _ = self._graph(self._known(self._shape))
+        return parameter_shapes(calls, outputs)
 
     @abc.abstractmethod
     def _parts(self, described: Callable[[Any], Any]) -> dict[str, Any]:
@@ -312,18 +333,28 @@ class BaseModel(Described, abc.ABC):
             return network
         with self._lock:
             if self._network is None:
-                shape = self._shape or shape
-                if shape is None:
-                    raise ArgumentError(
-                        f"{self._where}: the input's shape is not known; begin with Input(shape=...), "
-                        "or call build(input_shape) or fit first"
-                    )
-                network = self._join(shape)
+                shape = self._known(self._shape or shape)
+                network = Network(*self._graph(shape))
                 network.initialize(self._seed, self._carried)
                 if self._settings is not None:
                     self._settings.apply(network)
                 self._network, self._shape, self._carried = network, shape, {}
             return self._network
+
+    def _known(self, shape: Shape | None) -> Shape:
+        if shape is None:
+            raise ArgumentError(
+                f"{self._where}: the input's shape is not known; begin with Input(shape=...), "
+                "or call build(input_shape) or fit first"
+            )
+        return shape
+
+    def _settle(self, shape: Shape | None = None) -> None:
+        """Build a model whose shape is known, so that a layer that does not fit is told of here."""
+        if _UNBUILT.get():
+            self._shape = self._shape or shape
+        else:
+            self._bind(shape)
 
     def _binding(self) -> contextlib.AbstractContextManager[None]:
         return self._bound_or_not()

@@ -10,12 +10,12 @@ from typing import Any
 from fastcnn._arguments import flag, listed
 from fastcnn._arguments import shape as as_shape
 from fastcnn._graph.composed import parts_of, shown, trace, used
-from fastcnn._graph.network import Network, Shape
+from fastcnn._graph.network import Shape
 from fastcnn._graph.symbolic import SymbolicTensor, by_depth, numbered, ordered, reachable, symbolic_inputs
 from fastcnn._graph.walk import Call, Part, outputs_of
 from fastcnn.errors import ArgumentError
 from fastcnn.layers import InputLayer, Layer
-from fastcnn.models.base import BaseModel
+from fastcnn.models.base import BaseModel, Graph
 from fastcnn.models.graphs import cut, described_graph, graph_parts
 
 Tensors = SymbolicTensor | Sequence[SymbolicTensor]
@@ -93,7 +93,7 @@ class Model(BaseModel):
         ends = symbolic_inputs(outputs, f"{self._where}: outputs")
         self._check_ends(given, ends)
         self._set(*cut(given, ends))
-        self._bind()  # so that a graph that does not fit is told of here
+        self._settle()
 
     def _set(self, inputs: list[SymbolicTensor], outputs: list[SymbolicTensor]) -> None:
         self._inputs, self._outputs = inputs, outputs
@@ -273,10 +273,10 @@ class Model(BaseModel):
             names.append(tensor.name if tensor.name not in names else f"{tensor.name}_{before}")
         return names
 
-    def _join(self, shape: Shape) -> Network:
+    def _graph(self, shape: Shape) -> Graph:
         if not self._outputs:
             self._trace([shape])
-        return Network(self._calls, self._output_positions(), self._layers)
+        return self._calls, self._output_positions(), self._layers
 
     def _output_positions(self) -> list[int]:
         return [self._position[tensor] for tensor in self._outputs]

@@ -13,12 +13,12 @@ from typing import Any
 
 from fastcnn._arguments import flag, listed
 from fastcnn._arguments import shape as as_shape
-from fastcnn._graph.network import Network, Shape, layers_within
+from fastcnn._graph.network import Shape, layers_within
 from fastcnn._graph.symbolic import SymbolicTensor
 from fastcnn._graph.walk import Call, outputs_of
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
 from fastcnn.layers import InputLayer, Layer
-from fastcnn.models.base import BaseModel, from_description
+from fastcnn.models.base import BaseModel, Graph, from_description
 
 
 class Sequential(BaseModel):
@@ -70,7 +70,7 @@ class Sequential(BaseModel):
         if not flag(trainable, f"{self._where}: trainable"):
             self.trainable = False
         if self._shape is not None and self.layers:
-            self._bind()  # so that a layer that does not fit is told of here
+            self._settle()
 
     # The stack
 
@@ -167,11 +167,11 @@ class Sequential(BaseModel):
         if self._shape not in (None, shape):
             raise ShapeError(f"{self._where}: build: {shape} came, the model has {self._shape}")
         with self._binding():
-            self._bind(shape)
+            self._settle(shape)
 
-    def _join(self, shape: Shape) -> Network:
+    def _graph(self, shape: Shape) -> Graph:
         calls, outputs = self.inner_calls()
-        return Network([Call(InputLayer(shape, name="input"), ()), *calls], outputs)
+        return [Call(InputLayer(shape, name="input"), ()), *calls], outputs, ()
 
     # As a part of another model
 
