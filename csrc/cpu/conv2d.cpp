@@ -26,7 +26,9 @@ void prepare(Prepared* out, bool dgrad) {
   const Conv2dShape& v = out->op.conv2d_fprop;
   const Direct d = state<Direct>(out) = plan_direct(out->op, dgrad);
   out->flops = conv_flops(v), out->bytes = conv_bytes(v);
-  out->parallel = pays_for_threads(*out);
+  out->parallel = pays_for_threads(*out)                        ? 1
+                  : out->flops >= kOpenFlops && tasks_of(d) > 1 ? kInOpenRegion
+                                                                : 0;
   (d.kept_panels ? out->constant_bytes : out->workspace_bytes) = weight_bytes(d);
   out->workspace_bytes += padded_bytes(d);
   out->scratch_bytes = scratch_bytes(d);
@@ -159,8 +161,8 @@ TaskPixels pixels_of(const Direct& d, int64_t task) {
 // the last wait for the first, 64 -> 256 channels pointwise at 56x56 took 1.1 times as long so, with a
 // residual 1.2 to 1.3 times. (Stores past the caches took 0.93 to 1.4 times as long as those.)
 void ask_for(const Direct& d, int64_t number, const float* x, int64_t row, StripTask* task) {
-  const int64_t tasks = ceil_div(d.n, d.images) * d.bands * d.parts, image = d.in_h * row;
-  if (d.turn || d.private_panels || number == tasks) return;
+  const int64_t image = d.in_h * row;
+  if (d.turn || d.private_panels || number == tasks_of(d)) return;
   const TaskPixels at = pixels_of(d, number);
   const Range in = rows_met(d, at.rows);
   if (d.asks_for_input && d.n * image >= 4 * d.groups * d.panels * d.panel_floats)
@@ -198,8 +200,7 @@ void run(const Direct& d, const float* x, const Weights& w, const Arguments& to,
   const int64_t source_row = copied ? d.columns * d.in_c : (d.rounds ? 2 : 1) * d.in_w * d.in_c;
   const StripInput source =
       copied ? copy_of(d, padded, d.in_h, 0) : StripInput{x, d.in_h * source_row, d.in_g, source_row, 0};
-  const int64_t groups_of_images = ceil_div(d.n, d.images);
-  parallel_for(me, groups_of_images * d.bands * d.parts, [&](int64_t number) {
+  parallel_for(me, tasks_of(d), [&](int64_t number) {
     const Range mine = part_of(all_panels, d.parts, number % d.parts);
     const TaskPixels at = pixels_of(d, number);
     const Range in = rows_met(d, at.rows);

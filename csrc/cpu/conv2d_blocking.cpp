@@ -226,7 +226,8 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
         std::max<int64_t>(4, 4 * (d.in_h * d.columns * d.in_c + arrays * d.out_h * d.out_w * d.out_c));
     // A copied band repeats the rows it shares with the next: not fewer than 6 rows.
     const int64_t most_bands = d.input == Input::kPaddedBand ? std::max<int64_t>(1, d.rows / 6) : d.rows;
-    d.bands = std::max(ceil_div(wanted, d.n), ceil_div(image_bytes, kBandBytes));
+    const int64_t spread = std::max<int64_t>(wanted, !d.joined && flops >= kOpenFlops ? 2 : 1);
+    d.bands = std::max(ceil_div(spread, d.n), ceil_div(image_bytes, kBandBytes));
     d.bands = std::max<int64_t>(1, std::min({d.bands, most_bands, d.rows / d.pool}));
     if (heavy) d.bands = std::min(d.bands, kHeavyBands);
     for (int64_t b = d.bands; 2 * b >= d.bands; --b)
@@ -235,9 +236,8 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
         break;
       }
     d.bands = halved_alike(d.bands, std::min(most_bands, d.rows / d.pool), d.n);
-    d.images = d.bands > 1 ? 1 : std::max<int64_t>(1, std::min(d.n / wanted, kBandBytes / image_bytes));
-    const int64_t tasks = ceil_div(d.n, d.images) * d.bands;
-    if (d.input != Input::kPaddedBand) d.parts = std::min(all_panels, ceil_div(wanted, tasks));
+    d.images = d.bands > 1 ? 1 : std::max<int64_t>(1, std::min(d.n / spread, kBandBytes / image_bytes));
+    if (d.input != Input::kPaddedBand) d.parts = std::min(all_panels, ceil_div(wanted, tasks_of(d)));
   }
   // By tasks that share their bands with no other. (Before all of them 64 and 128
   // channels took 1.02 to 1.2 times as long.)

@@ -41,6 +41,8 @@ constexpr int64_t kBandBytes = 256 << 10;
 
 Direct plan_direct(const OpDescriptor&, bool dgrad);
 
+inline int64_t tasks_of(const Direct& d) { return ceil_div(d.n, d.images) * d.bands * d.parts; }
+
 // Outputs of a row that meet tap s within the input.
 inline Range columns_inside(const Direct& d, const Axis& w, int64_t s) {
   return outputs_inside({0, w.outputs}, w.step, w.first + s * w.spread, d.in_w);

@@ -128,7 +128,8 @@ void prepare(Prepared* p, const Conv2dShape& v, bool dgrad) {
   const Planar d = state<Planar>(p) = plan(v, dgrad);
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
   // From half as many operations as elsewhere: tiles of few rows reach half of the peak.
-  p->parallel = d.n * d.bands > 1 && (pays_for_threads(*p) || p->flops >= kParallelFlops / 2);
+  const bool pays = pays_for_threads(*p) || p->flops >= kParallelFlops / 2;
+  p->parallel = d.n * d.bands == 1 ? 0 : pays ? 1 : p->flops >= kOpenFlops / 2 ? kInOpenRegion : 0;
   p->scratch_bytes = scratch_bytes(d);
 }
 

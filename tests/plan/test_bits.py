@@ -96,6 +96,19 @@ def test_threads_over_100_steps(batch_size: int) -> None:
         assert trained(lenet(), threads, 100, batch_size) == wanted
 
 
+@pytest.mark.usefixtures("keep_threads")
+@pytest.mark.parametrize("count", [2, 3, 4, 7])
+def test_threads_share_the_convolutions_of_few_images(count: int, rng: np.random.Generator) -> None:
+    model, (x, _) = build(lenet()), digits(rng, count)
+    wanted = None
+    for threads in (1, 2, 3, 5):
+        fastcnn.set_num_threads(threads)
+        results = predict(model, x)
+        wanted = results if wanted is None else wanted
+        assert_same_bits(results, wanted, f"{threads} threads")
+    assert "on all threads" in model.describe("predict", count)
+
+
 def test_a_short_batch_is_a_batch_of_that_size(rng: np.random.Generator) -> None:
     x, y = digits(rng, 40)
     together, apart = build(lenet()), build(lenet())
