@@ -15,8 +15,7 @@
 // it reads of a panel stays in L1.
 #include "conv2d_strips.h"
 #include "kernels/copy.h"
-#include "kernels/max_pool2d_index.h"
-#include "kernels/pool2d.h"
+#include "pool_rows.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -94,20 +93,6 @@ struct Arguments {
   uint8_t* index;            // where a max pooling follows: of the places of its maxima, or null
   ActivationForward finish;  // of fprop: what is left to do for all that a task wrote; or null
 };
-
-// Rows of some images, made in scratch, to their maxima.
-void pool_rows(const Direct& d, const Arguments& to, const TaskPixels& at, const float* y) {
-  Pool2dShape s = {};
-  s.n = at.images, s.h = at.rows.end - at.rows.begin, s.w = d.out_w, s.c = d.out_c;
-  s.r = s.s = s.stride_h = s.stride_w = d.pool;
-  s.dilation_h = s.dilation_w = 1;
-  s.p = s.h / d.pool, s.q = s.w / d.pool;
-  const int64_t out = (at.n * (d.out_h / d.pool) + at.rows.begin / d.pool) * s.q * s.c;
-  if (to.index)
-    kernels().max_pool2d_index->fwd({&s, y, to.strip.y + out, to.index + out}, 0, s.n * s.p);
-  else
-    kernels().pool2d->max_fwd({&s, y, to.strip.y + out, 0}, 0, s.n * s.p);
-}
 
 // The panels of a task, which packs them itself.
 void run_private(const Direct& d, const Weights& w, const StripTask& task, Range panels, float* scratch) {
@@ -223,7 +208,7 @@ void run(const Direct& d, const float* x, const Weights& w, const Arguments& to,
       run_private(d, w, task, mine, scratch);
     else
       run_packed(d, packed, task, mine);
-    if (d.pool > 1) pool_rows(d, to, at, unpooled);
+    if (d.pool > 1) pool_rows(d, d.pool, unpooled, {at.n, at.n + at.images}, at.rows, to.strip.y, to.index);
     if (!to.finish) return;
     const int64_t row_y = d.out_w * d.out_c;
     for (int64_t m = 0; m < at.images; ++m) {

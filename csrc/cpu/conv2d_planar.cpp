@@ -6,8 +6,8 @@
 // rows of a tile are output channels, its scalars the weights as they lie in [R][S][C][K], its vectors
 // neighbouring pixels of one input channel. For that rows of the input are transposed to planes
 // [channel][column] with zeros on both sides, and rows of the output back to [pixel][channel] on their way
-// out, with the epilogue.
-#include "blocking.h"
+// out, with the epilogue. Where a max pooling follows, a task makes its rows in scratch.
+#include "pool_rows.h"
 
 namespace fastcnn {
 namespace cpu {
@@ -18,6 +18,7 @@ struct Planar : Correlation {
   int64_t pad_left, columns;  // of a plane
   int64_t bands, band_rows_in;
   int64_t tile_columns;  // output pixels of a tile
+  int64_t pool;          // rows of a window of the max pooling that follows; 1: none
 };
 
 constexpr int64_t kBandBytes = 256 << 10;
@@ -32,9 +33,10 @@ bool supports(const Conv2dShape& v, bool dgrad) {
   return 2 * d.cols * kernel.lanes > 3 * d.out_c * lanes_of_pixels;
 }
 
-Planar plan(const Conv2dShape& v, bool dgrad) {
+Planar plan(const Conv2dShape& v, bool dgrad, int32_t pool) {
   const TileKernels& kernel = *kernels().tile;
   Planar d = {};
+  d.pool = pool ? pool : 1;
   static_cast<Correlation&>(d) = correlation(v, dgrad);
   int vectors = kMaxVectors;
   while (vectors > 1 && kernel.max_rows[vectors] < d.out_c) --vectors;
@@ -45,19 +47,26 @@ Planar plan(const Conv2dShape& v, bool dgrad) {
   d.columns = round_up(d.pad_left + reach, kernel.lanes);
   const int64_t image_bytes = 4 * d.in_h * d.in_c * d.columns;
   d.bands = std::max(ceil_div(tasks_for(conv_flops(v)), d.n), ceil_div(image_bytes, kBandBytes));
-  d.bands = std::min(d.bands, std::max<int64_t>(1, d.rows / 6));
-  d.band_rows_in = most_rows_met(d, ceil_div(d.rows, d.bands));
+  d.bands = std::min({d.bands, std::max<int64_t>(1, d.rows / 6), d.rows / d.pool});
+  d.band_rows_in = most_rows_met(d, ceil_div(d.rows / d.pool, d.bands) * d.pool);
   return d;
 }
 
 size_t planes_bytes(const Planar& d) {
   return float_bytes(d.pad_left + d.band_rows_in * d.in_c * d.columns + d.columns);
 }
-size_t scratch_bytes(const Planar& d) { return planes_bytes(d) + float_bytes(d.out_c * d.tile_columns); }
+size_t tile_bytes(const Planar& d) { return float_bytes(d.out_c * d.tile_columns); }
+// The outputs of a task that are pooled.
+size_t unpooled_bytes(const Planar& d) {
+  const int64_t rows = ceil_div(d.rows / d.pool, d.bands) * d.pool;
+  return d.pool > 1 ? float_bytes(rows * d.out_w * d.out_c) : 0;
+}
+size_t scratch_bytes(const Planar& d) { return planes_bytes(d) + tile_bytes(d) + unpooled_bytes(d); }
 
 struct Arguments {
   const float *x, *w, *bias, *mask;
   float* y;
+  uint8_t* index;  // where a max pooling follows: of the places of its maxima, or null
   int32_t relu;
 };
 
@@ -112,20 +121,25 @@ void run(const Planar& d, const Arguments& to, Context& context) {
   Member& me = *context.member;
   parallel_for(me, d.n * d.bands, [&](int64_t task) {
     const int64_t n = task / d.bands;
-    const Range rows = part_of(d.rows, d.bands, task % d.bands), in = rows_met(d, rows);
+    const Range windows = part_of(d.rows / d.pool, d.bands, task % d.bands);
+    const Range rows = {windows.begin * d.pool, windows.end * d.pool}, in = rows_met(d, rows);
     float* const planes = static_cast<float*>(me.scratch(scratch_bytes(d)));
     float* const tile = planes + planes_bytes(d) / sizeof(float);
+    float* const unpooled = tile + tile_bytes(d) / sizeof(float);
+    Arguments made = to;
+    if (d.pool > 1) made.y = unpooled - (n * d.out_h + rows.begin) * d.out_w * d.out_c;
     make_planes(d, to.x + n * d.in_h * d.in_w * d.in_c, in, planes);
     for (int64_t phase = 0; phase < d.phases_h; ++phase) {
       const Axis h = axis_h(d, phase);
       for (int64_t i = rows.begin; i < std::min(rows.end, h.outputs); ++i)
-        run_row(d, to, h, n, i, planes, in.begin, tile);
+        run_row(d, made, h, n, i, planes, in.begin, tile);
     }
+    if (d.pool > 1) pool_rows(d, d.pool, unpooled, {n, n + 1}, rows, to.y, to.index);
   });
 }
 
 void prepare(Prepared* p, const Conv2dShape& v, bool dgrad) {
-  const Planar d = state<Planar>(p) = plan(v, dgrad);
+  const Planar d = state<Planar>(p) = plan(v, dgrad, dgrad ? 0 : p->op.epilogue.pool);
   p->flops = conv_flops(v), p->bytes = conv_bytes(v);
   // From half as many operations as elsewhere: tiles of few rows reach half of the peak.
   const bool pays = pays_for_threads(*p) || p->flops >= kParallelFlops / 2;
@@ -137,7 +151,9 @@ void prepare(Prepared* p, const Conv2dShape& v, bool dgrad) {
 
 bool supports_conv2d_fprop_planar(const OpDescriptor& op) {
   const Epilogue& e = op.epilogue;
-  return !e.residual && !e.scale && !e.pool && supports(op.conv2d_fprop, false);
+  const Conv2dShape& v = op.conv2d_fprop;
+  if (e.residual || e.scale || !supports(v, false)) return false;
+  return !e.pool || (pools_whole_windows(e, v) && unpooled_bytes(plan(v, false, e.pool)) <= 2 * kBandBytes);
 }
 void prepare_conv2d_fprop_planar(Prepared* p) { prepare(p, p->op.conv2d_fprop, false); }
 void run_conv2d_fprop_planar(const Prepared& p, const Operands& x, Context& context) {
@@ -145,7 +161,9 @@ void run_conv2d_fprop_planar(const Prepared& p, const Operands& x, Context& cont
   const Conv2dShape& v = p.op.conv2d_fprop;
   const float* bias = e.bias ? input(x, 2) : nullptr;
   run(state<Planar>(p),
-      {input(x, 0), input(x, 1), bias, nullptr, output(x, 0), e.activation == Activation::kRelu}, context);
+      {input(x, 0), input(x, 1), bias, nullptr, output(x, 0),
+       e.pool ? static_cast<uint8_t*>(x.out[1]) : nullptr, e.activation == Activation::kRelu},
+      context);
   finish_activation(context, e.activation, output(x, 0), v.n * v.p * v.q * v.k);
 }
 
@@ -158,7 +176,8 @@ void run_conv2d_dgrad_planar(const Prepared& p, const Operands& x, Context& cont
   const Conv2dShape& v = p.op.conv2d_dgrad;
   const float *bias = e.bias ? input(x, 3) : nullptr, *mask = e.relu_mask ? input(x, 2) : nullptr;
   run(state<Planar>(p),
-      {input(x, 0), input(x, 1), bias, mask, output(x, 0), e.activation == Activation::kRelu}, context);
+      {input(x, 0), input(x, 1), bias, mask, output(x, 0), nullptr, e.activation == Activation::kRelu},
+      context);
   finish_activation(context, e.activation, output(x, 0), v.n * v.h * v.w * v.c);
 }
 

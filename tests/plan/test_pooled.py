@@ -41,6 +41,7 @@ NETWORKS: dict[str, list[Node]] = {
     "places of nine": chain((10, 9, 1), conv2d(32, 2), RELU, pool("max", 3, strides=(2, 2)), *TAIL),
     "windows in bands": chain((41, 60, 1), conv2d(32, 2), RELU, pool("max"), *TAIL),
     "few channels in bands": chain((21, 22, 1), conv2d(7, 5, padding="same"), RELU, pool("max"), *TAIL),
+    "planes in bands": chain((48, 46, 3), conv2d(3, 7), RELU, pool("max"), *TAIL),
     "vectors in parts": chain((7, 6, 2), conv2d(35, 1), conv2d(3), RELU, pool("max"), *TAIL),
     "a filter of whole pages": chain((7, 7, 2), conv2d(32, 1), conv2d(3, 4), pool("max"), *TAIL),
     "winograd": chain((14, 13, 2), conv2d(24, 1), conv2d(21), RELU, pool("max"), *TAIL),
@@ -124,7 +125,7 @@ def test_a_pool_in_the_step_of_its_convolution_has_the_bits_of_one_of_its_own(
 def test_every_row_that_takes_a_pool_is_tested() -> None:
     texts = [steps(build(nodes, MOMENTUM), batch) for nodes in NETWORKS.values() for batch in (3, 32)]
     lines = [line for text in texts for line in text.splitlines() if "+ pool" in line]
-    for row in ("fprop_lanes ", "fprop_lanes_winograd", "fprop_direct", "fprop_winograd2"):
+    for row in ("fprop_lanes ", "fprop_lanes_winograd", "fprop_planar", "fprop_direct", "fprop_winograd2"):
         assert any(row in line for line in lines), row
 
 
