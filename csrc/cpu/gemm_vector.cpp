@@ -52,7 +52,7 @@ Vector plan(const GemmShape& v) {
   Vector d = {};
   d.swapped = (v.n == 1 && v.m > 1) || narrow(v);
   d.vectors = d.swapped ? v.n : v.m, d.outputs = d.swapped ? v.m : v.n;
-  d.dots = d.swapped ? !v.transpose_a : v.transpose_b;
+  d.dots = d.swapped ? !v.transpose_a : v.transpose_b || v.n == 1;
   d.block = d.dots ? kBlockRows : d.vectors > 1 ? kFewCols : kBlockCols;
   const int64_t wanted = gemm_tasks(v), blocks = ceil_div(d.outputs, d.block);
   d.parts = std::min(wanted, blocks);

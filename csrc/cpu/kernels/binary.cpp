@@ -306,14 +306,6 @@ FASTCNN_INLINE void sum_kept(const SumBlock& s) {
   sum_columns<G>(s);
 }
 
-// The sums of kLanes vectors, one in each lane, as lane_sum() adds them.
-FASTCNN_INLINE Vec lane_sums(Vec (&v)[kLanes]) {
-  FASTCNN_UNROLL for (int half = kLanes / 2; half > 0; half /= 2)
-      FASTCNN_UNROLL for (int i = 0; i < half; ++i) v[i] =
-          interleave<false>(v[i], v[i + half]) + interleave<true>(v[i], v[i + half]);
-  return v[0];
-}
-
 // Short rows, each a sum of its own: of kLanes rows the lanes are added at once. Row by row 3 to 24 columns
 // took three times as long.
 template <class G>

@@ -236,8 +236,20 @@ void dots(const VectorsTimes& p, int64_t first, int64_t j) {
   if (const int tail = (int)(p.depth - k))
     step(k, [tail](const float* x) FASTCNN_INLINED { return load_n(x, tail); });
   FASTCNN_UNROLL for (int i = 0; i < NV; ++i) {
-    FASTCNN_UNROLL for (int r = 0; r < MR; ++r) p.y[(first + i) * p.y_row + (j + r) * p.y_col] =
-        lane_sum(acc[i][r]);
+    float* const y = p.y + (first + i) * p.y_row + j * p.y_col;
+    if constexpr (MR % 4 == 0) {
+      FASTCNN_UNROLL for (int r = 0; r < MR; r += 4) {
+        Vec four[] = {acc[i][r], acc[i][r + 1], acc[i][r + 2], acc[i][r + 3]};
+        const Vec sums = lane_sums(four);
+        if (p.y_col == 1) {
+          store_n(y + r, sums, 4);
+        } else {
+          FASTCNN_UNROLL for (int n = 0; n < 4; ++n) y[(r + n) * p.y_col] = sums[n];
+        }
+      }
+    } else {
+      FASTCNN_UNROLL for (int r = 0; r < MR; ++r) y[r * p.y_col] = lane_sum(acc[i][r]);
+    }
   }
 }
 

@@ -294,6 +294,16 @@ FASTCNN_INLINE float lane_sum(Vec v) {
   return fold_lanes(v, [](auto a, auto b) FASTCNN_INLINED { return a + b; });
 }
 
+// The sums of as many vectors, in the first lanes, each as lane_sum() adds it.
+template <int N>
+FASTCNN_INLINE Vec lane_sums(Vec (&v)[N]) {
+  FASTCNN_UNROLL for (int half = N / 2; half > 0; half /= 2) FASTCNN_UNROLL for (int i = 0; i < half; ++i)
+      v[i] = interleave<false>(v[i], v[i + half]) + interleave<true>(v[i], v[i + half]);
+  FASTCNN_UNROLL for (int half = kLanes / 2; half >= N; half /= 2) v[0] =
+      v[0] + pick(v[0], v[0], (iota() + half) & (kLanes - 1));
+  return v[0];
+}
+
 #if defined(__AVX512BF16__)
 // Pairs of bfloat16, one in each lane, the first number in its lower half. Numbers are rounded to nearest,
 // ties to even; those below the least normal one become zeros, here and in the sum, whatever the environment.

@@ -28,7 +28,7 @@ GEMM: tuple[GemmCase, ...] = (
     *_transposed((5, 300, 1000), (200, 140, 400), (70, 40, 1100)),
     GemmCase(70, 300, 1000),
     # One row or column, its sums and outputs split; few outputs; few rows and a transposed b.
-    *_transposed((1, 300, 1100), (300, 1, 1100), (1, 21, 9000), (2, 29, 333)),
+    *_transposed((1, 300, 1100), (300, 1, 1100), (1, 21, 9000), (2, 29, 333), (1, 1, 300)),
     # Short sums, of one block of columns and of more.
     *_transposed((3, 70, 1), (29, 700, 5), (9, 1100, 8)),
     # Fewer columns than lanes, rows in whole blocks and in part of one.
