@@ -238,7 +238,7 @@ void Session::after_batch(const Run& run, int64_t batch, const StepList& list,
 
 Session::Session(std::shared_ptr<Model> model, const SessionArguments& arguments)
     : model_(std::move(model)), args_(arguments) {
-  const char* op = name_of(args_.mode);
+  const char* op = args_.where.c_str();
   {
     std::shared_lock<Gate> held(model_->gate());
     if (args_.mode != Mode::kPredict) model_->need_compiled(op);
@@ -344,7 +344,7 @@ Feeds Session::feeds_for(int64_t n) const {
 }
 
 int64_t Session::run(const Run& run) {
-  const char* op = name_of(args_.mode);
+  const char* op = args_.where.c_str();
   const int64_t *order = run.order, begin = run.begin;
   if (begin < 0 || begin >= batches())
     fail(Code::kArgument, "%s: begin is %lld, wanted 0 to %lld", op, ll(begin), ll(batches() - 1));
@@ -387,7 +387,7 @@ int64_t Session::run_batches(const Run& run) {
   if (args_.mode == Mode::kTrain) model_->change_parameters();
   if (compilation_ != model_->compilations())
     fail(Code::kArgument, "%s: the model was compiled again after the session began; begin another",
-         name_of(args_.mode));
+         args_.where.c_str());
   const Model::Lease plan(*model_, args_.mode);
   int members = parts_ > 1 ? threads() : 1;  // asks the system, which one image in a small network notices
   const int arenas = parts_ >= members ? members : 1;
@@ -426,7 +426,7 @@ int64_t Session::run_batches(const Run& run) {
   else
     run_team(parallel ? members : 1, [&loop](Member& me) { loop(me); });
   if (loop.refused)
-    fail(Code::kMemory, "%s: a scratch buffer of %zu bytes for each thread was refused", name_of(args_.mode),
+    fail(Code::kMemory, "%s: a scratch buffer of %zu bytes for each thread was refused", args_.where.c_str(),
          loop.scratch_bytes);
   return loop.place.batch;
 }

@@ -15,6 +15,7 @@ namespace fastcnn {
 
 struct SessionArguments {
   Mode mode = Mode::kPredict;
+  std::string where;            // what the caller called; opens messages
   std::vector<Source> x;        // one for each input
   std::vector<Source> y;        // one for each output with a loss, in their order; none in predict
   std::vector<Source> weights;  // as many as y, or none: every sample weighs 1

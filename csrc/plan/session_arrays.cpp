@@ -57,7 +57,7 @@ std::string Session::array_name(const char* kind, size_t i, size_t count) const 
 
 void Session::check_input(size_t i) const {
   const Source& x = args_.x[i];
-  const char* op = name_of(args_.mode);
+  const char* op = args_.where.c_str();
   const std::string name = array_name("x", i, args_.x.size());
   const std::vector<int64_t>& wanted = model_->graph().input(i).shape;
   if (x.rank == 0 || !samples_have(x, wanted))
@@ -70,7 +70,7 @@ void Session::check_input(size_t i) const {
 }
 
 void Session::check_target(size_t output, const Source& y) const {
-  const char* op = name_of(args_.mode);
+  const char* op = args_.where.c_str();
   const std::string name = array_name("y", output, model_->graph().outputs.size());
   std::vector<int64_t> wanted = model_->graph().output(output).shape;
   if (y.rank == 0)
@@ -95,7 +95,7 @@ void Session::check_target(size_t output, const Source& y) const {
 }
 
 int64_t Session::check_weights(size_t output, const Source& weights) const {
-  const char* op = name_of(args_.mode);
+  const char* op = args_.where.c_str();
   std::vector<int64_t> rows = model_->graph().output(output).shape;
   rows.insert(rows.begin(), samples());
   const LossOptions& loss = recipe_.objectives[output].loss;

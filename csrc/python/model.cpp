@@ -373,19 +373,20 @@ void bind_model(py::module_& m) {
       .def(
           "session",
           [](const std::shared_ptr<Model>& model, py::handle mode, py::handle x, py::handle y, py::handle out,
-             py::handle batch_size, py::handle sample_weight, py::handle external) {
+             py::handle batch_size, py::handle sample_weight, py::handle external, py::handle where) {
             return std::make_unique<PySession>(
-                model, PySessionArguments{mode, x, y, out, batch_size, sample_weight, external});
+                model, PySessionArguments{mode, x, y, out, batch_size, sample_weight, external, where});
           },
           py::arg("mode"), py::arg("x"), py::arg("y") = py::none(), py::arg("out") = py::none(),
-          py::arg("batch_size") = 32, py::arg("sample_weight") = py::none(), py::arg("external") = py::none())
+          py::arg("batch_size") = 32, py::arg("sample_weight") = py::none(), py::arg("external") = py::none(),
+          py::arg("where") = py::none())
       .def(
           "predict",
           [](const std::shared_ptr<Model>& model, py::handle x, py::handle out) {
             const py::str mode("predict");
             const py::int_ all(INT64_MAX);
             const py::none none;
-            PySession session(model, {mode, x, none, out, all, none, none});
+            PySession session(model, {mode, x, none, out, all, none, none, none});
             py::gil_scoped_release release;
             session.session().run({nullptr, 0, INT64_MAX, 0, {}});
           },

@@ -62,11 +62,11 @@ py::list totals_list(const std::vector<Totals>& totals) {
 }  // namespace
 
 PySession::PySession(const std::shared_ptr<Model>& model, const PySessionArguments& from) : model_(model) {
-  const auto& [mode, x, y, out, batch_size, sample_weight, external] = from;
+  const auto& [mode, x, y, out, batch_size, sample_weight, external, where] = from;
   SessionArguments args;
-  const std::string op = text("session", "mode", mode);
-  args.updates = op != "gradients";
+  args.updates = text("session", "mode", mode) != "gradients";
   args.mode = args.updates ? mode_of("session", mode) : Mode::kTrain;
+  const std::string op = args.where = text("session", "where", where.is_none() ? mode : where);
   std::vector<ArrayView> x_views;
   for (const py::handle each : one_or_several(x)) {
     x_views.push_back(host_view(op.c_str(), "x", each));

@@ -10,7 +10,7 @@
 namespace fastcnn {
 
 struct PySessionArguments {
-  py::handle mode, x, y, out, batch_size, sample_weight, external;
+  py::handle mode, x, y, out, batch_size, sample_weight, external, where;
 };
 
 class PySession {

@@ -19,16 +19,16 @@ def equal(left: list[Any], right: list[Any]) -> bool:
 X, Y = np.zeros((10, 2)), np.arange(10) % 4
 
 BAD_FITS: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"y": Y + 1}, ArgumentError, r"label 4 at index 3 is out of range \[0, 4\)"),
+    ({"y": Y + 1}, ArgumentError, r"^fit: label 4 at index 3 is out of range \[0, 4\)"),
     ({"y": Y - 1}, ArgumentError, r"label -1"),
     ({"y": Y + 0.5}, ArgumentError, r"label 0.5.*whole number"),
     ({"y": np.full(10, np.nan)}, ArgumentError, r"label nan"),
-    ({"y": Y[:9]}, ShapeError, r"10 samples and y 9"),
+    ({"y": Y[:9]}, ShapeError, r"^fit: x has 10 samples and y 9"),
     ({"y": Y[:9], "validation_split": 0.5}, ShapeError, r"fit: y: 9 targets came for 10 samples"),
     ({"y": utils.to_categorical(Y)}, ShapeError, r"categorical_crossentropy"),
     ({"y": None}, ShapeError, r"fit: y: NoneType came"),
     ({"y": ["a"] * 10}, DTypeError, r"y"),
-    ({"x": X[:0], "y": Y[:0]}, ShapeError, r"x is empty"),
+    ({"x": X[:0], "y": Y[:0]}, ShapeError, r"^fit: x is empty"),
     ({"batch_size": 0}, ArgumentError, r"fit: batch_size: 0 came, wanted 1 or more"),
     ({"batch_size": 1.5}, DTypeError, r"fit: batch_size: 1.5"),
     ({"epochs": -1}, ArgumentError, r"fit: epochs: -1 came, wanted 0 or more"),
@@ -39,8 +39,9 @@ BAD_FITS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"validation_split": math.nan}, ArgumentError, r"fit: validation_split: nan"),
     ({"validation_split": 0.99, "x": X[:1], "y": Y[:1]}, ArgumentError, r"leaves one side empty"),
     ({"validation_data": X}, ArgumentError, r"fit: validation_data: wanted a pair"),
-    ({"validation_data": (X, Y + 1)}, ArgumentError, r"label 4"),
-    ({"validation_data": (X, Y[:3])}, ShapeError, r"10 samples and y 3"),
+    ({"validation_data": (X, Y + 1)}, ArgumentError, r"^fit: validation_data: label 4"),
+    ({"validation_split": 0.2, "y": [*Y[:9], 7]}, ArgumentError, r"^fit: validation_split: label 7"),
+    ({"validation_data": (X, Y[:3])}, ShapeError, r"^fit: validation_data: x has 10 samples and y 3"),
     ({"shuffle": "batch"}, DTypeError, r"fit: shuffle: 'batch'"),
     ({"verbose": 3}, ArgumentError, r'fit: verbose: 3 came, wanted 0, 1, 2 or "auto"'),
     ({"callbacks": [print]}, DTypeError, r"callbacks"),
@@ -69,6 +70,18 @@ def test_bad_fits_change_nothing(
         assert model.history is history
     for key, copy in copies.items():
         np.testing.assert_array_equal(arguments[key], copy)
+
+
+def test_messages_name_what_was_called() -> None:
+    model = Sequential([layers.Dense(4, "softmax", input_shape=(2,))])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    for call in (model.train_on_batch, model.test_on_batch, model.evaluate, model.gradients):
+        with pytest.raises(ShapeError, match=rf"^{call.__name__}: x has shape \[10, 3\], wanted \[N, 2\]"):
+            call(np.zeros((10, 3)), Y)
+    with pytest.raises(ShapeError, match=r"^fit: x has shape \[5, 3\]"):
+        model.fit(iter([(np.zeros((5, 3)), Y[:5])]), verbose=0)
+    with pytest.raises(ArgumentError, match=r"^Sequential '\w+': set_weights: 1 arrays came, wanted 2"):
+        model.set_weights([np.zeros((2, 4))])
 
 
 def test_fit_before_compile() -> None:

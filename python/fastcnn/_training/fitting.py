@@ -151,9 +151,9 @@ class Fitter(Runner):
         return self._fit(train, test, calls, range(first, epochs), validation_freq)
 
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> feeding.Feed | None:
-        where = "fit: validation_data"
         if data is None:
             return None
+        where = f"fit: validation_{'split' if isinstance(data, Data) else 'data'}"
         if is_stream(data):
             return self._stream_feed("evaluate", where, data, steps)
         if not isinstance(data, Data):
@@ -163,7 +163,7 @@ class Fitter(Runner):
                 )
             x, y, *weights = data
             data = pair_up(x, y, self._ports, where, *weights)
-        piece = self._session("evaluate", "fit: validation", data, batch_size)
+        piece = self._session("evaluate", where, data, batch_size)
         return ArrayFeed(self, at_most(piece, steps))
 
     def _fit(

@@ -122,7 +122,7 @@ class Runner(abc.ABC):
         network = self._bind(data.x[0].shape[1:])
         x = tuple(match_rank(each, shape) for each, shape in zip(data.x, network.input_shapes, strict=True))
         if mode == "predict":
-            session = network.native.session(mode, x, None, out, size)
+            session = network.native.session(mode, x, None, out, size, where=where)
             return Piece(session, data, size, None, 0, session.batches)
         settings = self._compiled(where)
         size = max(1, min(size, data.samples))
@@ -139,7 +139,7 @@ class Runner(abc.ABC):
             raise ArgumentError(f"{where}: sample_weight: wanted one for each output with a loss")
         watched = mode != "gradients" and any(watchers(settings, network))
         seen = self._room(network, size, data.samples) if watched else None
-        session = network.native.session(mode, x, y or None, seen, size, data.weights, external)
+        session = network.native.session(mode, x, y or None, seen, size, data.weights, external, where=where)
         piece = Piece(session, data, size, None, 0, session.batches, seen, order)
         return piece if seen is None else piece._replace(mixed=self._room_for_targets(session, len(seen[0])))
 

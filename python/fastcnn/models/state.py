@@ -49,8 +49,11 @@ class Stateful(Variables, Trainer):
         ArgumentError, ShapeError, DTypeError
             The weights do not fit; nothing has changed.
         """
-        arrays = [np.asarray(value) for value in listed(weights, f"{self._where}: set_weights", "arrays")]
+        where = f"{self._where}: set_weights"
+        arrays = [np.asarray(value) for value in listed(weights, where, "arrays")]
         network = self._bind()
+        if len(arrays) != len(network.parameters):
+            raise ArgumentError(f"{where}: {len(arrays)} arrays came, wanted {len(network.parameters)}")
         network.set_all(arrays)
         network.changed()
 
