@@ -213,8 +213,6 @@ FASTCNN_INLINE void copy_windows(const Moves& m, int64_t count, int64_t room) {
   for (; i < count; ++i)
     for (int64_t j = 0; j < m.c; ++j) m.to[i * m.to_step + j] = m.from[i * m.from_step + j];
 }
-// Whether nothing comes along.
-FASTCNN_INLINE bool copies_alone(int64_t c) { return c <= 2 || c == 4 || c % kLanes == 0; }
 
 }  // namespace
 }  // namespace FASTCNN_ISA_NS
