@@ -85,6 +85,10 @@ _INSTEAD: dict[str, dict[str, str]] = {
             "tracebacks are complete",
         ),
     },
+    "datasets": {
+        **dict.fromkeys(("imdb", "reuters"), _SEQUENCES),
+        **dict.fromkeys(("boston_housing", "california_housing"), _TABLES),
+    },
     "initializers": dict.fromkeys(("STFT", "STFTInitializer", "stft"), _SEQUENCES),
     "layers": {
         **dict.fromkeys(
@@ -116,6 +120,8 @@ _INSTEAD: dict[str, dict[str, str]] = {
         "Wrapper": "write a class of Layer whose call is written with layers",
         "SpectralNormalization": "use a kernel_constraint",
         "ActivityRegularization": "only weights can be regularized: kernel_regularizer and its like",
+        "ThresholdedReLU": "wanted ReLU(threshold=...)",
+        **dict.fromkeys(("RandomHeight", "RandomWidth"), "wanted RandomZoom, with one factor for each side"),
     },
     "losses": dict.fromkeys(
         (
@@ -137,7 +143,11 @@ _INSTEAD: dict[str, dict[str, str]] = {
         "LossScaleOptimizer": "training is in float32, or scales by itself",
         **dict.fromkeys(("MultiOptimizer", "OptimizerMap"), "layers take learning_rate_multiplier"),
     },
-    "preprocessing.image": {"smart_resize": "load_img(target_size=..., keep_aspect_ratio=True), or Resizing"},
+    "preprocessing.image": {
+        "smart_resize": "load_img(target_size=..., keep_aspect_ratio=True), or Resizing",
+        "ImageDataGenerator": "utils.image_dataset_from_directory reads folders, and layers such as "
+        "RandomFlip, RandomRotation and Rescaling take the place of its arguments",
+    },
     "regularizers": dict.fromkeys(("OrthogonalRegularizer", "orthogonal_regularizer"), _LATER),
     "saving": dict.fromkeys(("KerasFileEditor", "get_registered_name", "get_registered_object"), _IDENTICAL),
     "utils": {
@@ -190,8 +200,11 @@ _MEMBERS = {
     "add_weight": "make layers that have weights in __init__, and use them in call",
     "add_variable": "make layers that have weights in __init__, and use them in call",
     "dtype_policy": "say compile(precision=...)",
+    **{f"{name}_generator": f"{name} takes generators" for name in ("evaluate", "fit", "predict")},
     "losses": "evaluate and fit report the loss, regularizers included",
     "make_train_function": "wanted gradients(x, y) and optimizer.apply: a step is one native call",
+    "predict_classes": "wanted predict(x).argmax(axis=-1)",
+    "predict_proba": "wanted predict(x)",
     "stateless_call": "wanted get_weights, set_weights and predict_on_batch",
 }
 

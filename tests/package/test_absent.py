@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 
 import fastcnn
-from fastcnn import ArgumentError, Sequential, callbacks, config, layers, metrics, models, ops, utils
+from fastcnn import (
+    ArgumentError,
+    Sequential,
+    callbacks,
+    config,
+    datasets,
+    layers,
+    metrics,
+    models,
+    ops,
+    preprocessing,
+    utils,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +37,11 @@ from fastcnn import ArgumentError, Sequential, callbacks, config, layers, metric
         (callbacks, "EarlyStop", "did you mean 'EarlyStopping'"),
         (utils, "get_file", "files are not downloaded"),
         (models, "load_modl", "did you mean 'load_model'"),
+        (datasets, "imdb", "recurrent layers, attention and text are left out"),
+        (preprocessing.image, "ImageDataGenerator", "image_dataset_from_directory reads folders"),
+        (layers, "ThresholdedReLU", r"wanted ReLU\(threshold=...\)"),
+        (Sequential(), "fit_generator", "fit takes generators"),
+        (Sequential(), "predict_classes", r"wanted predict\(x\).argmax\(axis=-1\)"),
         (layers, "nothing_like_it", "has no attribute 'nothing_like_it'$"),
     ],
 )

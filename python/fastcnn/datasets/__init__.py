@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
-from fastcnn.datasets import cache as cache
-from fastcnn.datasets import cifar10 as cifar10
-from fastcnn.datasets import cifar100 as cifar100
-from fastcnn.datasets import fashion_mnist as fashion_mnist
-from fastcnn.datasets import idx as idx
-from fastcnn.datasets import mnist as mnist
-from fastcnn.datasets import npz as npz
+from fastcnn._absent import absences
+from fastcnn.datasets import cache, cifar10, cifar100, fashion_mnist, idx, mnist, npz
+
+__all__ = ["cache", "cifar10", "cifar100", "fashion_mnist", "idx", "mnist", "npz"]
+
+__getattr__ = absences(__name__)
