@@ -171,6 +171,13 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   // twice).
   if (row_bytes % 4096 == 0 && kernel.max_rows[4] >= 6 && (d.joined || d.cols > kernel.max_rows[4] + 2))
     vectors = 4;
+  // Zeros on both sides of a row that is one tile are neither copied nor multiplied, and rows that meet the
+  // same taps are one strip: 3x3 of groups of 16 channels at 7x7 took 0.85 of the time, at 14x14 0.88 to
+  // 0.96.
+  d.closed = !d.pairs && d.out_g <= kernel.lanes && d.filter_w == 3 && first_w.step == 1 &&
+             first_w.spread == 1 && d.pad_left == 1 && d.cols == d.in_w && d.cols >= kernel.closed_rows[0] &&
+             d.cols <= kernel.closed_rows[1];
+  if (d.closed) d.columns = d.in_w;
   if (!d.pairs && d.columns > d.in_w) {
     const double met = mean_taps_h(d) * double(d.in_g);
     d.clipped = row_clocks(d, met, vectors, true) < 0.95 * row_clocks(d, met, vectors, false);
@@ -178,9 +185,10 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   }
   d.panel = kernel.lanes * std::min<int64_t>(vectors, ceil_div(d.out_g, kernel.lanes));
   d.panels = ceil_div(d.out_g, d.panel);
-  const bool slides = !d.pairs && !d.clipped && kernel.sliding_rows[1] && d.cols >= kernel.sliding_rows[0] &&
-                      d.panel == kernel.lanes && first_w.step == first_w.spread;
-  if (slides) d.most_rows = kernel.sliding_rows[1];
+  const bool slides =
+      d.closed || (!d.pairs && !d.clipped && kernel.sliding_rows[1] && d.cols >= kernel.sliding_rows[0] &&
+                   d.panel == kernel.lanes && first_w.step == first_w.spread);
+  if (slides) d.most_rows = d.closed ? static_cast<int32_t>(d.cols) : kernel.sliding_rows[1];
   d.panel_floats = v.r * v.s * d.in_g * d.panel;
 
   const double flops = conv_flops(v);
@@ -249,7 +257,7 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
   const int64_t band = ceil_div(d.rows / d.pool, d.bands) * d.pool;
   d.band_rows_in = most_rows_met(d, band);
   const bool in_turns = steps < kFewSteps || (steps <= kShortSteps && d.out_c % kernel.lanes);
-  if (in_turns && all_panels > 1 && !d.private_panels && !d.clipped) {
+  if (in_turns && all_panels > 1 && !d.private_panels && !d.clipped && !d.closed) {
     const int64_t tile = kernel.max_rows[d.panel / kernel.lanes];
     d.turn = std::max<int64_t>(1, kTurnBytes / (4 * (d.step_w * d.in_c + d.out_c)) / tile) * tile;
   }

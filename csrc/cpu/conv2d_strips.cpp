@@ -5,6 +5,36 @@ namespace fastcnn {
 namespace cpu {
 namespace {
 
+// Output rows from p on, before `end`, that a strip spans: all of joined pixels; where a tile is a row, those
+// that meet the same taps and follow each other in inputs and outputs.
+int64_t rows_of_strip(const Direct& d, const Axis& h, int64_t p, int64_t end) {
+  if (d.joined) return end - p;
+  if (!d.closed || h.step * h.step_out > 1) return 1;
+  const Range taps = taps_inside(h, p, d.in_h);
+  int64_t next = p + 1;
+  for (; next < end; ++next) {
+    const Range others = taps_inside(h, next, d.in_h);
+    if (others.begin != taps.begin || others.end != taps.end) break;
+  }
+  return next - p;
+}
+
+// How many strips an image has, or more.
+int64_t strips_of_image(const Direct& d, Range rows, int64_t pieces) {
+  if (d.joined) return pieces;
+  if (!d.closed) {
+    const int64_t of_row = d.clipped ? ceil_div(d.filter_w, d.phases_w) + 2 : 1;
+    return (rows.end - rows.begin) * of_row * d.phases_h * d.phases_w;
+  }
+  int64_t count = 0;
+  for (int64_t i = 0; i < d.phases_h; ++i) {
+    const Axis h = axis_h(d, i);
+    const int64_t end = std::min(rows.end, h.outputs);
+    for (int64_t p = rows.begin; p < end; p += rows_of_strip(d, h, p, end)) ++count;
+  }
+  return count;
+}
+
 class Strips {
  public:
   Strips(const Direct& d, const StripTask& task, const TurnPanels& panels, Range steps);
@@ -44,10 +74,7 @@ Strips::Strips(const Direct& blocking, const StripTask& of, const TurnPanels& tu
   for (const float* array : {task.to.mask, task.to.residual})
     if (array && array != task.to.y) far[arrays++] = array;
   pieces = d.private_panels || panels.turns * d.images % arrays == 0 ? 1 : arrays;
-  const TaskPixels& at = task.at;
-  const int64_t each = d.clipped ? ceil_div(d.filter_w, d.phases_w) + 2 : 1;  // of a row and its phases
-  const int64_t strips =
-      at.images * d.phases_h * d.phases_w * (d.joined ? pieces : (at.rows.end - at.rows.begin) * each);
+  const int64_t strips = task.at.images * strips_of_image(d, task.at.rows, pieces);
   // Of inputs and outputs a single tile asks for one: 3x3 of 512 channels in 32 groups at 14x14, batch 32,
   // took 1.1 times as long while none asked for outputs.
   const bool one_tile = !d.joined && d.cols <= d.tile->max_rows[d.panel / d.tile->lanes];
@@ -75,6 +102,7 @@ void Strips::begin_phase(const Axis& h, const Axis& w) {
   const int64_t tap_row = w.taps * d.in_g;  // of one row of taps
   t.a_h = h.spread * task.x.row, t.a_w = w.spread * d.pixel, t.a_row = w.step * d.pixel;
   t.a_group = 3 * t.a_row;
+  t.closed = d.closed;
   t.b_h = tap_row * d.panel, t.b_w = d.in_g * d.panel;
   t.taps_w = d.merged || d.clipped ? 1 : w.taps;
   t.depth = d.joined ? steps.end - steps.begin : d.merged ? tap_row : d.in_g;
@@ -84,8 +112,9 @@ void Strips::begin_phase(const Axis& h, const Axis& w) {
 void Strips::run_image(const Axis& h, const Axis& w, int64_t image, const float* weights) {
   const StripInput& x = task.x;
   const Range& rows = task.at.rows;
-  const int64_t end = std::min(rows.end, h.outputs), joined = d.joined ? end - rows.begin : 1;
-  for (int64_t p = rows.begin; p < end; p += joined) {
+  const int64_t end = std::min(rows.end, h.outputs);
+  for (int64_t p = rows.begin, joined; p < end; p += joined) {
+    joined = rows_of_strip(d, h, p, end);
     const int64_t top = p * h.step + h.first;
     const Range taps = taps_inside(h, p, d.in_h);
     t.taps_h = w.taps ? taps.end - taps.begin : 0;

@@ -32,6 +32,7 @@ struct Tile {
   int32_t accumulate;  // add to what y holds
   int32_t relu;        // 1: ReLU; 6: ReLU6
   int32_t fetch_y;     // y is far: its lines are asked for before the sum
+  int32_t closed;      // the first tap meets the row of `a` before a tile's own; see closed_rows
   float* copy;         // [depth][cols] of b, by the first tile for the others; or null. See may_copy.
 };
 
@@ -88,6 +89,9 @@ struct TileKernels {
   int max_rows[kMaxVectors + 1];  // of a tile of 1, 2, ... vectors; 0: there is none
   // Fewest and most rows of one vector that take taps together where a_w = a_row; most is 0 where none do.
   int sliding_rows[2];
+  // Likewise of a closed tile: one vector, taps_w = 3, evenly spaced rows. Of the rows of `a` before its
+  // first and after its last, which would be zeros, nothing is read.
+  int closed_rows[2];
   // Strips of kMaxVectors whole vectors may have a copy; at least max_rows of them, of a single tap.
   bool may_copy;
   // Any number of rows, as few nearly equal tiles as possible, none of more than `most` rows (more than one

@@ -141,6 +141,16 @@ _CONV_BLOCKING = (
     ConvCase(1, 3, 30, 4, 15, r=1, s=9, padding=(0, 4)),
     ConvCase(2, 5, 33, 17, 16, strides=(1, 2), dilation_rate=(1, 2), padding=(1, 2)),
     ConvCase(1, 4, 29, 32, 32, groups=2, r=3, s=5, padding=(1, 2)),
+    # Rows that are one such tile, whose zeros on both sides are left out: the shortest and the longest,
+    # groups, rows of taps outside, strides and dilation of rows, rows that no tap meets, one row of taps.
+    ConvCase(3, 7, 7, 48, 48, groups=3, padding=1),
+    ConvCase(2, 5, 16, 24, 24, groups=2, padding=1),
+    ConvCase(2, 14, 14, 32, 32, groups=2, padding=1),
+    ConvCase(1, 2, 11, 16, 13, padding=1),
+    ConvCase(2, 9, 8, 13, 16, strides=(2, 1), dilation_rate=(3, 1), padding=(4, 1)),
+    ConvCase(1, 4, 9, 30, 28, groups=2, r=2, padding=((3, 2), (1, 1))),
+    ConvCase(2, 3, 15, 9, 16, r=1, padding=(0, 1)),
+    ConvCase(1, 14, 15, 6, 24, groups=2, padding=1),
     # One vector of outputs, whose weight gradient meets the taps of a row at once: of rows so short that some
     # tap always lies outside, of long ones, and of channels that two strips share.
     ConvCase(3, 5, 2, 8, 12, padding="same"),
