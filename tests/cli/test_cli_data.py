@@ -330,8 +330,10 @@ def test_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         capsys, "train", "--limit=24", "--epochs=1", "--model=lenet", "--out", tmp_path, "--name=x", "--json"
     )
     plots = tmp_path / "plots"
-    call(capsys, "evaluate", tmp_path / "x", "--limit=50", "--plots", plots)
-    call(capsys, "predict", tmp_path / "x", "--index=3", "--plots", plots)
+    out = call(capsys, "evaluate", tmp_path / "x", "--limit=50", "--plots", plots)
+    assert out.endswith(f"\nwritten to {plots}: confusion_matrix.png\n")
+    out = call(capsys, "predict", tmp_path / "x", "--index=3", "--plots", plots)
+    assert out.endswith(f"\nwritten to {plots}: 4 pictures\n")
     names = sorted(each.name for each in plots.iterdir())
     assert names[-1] == "confusion_matrix.png"
     assert len(names) == 5

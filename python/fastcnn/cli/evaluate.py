@@ -56,7 +56,12 @@ def run(options: argparse.Namespace) -> int:
     result = test(model, [each.part(0, options.limit) for each in parts[options.part]], found)
     if options.plots:
         draw_matrix(options.plots, result.matrix, result.class_names)
-    print(json_text({"dataset": found.name, **result.metrics()}) if options.json else result.text())
+    if options.json:
+        print(json_text({"dataset": found.name, **result.metrics()}))
+        return 0
+    print(result.text())
+    if options.plots:
+        print(f"\nwritten to {options.plots}: confusion_matrix.png")
     return 0
 
 

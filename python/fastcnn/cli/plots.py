@@ -22,8 +22,8 @@ def draw_matrix(folder: Path, matrix: Any, class_names: Sequence[str]) -> None:
     visualize.confusion_matrix(matrix, folder / "confusion_matrix.png", class_names)
 
 
-def draw_features(folder: Path, model: BaseModel, x: Array, names: Sequence[str]) -> None:
-    """What each layer makes of each image x [N, H, W, C], as NAME-LAYER.png."""
+def draw_features(folder: Path, model: BaseModel, x: Array, names: Sequence[str]) -> int:
+    """What each layer makes of each image x [N, H, W, C], as NAME-LAYER.png; how many pictures it is."""
     folder.mkdir(parents=True, exist_ok=True)
     mapped = [
         layer
@@ -37,6 +37,7 @@ def draw_features(folder: Path, model: BaseModel, x: Array, names: Sequence[str]
         for name, each in zip(names, maps, strict=True):
             stem = re.sub(r"[^\w.-]+", "-", f"{name}-{layer.name}").strip("-.")
             visualize.feature_maps(each, folder / f"{stem}.png", title=f"{layer.name}: {tuple(each.shape)}")
+    return len(mapped) * len(names)
 
 
 def _is_map(shape: tuple[int | None, ...]) -> bool:

@@ -80,10 +80,11 @@ def run(options: argparse.Namespace) -> int:
 
     rows = np.concatenate([_rows(model, batch) for batch in batches])
     class_names = images.noted_names(options.model, rows.shape[1]) or [*map(str, range(rows.shape[1]))]
+    pictures = 0
     if options.plots:
         stems = iter(_stems([source.name for source in sources]))
         for batch in batches:
-            draw_features(options.plots, model, batch, [next(stems) for _ in batch])
+            pictures += draw_features(options.plots, model, batch, [next(stems) for _ in batch])
     width = max(6, *map(len, class_names))
     results = []
     for source, outputs in zip(sources, rows, strict=True):
@@ -100,6 +101,8 @@ def run(options: argparse.Namespace) -> int:
                 print(f"{shown} {bar(float(outputs[each]))}".rstrip())
     if options.json:
         print(json_text(results))
+    elif pictures:
+        print(f"written to {options.plots}: {pictures} picture{'s' * (pictures > 1)}")
     return 0
 
 
