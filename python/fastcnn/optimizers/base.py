@@ -42,6 +42,12 @@ class Common(TypedDict, total=False):
     name: str | None
 
 
+_INSTEAD = {  # of Keras 2
+    "lr": "wanted learning_rate",
+    "decay": "wanted learning_rate=optimizers.schedules.InverseTimeDecay(rate, 1, decay)",
+}
+
+
 class Optimizer(Configurable):
     """Base of all optimizers. An update takes gradients ``g`` to new weights ``w`` in this order.
 
@@ -98,7 +104,11 @@ class Optimizer(Configurable):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
+        **unknown: object,
     ) -> None:
+        for argument in unknown:
+            said = f"{type(self).__name__}() got an unexpected keyword argument {argument!r}"
+            raise TypeError(f"{said}: {_INSTEAD[argument]}" if argument in _INSTEAD else said)
         self.name = type(self).__name__.lower() if name is None else str(name)
         self._rate: float | LearningRateSchedule = 0.0
         self.learning_rate = learning_rate  # type: ignore[assignment]
