@@ -379,6 +379,12 @@ def test_metrics_of_a_file(tmp_path: Any, rng: np.random.Generator) -> None:
         (lambda: metrics.BinaryAccuracy()([1, 2, 3], [1, 2]), ShapeError, "y_true: shape"),
         (lambda: metrics.Mean()([1, 2], [1, 2, 3]), ShapeError, "sample_weight: shape"),
         (lambda: metrics.MeanMetricWrapper(3), DTypeError, "wanted a function"),
+        (
+            lambda: metrics.MeanMetricWrapper(lambda t, p: "x", "m")([1], [1]),
+            DTypeError,
+            "metric 'm': str came",
+        ),
+        (lambda: metrics.MeanMetricWrapper(lambda t, p: None, "m")([1], [1]), DTypeError, "NoneType came"),
         (lambda: metrics.get("accurcy"), ArgumentError, "did you mean 'accuracy'"),
         (lambda: metrics.AUC(name=3), DTypeError, "name"),
     ],

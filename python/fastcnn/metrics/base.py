@@ -311,7 +311,16 @@ class MeanMetricWrapper(MeanOfRows):
         self._fn, self._kwargs = fn, kwargs
 
     def _rows(self, y_true: ArrayLike, y_pred: ArrayLike) -> Any:
-        return self._fn(*self._pair(y_true, y_pred), **self._kwargs)
+        found = self._fn(*self._pair(y_true, y_pred), **self._kwargs)
+        try:
+            if found is not None:  # which NumPy would call nan
+                return np.asarray(found, np.float64)
+        except (TypeError, ValueError):
+            pass
+        raise DTypeError(
+            f"metric {self.name!r}: {type(found).__name__} came, wanted a number for each sample or row, "
+            "or one for the batch"
+        )
 
 
 def weights_for(sample_weight: ArrayLike, values: Array, where: str) -> Array:
