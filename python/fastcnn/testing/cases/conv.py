@@ -257,6 +257,9 @@ CONV_PARALLEL: tuple[ConvCase, ...] = (
     ConvCase(1, 80, 60, 3, 96, r=3, s=5, strides=(1, 2)),
     # Parts of its sums meet outputs that no L2 cache of 2 MB holds.
     ConvCase(1, 19, 29, 600, 960, r=1, s=1),
+    # Pointwise weight gradients of so many pixels that they come from memory.
+    ConvCase(50, 22, 23, 45, 40, r=1, s=1),
+    ConvCase(6, 60, 33, 96, 64, r=1, s=1),
     ConvCase(3, 15, 17, 64, 64, groups=16, padding=1),
     ConvCase(26, 24, 24, 96, 120, groups=3, r=1, s=2, strides=(4, 4)),
     # Larger than an L2 cache, and than the last.
