@@ -167,6 +167,30 @@ def test_shapes_follow_from_padding(padding: Any, shape: tuple[int, int]) -> Non
     assert model.output_shape == (None, *shape, 3)
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: layers.Dense(1, activation="softmax", name="last"),
+            r"^Dense 'last': softmax .* gives 1 always",
+        ),
+        (
+            lambda: layers.Activation("log_softmax", name="log"),
+            r"^Activation 'log': log_softmax .* gives 0 always",
+        ),
+        (
+            lambda: layers.Softmax(axis=[1, 2], name="both"),
+            r"^Softmax 'both': softmax over an axis of size 1 ",
+        ),
+    ],
+)
+def test_a_softmax_of_one_class_is_warned_of(make: Callable[[], layers.Layer], said: str) -> None:
+    with pytest.warns(UserWarning, match=said):
+        model = Sequential([Input((1, 1)), make()])
+    assert model.built
+    Sequential([Input((2, 1)), layers.Softmax(axis=[1, 2])])  # two
+
+
 def test_integers_of_any_type_are_taken() -> None:
     layer = layers.Conv2D(np.int64(4), np.uint8(3), strides=[np.int32(2), 1])
     assert type(layer.filters) is int

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
@@ -84,6 +85,7 @@ class Network:
         self._seen: dict[Layer, int] = {}  # which version of its weights stands here
         self.shares = False  # a layer stands in other networks, too
         self._tell_models(self._spans)
+        _warn_of_ones(walk.nodes, shapes)
 
     def _tell_models(self, spans: Iterable[Span]) -> None:
         """Models within this one learn what shapes they have."""
@@ -257,6 +259,18 @@ def _walked(calls: Sequence[Call], outputs: Sequence[int]) -> tuple[Walk, list[i
     walk = Walk(calls)
     walk.keep(outputs)
     return walk, [walk.ends[each] for each in outputs]
+
+
+def _warn_of_ones(nodes: Sequence[Mapping[str, Any]], shapes: Sequence[Shape]) -> None:
+    """As Keras does: of one class alone no loss learns anything."""
+    for node, shape in zip(nodes, shapes, strict=True):
+        if node["op"] in ("softmax", "log_softmax") and math.prod(shape[-node.get("axes", 1) :]) == 1:
+            warnings.warn(
+                f"{node['layer']} {node['name']!r}: {node['op']} over an axis of size 1 gives "
+                f"{0 if node['op'] == 'log_softmax' else 1} always; did you mean sigmoid?",
+                UserWarning,
+                stacklevel=2,
+            )
 
 
 def layers_within(layer: Layer | BaseModel) -> Iterator[Layer]:
