@@ -235,7 +235,7 @@ void prepare(Prepared* p, void (*prepare_words)(Prepared*)) {
   if (d.keeps_b) p->constant_bytes = word_bytes(d.b);
   p->flops = 2 * d.products;
   p->bytes = op.step == Step::k_gemm ? gemm_bytes(op.gemm) : conv_bytes(op.conv2d_fprop);
-  p->parallel = p->parallel || p->flops > kParallelFlops;
+  if (p->flops > kParallelFlops) p->parallel = 1;
 }
 
 void run(const Prepared& p, const Operands& x, Context& context,
