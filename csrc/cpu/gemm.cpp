@@ -81,12 +81,13 @@ constexpr int64_t kFarFloats = 128 << 10;
 
 // A last panel that ends within a vector is read beyond b in the last rows of b alone. Few rows of a meet it
 // where it lies, after a sum of those rows from a copy of them (packed, 32x10x784 took 1.4 times as long,
-// 24x10x784 1.7, 16x100x200 1.2 and 24x3000x1000 1.12 times; AVX-512). Short sums do not pay for two.
-constexpr int64_t kMostRest = 8, kRestDepth = 128;
+// 24x10x784 1.7, 16x100x200 1.2 and 24x3000x1000 1.12 times, of a transposed a 5x17x512 1.8 and 3x33x256 1.4
+// times, 3x5x4096 5 times with AVX2; else AVX-512). Short sums do not pay for two. The last slice of a long
+// one has more rows than that.
+constexpr int64_t kMostRest = 8, kRestDepth = 128, kMostRestDepth = 8 * kSlice;
 int64_t rest_of(const GemmShape& v) {
   const int64_t lanes = kernels().tile->lanes, rest = ceil_div(lanes - v.n % lanes, v.n);
-  const bool one_slice = !v.transpose_a && v.k <= kSlice;
-  return one_slice && v.m < kManyRows && rest <= kMostRest && v.k >= kRestDepth ? rest : 0;
+  return v.m < kManyRows && rest <= kMostRest && v.k >= kRestDepth && v.k <= kMostRestDepth ? rest : 0;
 }
 
 // How much longer the largest part is than the mean.

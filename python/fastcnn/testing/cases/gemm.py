@@ -44,6 +44,9 @@ GEMM: tuple[GemmCase, ...] = (
     GemmCase(9, 2, 200),
     GemmCase(20, 3, 300),
     GemmCase(20, 6, 300),
+    # The same of a transposed a, and of sums in slices.
+    GemmCase(5, 17, 300, transpose_a=True),
+    *_transposed((3, 33, 1600), (20, 5, 8191)),
     # Few columns of a long sum, also of parts of it.
     *_transposed((40, 2, 210), (19, 5, 500), (16, 4, 9000)),
 )
@@ -81,6 +84,7 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(70, 30, 500),
     GemmCase(40, 330, 200),
     GemmCase(20, 18, 1000),
+    GemmCase(30, 37, 5000, transpose_a=True),
     # Parts of the columns that a thread packs in turn, each for several parts of the rows.
     GemmCase(280, 400, 700),
     # A transposed a that is copied for all parts of the columns; in parts of the sum; for few columns.
