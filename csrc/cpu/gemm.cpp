@@ -22,6 +22,7 @@ struct Gemm {
   int64_t aligned_from;         // the same where b begins with a line
   int64_t rest;                 // last rows of b, of whose last panel there is a copy; or 0
   int64_t row_parts, col_parts, k_parts, slice;
+  int64_t most_rows;       // of a tile
   int32_t own_panels;      // packed by the task that reads them, columns outermost
   int32_t copy_a, turn_a;  // turned: its rows follow each other in the copy
   int32_t asks_a, asks_b;  // for the next rows of a during the sums of some, for the next shared panel of b
@@ -49,6 +50,10 @@ constexpr int64_t kShortSum = 128, kSweepRows = 24, kSmallOutput = 256 << 10;
 constexpr int64_t kManyRows = 80, kFewRows = 32, kFewSlice = 256, kFewCols = 256;
 bool aliased(int64_t floats) { return floats % 512 == 0; }
 constexpr int64_t kSetFloats = 1024;  // that apart, floats share a set of L1 of a page a way
+
+// Rows of an a that begin that far apart, as many as such a set holds beside a line of b: by tiles of 16
+// rows, or 14, 64x16x1024 took 2.1 times as long, 64x32x2048 1.15 times and with AVX2 33x17x4096 1.4 times.
+constexpr int64_t kAliasedRows = 7;
 
 // Where a vector is a line, each one of a b at any address lies in two: a panel that leaves L1 is packed
 // (128x120x400 took 1.05 times as long as it lies, 256^3 1.11 times). What one thread packs another's L2 is
@@ -187,6 +192,7 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   d.asks_b = asks && !d.own_panels;
   d.far_y = float_bytes(v.m * v.n) > (lines ? 2 * l2_cache_bytes() : kSmallOutput);
   d.fills = d.own_panels && may_fill && v.m / d.row_parts >= tile;
+  d.most_rows = v.k % kSetFloats || v.transpose_a || pairs ? kernel.max_rows[1] : kAliasedRows;
   d.copies = may_fill && (d.row_parts == 1 ? v.m > tile : v.m / d.row_parts >= kCopyRows);
   return d;
 }
@@ -255,9 +261,9 @@ struct Run : ProductArrays {
     rest.a += t.depth * t.a_step;
     rest.b = copy, rest.b_step = d.panel, rest.depth = d.rest;
     rest.bias = rest.mask = rest.ahead = nullptr, rest.relu = 0;
-    kernel.strip(rest, rows, cols, kernel.max_rows[1]);
+    kernel.strip(rest, rows, cols, d.most_rows);
     t.accumulate = 1;
-    kernel.strip(t, rows, cols, kernel.max_rows[1]);
+    kernel.strip(t, rows, cols, d.most_rows);
   }
 
   void run_task(int64_t task, float* scratch, Held* held) const {
@@ -334,7 +340,7 @@ struct Run : ProductArrays {
           if (k.end == v.k && i == d.panels - 1 && d.rest)
             strip_with_rest(t, row_count);
           else
-            strip(t, row_count, cols_of(i), kernel.max_rows[1]);
+            strip(t, row_count, cols_of(i), d.most_rows);
         }
     }
   }

@@ -47,6 +47,8 @@ GEMM: tuple[GemmCase, ...] = (
     # The same of a transposed a, and of sums in slices.
     GemmCase(5, 17, 300, transpose_a=True),
     *_transposed((3, 33, 1600), (20, 5, 8191)),
+    # Rows of a that share cache sets.
+    *_transposed((40, 16, 1024)),
     # Few columns of a long sum, also of parts of it.
     *_transposed((40, 2, 210), (19, 5, 500), (16, 4, 9000)),
 )
