@@ -114,17 +114,6 @@ double mean_taps_h(const Direct& d) {
   return double(taps) / double(rows);
 }
 
-// The tiles of so many output channels. Where half a vector of 16 lanes would be idle and a processor takes
-// two halves one after the other anyway, those of 8: 96 -> 24 and 144 -> 24 channels pointwise at 56x56 took
-// 0.8 of the time, 32 -> 8 at 112x112 half, 240 -> 40 at 28x28 0.9, 200 -> 72 at 14x14 0.95, 480 -> 120 1.1
-// times as long.
-const TileKernels& tiles_of(int64_t channels) {
-  const TileKernels &whole = *kernels().tile, *half = half_tiles();
-  const int64_t rest = channels % whole.lanes;
-  const bool idle = half && rest && rest <= half->lanes && channels < 5 * whole.lanes;
-  return idle ? *half : whole;
-}
-
 // Whether there is a step of a tile for each line of outputs, of what their epilogue meets, and of floats to
 // round that the next task will. What is more than that tiles ask for at once and wait: 64 -> 256 channels
 // pointwise at 56x56 took 1.16 times as long. Rounding reads in order, which the processor foresees; where

@@ -17,6 +17,7 @@ namespace cpu {
 namespace {
 
 struct Gemm {
+  const TileKernels* tile;      // of floats
   int64_t panel, panels, last;  // columns of a panel; where the last one begins
   int64_t packed_from;          // panels from this one on are packed
   int64_t aligned_from;         // the same where b begins with a line
@@ -55,6 +56,20 @@ constexpr int64_t kSetFloats = 1024;  // that apart, floats share a set of L1 of
 // rows, or 14, 64x16x1024 took 2.1 times as long, 64x32x2048 1.15 times and with AVX2 33x17x4096 1.4 times.
 constexpr int64_t kAliasedRows = 7;
 
+// The tiles of 8 lanes make more panels, which a short sum does not pay for (2048x33x8 of a transposed a took
+// 1.2 times as long by them) and each of which reads a (so from 33 columns on of a transposed one 300x40x1000
+// took 1.29 and 2048x40x96 1.15 times as long, 128x40x1568 0.92; 1000x72x300 1.15 and 8x40x1000 1.1 times),
+// of a transposed one few floats of each row: L2 is to hold it (on two threads 500x17x784 took 1.17 and
+// 1000x20x1024 1.04 times as long).
+constexpr int64_t kFewSteps = 8;
+const TileKernels& tiles_of(const GemmShape& v, int32_t pairs) {
+  const TileKernels& whole = *kernels().tile;
+  const bool one_panel = v.transpose_a || v.m <= whole.max_rows[3];
+  const bool far = v.transpose_a && float_bytes(v.m * v.k) > l2_cache_bytes();
+  const bool pays = v.k > kFewSteps && !far && v.n < (one_panel ? 2 : 3) * whole.lanes;
+  return pays && !pairs ? cpu::tiles_of(v.n) : whole;
+}
+
 // Where a vector is a line, each one of a b at any address lies in two: a panel that leaves L1 is packed
 // (128x120x400 took 1.05 times as long as it lies, 256^3 1.11 times). What one thread packs another's L2 is
 // slow to find, so that each packs for itself what takes no more than half of L2 with its rows of a
@@ -90,8 +105,8 @@ constexpr int64_t kFarFloats = 128 << 10;
 // times, 3x5x4096 5 times with AVX2; else AVX-512). Short sums do not pay for two. The last slice of a long
 // one has more rows than that.
 constexpr int64_t kMostRest = 8, kRestDepth = 128, kMostRestDepth = 8 * kSlice;
-int64_t rest_of(const GemmShape& v) {
-  const int64_t lanes = kernels().tile->lanes, rest = ceil_div(lanes - v.n % lanes, v.n);
+int64_t rest_of(const GemmShape& v, int64_t lanes) {
+  const int64_t rest = ceil_div(lanes - v.n % lanes, v.n);
   return v.m < kManyRows && rest <= kMostRest && v.k >= kRestDepth && v.k <= kMostRestDepth ? rest : 0;
 }
 
@@ -127,12 +142,18 @@ void choose_parts(const GemmShape& v, int64_t tile, int64_t most_cols, Gemm* d) 
 }
 
 Gemm plan(const GemmShape& v, int32_t pairs) {
-  const TileKernels& kernel = *kernels().tile;
+  const TileKernels& kernel = tiles_of(v, pairs);
   Gemm d = {};
-  d.pairs = pairs;
+  d.tile = &kernel, d.pairs = pairs;
   int64_t vectors = kernel.vectors;
   // (With 14 rows of two vectors 1024^3 took 1.18 times as long, 1536^3 1.09 times.)
-  if (v.m > kernel.max_rows[vectors] && v.n > vectors * kernel.lanes) vectors = wide_vectors();
+  if (v.m > kernel.max_rows[vectors] && v.n > vectors * kernel.lanes) vectors = wide_vectors(kernel);
+  // Three vectors, and five, make no panel of one, which loads as much as it multiplies (with AVX2 32x17x1024
+  // took 1.15 times as long, 784x17x1024 of a transposed a 1.13, 784x33x2048 1.06 times; nine as threes 1.25
+  // times, five of a weight gradient of 40 filters 1.14 times).
+  const int64_t all = ceil_div(v.n, kernel.lanes);
+  const bool threes = all == 3 || (all == 5 && !v.transpose_a);
+  if (!pairs && wide_vectors(kernel) < kMaxVectors && threes && v.m > kernel.max_rows[2]) vectors = 3;
   for (int64_t i = vectors; i <= kMaxVectors; ++i)
     if (v.m <= kernel.max_rows[i]) vectors = i;
   const int64_t tile = kernel.max_rows[vectors];
@@ -151,7 +172,7 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   const bool whole_rows = v.n % kernel.lanes == 0;
   const bool packs = v.transpose_b || (large && v.m >= (aliased(v.n) ? kFewRows : kManyRows));
   const bool crosses = lines && v.k * d.panel > kPanelFloats && v.m >= kManyRows;
-  if (!whole_rows && !packs && !crosses && !pairs) d.rest = rest_of(v);
+  if (!whole_rows && !packs && !crosses && !pairs) d.rest = rest_of(v, kernel.lanes);
   d.aligned_from = packs || (crosses && !whole_rows) ? 0 : whole_rows || d.rest ? d.panels : d.panels - 1;
   d.packed_from = crosses ? 0 : d.aligned_from;
 
@@ -177,7 +198,7 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   const double a_bytes = float_bytes(v.m * v.k);
   const bool far = d.row_parts > 1 && v.m >= 2 * kBlockRows && a_bytes > l2_cache_bytes();
   const bool aliases = v.m % kSetFloats == 0 || (2 * v.m == kSetFloats && a_bytes > 8 * l2_cache_bytes());
-  const bool misses = v.m * v.k > 64 << 10 && (!by_halves() || aliases);
+  const bool misses = v.m * v.k > 64 << 10 && (lanes_at_once() >= kernel.lanes || aliases);
   d.copy_a = d.turn_a || (v.transpose_a && misses && meet >= (far ? 2 : 8));
   const int64_t block = part * (most_panels(d) * d.panel + block_rows(v, d));
   const bool by_rows = d.copy_a && d.col_parts > 1;
@@ -187,7 +208,7 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
   const int64_t most = few ? kFewSlice : own_slice ? kOwnSlice : kSlice;
   d.slice = round_up(ceil_div(part, ceil_div(part, most)), 8);
   // (Where registers are few, to ask costs what it saves: 768^3 took 1.02 times as long.)
-  const bool asks = wide_vectors() == kMaxVectors;
+  const bool asks = wide_vectors(kernel) == kMaxVectors;
   d.asks_a = asks && !v.transpose_a && d.slice >= v.k && v.m * v.k > kFarFloats;
   d.asks_b = asks && !d.own_panels;
   d.far_y = float_bytes(v.m * v.n) > (lines ? 2 * l2_cache_bytes() : kSmallOutput);
@@ -200,7 +221,7 @@ Gemm plan(const GemmShape& v, int32_t pairs) {
 // Floats of a step of k, or of a row, in the copy of a block of a: an odd number of vectors, so that a column
 // of it falls into all sets of L1 (up to a quarter of the time of a narrow block).
 int64_t copy_width(const GemmShape& v, const Gemm& d) {
-  const int64_t lanes = kernels().tile->lanes;
+  const int64_t lanes = d.tile->lanes;
   return (ceil_div(d.turn_a ? d.slice : block_rows(v, d), lanes) | 1) * lanes;
 }
 int64_t own_floats(const Gemm& d) { return d.slice * d.panel + 16; }
@@ -236,9 +257,9 @@ struct Run : ProductArrays {
   // Rows k of a panel.
   void pack(int64_t panel, Range k, float* out) const {
     const int64_t step = v.transpose_b ? 1 : v.n, col = v.transpose_b ? v.k : 1;
-    kernels().tile->pack({b + k.begin * step + begin_of(panel) * col, step, col, k.end - k.begin,
-                          cols_of(panel), static_cast<int32_t>(d.panel)},
-                         out);
+    d.tile->pack({b + k.begin * step + begin_of(panel) * col, step, col, k.end - k.begin, cols_of(panel),
+                  static_cast<int32_t>(d.panel)},
+                 out);
   }
 
   // Rows k of some panels, `pitch` apart; a few whole rows at a time, in the order of memory.
@@ -251,7 +272,7 @@ struct Run : ProductArrays {
 
   // The last panel, as it lies, to the last row.
   void strip_with_rest(Tile t, int64_t rows) const {
-    const TileKernels& kernel = *kernels().tile;
+    const TileKernels& kernel = *d.tile;
     const int cols = cols_of(d.panels - 1);
     alignas(64) float copy[kMostRest * kMaxVectors * kLineFloats];
     pack(d.panels - 1, {v.k - d.rest, v.k}, copy);
@@ -267,8 +288,8 @@ struct Run : ProductArrays {
   }
 
   void run_task(int64_t task, float* scratch, Held* held) const {
-    const TileKernels& kernel = *kernels().tile;
-    const auto strip = strip_of(d.pairs);
+    const TileKernels& kernel = *d.tile;
+    const auto strip = d.pairs ? strip_of(d.pairs) : kernel.strip;
     const int64_t part = task / (d.row_parts * d.col_parts);
     const Range all_k = part_of(v.k, d.k_parts, part);
     const int64_t row_part = d.own_panels ? task % d.row_parts : task / d.col_parts % d.row_parts;

@@ -49,6 +49,8 @@ GEMM: tuple[GemmCase, ...] = (
     *_transposed((3, 33, 1600), (20, 5, 8191)),
     # Rows of a that share cache sets.
     *_transposed((40, 16, 1024)),
+    # Columns that leave half a vector of 16 lanes idle; panels of three vectors.
+    *_transposed((40, 8, 200), (40, 40, 70), (90, 17, 260), (90, 72, 260)),
     # Few columns of a long sum, also of parts of it.
     *_transposed((40, 2, 210), (19, 5, 500), (16, 4, 9000)),
 )
@@ -87,6 +89,8 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(40, 330, 200),
     GemmCase(20, 18, 1000),
     GemmCase(30, 37, 5000, transpose_a=True),
+    # Columns that leave half a vector of 16 lanes idle: of many rows, of a large a and in parts of the sum.
+    *_transposed((1500, 8, 200), (700, 24, 1024), (300, 40, 1500)),
     # Parts of the columns that a thread packs in turn, each for several parts of the rows.
     GemmCase(280, 400, 700),
     # A transposed a that is copied for all parts of the columns; in parts of the sum; for few columns.
