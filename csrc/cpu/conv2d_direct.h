@@ -24,7 +24,8 @@ struct Direct : Correlation {
   int32_t merged;        // the taps of a filter row and the channels are one contiguous run
   int32_t apart;         // a copy has the channels of a group by themselves, one plane after the other
   int32_t closed;        // a tile is a row, and takes three taps without the zeros on its sides
-  int32_t clipped;       // columns beyond the input are left out of the sums, one tap after the other
+  int32_t framed;   // columns that some tap leaves are strips down the rows, the others strips along them
+  int32_t clipped;  // columns beyond the input are left out of the sums, one tap after the other
   int32_t private_panels, kept_panels;
   int32_t most_rows;
   Input input;
@@ -47,6 +48,13 @@ inline int64_t tasks_of(const Direct& d) { return ceil_div(d.n, d.images) * d.ba
 // Outputs of a row that meet tap s within the input.
 inline Range columns_inside(const Direct& d, const Axis& w, int64_t s) {
   return outputs_inside({0, w.outputs}, w.step, w.first + s * w.spread, d.in_w);
+}
+
+// Outputs of a row all of whose taps lie within the input; it may be none.
+inline Range columns_within(const Direct& d, const Axis& w) {
+  const Range first = columns_inside(d, w, 0), last = columns_inside(d, w, w.taps - 1);
+  const int64_t begin = std::max(first.begin, last.begin);
+  return {begin, std::max(begin, std::min(first.end, last.end))};
 }
 
 inline size_t weight_bytes(const Direct& d) {

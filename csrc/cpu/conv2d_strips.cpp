@@ -9,7 +9,7 @@ namespace {
 // that meet the same taps and follow each other in inputs and outputs.
 int64_t rows_of_strip(const Direct& d, const Axis& h, int64_t p, int64_t end) {
   if (d.joined) return end - p;
-  if (!d.closed || h.step * h.step_out > 1) return 1;
+  if (!(d.closed || d.framed) || h.step * h.step_out > 1) return 1;
   const Range taps = taps_inside(h, p, d.in_h);
   int64_t next = p + 1;
   for (; next < end; ++next) {
@@ -22,15 +22,20 @@ int64_t rows_of_strip(const Direct& d, const Axis& h, int64_t p, int64_t end) {
 // How many strips an image has, or more.
 int64_t strips_of_image(const Direct& d, Range rows, int64_t pieces) {
   if (d.joined) return pieces;
-  if (!d.closed) {
+  if (!(d.closed || d.framed)) {
     const int64_t of_row = d.clipped ? ceil_div(d.filter_w, d.phases_w) + 2 : 1;
     return (rows.end - rows.begin) * of_row * d.phases_h * d.phases_w;
   }
-  int64_t count = 0;
+  int64_t count = 0, columns = 1;
+  if (d.framed) {
+    const Range within = columns_within(d, axis_w(d, 0));
+    columns = d.cols - (within.end - within.begin);
+    count = rows.end - rows.begin;
+  }
   for (int64_t i = 0; i < d.phases_h; ++i) {
     const Axis h = axis_h(d, i);
     const int64_t end = std::min(rows.end, h.outputs);
-    for (int64_t p = rows.begin; p < end; p += rows_of_strip(d, h, p, end)) ++count;
+    for (int64_t p = rows.begin; p < end; p += rows_of_strip(d, h, p, end)) count += columns;
   }
   return count;
 }
@@ -43,6 +48,7 @@ class Strips {
  private:
   void begin_phase(const Axis& h, const Axis& w);
   void run_image(const Axis& h, const Axis& w, int64_t image, const float* weights);
+  void run_framed(const Axis& h, const Axis& w, int64_t image, const float* weights);
   void run_clipped(const Axis& w, const float* a, const float* b, int64_t out);
   void run_no_tap(const Axis& w, const float* b, int64_t out);
   void run_strip(const float* a, const float* b, int64_t out, int64_t count);
@@ -92,7 +98,11 @@ void Strips::run() {
     for (int64_t j = 0; j < d.phases_w; ++j) {
       const Axis w = axis_w(d, j);
       begin_phase(h, w);
-      for (int64_t image = 0; image < task.at.images; ++image) run_image(h, w, image, weights);
+      for (int64_t image = 0; image < task.at.images; ++image)
+        if (d.framed)
+          run_framed(h, w, image, weights);
+        else
+          run_image(h, w, image, weights);
       weights += h.taps * t.b_h;
     }
   }
@@ -134,6 +144,37 @@ void Strips::run_image(const Axis& h, const Axis& w, int64_t image, const float*
     const int64_t turn = d.turn ? d.turn : ceil_div(pixels, d.joined ? pieces : 1);
     for (int64_t q = 0; q < pixels; q += turn)
       run_strip(a + q * t.a_row, b, out + q * t.y_row, std::min(turn, pixels - q));
+  }
+}
+
+// Rows by the columns that all taps meet, then the others, whose strips are rows that meet the same taps.
+void Strips::run_framed(const Axis& h, const Axis& w, int64_t image, const float* weights) {
+  const StripInput& x = task.x;
+  const int64_t end = std::min(task.at.rows.end, h.outputs);
+  const Range within = columns_within(d, w);
+  const auto run_at = [&](int64_t p, int64_t q, int64_t count) {
+    const Range down = taps_inside(h, p, d.in_h), across = taps_inside(w, q, d.in_w);
+    const int64_t taps = across.end - across.begin;
+    const float *a = x.data, *b = weights;
+    t.taps_h = taps ? down.end - down.begin : 0;
+    if (d.merged)
+      t.depth = taps * d.in_g;
+    else
+      t.taps_w = taps;
+    if (t.taps_h) {
+      a += image * x.image + (p + h.first + down.begin * h.spread - x.first) * x.row +
+           (q + w.first + across.begin * w.spread) * d.pixel;
+      b += down.begin * t.b_h + across.begin * t.b_w;
+    }
+    run_strip(a, b, (((task.at.n + image) * d.out_h + p) * d.out_w + q) * d.out_c, count);
+  };
+  begin_phase(h, w);
+  for (int64_t p = task.at.rows.begin; p < end; ++p) run_at(p, within.begin, within.end - within.begin);
+  t.a_row = x.row, t.a_group = 3 * x.row, t.y_row = d.out_w * d.out_c;
+  for (int64_t p = task.at.rows.begin, rows; p < end; p += rows) {
+    rows = rows_of_strip(d, h, p, end);
+    for (int64_t q = 0; q < d.cols; ++q)
+      if (q < within.begin || q >= within.end) run_at(p, q, rows);
   }
 }
 

@@ -193,6 +193,15 @@ _CONV_BLOCKING = (
     ConvCase(2, 6, 27, 40, 35, r=3, s=9, strides=(1, 2), padding=(4, 0)),
     ConvCase(1, 5, 29, 33, 64, r=2, s=7, strides=(1, 2), dilation_rate=(1, 2)),
     ConvCase(1, 7, 14, 96, 96, groups=2, s=7, dilation_rate=(2, 1), padding=((3, 0), (6, 2))),
+    # Columns beyond the image, left out by strips down the rows: one row of taps, dilation, pads of unlike
+    # sides, rows that no tap meets, groups, and columns that no tap meets.
+    ConvCase(1, 30, 17, 17, 32, r=1, s=7, padding=(0, 3)),
+    ConvCase(1, 30, 9, 20, 33, r=1, s=5, padding=(0, 2)),
+    ConvCase(1, 30, 9, 18, 40, r=1, dilation_rate=(1, 2), padding=(0, 2)),
+    ConvCase(1, 40, 8, 18, 33, r=2, s=5, padding=((3, 2), (4, 1))),
+    ConvCase(1, 40, 8, 18, 33, r=2, padding=((3, 2), (2, 0))),
+    ConvCase(2, 40, 8, 40, 66, groups=2, r=2, padding=((3, 2), (2, 2))),
+    ConvCase(1, 20, 9, 40, 48, r=1, padding=(0, 4)),
     # Groups that are copied: pads on one side, dilation, and rows that no tap meets.
     ConvCase(1, 5, 6, 384, 32, groups=16, padding="same"),
     ConvCase(2, 4, 7, 400, 24, groups=8, s=4, dilation_rate=(2, 1), padding=((4, 0), (2, 1))),
