@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
             "more than 3 x 3 at each second pixel rows are searched once for all windows that hold them. "
             "At each pixel windows of 3 x 3 take some 57 instructions on a vector, in a cache 23 to 25 "
             "cycles: six taps of rows and columns, three each to find and three to gather; at each second "
-            "pixel some 45, of as many channels as fill vectors, and some 80 of as many windows of few "
+            "pixel some 45, of as many channels as fill vectors, and 50 cycles of as many windows of few "
             "channels; elsewhere dy is added to one pixel after the other, three loads and a store for each "
             "window."
         },

@@ -104,6 +104,23 @@ def test_gradient_beside_nans_and_infinities(
 
 
 @pytest.mark.parametrize("channels", [1, 3, 8, 9])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("place", [(row, column) for row in (0, 3, 4, 8) for column in (0, 1, 47, 48)])
+@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2)])
+def test_gradient_beside_one_nan_or_infinity(
+    size: int, stride: int, place: tuple[int, int], value: float, channels: int, rng: np.random.Generator
+) -> None:
+    """At the edges of an image without padding."""
+    x = rng.integers(-3, 4, (1, 9, 49, channels)).astype(np.float32)
+    x[0, place[0], place[1]] = value
+    y = ops.max_pool2d(x, size, stride)
+    dy = rng.integers(1, 6, y.shape).astype(np.float32)
+    dx = ops.max_pool2d_bwd(dy, x, size, stride)
+    wanted = reference.max_pool2d_bwd(dy, x, size, stride, "valid")
+    assert_same_bits(dx, np.asarray(wanted, np.float32), "max_pool2d_bwd")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 9])
 @pytest.mark.parametrize(
     ("size", "stride"), [(2, 2), (3, 1), (3, 2), (4, 3), (5, 3), (7, 3), (6, 4), (9, 2), (2, 3)]
 )

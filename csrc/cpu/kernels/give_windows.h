@@ -9,7 +9,7 @@ namespace cpu {
 namespace FASTCNN_ISA_NS {
 namespace {
 
-// A row of windows of 3 x 3, or of 2 x 2 without padding on the left, at each second pixel. The rows that
+// A row of windows of 3 x 3 of many channels, or of 2 x 2 without padding on the left. The rows that
 // `held` are and go to differ: parts of vectors, or whole ones across each other's ends, would have to reach
 // memory before they could be read again.
 struct Given {
@@ -26,10 +26,7 @@ struct Given {
 };
 
 // What begins at each second pixel stands in one vector, what begins between in another: of windows of 3 x 3
-// their middle columns, and the right ones, which are the next windows' left ones. Held rows stay so.
-// Compared are the taps with the greatest, and of those that are it the first is taken, in registers of a bit
-// for each lane. With numbers of taps that go along with columns' greatest, as where vectors hold channels,
-// rows of 112 took 1.1 to 1.6 times as long: there are registers for fewer vectors on their way.
+// their middle columns, and the right ones, which are the next windows' left ones.
 struct SideBySide {
   int64_t lanes, chunks;
   // What is picked: each second pixel and those between; the windows before; and pixels in their order.
@@ -48,41 +45,28 @@ struct SideBySide {
     memcpy(&in_order, at[2], sizeof in_order);
     odd = even + (int32_t)c, from_second = iota() + (int32_t)c;
   }
-  // Of a row that is held.
-  int64_t floats() const { return chunks * 2 * kLanes; }
 };
 
-// False if there is a NaN or an infinity, or numbers overflow: what is beside a row is never found then.
-template <int kSize>
-FASTCNN_ALONE bool give_windows(const Given& given, const SideBySide& given_plan) {
+// Of 2 x 2. False if there is a NaN or an infinity, or numbers overflow: what is beside a row is never found
+// then.
+FASTCNN_ALONE bool give_twos(const Given& given, const SideBySide& given_plan) {
   const Given g = given;
   const SideBySide side = given_plan;
-  constexpr bool kShared = kSize == 3;
   const int64_t width = g.w * g.c, outputs = g.windows * g.c, step = 2 * side.lanes;
-  const int64_t front = kShared ? g.left * g.c : 0, shift = kShared ? g.c - front : 0;
   const Vec least = broadcast(g.relu_mask ? 0.0f : __builtin_nanf(""));
   const Vec none = broadcast(-__builtin_inff());
-  Vec all = {}, right[kSize], back[kSize] = {};
-  if (kShared) {
-    // Of the left column what is before the first chunk: nothing, or the first pixel.
-    const IVec last = (iota() + (int32_t)(g.c - side.lanes)) & (kLanes - 1);
-    FASTCNN_UNROLL
-    for (int r = 0; r < kSize; ++r) {
-      right[r] = g.left ? none : load_n(g.x[r], (int)g.c);
-      right[r] = pick(right[r], right[r], last);
-    }
-  }
+  Vec all = {};
   for (int64_t chunk = 0; chunk < side.chunks; ++chunk) {
-    const int64_t i = chunk * step + shift, o = chunk * step - front, at = chunk * side.lanes;
-    const bool whole = o >= 0 && i + 2 * kLanes <= width;
+    const int64_t i = chunk * step, at = chunk * side.lanes;
+    const bool whole = i + 2 * kLanes <= width;
     for (int64_t line = 0; line < 2 * step; line += 2 * kLineFloats) {
       const int64_t ahead = 2 * chunk * step + line;
       __builtin_prefetch(g.next + ahead, 0, 2), __builtin_prefetch(g.next + ahead + kLineFloats, 0, 2);
       __builtin_prefetch(g.next_to + ahead, 1, 2), __builtin_prefetch(g.next_to + ahead + kLineFloats, 1, 2);
     }
-    Vec even[kSize], odd[kSize];
+    Vec even[2], odd[2];
     FASTCNN_UNROLL
-    for (int r = 0; r < kSize; ++r) {
+    for (int r = 0; r < 2; ++r) {
       const float* const x = g.x[r] + i;
       Vec first, second;
       if (whole) {
@@ -103,10 +87,10 @@ FASTCNN_ALONE bool give_windows(const Given& given, const SideBySide& given_plan
     Vec dy =
         at + kLanes <= outputs ? load(from) : load_n(from, (int)smaller(larger(outputs - at, 0), kLanes));
     dy += Vec{};
-    const auto greatest = [](const Vec(&v)[kSize]) FASTCNN_INLINED {
+    const auto greatest = [](const Vec(&v)[2]) FASTCNN_INLINED {
       Vec best = v[0];
       FASTCNN_UNROLL
-      for (int r = 1; r < kSize; ++r) best = max_or_second(v[r], best);
+      for (int r = 1; r < 2; ++r) best = max_or_second(v[r], best);
       return best;
     };
     // Of the taps that are the greatest the first, in row-major order.
@@ -118,51 +102,24 @@ FASTCNN_ALONE bool give_windows(const Given& given, const SideBySide& given_plan
       return first;
     };
     // What the pixels that come first in pairs get, and the others.
-    Vec first[kSize], second[kSize];
-    if constexpr (kShared) {
-      Vec left[kSize];
-      FASTCNN_UNROLL
-      for (int r = 0; r < kSize; ++r) left[r] = pick(right[r], odd[r], side.before), right[r] = odd[r];
-      best = max_or_second(greatest(left), best);
-      dy = best <= least ? Vec{} : dy;
-      const float* const held = g.held + chunk * 2 * kLanes;
-      FASTCNN_UNROLL
-      for (int r = 0; r < kSize; ++r) {
-        const LaneSet of_left = is_first(left[r]), of_even = is_first(even[r]);
-        const Vec of_odd = in_lanes(is_first(odd[r]), dy), before = pick(back[r], of_odd, side.before);
-        first[r] = add_in_lanes(of_left, r == 0 ? load(held) + before : before, dy);
-        second[r] = r == 0 ? add_in_lanes(of_even, load(held + kLanes), dy) : in_lanes(of_even, dy);
-        back[r] = of_odd;
-      }
-    } else {
-      dy = best <= least ? Vec{} : dy;
-      FASTCNN_UNROLL
-      for (int r = 0; r < kSize; ++r) {
-        first[r] = in_lanes(is_first(even[r]), dy);
-        second[r] = in_lanes(is_first(odd[r]), dy);
-      }
+    Vec first[2], second[2];
+    dy = best <= least ? Vec{} : dy;
+    FASTCNN_UNROLL
+    for (int r = 0; r < 2; ++r) {
+      first[r] = in_lanes(is_first(even[r]), dy);
+      second[r] = in_lanes(is_first(odd[r]), dy);
     }
     FASTCNN_UNROLL
-    for (int r = 0; r < kSize; ++r) {
-      if (kShared && r == g.held_row) {
-        store(g.to[r] + chunk * 2 * kLanes, first[r]),
-            store(g.to[r] + chunk * 2 * kLanes + kLanes, second[r]);
-        continue;
-      }
-      Vec upper = pick(first[r], second[r], side.in_order[0]);
-      Vec lower = pick(first[r], second[r], side.in_order[1]);
-      float* to = g.to[r] + o;
+    for (int r = 0; r < 2; ++r) {
+      const Vec upper = pick(first[r], second[r], side.in_order[0]);
+      const Vec lower = pick(first[r], second[r], side.in_order[1]);
+      float* const to = g.to[r] + i;
       if (whole) {
         // What is more than this chunk's is written again by the next one.
         store(to, upper), store(to + kLanes, lower);
         continue;
       }
-      int64_t count = smaller(step, width - o);
-      if (o < 0) {
-        upper = pick(upper, lower, side.from_second);
-        lower = pick(lower, lower, side.from_second & (kLanes - 1));
-        to += front, count -= front;
-      }
+      const int64_t count = smaller(step, width - i);
       store_n(to, upper, (int)smaller(count, kLanes));
       if (count > kLanes) store_n(to + kLanes, lower, (int)(count - kLanes));
     }

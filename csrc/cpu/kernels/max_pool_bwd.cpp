@@ -5,7 +5,7 @@
 #include "max_pool_bwd.h"
 
 #include "ahead.h"
-#include "give_windows.h"
+#include "give_threes.h"
 #include "max_pixels.h"
 #include "pool2d_lines.h"
 
@@ -148,6 +148,53 @@ FASTCNN_ALONE bool give_row(const Given& given) {
   return lane_sum(all) == lane_sum(all);
 }
 
+// Windows of 3 x 3 and few channels at each second pixel give in vectors of several. A band with a NaN is
+// done again by scatter().
+void give_side_by_side(const MaxPoolBwd& a, const Pool2dBand& band, const Geometry& g) {
+  const Pool2dShape& s = g.s;
+  const int64_t width = s.w * s.c, row = s.q * s.c;
+  SideBySide side = {};
+  side.plan(s.c, s.w + s.pad_left);
+  const Span over = g.rows.over(band.h_begin, band.h_end);
+  const bool any = over.begin < over.end;
+  const int64_t top = over.begin * 2 - s.pad_top, bottom = over.end * 2 - s.pad_top;
+  for (int64_t n = band.n; n < band.n + band.images; ++n) {
+    const float *const x = a.x + n * s.h * width, *const dy = a.dy + n * s.p * row;
+    float* const dx = a.dx + n * s.h * width;
+    // By windows whose first row of pixels is h.
+    const auto give_row = [&](int64_t h, const float* of_windows, bool searches) {
+      const int64_t next = larger(smaller(h + 3, s.h - 2), 0) * width;
+      Threes given = {{},  of_windows, band.scratch,     {},       searches, s.q, s.w,
+                      s.c, s.pad_left, a.relu_mask != 0, x + next, dx + next};
+      for (int64_t r = 0; r < 2; ++r) {
+        const int64_t to = h + r, from = h + 1 + r;
+        const bool searched = from >= 0 && from < s.h && (of_windows || r > 0);
+        given.x[r] = searched ? x + from * width : nullptr;
+        given.to[r] = to >= band.h_begin && to < band.h_end ? dx + to * width : nullptr;
+      }
+      return give_threes(given, side);
+    };
+    bool numbers = true;
+    if (any && top < 0)
+      clear_held(band.scratch, side.chunks);
+    else if (any)
+      numbers = give_row(top - 2, nullptr, true);
+    int64_t written = band.h_begin;
+    for (int64_t p = over.begin; numbers && p < over.end; ++p) {
+      numbers = give_row(p * 2 - s.pad_top, dy + p * row, true);
+      written = larger(written, smaller((p + 1) * 2 - s.pad_top, band.h_end));
+    }
+    if (any && numbers && written == bottom && written < band.h_end) {
+      give_row(bottom, nullptr, false);
+      ++written;
+    }
+    if (numbers)
+      set_zero(dx + written * width, (band.h_end - written) * width);
+    else
+      scatter(a, {n, band.h_begin, band.h_end, band.scratch});
+  }
+}
+
 // Windows at each second pixel give in vectors of channels, of 3 x 3 or, side by side, 2 x 2: the greatest of
 // a column serves both windows that hold it, and each pixel is written once, as what a row of windows has for
 // the next one's first row is held back. A band with a NaN is done again by the kernel above.
@@ -157,11 +204,12 @@ void give(const MaxPoolBwd& args, const Pool2dBand& piece) {
   const Geometry g(*a.places.shape);
   const Pool2dShape& s = g.s;
   const int64_t width = s.w * s.c, row = s.q * s.c;
-  constexpr int kLargest = kLanes > 8 ? 3 : 2;  // of windows that are taken side by side
-  const bool side_by_side = kLanes > 4 && s.c <= kLanes / 2 && s.r <= kLargest;
+  const bool side_by_side = kLanes > 4 && s.c <= kLanes / 2;
+  if constexpr (kLanes > 8)
+    if (side_by_side && s.r == 3) return give_side_by_side(a, band, g);
   SideBySide side = {};
-  if (side_by_side) side.plan(s.c, s.w + (s.r == 3) * s.pad_left);
-  const int64_t pitch = (side_by_side ? 2 : 1) * a.places.line;
+  if (side_by_side) side.plan(s.c, s.w);
+  const int64_t pitch = a.places.line;
   const bool streams = kLineFloats == kLanes && Output(a.dx, a.stream, s.c).streams;
   float *held = band.scratch, *next_held = held + pitch;
   float *const nowhere = next_held + pitch, *const between = nowhere + a.places.line;
@@ -169,7 +217,7 @@ void give(const MaxPoolBwd& args, const Pool2dBand& piece) {
   for (int64_t n = band.n; n < band.n + band.images; ++n) {
     const float *const x = a.x + n * s.h * width, *const dy = a.dy + n * s.p * row;
     float* const dx = a.dx + n * s.h * width;
-    set_zero(held, side_by_side ? side.floats() : width);
+    set_zero(held, width);
     bool numbers = side_by_side || over.begin >= over.end ||
                    are_numbers(x + g.rows.taps(over.begin).begin * width, width);
     int64_t written = band.h_begin;
@@ -194,7 +242,7 @@ void give(const MaxPoolBwd& args, const Pool2dBand& piece) {
       given.next += next, given.next_to += next;
       if (!side_by_side) numbers = give_row(given);
       if constexpr (kLanes > 4)
-        if (side_by_side) numbers = (s.r == 2 ? give_windows<2> : give_windows<kLargest>)(given, side);
+        if (side_by_side) numbers = give_twos(given, side);
       float* const used = held;
       held = next_held, next_held = used;
     }

@@ -161,6 +161,8 @@ FASTCNN_INLINE Vec select(LaneSet lanes, Vec a, Vec b) { return lanes ? a : b; }
 FASTCNN_INLINE Vec in_lanes(LaneSet lanes, Vec a) { return bits_to_vec(lanes & vec_to_bits(a)); }
 FASTCNN_INLINE Vec add_in_lanes(LaneSet lanes, Vec sum, Vec a) { return lanes ? sum + a : sum; }
 #endif
+FASTCNN_INLINE LaneSet and_not(LaneSet a, LaneSet b) { return (LaneSet)(a & ~b); }
+FASTCNN_INLINE LaneSet neither(LaneSet a, LaneSet b) { return (LaneSet) ~(a | b); }
 
 // Lane i of the result is lane i / Group * Group + Lane of v: one channel of each group of neighbouring
 // lanes.
