@@ -105,7 +105,7 @@ struct Part {
   Range panels, strips;
 };
 
-// What a block reads of x and dy: of x the channels of its groups, or of its strips if there is one group.
+// What a block reads of x and dy: of x the channels of its groups, or of its strips if it has one group.
 struct BlockAhead {
   Ahead x, dy;
   int64_t lines_x, lines_dy;  // for each tile
@@ -129,10 +129,11 @@ BlockAhead block_ahead(const Wgrad& d, const Block& at, const Part& part) {
   const auto column = [&](int64_t i) {
     return std::min(i / d.panels * d.out_g + i % d.panels * d.panel, v.k);
   };
-  const bool some = d.strip_parts > 1 && v.groups == 1;
-  const Range c = {
-      some ? part.strips.begin * d.tile_rows : part.panels.begin / d.panels * d.in_g,
-      some ? std::min(d.in_g, part.strips.end * d.tile_rows) : ceil_div(part.panels.end, d.panels) * d.in_g};
+  const Range groups = {part.panels.begin / d.panels, ceil_div(part.panels.end, d.panels)};
+  Range c = {groups.begin * d.in_g, groups.end * d.in_g};
+  if (d.strip_parts > 1 && groups.end - groups.begin == 1)
+    c = {c.begin + part.strips.begin * d.tile_rows,
+         c.begin + std::min(d.in_g, part.strips.end * d.tile_rows)};
   const Range k = {column(part.panels.begin), column(part.panels.end)};
   const Range h = {
       std::max<int64_t>(0, at.p * v.stride_h - v.pad_top),
