@@ -87,6 +87,8 @@ inline void run_team(int threads, F f) {
 }
 
 // min(OMP_NUM_THREADS, affinity, ceil(cgroup quota)) unless set_threads() was called.
+int current_threads();
+// The same for a team, of some milliseconds ago at most.
 int threads();
 void set_threads(int count);
 

@@ -61,7 +61,7 @@ py::list kernels_of(const Backend& backend) {
 py::dict thread_sources_dict() {
   const ThreadSources from = thread_sources();
   return py::dict(py::arg("omp_num_threads") = from.omp_num_threads, py::arg("affinity") = from.affinity,
-                  py::arg("cgroup_quota") = from.quota, py::arg("threads") = threads());
+                  py::arg("cgroup_quota") = from.quota, py::arg("threads") = current_threads());
 }
 
 int checked_threads(const char* op, py::handle value) {
@@ -98,7 +98,7 @@ PYBIND11_MODULE(_native, m) {
   m.def("bfloat16_pays", cpu::bfloat16_pays);
   m.def("set_cpu_precision", &set_cpu_precision, py::arg("precision"));
   m.def("thread_sources", &thread_sources_dict);
-  m.def("get_num_threads", &threads);
+  m.def("get_num_threads", &current_threads);
   m.def(
       "set_num_threads",
       [](py::handle num_threads) { set_threads(checked_threads("set_num_threads", num_threads)); },

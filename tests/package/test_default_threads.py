@@ -38,6 +38,12 @@ def test_default_threads_follow_the_process() -> None:
     assert default_threads(f"os.sched_setaffinity(0, {{{one}}})") == 1
 
 
+def test_an_affinity_set_later_is_seen_at_once() -> None:
+    one = min(os.sched_getaffinity(0))
+    before = "import fastcnn, numpy\na = numpy.ones((128, 128), numpy.float32)\nfastcnn.ops.gemm(a, a)\n"
+    assert default_threads(before + f"os.sched_setaffinity(0, {{{one}}})\nfastcnn.ops.gemm(a, a)") == 1
+
+
 def test_quota_is_the_cgroup_s() -> None:
     """The least ``cpu.max`` on the way from this process's group to the root, where version 2 is mounted."""
     groups = pathlib.Path("/proc/self/cgroup").read_text().splitlines()
