@@ -13,22 +13,23 @@ constexpr double kSmallTaskBytes = 128 << 10, kLargeTaskBytes = 512 << 10;
 // Of each lane that works at once: less work and memory are worth a second thread in a region that is open,
 // but not one of its own (64^3 took 1.15 times as long so with AVX-512; with AVX2 1.15 times on one thread,
 // with AVX-512 at half its rate 1.2 times, and LeNet's step of 32 images 1.1 times where its small products
-// had one thread).
-constexpr double kRegionFlops = 62.5e3, kRegionBytes = 16 << 10;
+// had one thread). From there on there are two tasks at least (by one, 56^3 took 1.24 and 928x18x12 1.5 times
+// as long at half the rate of AVX-512).
+constexpr double kRegionFlops = 43e3, kRegionBytes = 16 << 10;
 
 inline double gemm_flops(const GemmShape& v) { return 2.0 * v.m * v.n * v.k; }
 inline double gemm_bytes(const GemmShape& v) {
   return 4.0 * (1.0 * v.m * v.k + 1.0 * v.k * v.n + 1.0 * v.m * v.n);
 }
 
+inline bool has_region_flops(const GemmShape& v) { return gemm_flops(v) >= kRegionFlops * lanes_at_once(); }
 inline int64_t gemm_tasks(const GemmShape& v) {
-  const double flops = gemm_flops(v), bytes = gemm_bytes(v);
-  const double tasks = std::max({1.0, flops / kLargeTaskFlops, std::min(8.0, flops / kSmallTaskFlops),
+  const double flops = gemm_flops(v), bytes = gemm_bytes(v), least = has_region_flops(v) ? 2 : 1;
+  const double tasks = std::max({least, flops / kLargeTaskFlops, std::min(8.0, flops / kSmallTaskFlops),
                                  bytes / kLargeTaskBytes, std::min(2.0, bytes / kSmallTaskBytes)});
   return static_cast<int64_t>(std::min<double>(kTasks, tasks));
 }
 
-// That take no more than 16 MB.
 inline int64_t most_partial_sums(const GemmShape& v) {
   return std::max<int64_t>(1, static_cast<int64_t>((4 << 20) / (1.0 * v.m * v.n)));
 }

@@ -101,6 +101,11 @@ GEMM_PARALLEL: tuple[GemmCase, ...] = (
     GemmCase(1024, 150, 70, transpose_a=True),
     GemmCase(1024, 40, 300, transpose_a=True),
     GemmCase(512, 40, 4200, transpose_a=True),
+    # Work for two threads and no more: parts of the rows, of the columns, of outputs; an odd number of tasks.
+    GemmCase(81, 48, 48),
+    GemmCase(19, 509, 21),
+    GemmCase(7, 210, 156, transpose_b=True),
+    GemmCase(16, 1282, 9, transpose_a=True),
 )
 
 GEMM_SUITE: tuple[GemmCase, ...] = tuple(
