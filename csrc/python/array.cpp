@@ -119,7 +119,7 @@ py::array aligned_array(Sizes shape, size_t bytes, Inputs inputs) {
 
 // What is over before another thread could be running: it would not gain by the GIL, and to give that away
 // and take it back is a tenth of such a call.
-constexpr double kBriefFlops = 256 << 10, kBriefBytes = 64 << 10;
+constexpr double kBriefFlops = 640 << 10, kBriefBytes = 64 << 10;
 bool is_brief(const Prepared& step) { return step.flops < kBriefFlops && step.bytes < kBriefBytes; }
 
 Array allocate(const char* op, const char* what, Sizes shape, Inputs inputs = {}) {
