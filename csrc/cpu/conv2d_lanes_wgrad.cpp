@@ -20,8 +20,8 @@ struct Wide {
   int64_t units, chunks, parts, split;  // parts: of taps, or of `split` pieces of the channels of each
 };
 
-// Floats of dy in L2: of a band of an image, of whole blocks, and of a dense layer. Its sums are short and its
-// weights many: they are written once, where two partial sums of 3136x1024 at batch 64 took 1.6 times as
+// Floats of dy in L2: of a band of an image, of whole blocks, and of a dense layer. Its sums are short and
+// its weights many: they are written once, where two partial sums of 3136x1024 at batch 64 took 1.6 times as
 // long.
 constexpr int64_t kBandFloats = 12 << 10, kBlockFloats = 48 << 10, kDenseFloats = 128 << 10;
 

@@ -205,6 +205,35 @@ def test_sums_in_pieces(batch: int, rng: np.random.Generator) -> None:
     check_training(Graph(nodes, [len(nodes) - 1], rng), rng, batch)
 
 
+MANY_WEIGHTS: dict[str, list[Node]] = {
+    "rows of pixels and channels": chain(
+        (8, 7, 2), conv2d(15, 3, padding="same"), op("flatten"), dense(1251), op("relu"), dense(841), dense(2)
+    ),
+    "taps beyond the image": chain(
+        (5, 5, 2),
+        conv2d(32, 3, padding="same"),
+        conv2d(939, kernel_size=(7, 5), strides=(5, 5), padding="same"),
+        op("relu"),
+        op("flatten"),
+        dense(2),
+    ),
+}
+
+
+@pytest.mark.parametrize("batch", [33, 80])
+@pytest.mark.parametrize("name", MANY_WEIGHTS)
+def test_copies_of_many_weights(name: str, batch: int, rng: np.random.Generator) -> None:
+    """Training, in pieces of the sums, and predictions. Most weights are zero, or sums would round."""
+    graph = Graph(MANY_WEIGHTS[name], [len(MANY_WEIGHTS[name]) - 1], rng)
+    graph.weights = [w if w.size < 2000 else w * (rng.random(w.shape) < 1 / 32) for w in graph.weights]
+    check_training(graph, rng, batch)
+    assert "conv2d_wgrad_lanes" in rows(graph.model, batch)
+    graph.model.set_parameters(graph.weights)
+    x = graph.inputs(rng, batch)
+    wanted = GraphReference(graph.nodes, graph.weights, graph.outputs).forward(x)
+    assert_exact(graph.predict(x)[0], wanted[0], name)
+
+
 @pytest.mark.parametrize("batch", [16, 33, 47])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_exact_predictions(name: str, batch: int, rng: np.random.Generator) -> None:
