@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -165,10 +165,24 @@ def test_data_that_runs_out() -> None:
     with pytest.warns(UserWarning, match="ran out"):
         model.fit(X, Y, batch_size=16, steps_per_epoch=5, verbose=0)
     assert model.get_state()["step"] == 8
-    with pytest.raises(ArgumentError, match="no batch"):
-        model.fit(iter([]), verbose=0)
-    with pytest.raises(ArgumentError, match="no batch"):
-        model.predict(iter([]), verbose=0)
+
+
+def test_data_without_a_batch() -> None:
+    model = classifier()
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("fit: x", lambda: model.fit(iter([]), verbose=0)),
+        ("fit: x", lambda: model.fit(iter([]), steps_per_epoch=2, verbose=0)),
+        ("fit: validation_data: x", lambda: model.fit(X, Y, validation_data=iter([]), verbose=0)),
+        ("evaluate: x", lambda: model.evaluate(iter([]), verbose=0)),
+        ("predict: x", lambda: model.predict(iter([]), verbose=0)),
+    ]
+    for where, call in calls:
+        with pytest.raises(ArgumentError, match=f"^{where}: the data holds no batch"):
+            call()
+    left = model.get_state()["step"]
+    with pytest.raises(ArgumentError, match=r"^fit: x: the generator was read to its end before"):
+        model.fit(batches(), epochs=2, verbose=0)
+    assert model.get_state()["step"] == left + 4
 
 
 def test_steps_of_evaluations_and_predictions() -> None:

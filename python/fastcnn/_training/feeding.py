@@ -143,6 +143,8 @@ class StreamFeed(Feed):
             assert self._at is not None
             data = self._stream.next(self._at, self._order)
             if data is None:
+                if done == 0:
+                    raise self._stream.no_batch()
                 if self._steps is not None:
                     self._ran_out()
                 self._at = None

@@ -243,8 +243,6 @@ class Runner(abc.ABC):
         done = 0 if place is None else place.batch
         pieces = feed.epoch(place, done)
         first = next(pieces, None)  # only now shapes are known, if it came from a stream
-        if first is None and not done:
-            raise ArgumentError("the data holds no batch, wanted at least one")
         tally = self._tally = Tally(self._compiled("logs"), self._bind())
         if place is not None and place.sums:
             tally.set_state(place.sums)

@@ -40,6 +40,7 @@ class Stream:
         self.indexed = hasattr(source, "__getitem__") and hasattr(source, "__len__")
         self._endless = hasattr(source, "__next__")
         self._iterator: Iterator[Any] | None = None
+        self._read_any = False
 
     @property
     def batches(self) -> int | None:
@@ -67,12 +68,22 @@ class Stream:
             batch = next(self._iterator, None)
         return None if batch is None else self._read(batch)
 
+    def no_batch(self) -> ArgumentError:
+        """What there is to say of an epoch without any."""
+        if self._endless and self._read_any:
+            return ArgumentError(
+                f"{self._where}: x: the generator was read to its end before this epoch; wanted one that "
+                "goes on, or an object that is iterated anew in each epoch, such as a PyDataset"
+            )
+        return ArgumentError(f"{self._where}: x: the data holds no batch, wanted at least one")
+
     def end(self) -> None:
         """An epoch is over."""
         if self.indexed and hasattr(self._source, "on_epoch_end"):
             self._source.on_epoch_end()
 
     def _read(self, batch: Any) -> Data:
+        self._read_any = True
         parts = list(batch) if isinstance(batch, (tuple, list)) else [batch]
         if not 1 <= len(parts) <= 3:
             raise ArgumentError(

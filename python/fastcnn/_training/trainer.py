@@ -311,8 +311,6 @@ class Trainer(Fitter):
         stream = Stream(x, Ports(tuple(self.input_names), ()), "predict", labelled=False)
         feed = StreamFeed(self, stream, session, steps)
         self._run_all(feed.epoch(), feed.total, calls)
-        if not parts:
-            raise ArgumentError("predict: x: the data holds no batch, wanted at least one")
         out = [np.concatenate(each) for each in zip(*parts, strict=True)]
         return out[0] if len(out) == 1 else out
 
