@@ -123,6 +123,20 @@ from fastcnn.ops.merge import (
     subtract,
     subtract_bwd,
 )
+from fastcnn.ops.moving import (
+    concatenate,
+    concatenate_bwd,
+    cropping,
+    cropping_bwd,
+    permute,
+    permute_bwd,
+    repeat_vector,
+    repeat_vector_bwd,
+    upsampling,
+    upsampling_bwd,
+    zero_padding,
+    zero_padding_bwd,
+)
 from fastcnn.ops.norm import (
     batch_norm,
     batch_norm_bwd,
@@ -222,20 +236,6 @@ from fastcnn.ops.separable_conv2d import (
     separable_conv2d_depthwise_wgrad,
     separable_conv2d_dgrad,
     separable_conv2d_pointwise_wgrad,
-)
-from fastcnn.ops.shape import (
-    concatenate,
-    concatenate_bwd,
-    cropping,
-    cropping_bwd,
-    permute,
-    permute_bwd,
-    repeat_vector,
-    repeat_vector_bwd,
-    upsampling,
-    upsampling_bwd,
-    zero_padding,
-    zero_padding_bwd,
 )
 from fastcnn.ops.softmax import log_softmax, log_softmax_bwd, softmax, softmax_bwd
 from fastcnn.ops.symbolic import on_either
