@@ -318,7 +318,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: Net().predict_on_batch(X[..., 0]), ShapeError, "conv2d"),
     (lambda: Net().inputs, ArgumentError, "inputs: the input's shape is not known"),
     (lambda: Residual(3)(Input((8, 8, 4))), ShapeError, "add"),
-    (lambda: Input((3,)) + "a", DTypeError, "str came behind + of a symbolic tensor"),
+    (lambda: Input((3,)) + "a", DTypeError, "str came with + of a symbolic tensor"),
     (lambda: Input((3,)) / 0, ArgumentError, "wanted a number other than 0"),
     (lambda: layers.Dropout(0.5)(Input((3,)), training=True), ArgumentError, "where fit says so"),
     (lambda: layers.Dense(2)(Input((3,)), mask=1), ArgumentError, "mask: 1 came"),

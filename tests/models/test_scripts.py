@@ -24,6 +24,7 @@ from fastcnn import (
     ops,
     utils,
 )
+from fastcnn.ops.plain import FUNCTIONS
 
 IMAGES = np.random.default_rng(3).random((4, 8, 8, 3), dtype=np.float32)
 
@@ -99,10 +100,50 @@ def test_a_function_as_a_layer() -> None:
     for wrong in (lambda: layers.Lambda(3), lambda: layers.Lambda(abs, arguments=3)):
         with pytest.raises(DTypeError, match="Lambda"):
             wrong()
-    with pytest.raises(DTypeError, match="no numbers yet"):
-        layers.Lambda(lambda a: np.exp(np.asarray(a)))(inputs)
     with pytest.raises(ArgumentError, match="wanted 2, the only power"):
         _ = inputs**3
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: np.exp(np.asarray(x)), "which NumPy wants; use layers, fastcnn.activations"),
+        (lambda x: np.maximum(x, 0), "which numpy.maximum wants; use fastcnn.ops.maximum"),
+        (lambda x: np.tanh(x), "which numpy.tanh wants; use fastcnn.ops.tanh"),
+        (lambda x: np.log(x), "which numpy.log wants; use layers, fastcnn.activations"),
+        (lambda x: ops.sqrt(x), "which numpy.sqrt wants; use layers, fastcnn.activations"),
+        (lambda x: np.mean(x, axis=(1, 2)), "which numpy.mean wants; use fastcnn.ops.mean"),
+        (lambda x: np.add(x, 1, out=np.ones(3)), "which numpy.add wants; use fastcnn.ops.add"),
+        (lambda x: np.add.reduce(x), "which numpy.add wants"),
+        (lambda x: x[..., 0], "no part of it can be taken; layers.Cropping2D"),
+        (lambda x: x - np.ones(3), "ndarray came with - of .* layers.Normalization has one for each channel"),
+        (lambda x: np.ones(3) * x, r"ndarray came with \* of .* layers.Normalization has one for each"),
+        (lambda x: 1 / x, "came behind /, wanted a number"),
+        (lambda x: np.float32(1) / x, "came behind /, wanted a number"),
+        (lambda x: x / x, "came behind /, wanted a number"),
+    ],
+)
+def test_numpy_on_what_layers_give(function: Callable[[Any], Any], message: str) -> None:
+    inputs = fastcnn.Input((4, 4, 3))
+    for call in (function, layers.Lambda(function)):
+        with pytest.raises(DTypeError, match=message):
+            call(inputs)
+
+
+def test_numbers_of_numpy_before_a_tensor() -> None:
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    inputs = fastcnn.Input((3,))
+    for function in (
+        lambda a: np.float32(2) * a - np.float64(1),
+        lambda a: np.int64(3) - a + np.array(2.0),
+        lambda a: np.subtract(np.multiply(np.array(0.5), a), 1),
+        lambda a: np.add(a, a) / np.float32(4),
+    ):
+        np.testing.assert_array_equal(Model(inputs, function(inputs)).predict(x, verbose=0), function(x))
+    for larger in (ops.maximum(0, inputs - 2), ops.maximum(inputs - 2, 0.0)):
+        np.testing.assert_array_equal(Model(inputs, larger).predict(x, verbose=0), np.maximum(x - 2, 0))
+    assert np.shape(inputs) == ops.shape(inputs) == (None, 3)
+    assert np.ndim(inputs) == 2
 
 
 def test_activations_of_what_layers_give() -> None:
@@ -231,6 +272,8 @@ def test_a_metric_of_ones_own_counts_in_variables() -> None:
 
 
 def test_names_of_numpy_in_ops() -> None:
+    assert [name for name in FUNCTIONS if not callable(getattr(ops, name))] == []
+    assert ops.shape(IMAGES) == (4, 8, 8, 3)
     assert ops.mean([1, 2, 3]) == 2
     assert ops.convert_to_tensor([1.5]).dtype == np.float32
     assert ops.top_k([[1, 3, 3]], 2).indices.tolist() == [[1, 2]]

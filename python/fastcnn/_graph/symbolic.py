@@ -103,10 +103,15 @@ class SymbolicTensor:
     __rmul__ = __mul__
 
     def __truediv__(self, other: object) -> SymbolicTensor:
+        if isinstance(other, SymbolicTensor):
+            return self.__rtruediv__(other)
         number = _number(other, "/")
         if number == 0:
             raise ArgumentError(f"{self.name!r} / 0: wanted a number other than 0")
         return _scaled(self, 1.0 / number, 0.0)
+
+    def __rtruediv__(self, other: object) -> SymbolicTensor:
+        raise DTypeError(f"{self!r} came behind /, wanted a number: no layer divides by what a layer gives")
 
     def __pow__(self, other: object) -> SymbolicTensor:
         if other != 2:
@@ -116,12 +121,33 @@ class SymbolicTensor:
     def __neg__(self) -> SymbolicTensor:
         return _scaled(self, -1.0, 0.0)
 
-    __array_ufunc__ = None  # so that NumPy's numbers leave + - * / to the tensor
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **named: object) -> Any:
+        """What NumPy's numbers do with a tensor: + - * / are the tensor's own, the rest is refused."""
+        names = _OPERATORS.get(ufunc.__name__)
+        if names is None or method != "__call__" or named:
+            raise DTypeError(self._no_numbers(f"numpy.{ufunc.__name__}"))
+        own = isinstance(inputs[0], SymbolicTensor)
+        return getattr(self, names[0 if own else 1])(*(inputs[1:] if own else inputs[:1]))
+
+    def __array_function__(self, function: Any, types: object, given: object, named: object) -> Any:
+        if function.__name__ in ("ndim", "shape"):
+            return getattr(self, function.__name__)
+        raise DTypeError(self._no_numbers(f"numpy.{function.__name__}"))
 
     def __array__(self, *arguments: object, **named: object) -> Any:
+        raise DTypeError(self._no_numbers("NumPy"))
+
+    def __getitem__(self, key: object) -> Any:
         raise DTypeError(
-            f"{self!r} has no numbers yet, which NumPy wants; use layers, fastcnn.activations or + - * /"
+            f"{self!r} has no numbers yet, so no part of it can be taken; layers.Cropping2D does so to images"
         )
+
+    def _no_numbers(self, wanting: str) -> str:
+        from fastcnn.ops.symbolic import LAYERS
+
+        name = wanting.rpartition(".")[2]
+        instead = f"fastcnn.ops.{name}" if name in LAYERS else "layers, fastcnn.activations or + - * /"
+        return f"{self!r} has no numbers yet, which {wanting} wants; use {instead}"
 
     def __bool__(self) -> bool:
         raise DTypeError(f"{self!r} has no numbers yet, so nothing can depend on them; layers can")
@@ -133,6 +159,15 @@ class SymbolicTensor:
 
     def __repr__(self) -> str:
         return f"<SymbolicTensor shape={self.shape}, name={self.name}>"
+
+
+_OPERATORS = {
+    "add": ("__add__", "__radd__"),
+    "subtract": ("__sub__", "__rsub__"),
+    "multiply": ("__mul__", "__rmul__"),
+    "divide": ("__truediv__", "__rtruediv__"),
+}
+"""By NumPy's names: where the tensor comes first, and where it comes second."""
 
 
 class Phase:
@@ -179,10 +214,13 @@ def _scaled(x: SymbolicTensor, scale: float, offset: float) -> SymbolicTensor:
 
 
 def _number(value: object, sign: str) -> float:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        also = "" if sign == "/" else ", or what a layer gave"
+        hint = "; layers.Normalization has one for each channel" if isinstance(value, np.ndarray) else ""
         raise DTypeError(
-            f"{type(value).__name__} came behind {sign} of a symbolic tensor, wanted what a layer gave, or a "
-            "number"
+            f"{type(value).__name__} came with {sign} of a symbolic tensor, wanted a number{also}{hint}"
         )
     return float(value)
 

@@ -71,9 +71,13 @@ def _activation(name: str) -> Function:
 
 def _merging(name: str) -> Function:
     def call(x1: Any, x2: Any) -> Any:
-        from fastcnn import layers
+        from fastcnn import activations, layers
         from fastcnn._graph.symbolic import operation
 
+        if name == "Maximum":
+            for x, other in ((x1, x2), (x2, x1)):
+                if isinstance(other, (int, float)) and other == 0:
+                    return activations.relu(x)
         return operation(getattr(layers, name)(), [x1, x2])
 
     return call
