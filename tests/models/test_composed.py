@@ -294,12 +294,36 @@ class Stepping(Model):
         return {}
 
 
+class Adversarial(Model):
+    """Without a call, as such classes often are."""
+
+    def __init__(self, generator: Model) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def train_step(self, data: Any) -> Any:
+        return {}
+
+
+class Doubled(layers.Dense):
+    def call(self, inputs: Any) -> Any:
+        return super().call(inputs) * 2
+
+
 class Weighing(layers.Layer):
     def build(self, input_shape: Any) -> None:
         self.w = self.add_weight(shape=(3,), name="w")
 
     def call(self, inputs: Any) -> Any:
         return inputs
+
+
+class SteppingStack(Sequential):
+    def compute_loss(self, **given: Any) -> Any:
+        return 0.0
+
+
+X0 = Input((4,))
 
 
 def built(kind: type[Model]) -> None:
@@ -311,6 +335,10 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: built(Branching), ArgumentError, "does something else in prediction than to leave out dropout"),
     (lambda: built(Numbers), DTypeError, "call returned float, wanted what layers give"),
     (lambda: built(Stepping), ArgumentError, "train_step: a step is one native call, wanted a loop"),
+    (lambda: Stepping(X0, layers.Dense(1)(X0)), ArgumentError, "train_step: a step is one native"),
+    (lambda: Adversarial(Net()), ArgumentError, "train_step: a step is one native call, wanted a loop"),
+    (lambda: SteppingStack([layers.Dense(2)]), ArgumentError, "compute_loss: a step is one native call"),
+    (lambda: Doubled(2)(Input((3,))), ArgumentError, "a class that does more has one as an attribute"),
     (lambda: Weighing()(Input((3,))), ArgumentError, "add_weight: a layer of your own has the weights of"),
     (lambda: Model(), ArgumentError, "inputs: none came"),
     (lambda: layers.Layer()(Input((3,))), ArgumentError, "the class has no call"),

@@ -53,7 +53,10 @@ class Own(Held):
         >>> model.output_shape, model.count_params()
         ((None, 256), 148)
         """
-        raise ArgumentError(f"{self._where()}: call: the layer is joined into a model by calling it")
+        raise ArgumentError(
+            f"{self._where()}: call: the layer is joined into a model by calling it; a class that does more "
+            "has one as an attribute, and calls that"
+        )
 
     def build(self, input_shape: Any) -> None:
         """Of a layer of your own: where it may make its layers, given ``(None, ...)``. Here nothing to do."""

@@ -27,6 +27,8 @@ from fastcnn.models.tables import Described
 Graph: TypeAlias = tuple[Sequence[Call], Sequence[int], Sequence["Layer | BaseModel"]]
 """Calls, which of them are outputs, and the layers in the order of the weights; of none that of the calls."""
 
+_STEPS = ("train_step", "test_step", "predict_step", "compute_loss")  # that classes of one's own may not have
+
 _UNBUILT: ContextVar[bool] = ContextVar("unbuilt", default=False)
 
 
@@ -46,6 +48,12 @@ class BaseModel(Described, abc.ABC):
     def __init__(self, name: str | None) -> None:
         super().__init__()
         self.name = _names.name_for(self, name)
+        for method in _STEPS:
+            if hasattr(type(self), method):
+                raise ArgumentError(
+                    f"{self._where}: {method}: a step is one native call, wanted a loop of your own with "
+                    "gradients(x, y) and optimizer.apply, or a loss (value, gradient)"
+                )
         self._shape: Shape | None = None  # of one sample of the first input; None as long as it is not known
         self._network: Network | None = None
         self._carried: Carried = {}  # weights that outlive a change of the layers

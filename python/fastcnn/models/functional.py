@@ -132,12 +132,6 @@ class Model(BaseModel):
             self._trace([each() for each in shapes])
 
     def _trace(self, shapes: Sequence[Shape]) -> None:
-        for method in ("train_step", "test_step", "predict_step", "compute_loss"):
-            if hasattr(self, method):
-                raise ArgumentError(
-                    f"{self._where}: {method}: a step is one native call, wanted a loop of your own with "
-                    "gradients(x, y) and optimizer.apply, or a loss (value, gradient)"
-                )
         found = trace(self, self._where, shapes)
         self._set(found.inputs, found.outputs)
 
