@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _SEQUENCES = "recurrent layers, attention and text are left out: the package is for convolutional networks"
@@ -192,6 +193,31 @@ def absences(package: str) -> Callable[[str], Any]:
         raise absent(package, name)
 
     return find
+
+
+_OLDER = {
+    "alpha": "negative_slope",
+    "batch_input_shape": "input_shape, without the batch",
+    "border_mode": "padding",
+    "decay": "learning_rate=optimizers.schedules.InverseTimeDecay(rate, 1, decay)",
+    "dim_ordering": "data_format",
+    "init": "kernel_initializer",
+    "lr": "learning_rate",
+    "subsample": "strides",
+}
+"""Arguments of Keras 2 and 1, and what to say now, beginning with the argument's name."""
+
+
+def unexpected(kind: str, argument: str, known: Iterable[str]) -> TypeError:
+    """The error for an argument that a layer or an optimizer has not."""
+    said = f"{kind}() got an unexpected keyword argument {argument!r}"
+    names, older = {*known}, _OLDER.get(argument, "")
+    if re.split("[,=]", older)[0] in names:
+        return TypeError(f"{said}: wanted {older}")
+    import difflib  # only now, as it costs milliseconds
+
+    near = difflib.get_close_matches(argument, sorted(names), 1)
+    return TypeError(f"{said}: did you mean {near[0]!r}?" if near else said)
 
 
 _MEMBERS = {

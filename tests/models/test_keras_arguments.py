@@ -41,6 +41,16 @@ def test_idle_arguments_of_layers() -> None:
         (lambda: layers.Dropout(0.3, noise_shape=(1,)), ArgumentError, "noise_shape: .1,. came, wanted None"),
         (lambda: layers.MaxPooling2D(data_format="last"), ArgumentError, "data_format.*channels_last"),
         (lambda: layers.Dense(3, seed=3), TypeError, "unexpected keyword argument 'seed'"),
+        (lambda: layers.Dense(3, activaton="relu"), TypeError, "'activaton': did you mean 'activation'?"),
+        (lambda: layers.LeakyReLU(alpha=0.1), TypeError, "keyword argument 'alpha': wanted negative_slope$"),
+        (lambda: layers.ReLU(init="zeros"), TypeError, "unexpected keyword argument 'init'$"),
+        (lambda: layers.Dense(3, init="zeros"), TypeError, "'init': wanted kernel_initializer"),
+        (
+            lambda: layers.Dense(3, batch_input_shape=(9, 4)),
+            TypeError,
+            "wanted input_shape, without the batch",
+        ),
+        (lambda: layers.Dense(3, input_dim="4"), DTypeError, "input_shape: .*'4'"),
         (lambda: layers.Softmax(axis=()), ArgumentError, "axis: got no axis"),
         (lambda: Input(), ArgumentError, "either shape or batch_shape"),
         (lambda: Input((3,), dtype="complex64"), DTypeError, "'complex64' came, wanted the name of a real"),
@@ -51,6 +61,12 @@ def test_idle_arguments_of_layers() -> None:
 def test_wrong_ones(make: Any, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         make()
+
+
+def test_rows_of_so_many_numbers() -> None:
+    model = Sequential([layers.Dense(3, input_dim=4), layers.ReLU()])
+    assert model.input_shape == (None, 4)
+    assert layers.Dense(3, input_dim=4, input_shape=(5, 2)).declared_shape == (5, 2)
 
 
 def test_descriptions() -> None:

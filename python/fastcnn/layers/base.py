@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 import numpy as np
 
 from fastcnn import _names, constraints, initializers, regularizers
-from fastcnn._absent import without
+from fastcnn._absent import unexpected, without
 from fastcnn._arguments import choose, flag, integer, real, shape
 from fastcnn._config import Configurable, serialize
 from fastcnn._graph.symbolic import Phase, SymbolicTensor, phase_of, symbolic_inputs
@@ -60,7 +60,7 @@ class Layer(Configurable, Own):
     name
         Unique within a model; None means Keras's automatic name (``conv2d``, ``conv2d_1``).
     input_shape
-        Of one sample, for the first layer of a `fastcnn.Sequential`.
+        Of one sample, for the first layer of a `fastcnn.Sequential`; of rows ``input_dim=8`` says the same.
     trainable
         Whether `fit` changes the weights.
     dtype
@@ -86,7 +86,9 @@ class Layer(Configurable, Own):
         super().__init__()
         given: dict[str, Any] = dict(common)
         self.name = _names.name_for(self, given.pop("name", None))
-        declared = given.pop("input_shape", None)
+        declared, size = given.pop("input_shape", None), given.pop("input_dim", None)
+        if declared is None and size is not None:
+            declared = [size]
         self.declared_shape = None if declared is None else shape(declared, self._where("input_shape"))
         self._tensors: list[weakref.ref[SymbolicTensor]] = []  # that calls made
         self._trainable = flag(given.pop("trainable", True), self._where("trainable"))
@@ -109,9 +111,8 @@ class Layer(Configurable, Own):
                 argument = f"{prefix}_{kind}"
                 self._rules[argument] = module.get(given.pop(argument, None), self._where(argument))
         if given:
-            raise TypeError(
-                f"{type(self).__name__}() got an unexpected keyword argument {next(iter(given))!r}"
-            )
+            known = (*self._fields, *Common.__annotations__)
+            raise unexpected(type(self).__name__, next(iter(given)), known)
         self._own = frozenset((*self.__dict__, "_own"))
 
     def _check_idle(self, argument: str, value: object) -> None:

@@ -12,6 +12,7 @@ class Common(TypedDict, total=False):
 
     name: str | None
     input_shape: Sequence[int] | None
+    input_dim: int | None
     trainable: bool
     dtype: str | None
     autocast: bool

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, TypeVar
 import numpy as np
 
 from fastcnn import _native
+from fastcnn._absent import unexpected
 from fastcnn._arguments import Array, flag, integer, listed, real
 from fastcnn._config import Configurable, serialize
 from fastcnn.errors import ArgumentError, DTypeError, ShapeError
@@ -40,12 +41,6 @@ class Common(TypedDict, total=False):
     loss_scale_factor: float | None
     gradient_accumulation_steps: int | None
     name: str | None
-
-
-_INSTEAD = {  # of Keras 2
-    "lr": "wanted learning_rate",
-    "decay": "wanted learning_rate=optimizers.schedules.InverseTimeDecay(rate, 1, decay)",
-}
 
 
 class Optimizer(Configurable):
@@ -107,8 +102,7 @@ class Optimizer(Configurable):
         **unknown: object,
     ) -> None:
         for argument in unknown:
-            said = f"{type(self).__name__}() got an unexpected keyword argument {argument!r}"
-            raise TypeError(f"{said}: {_INSTEAD[argument]}" if argument in _INSTEAD else said)
+            raise unexpected(type(self).__name__, argument, self._fields)
         self.name = type(self).__name__.lower() if name is None else str(name)
         self._rate: float | LearningRateSchedule = 0.0
         self.learning_rate = learning_rate  # type: ignore[assignment]
@@ -317,7 +311,11 @@ class Optimizer(Configurable):
             if not self._variables:
                 self.build(given)
             if [id(each) for each in given] != [id(each) for each in self._variables]:
-                raise ArgumentError(f"{type(self).__name__}: other variables came than apply() began with")
+                raise ArgumentError(
+                    f"{type(self).__name__}: other variables came than apply() began with; a model gives "
+                    "copies: weights = model.trainable_weights once, then in each step apply(gradients, "
+                    "weights) and model.trainable_weights = weights"
+                )
         variables = {id(each) for each in self._variables}
         gradients = [self._gradient(each, variables) for each in grads]
         shapes = [each.shape for each in gradients]
