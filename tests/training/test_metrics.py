@@ -285,6 +285,22 @@ def test_what_is_seen_is_what_is_predicted(
     np.testing.assert_allclose(np.concatenate(seen), predicted, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["mae", "mse", "log_cosh_error", "poisson"])
+def test_weights_of_targets_without_their_last_axis(name: str) -> None:
+    """Labels [N] beside predictions [N, 1], as a model of one number gives them."""
+    true, predicted = np.array([1.0, 0.0, 2.0]), np.array([[0.5], [0.25], [1.0]])
+    weights = np.array([1.0, 0.0, 3.0])
+    metric = metrics.get(name)
+    each = [metrics.get(name)(true[[i], np.newaxis], predicted[[i]]) for i in range(3)]
+    wanted = np.average(each, weights=weights)
+    assert metric(true, predicted, sample_weight=weights) == pytest.approx(wanted, rel=1e-6)
+    metric.reset_state()
+    assert metric(true[:, np.newaxis], predicted[:, 0], weights) == pytest.approx(wanted, rel=1e-6)
+    metric.reset_state()
+    with pytest.raises(ShapeError, match=r"shape \(3,\) came, but the metric is one number for the batch"):
+        metric(true, predicted[:, 0], weights)
+
+
 def test_weights_reach_weighted_metrics_alone(rng: np.random.Generator) -> None:
     x, y = samples(rng)
     weights = rng.integers(0, 3, 75)

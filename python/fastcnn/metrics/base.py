@@ -171,13 +171,16 @@ class Metric(Configurable, abc.ABC):
     def _where(self, argument: str) -> str:
         return f"{type(self).__name__} {self.name!r}: {argument}"
 
-    def _pair(self, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
-        """Both as arrays of one rank, where a last axis of 1 may be missing on either side."""
+    def _pair(self, y_true: ArrayLike, y_pred: ArrayLike, keep: bool = False) -> tuple[Array, Array]:
+        """Both as arrays of one rank, where a last axis of 1 may be missing on either side.
+
+        Where it is, the other loses it, or keeps it, so that a mean of the last axis is one of each sample.
+        """
         true, predicted = np.asarray(y_true), np.asarray(y_pred)
         if predicted.ndim == true.ndim + 1 and predicted.shape[-1] == 1:
-            predicted = predicted[..., 0]
-        elif true.ndim == predicted.ndim + 1 and true.shape[-1] == 1:
-            true = true[..., 0]
+            return (true[..., np.newaxis], predicted) if keep else (true, predicted[..., 0])
+        if true.ndim == predicted.ndim + 1 and true.shape[-1] == 1:
+            return (true, predicted[..., np.newaxis]) if keep else (true[..., 0], predicted)
         return true, predicted
 
     def _same(self, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
@@ -326,6 +329,11 @@ class MeanMetricWrapper(MeanOfRows):
 def weights_for(sample_weight: ArrayLike, values: Array, where: str) -> Array:
     """Weights spread over values: one for each sample or row, or of a last axis of 1."""
     weights = np.asarray(sample_weight, np.float64)
+    if not values.ndim and weights.ndim:
+        raise ShapeError(
+            f"{where}: shape {weights.shape} came, but the metric is one number for the batch, which has no "
+            "samples to weigh"
+        )
     if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
         weights = weights[..., 0]
     if weights.ndim < values.ndim:

@@ -26,7 +26,7 @@ class _OfLoss(MeanOfRows):
         return kind(reduction=None, **options)
 
     def _rows(self, y_true: ArrayLike, y_pred: ArrayLike) -> Any:
-        return self._loss()(*self._pair(y_true, y_pred))
+        return self._loss()(*self._pair(y_true, y_pred, keep=True))
 
 
 class MeanSquaredError(_OfLoss):
@@ -85,7 +85,7 @@ class LogCoshError(MeanOfRows):
         super().__init__(name or "logcosh", dtype)
 
     def _rows(self, y_true: ArrayLike, y_pred: ArrayLike) -> Any:
-        return losses.log_cosh(*self._pair(y_true, y_pred))
+        return losses.log_cosh(*self._pair(y_true, y_pred, keep=True))
 
 
 class CosineSimilarity(MeanOfRows):
