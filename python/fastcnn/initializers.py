@@ -93,12 +93,13 @@ class Initializer(Configurable, abc.ABC):
 
 
 class Constant(Initializer):
-    """Every weight is ``value``."""
+    """Every weight is ``value``, a number or an array of one."""
 
     _fields = ("value",)
 
     def __init__(self, value: float = 0.0) -> None:
-        self.value = self._real(value, "value")
+        single = isinstance(value, np.ndarray) and value.size == 1
+        self.value = self._real(value.item() if single else value, "value")  # type: ignore[attr-defined]
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray[Any, Any]:
         return np.full(shape, self.value)

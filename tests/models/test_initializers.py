@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastcnn import (
+    DTypeError,
     Sequential,
     initializers,
     layers,
@@ -51,6 +52,9 @@ def test_constants() -> None:
     assert not initializers.get("zeros")((2, 3)).any()
     assert (initializers.Ones()((2, 3)) == 1).all()
     assert (initializers.Constant(0.5)((4,)) == 0.5).all()
+    assert initializers.Constant(np.log([1.0])).get_config() == {"value": 0.0}
+    with pytest.raises(DTypeError, match="Constant: value"):
+        initializers.Constant(np.ones(2))  # type: ignore[arg-type]
 
 
 def test_an_initializer_with_a_seed_repeats_itself() -> None:

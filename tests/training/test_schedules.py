@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fastcnn import optimizers
+from fastcnn import ops, optimizers
 from fastcnn.optimizers import schedules
 from fastcnn.optimizers.schedules import LearningRateSchedule
 
@@ -80,6 +80,18 @@ def test_schedule_is_its_formula(schedule: LearningRateSchedule, formula: Callab
     assert np.isfinite(schedule.rates(10**15, 3)).all()
     again = schedules.get({"class_name": type(schedule).__name__, "config": schedule.get_config()})
     assert again.rates(0, 60).tolist() == got.tolist()
+
+
+def test_a_schedule_of_ones_own_is_written_with_ops() -> None:
+    class Warm(LearningRateSchedule):
+        def __call__(self, step: int) -> float:
+            share = ops.minimum(ops.cast(step, "float32") / 4.0, 1.0)
+            rate: float = ops.multiply(0.5, share) + ops.subtract(ops.maximum(step, 3), ops.add(step, 3))
+            return rate
+
+    adam = optimizers.SGD(Warm())
+    assert isinstance(adam.learning_rate, float)
+    assert [float(Warm()(step)) for step in (0, 2, 4, 9)] == [0.0, 0.25 - 2.0, 0.5 - 3.0, 0.5 - 3.0]
 
 
 def test_a_base_schedule_says_what_is_missing() -> None:

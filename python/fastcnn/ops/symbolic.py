@@ -7,8 +7,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastcnn import _native
-from fastcnn.errors import ArgumentError
+from fastcnn.errors import ArgumentError, ShapeError
 from fastcnn.ops.types import Array
 
 Function = Callable[..., Any]
@@ -24,10 +26,16 @@ def activation(name: str, x: Any, parameters: tuple[float, ...], out: Array | No
 
 
 def of_two(function: Callable[..., Array], x: Any, y: Any, out: Array | None) -> Array:
-    """The function of arrays, or of an array and axes; where one is what a layer gives, a layer."""
+    """The function of arrays, or of an array and axes; where one is what a layer gives, a layer.
+
+    Of two numbers it is NumPy's: schedules of one's own are written so.
+    """
     try:
         return function(x, y, out)
-    except TypeError:
+    except (TypeError, ShapeError):
+        if out is None and function.__name__ in _OF_NUMBERS and _is_number(x) and _is_number(y):
+            found: Array = getattr(np, function.__name__)(x, y)
+            return found
         return _layer(function.__name__, (x, y), out)
 
 
@@ -52,6 +60,13 @@ def on_either(name: str, function: Function) -> Function:
         return LAYERS[name](*arguments, **named)
 
     return call
+
+
+_OF_NUMBERS = frozenset(("add", "maximum", "minimum", "multiply", "subtract"))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.ndarray, np.generic)) and np.ndim(value) == 0
 
 
 def _is_symbolic(value: Any) -> bool:
