@@ -58,6 +58,8 @@ def real(value: object, where: str, least: float = -math.inf, below: float = mat
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise DTypeError(f"{where}: {value!r} came, wanted a number") from None
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf
     if not (math.isfinite(number) and least <= number < below):
         bounds = [f"of {least:g} or more"] * (least > -math.inf) + [f"below {below:g}"] * (below < math.inf)
         raise ArgumentError(

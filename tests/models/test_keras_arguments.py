@@ -51,6 +51,7 @@ def test_idle_arguments_of_layers() -> None:
             "wanted input_shape, without the batch",
         ),
         (lambda: layers.Dense(3, input_dim="4"), DTypeError, "input_shape: .*'4'"),
+        (lambda: layers.Dropout(10**400), ArgumentError, "rate: inf came, wanted a finite number"),
         (lambda: layers.Softmax(axis=()), ArgumentError, "axis: got no axis"),
         (lambda: Input(), ArgumentError, "either shape or batch_shape"),
         (lambda: Input((3,), dtype="complex64"), DTypeError, "'complex64' came, wanted the name of a real"),
