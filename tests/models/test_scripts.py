@@ -16,6 +16,7 @@ from fastcnn import (
     DTypeError,
     Model,
     Sequential,
+    ShapeError,
     activations,
     callbacks,
     layers,
@@ -84,6 +85,19 @@ def test_weights_are_attributes() -> None:
     conv(IMAGES)
     assert conv.depthwise_kernel.shape == (3, 3, 3, 1)
     assert conv.bias is None
+    conv.depthwise_kernel = np.full((3, 3, 3, 1), 2)
+    conv.bias = None
+    assert (conv.get_weights()[0] == 2).all()
+    for wrong, value in (("depthwise_kernel", np.ones(3)), ("pointwise_kernel", "x"), ("bias", np.ones(2))):
+        with pytest.raises((ShapeError, DTypeError, ArgumentError), match=wrong):
+            setattr(conv, wrong, value)
+    assert (conv.depthwise_kernel == 2).all()
+    with pytest.raises(AttributeError, match="no weights yet"):
+        layers.Dense(2).kernel = np.ones((1, 2))
+    norm = layers.BatchNormalization()
+    norm(IMAGES)
+    norm.moving_mean = [1, 2, 3]
+    assert norm.get_weights()[2].tolist() == [1, 2, 3]
     with pytest.raises(AttributeError, match=r"add_loss.*only weights can be regularized"):
         conv.add_loss(1.0)
     with pytest.raises(AttributeError, match=r"add_metric.*compile"):

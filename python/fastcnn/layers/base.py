@@ -193,6 +193,14 @@ class Layer(Configurable, Own):
             return self.weight(name)
         raise without(type(self).__name__, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if (
+            name in self._prefixes or name in self._statistics
+        ):  # else it would hide the weights and change none
+            self.set_weight(name, value)
+        else:
+            super().__setattr__(name, value)
+
     def rule(self, role: str, rank: int) -> dict[str, Any]:
         """What holds for weights of a role in training, as the native module reads it."""
         rule: dict[str, Any] = {} if self._multiplier == 1 else {"rate": self._multiplier}

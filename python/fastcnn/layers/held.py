@@ -129,6 +129,18 @@ class Held(Variables):
         roles = [network.parameters[index].role for index in network.of(self._layer)]
         return self.get_weights()[roles.index(role)] if role in roles else None
 
+    def set_weight(self, role: str, value: Any) -> None:
+        """Replace one of the weights."""
+        if self.weight(role) is None:
+            if value is None:
+                return
+            raise ArgumentError(f"{self._where(role)}: {type(value).__name__} came, the layer goes without")
+        network, weights = self.network, self.get_weights()
+        assert network is not None
+        roles = [network.parameters[index].role for index in network.of(self._layer)]
+        weights[roles.index(role)] = value
+        self.set_weights(weights)
+
     def _weights_that(self, train: bool) -> list[Array]:
         if self.composed:
             kind = "trainable_weights" if train else "non_trainable_weights"
