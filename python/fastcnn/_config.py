@@ -86,9 +86,11 @@ def named(*classes: type[C], **aliases: type[C]) -> dict[str, type[C]]:
 
 
 def resolve(value: object, base: type[C], classes: Mapping[str, type[C]], where: str) -> C:
-    """An object from itself, from its name or from its description."""
+    """An object from itself, from its class, its name or its description."""
     if isinstance(value, base):
         return value
+    if isinstance(value, type) and issubclass(value, base):
+        return value()
     if isinstance(value, Mapping):
         return deserialize(value, classes, where)
     return choose(value, classes, where)()

@@ -70,6 +70,21 @@ def test_rows_of_so_many_numbers() -> None:
     assert layers.Dense(3, input_dim=4, input_shape=(5, 2)).declared_shape == (5, 2)
 
 
+def test_classes_stand_for_their_objects() -> None:
+    layer = layers.Dense(
+        2, kernel_initializer=fastcnn.initializers.Ones, kernel_regularizer=fastcnn.regularizers.L2
+    )
+    model = Sequential([Input((3,)), layer])
+    model.compile(
+        fastcnn.optimizers.SGD, fastcnn.losses.MeanSquaredError, metrics=[metrics.MeanAbsoluteError]
+    )
+    assert (layer.kernel == 1).all()
+    assert isinstance(model.optimizer, fastcnn.optimizers.SGD)
+    assert model.metrics_names == ["loss", "mean_absolute_error"]
+    with pytest.raises(ArgumentError, match="compile: loss: unknown"):
+        model.compile("sgd", fastcnn.optimizers.SGD)
+
+
 def test_descriptions() -> None:
     conv = layers.Conv2D(4, 3, activation="relu", kernel_regularizer="l2")
     assert layers.deserialize(layers.serialize(conv)).get_config() == conv.get_config()
