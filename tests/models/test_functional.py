@@ -183,6 +183,7 @@ a, b = Input((4,)), Input((4,))
         (lambda: Model(a, []), ArgumentError, "outputs: none came"),
         (lambda: Model([a, a], layers.Dense(2)(a)), ArgumentError, "a tensor came twice"),
         (lambda: Model(layers.ReLU()(a), layers.Dense(2)(a)), ArgumentError, "no output depends on it"),
+        (lambda: Model({"a": a}, {"b": b}), DTypeError, "dict came, .* a list of them: data may be dicts"),
         (lambda: Model(np.zeros(3), a), DTypeError, "ndarray came, wanted what fastcnn.Input"),
         (lambda: layers.Dense(2)([[0.0] * 4]), DTypeError, "'dense.*inputs: float came"),
         (lambda: layers.Conv2D(2, 3, name="c")(a), ShapeError, r"'c' \(Conv2D\).*wanted \[height, width"),

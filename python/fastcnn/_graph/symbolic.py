@@ -232,8 +232,10 @@ def symbolic_inputs(value: object, where: str) -> tuple[SymbolicTensor, ...]:
         given += each if isinstance(each, list) else [each]  # scripts write Model([model.inputs], ...)
     for each in given:
         if not isinstance(each, SymbolicTensor):
+            hint = ", or a list of them: data may be dicts by their names" if isinstance(each, dict) else ""
             raise DTypeError(
-                f"{where}: {type(each).__name__} came, wanted what fastcnn.Input or another layer returned"
+                f"{where}: {type(each).__name__} came, wanted what fastcnn.Input or another layer "
+                f"returned{hint}"
             )
     return tuple(given)
 
