@@ -195,6 +195,15 @@ def test_lying_length(path: pathlib.Path, length: int) -> None:
     assert f"header of {length} bytes" in error.reason
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"), [(b"PK\3\4\x14\0\0\0config", "a zip archive"), (b"\x89HDF\r\n\x1a\n\0", "an HDF5 file")]
+)
+def test_files_of_keras(path: pathlib.Path, data: bytes, kind: str) -> None:
+    assert refused(path, data).reason.endswith(
+        f"it is {kind}: files of Keras's are not read, but set_weights takes arrays"
+    )
+
+
 def test_a_header_beyond_the_limit(path: pathlib.Path) -> None:
     with open(path, "wb") as file:
         file.write((100_000_001).to_bytes(8, "little"))

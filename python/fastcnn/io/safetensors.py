@@ -38,6 +38,7 @@ _DTYPES = {
     }.items()
 }  # fmt: skip
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_OTHERS = {b"PK\3\4": "a zip archive", b"\x89HDF\r\n": "an HDF5 file"}  # by their first bytes
 _UNSEALED = "0" * 64
 
 
@@ -179,7 +180,12 @@ def read_safetensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         length = int.from_bytes(prefix, "little")
         most = min(_MAX_HEADER, max(size - 8, 0))
         if len(prefix) < 8 or not 2 <= length <= most:
-            raise FormatError(path, 0, f"no safetensors file: a header of {length} bytes, wanted 2 to {most}")
+            said = f"no safetensors file: a header of {length} bytes, wanted 2 to {most}"
+            kind = next((kind for start, kind in _OTHERS.items() if prefix.startswith(start)), None)
+            hint = (
+                f"; it is {kind}: files of Keras's are not read, but set_weights takes arrays" if kind else ""
+            )
+            raise FormatError(path, 0, said + hint)
         header = file.read(length)
         metadata, entries = _parse_header(header, path)
         digests = _digests(header, metadata, entries, path)
