@@ -50,6 +50,40 @@ struct Flips {
   bool h, w;
 };
 
+// Along an axis a filter falls apart into parts of three or two taps, each an F(2,3) of its own, whose
+// products add up: 4 = 2 + 2, 5 = 3 + 2, 6 = 3 + 3, 7 = 3 + 2 + 2; with stride 2 the even taps and the odd
+// ones do, which meet every second pixel. A part of two taps is one of three whose last is zero: it has no
+// product at the last of the points. Those of three come first, so that each point has the first few.
+constexpr int64_t kMostParts = 3;
+struct Split {
+  int64_t parts, threes;  // parts, of three taps
+  int64_t step;           // from a tap of a part to its next
+  int64_t first[kMostParts];
+
+  int64_t taps(int64_t part) const { return part < threes ? 3 : 2; }
+  // The i-th point, 0 <= i < 4, of the first so many parts is not zero.
+  int64_t parts_of(int64_t point) const { return point < 3 ? parts : threes; }
+  int64_t points() const { return 3 * parts + threes; }  // of all parts
+};
+
+// Of 2 to 7 taps, 4 to 7 with stride 2; for others there is none, parts is 0.
+inline Split split_of(int64_t taps, int64_t stride) {
+  Split d = {};
+  if (stride > 2 || taps < 2 * stride || taps > 7) return d;
+  d.step = stride;
+  const auto add = [&](int64_t size) {
+    for (int64_t phase = 0; phase < stride; ++phase) {
+      // As many parts of three taps as leave none of a single one.
+      const int64_t all = (taps - phase + stride - 1) / stride, threes = all % 3 == 1 ? all / 3 - 1 : all / 3;
+      const int64_t count = size == 3 ? threes : (all - 3 * threes) / 2;
+      for (int64_t i = 0; i < count; ++i)
+        d.first[d.parts++] = phase + stride * (size == 3 ? 3 * i : 3 * threes + 2 * i);
+    }
+  };
+  add(3), d.threes = d.parts, add(2);
+  return d;
+}
+
 // How many of `most` pixels from `first`, `step` apart, lie before `end`.
 inline int32_t pixels_before(int64_t end, int64_t first, int64_t step, int64_t most) {
   const int64_t rest = std::max<int64_t>(0, end - first);
