@@ -261,7 +261,7 @@ struct Prepared {
   // and write nothing of another's. 0: a step that is not cut so.
   int64_t blocks;
   double flops, bytes;  // of the definition, not of the algorithm
-  alignas(64) unsigned char state[512];
+  alignas(64) unsigned char state[640];
 };
 
 struct Member;  // base/parallel.h

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Winograd convolution of 3x3 filters with stride 1 or 2, channels-last: fprop, and dgrad as fprop of dy with
-// the filters turned round. kernels/winograd.h has the formulas.
+// Winograd convolution of 2x2 to 7x7 filters with stride 1 or 2, channels-last: fprop, and dgrad as fprop of
+// dy with the filters turned round. kernels/winograd.h has the formulas.
 //
-//   U[K block][point][panel][C][lanes]   transformed filters
-//   V[point][tile][C]                    transformed input of some tiles
-//   M[point][tile][K block] = V U        its products, point by point
+//   U[K block][group][point][panel][C][lanes]   transformed filters
+//   V[part][point][tile][C]                     transformed input of some tiles
+//   M[point][tile][K block] = V U               its products, point by point, sums over the parts
+//
+// A filter of other sizes than 3x3 is the sum of its parts, each with its own pixels. Of dgrad with stride 2
+// and such filters each of the 2x2 phases of the outputs is a convolution by some of the taps: all read the
+// same V, and one has its M after the other. So 5x5 takes 49 products in place of 100, 4x4 36 of 64.
 //
 // Never is all of V or M in memory: a task takes so few tiles that both stay in its L2 cache, and all output
 // channels of them or a block. With few channels it takes a few of its tiles at a time through all three
@@ -34,39 +38,55 @@ struct Arguments {
   int32_t relu, pool;
 };
 
+// A group of both axes, or a phase.
+struct Pair {
+  int64_t h, w;
+};
+
 // Some channels of a panel of the filters, the i-th of all, to their place in the block u, its taps in the
 // order in which the input meets them. Whole vectors of w as they lie need no copy: 256 channels at 14x14,
 // batch of one, took up to 1.06 times as long with one (AVX-512), 512 at 7x7, batch 8, 1.05 to 1.07 times
 // (AVX2). Nine taps of a few columns are no run of memory that the processor foresees either, so that the
 // next channels are asked for (without, the filters of 512 channels took 1.3 times as long and, at 7x7 and
 // batch 16, the whole 1.03 times; to ask for their places in u as well gained nothing).
-void transform_filters(const Winograd& d, const Arguments& from, int64_t i, float* packed, float* u) {
-  const Flips flip = flips_of(d, d.order);
-  const bool back_h = d.dgrad && !flip.h, back_w = d.dgrad && !flip.w;
+void transform_filters(const Winograd& d, const Arguments& from, int64_t i, Pair group, float* packed,
+                       float* u) {
+  const Group &h = d.groups_h.group[group.h], &w = d.groups_w.group[group.w];
   const int64_t first = i / d.packs * d.panel, cols = std::min(d.panel, d.out_c - first);
   const int64_t c = i % d.packs * kPackedChannels, channels = std::min(kPackedChannels, d.in_c - c);
+  const int64_t row = d.filter_w * d.weight_tap, col = d.weight_tap;
+  const float* const from_c = from.w + c * d.weight_in + first * d.weight_out;
+  FilterTiles t = {};
+  t.u = u + (i / d.packs % d.block_panels * d.in_c + c) * d.panel, t.u_plane = u_plane(d);
+  t.short_h = !h.last(), t.short_w = !w.last();
+  t.ahead = from_c + std::max<int64_t>(0, h.tap[0]) * row + std::max<int64_t>(0, w.tap[0]) * col;
+  t.ahead_h = (h.tap[1] - h.tap[0]) * row, t.ahead_w = (w.tap[1] - w.tap[0]) * col;
+  if (!d.dgrad && cols == d.panel && !from.scale) {
+    t.w = t.ahead, t.ahead += kPackedChannels * d.weight_in;
+    t.w_h = t.ahead_h, t.w_w = t.ahead_w, t.w_row = t.ahead_row = d.weight_in;
+    t.rows = channels, t.cols = cols;
+    return kernels().winograd->filter[d.order](t);
+  }
   const int64_t floats = channels * d.panel;
-  float* const to = u + (i / d.packs % d.block_panels * d.in_c + c) * d.panel;
-  const auto transform = kernels().winograd->filter[d.order];
-  if (!d.dgrad && cols == d.panel && !from.scale)
-    return transform({from.w + c * d.weight_in + first, to, d.weight_tap, d.weight_in, channels, cols,
-                      u_plane(d), from.w + (c + kPackedChannels) * d.weight_in + first, d.weight_tap,
-                      d.weight_in});
-  for (int64_t r = 0; r < 3; ++r)
-    for (int64_t q = 0; q < 3; ++q) {
-      const int64_t tap = (back_h ? 2 - r : r) * 3 + (back_w ? 2 - q : q);
-      kernels().tile->pack({from.w + tap * d.weight_tap + c * d.weight_in + first * d.weight_out, d.weight_in,
-                            d.weight_out, channels, static_cast<int32_t>(cols), static_cast<int32_t>(d.panel),
+  for (int64_t r = 0; r < 3 - t.short_h; ++r)
+    for (int64_t q = 0; q < 3 - t.short_w; ++q) {
+      float* const to = packed + (r * 3 + q) * floats;
+      if (h.tap[r] < 0 || w.tap[q] < 0) {
+        std::fill(to, to + floats, 0.0f);
+        continue;
+      }
+      kernels().tile->pack({from_c + h.tap[r] * row + w.tap[q] * col, d.weight_in, d.weight_out, channels,
+                            static_cast<int32_t>(cols), static_cast<int32_t>(d.panel),
                             from.scale ? from.scale + first : nullptr},
-                           packed + (r * 3 + q) * floats);
+                           to);
     }
   // As many vectors as packed columns, of which each has a line of the next channels (its end, as that of a
   // pixel).
   const bool columns = d.dgrad && channels == kPackedChannels;
-  const int64_t rows = columns ? d.panel : 1;
-  transform({packed, to, floats, floats / rows, rows, floats / rows, u_plane(d),
-             from.w + first * d.weight_out + c + 2 * kPackedChannels - 1, d.weight_tap,
-             columns ? d.weight_out : 0});
+  t.w = packed, t.w_h = 3 * floats, t.w_w = floats;
+  t.rows = columns ? d.panel : 1, t.cols = t.w_row = floats / t.rows;
+  t.ahead += 2 * kPackedChannels - 1, t.ahead_row = columns ? d.weight_out : 0;
+  kernels().winograd->filter[d.order](t);
 }
 
 // Tiles of a part, which ends where a register tile ends.
@@ -80,20 +100,29 @@ Range panels_of(const Winograd& d, int64_t block) {
   return {block * d.block_panels, std::min(d.panels, (block + 1) * d.block_panels)};
 }
 
-// M = V U for the tiles of V and the panels of a block of U.
-void multiply(const Winograd& d, const float* v, const float* u, Range panels, Range tiles, float* m) {
+// M = V U for the tiles of V and the panels of a block of U, of a group and the parts that follow; of the
+// group alone where they are apart, and then `adds` to what M holds of those before.
+void multiply(const Winograd& d, Pair group, bool adds, const float* v, const float* u, Range panels,
+              Range tiles, float* m) {
   // Of a task that makes its panel of the filters itself, so that V is what is far: rows of the next register
   // tile are asked for during the sums of one (512 channels at 7x7, batch 16, took 1.07 to 1.15 times as long
   // without), after the last those of the next point, which follow. Where it reads kept filters, they
   // are: 1.2 to 1.45 times as long if V was asked for.
-  const bool far_tiles = d.shared && !d.kept;
+  const bool far_tiles = makes_filters(d);
   Tile t = {};
   t.depth = d.in_c;
   t.a_step = 1, t.a_row = d.channels, t.a_group = 3 * t.a_row;
   t.b_step = d.panel, t.y_row = m_row(d);
   const Form& form = kForms[d.order];
+  t.accumulate = adds;
   for (int64_t point = 0; point < d.m_points; ++point) {
-    const Terms &h = form.terms[point / form.m], &w = form.terms[point % form.m];
+    const Terms h = terms_of(d, d.groups_h, group.h, point / form.m, form.v * d.groups_w.parts);
+    const Terms w = terms_of(d, d.groups_w, group.w, point % form.m, form.v * form.v);
+    float* const to = m + point * m_plane(d);
+    if (h.count * w.count == 0) {
+      if (!adds) std::fill(to, to + (tiles.end - tiles.begin) * m_row(d), 0.0f);
+      continue;
+    }
     const Range met = common(tiles, tiles_that_meet(d, h, w));
     const int64_t before = met.begin - tiles.begin;
     for (int64_t i = panels.begin; i < panels.end && met.begin < met.end; ++i) {
@@ -102,7 +131,7 @@ void multiply(const Winograd& d, const float* v, const float* u, Range panels, R
       // Whole vectors: the last panel may have fewer.
       const int64_t cols = std::min(d.panel, round_up(d.out_c, kernels().tile->lanes) - i * d.panel);
       const int64_t rows = met.end - met.begin;
-      t.y = m + point * m_plane(d) + before * m_row(d) + (i - panels.begin) * d.panel;
+      t.y = to + before * m_row(d) + (i - panels.begin) * d.panel;
       t.ahead = far_tiles            ? t.a + d.strip * d.channels
                 : i + 1 < panels.end ? t.b + d.in_c * d.panel
                                      : u + (point + 1) * u_plane(d);
@@ -137,25 +166,28 @@ void multiply_in_place(const Winograd& d, const Arguments& to, const float* u, R
   }
 }
 
-void transform_output(const Winograd& d, const Arguments& to, const float* m, Range tiles, int64_t block) {
+void transform_output(const Winograd& d, Pair phase, const Arguments& to, const float* m, Range tiles,
+                      int64_t block) {
   const int64_t first = block * m_row(d);
   OutputTiles t = {};
   const Flips flip = flips_of(d, d.order);
-  const int64_t row = d.dilation_h * d.out_w * d.out_c, col = d.dilation_w * d.out_c, last = d.outputs - 1;
+  const int64_t step_h = d.dilation_h * d.out_step, step_w = d.dilation_w * d.out_step;
+  const int64_t row = step_h * d.out_w * d.out_c, col = step_w * d.out_c, last = d.outputs - 1;
   const int64_t begin = (flip.h ? last * row : 0) + (flip.w ? last * col : 0) + first;
   t.m_plane = m_plane(d), t.m_tile = m_row(d), t.y_row = flip.h ? -row : row, t.y_col = flip.w ? -col : col;
   t.y_tile = to.pool ? d.out_c : d.outputs * col;  // a tile is a window
   t.channels = std::min(m_row(d), d.out_c - first);
   t.bias = to.bias ? to.bias + first : nullptr;
   t.relu = to.relu, t.pool = to.pool;
-  const int64_t step = d.outputs * d.dilation_w, end = d.out_w - (d.outputs - 1) * d.dilation_w;
+  const int64_t step = d.outputs * step_w, end = d.out_w - (d.outputs - 1) * step_w;
   for_each_run(d, tiles, [&](int64_t i, const Place& at, int64_t count) {
-    t.rows = pixels_inside(d.out_h, at.p, d.dilation_h, d.outputs, flip.h);
+    const int64_t p = at.p * d.out_step + phase.h;
+    t.rows = pixels_inside(d.out_h, p, step_h, d.outputs, flip.h);
     // The last of a row may be not whole.
-    for (int64_t j = 0, q = at.q; j < count; j += t.count, q += t.count * step) {
+    for (int64_t j = 0, q = at.q * d.out_step + phase.w; j < count; j += t.count, q += t.count * step) {
       t.count = q < end ? std::min(count - j, ceil_div(end - q, step)) : 1;
-      t.cols = pixels_inside(d.out_w, q, d.dilation_w, d.outputs, flip.w);
-      const int64_t pixel = to.pool ? i + j : (at.n * d.out_h + at.p) * d.out_w + q;
+      t.cols = pixels_inside(d.out_w, q, step_w, d.outputs, flip.w);
+      const int64_t pixel = to.pool ? i + j : (at.n * d.out_h + p) * d.out_w + q;
       const int64_t out = pixel * d.out_c + begin;
       t.y = to.y + out, t.mask = to.mask ? to.mask + out : nullptr;
       t.residual = to.residual ? to.residual + out : nullptr;
@@ -176,20 +208,47 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
   float* const own = m + d.m_points * m_plane(d);
   std::fill(zeros, packed, 0.0f);
   const Form& form = kForms[d.order];
-  const Tiled x = {to.x,    d.in_h,  d.in_w,      d.in_c,           d.in_c,
-                   d.low_h, d.low_w, form.pixels, form.two_outputs, flips_of(d, d.order),
-                   zeros};
+  Tiled x = {};
+  x.data = to.x, x.h = d.in_h, x.w = d.in_w, x.c = x.channels = d.in_c;
+  x.edge = form.pixels, x.two_outputs = form.two_outputs * d.spread, x.spread = d.spread;
+  x.flip = flips_of(d, d.order), x.zeros = zeros;
   const auto transform_input = [&](Range tiles, float* v) {
-    transform_tiles(kernels().winograd->input[d.order], d, x, tiles, {v, d.channels, v_plane(d)});
+    for (int64_t h = 0; h < d.groups_h.parts; ++h)
+      for (int64_t w = 0; w < d.groups_w.parts; ++w, v += v_part(d)) {
+        x.low_h = d.groups_h.group[h].low, x.low_w = d.groups_w.group[w].low;
+        x.short_h = !last_met(d.groups_h, h), x.short_w = !last_met(d.groups_w, w);
+        transform_tiles(kernels().winograd->input[d.order], d, x, tiles, {v, d.channels, v_plane(d)});
+      }
   };
-  const auto multiply_block = [&](int64_t block, Range tiles, const float* v, const float* u) {
-    multiply(d, v, u, panels_of(d, block), tiles, m);
-    transform_output(d, to, m, tiles, block);
+  const auto for_each_group = [&](auto f) {
+    for (int64_t h = 0; h < d.groups_h.count(); ++h)
+      for (int64_t w = 0; w < d.groups_w.count(); ++w) f(Pair{h, w}, h * d.groups_w.count() + w);
+  };
+  // From V of some tiles to their outputs, for a block of U, or one that the task makes itself.
+  const auto multiply_block = [&](int64_t block, Range tiles, const float* v) {
+    const Range panels = panels_of(d, block);
+    const int64_t parts = d.groups_h.parts * d.groups_w.parts;
+    for_each_group([&](Pair group, int64_t index) {
+      // The first of those whose products are taken at once.
+      const int64_t part = index % parts, first = d.apart ? part : 0;
+      for (int64_t i = panels.begin * d.packs; makes_filters(d) && i < panels.end * d.packs; ++i)
+        transform_filters(d, to, i, group, packed, own + (part - first) * u_group(d));
+      const bool last = part + 1 == parts;
+      if (last || d.apart) {
+        const float* const u = filters + block * u_floats(d) + (index - part + first) * u_group(d);
+        multiply(d, parts == 1 || d.apart ? group : Pair{0, 0}, first > 0, v + first * v_part(d),
+                 makes_filters(d) ? own : u, panels, tiles, m);
+      }
+      if (last) transform_output(d, d.out_step > 1 ? group : Pair{0, 0}, to, m, tiles, block);
+    });
   };
 
   if (filter_bytes(d) && !context.constants_ready)
     parallel_for(me, d.panels * d.packs, [&](int64_t i) {
-      transform_filters(d, to, i, packed, filters + i / d.packs / d.block_panels * u_floats(d));
+      float* const u = filters + i / d.packs / d.block_panels * u_floats(d);
+      for_each_group([&](Pair group, int64_t index) {
+        transform_filters(d, to, i, group, packed, u + index * u_group(d));
+      });
     });
   if (d.turn)
     return parallel_for(me, d.parts, [&](int64_t part) {
@@ -198,7 +257,7 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
         const Range tiles = {i, std::min(all.end, i + d.turn)};
         transform_input(tiles, m);
         multiply_in_place(d, to, filters, tiles, m);
-        transform_output(d, to, m, tiles, 0);
+        transform_output(d, {0, 0}, to, m, tiles, 0);
       }
     });
   if (!d.shared) {
@@ -208,7 +267,7 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
       const Range tiles = strips_of(d, part);
       if (part != in_own) transform_input(tiles, own);
       in_own = part;
-      multiply_block(block, tiles, own, filters + block * u_floats(d));
+      multiply_block(block, tiles, own);
     });
   }
   for (int64_t part = 0; part < d.parts; ++part) {
@@ -216,20 +275,13 @@ void run(const Winograd& d, const Arguments& to, Context& context) {
     parallel_for(me, tiles.end - tiles.begin, [&](int64_t i) {
       transform_input({tiles.begin + i, tiles.begin + i + 1}, workspace + i * d.channels);
     });
-    parallel_for(me, d.blocks, [&](int64_t block) {
-      const float* u = d.kept ? filters + block * u_floats(d) : own;
-      const Range panels = panels_of(d, block);
-      for (int64_t i = panels.begin * d.packs; !d.kept && i < panels.end * d.packs; ++i)
-        transform_filters(d, to, i, packed, own);
-      multiply_block(block, tiles, workspace, u);
-    });
+    parallel_for(me, d.blocks, [&](int64_t block) { multiply_block(block, tiles, workspace); });
   }
 }
 
 bool chosen(const OpDescriptor& op, bool dgrad, Order order) {
   const Conv2dShape& v = op.conv2d_fprop;
-  if (!fits_winograd(v, order >= kStrided) || op.math == Math::kStrict ||
-      (order == kF4 && op.math != Math::kFast))
+  if (!fits_winograd(v, dgrad, order) || op.math == Math::kStrict || (order == kF4 && op.math != Math::kFast))
     return false;
   const Epilogue& e = op.epilogue;
   if (e.pool && (order != kF2 || e.pool != 2 || e.residual || v.dilation_h > 1 || v.dilation_w > 1 ||
@@ -240,7 +292,7 @@ bool chosen(const OpDescriptor& op, bool dgrad, Order order) {
   const bool pairs = dgrad ? supports_conv2d_dgrad_bfloat16(op) : supports_conv2d_fprop_bfloat16(op);
   // What the model cannot see is worth 5 %, and 10 % of strides: 256 to 512 channels, an image of 14x14 and
   // kept filters, took up to 1.1 times as long with 25 products to a tile of which a quarter was outside.
-  const double least_gain = order >= kStrided ? 0.9 : 0.95;
+  const double least_gain = v.stride_h > 1 ? 0.9 : 0.95;
   if (clocks > least_gain * direct_clocks(d) * (pairs ? bfloat16_cost(op) : 1)) return false;
   return order != kF4 || clocks < winograd_clocks(plan_winograd(op, dgrad, kF2));
 }

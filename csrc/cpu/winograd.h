@@ -176,14 +176,16 @@ inline void for_each_run(const Tiling& t, Range tiles, F f) {
   }
 }
 
-// Some channels of images [n,h,w,c]; `edge` pixels of tiles lie (low_h, low_w) from those of their outputs,
-// of which two are so many apart.
+// Some channels of images [n,h,w,c]; `edge` pixels of tiles, `spread` apart, lie (low_h, low_w) from those of
+// their outputs, of which two are so many apart.
 struct Tiled {
   const float* data;  // of the first image, at the first channel
   int64_t h, w, c, channels;
   int64_t low_h, low_w, edge, two_outputs;
   Flips flip;
   const float* zeros;  // [channels]
+  int64_t spread = 1;
+  bool short_h = false, short_w = false;  // as in InputTiles
 };
 
 // Points of one tile of V [point][tile][v_row], planes v_plane apart.
@@ -196,17 +198,19 @@ inline void transform_tiles(void (*transform)(const InputTiles&), const Tiling& 
                             Range tiles, const Points& to) {
   InputTiles t = {};
   const int64_t row = d.dilation_h * x.w * x.c, last = x.edge - 1;
-  t.x_row = x.flip.h ? -row : row, t.pixel = x.c, t.width = x.w;
-  t.step = x.flip.w ? -d.dilation_w : d.dilation_w;
+  const int64_t step_h = d.dilation_h * x.spread, step_w = d.dilation_w * x.spread;
+  t.x_row = (x.flip.h ? -x.spread : x.spread) * row, t.pixel = x.c, t.width = x.w;
+  t.step = x.flip.w ? -step_w : step_w;
+  t.short_h = x.short_h, t.short_w = x.short_w;
   t.tile_step = d.outputs * d.dilation_w * x.two_outputs / 2;
   t.v_plane = to.v_plane, t.v_tile = to.v_row, t.channels = x.channels;
   t.zeros = x.zeros;
   t.tile_row = d.outputs * x.two_outputs / 2 * row;
-  const float* const data = x.data + (x.flip.h ? last * row : 0);
-  const int64_t low_w = x.low_w + (x.flip.w ? last * d.dilation_w : 0);
+  const float* const data = x.data + (x.flip.h ? last * x.spread * row : 0);
+  const int64_t low_w = x.low_w + (x.flip.w ? last * step_w : 0);
   for_each_run(d, tiles, [&](int64_t i, const Place& at, int64_t count) {
     const int64_t h = at.p * x.two_outputs / 2 + x.low_h;
-    t.rows = pixels_inside(x.h, h, d.dilation_h, x.edge, x.flip.h);
+    t.rows = pixels_inside(x.h, h, step_h, x.edge, x.flip.h);
     t.x = data + (at.n * x.h + h) * x.w * x.c, t.col = at.q * x.two_outputs / 2 + low_w;
     t.v = to.v + (i - tiles.begin) * to.v_row;
     t.count = count;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Winograd's convolution and gradients: F(2,3), or that of stride 2, with math="default", F(4,3) with
-"fast", else direct.
+"""Winograd's convolution and gradients: F(2,3), also of the parts of other filters than 3x3, or that of
+stride 2, with math="default", F(4,3) with "fast", else direct.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from fastcnn.testing.check import check_bound, check_exact
 from fastcnn.testing.compare import UNIT, assert_same_bits
 from fastcnn.testing.fill import integers, poisoned, reals
 
-CALLS = [call for case in cases.WINOGRAD for call in winograd_calls(case)]
+CASES = cases.WINOGRAD + cases.WINOGRAD_PARTS
+CALLS = [call for case in CASES for call in winograd_calls(case)]
+THREES = sum(isinstance(call.case, cases.ConvCase) and call.case.r == call.case.s == 3 for call in CALLS)
 EXACT = [call for call in CALLS if call.exact]
 
 
@@ -33,7 +35,7 @@ def test_reals_within_bound(call: Call, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
-@pytest.mark.parametrize("case", cases.WINOGRAD[:2], ids=str)
+@pytest.mark.parametrize("case", cases.WINOGRAD[:2] + cases.WINOGRAD_PARTS[::9], ids=str)
 def test_activation(case: cases.ConvCase, activation: str, rng: np.random.Generator) -> None:
     for call in winograd_calls(case, activation):
         check_bound(call, rng)
@@ -65,10 +67,18 @@ def differs(call: Call, rng: np.random.Generator) -> bool:
     ],
 )
 def test_the_cases_are_winograds(op: str, math: str, rng: np.random.Generator) -> None:
-    calls = [call for call in CALLS if call.op == op and call.options["math"] == math]
+    calls = [call for call in CALLS[:THREES] if call.op == op and call.options["math"] == math]
     # Of small images much of tiles of 4x4 lies outside.
     least = 4 if (op, math) == ("conv2d_wgrad", "fast") else 2
     assert sum(differs(call, rng) for call in calls) > len(calls) / least
+
+
+@pytest.mark.parametrize(("strides", "math"), [(1, "default"), (1, "fast"), (2, "default")])
+@pytest.mark.parametrize("op", ["conv2d", "conv2d_dgrad"])
+def test_the_cases_are_winograds_by_parts(op: str, strides: int, math: str, rng: np.random.Generator) -> None:
+    calls = [call for call in CALLS[THREES:] if call.op == op and call.options["math"] == math]
+    calls = [call for call in calls if call.options["strides"] == (strides, strides)]
+    assert sum(differs(call, rng) for call in calls) > len(calls) / 2
 
 
 def test_strict_knows_no_winograd(rng: np.random.Generator) -> None:
@@ -85,14 +95,16 @@ def test_strict_knows_no_winograd(rng: np.random.Generator) -> None:
         assert np.isfinite(y[:, 4:, 4:]).all(), "NaN has left its tile"
 
 
-@pytest.mark.parametrize("case", cases.WINOGRAD, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradients_are_adjoint(case: cases.ConvCase, rng: np.random.Generator) -> None:
     n, p, q, k = case.y_shape
-    terms = 32 * max(n * p * q, 9 * max(case.c, k))  # sums of quarters, of numbers eight times as large
+    terms = 32 * max(
+        n * p * q, case.r * case.s * max(case.c, k)
+    )  # sums of quarters, of numbers eight times as large
     x, w, g = (integers(rng, shape, terms) for shape in (case.x_shape, case.kernel_shape, case.y_shape))
     y = ops.conv2d(x, w, **case.options)
     dx = ops.conv2d_dgrad(g, w, case.x_shape, **case.options)
-    dw = ops.conv2d_wgrad(x, g, 3, **case.options)
+    dw = ops.conv2d_wgrad(x, g, (case.r, case.s), **case.options)
     inner = [np.vdot(a.astype(np.float64), b.astype(np.float64)) for a, b in ((y, g), (x, dx), (w, dw))]
     assert inner[0] == inner[1] == inner[2]
 
@@ -120,6 +132,34 @@ def test_the_formula_of_five_taps_is_the_convolution(pad: int, rng: np.random.Ge
     wanted = reference.conv2d(x, w, padding=pad)
     at = winograd.Geometry((pad, pad))
     got = winograd.convolve(x, w, (wanted.shape[1], wanted.shape[2]), at, "five taps")
+    assert np.abs(got - wanted).max() < UNIT * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("outputs", [2, 4])
+@pytest.mark.parametrize(("taps", "stride"), [((5, 4), 1), ((6, 7), 1), ((4, 5), 2), ((6, 7), 2)])
+def test_the_formula_of_parts_is_the_convolution(
+    taps: tuple[int, int], stride: int, outputs: Literal[2, 4], rng: np.random.Generator
+) -> None:
+    x, w = rng.standard_normal((2, 15, 14, 3)), rng.standard_normal((*taps, 3, 4))
+    wanted = reference.conv2d(x, w, padding=((1, 2), (0, 3)), strides=(stride, stride))
+    form, at = winograd.Parts(outputs, taps, stride), winograd.Geometry((1, 0))
+    got = winograd.convolve(x, w, (wanted.shape[1], wanted.shape[2]), at, form)
+    assert np.abs(got - wanted).max() < UNIT * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("outputs", [2, 4])
+@pytest.mark.parametrize(("taps", "pads"), [((5, 4), (1, 1)), ((4, 5), (2, 2)), ((6, 4), (2, 3))])
+def test_the_formula_of_phases_is_the_gradient(
+    taps: tuple[int, int], pads: tuple[int, int], outputs: Literal[2, 4], rng: np.random.Generator
+) -> None:
+    w, options = (
+        rng.standard_normal((*taps, 3, 4)),
+        {"strides": (2, 2), "padding": tuple((i, i) for i in pads)},
+    )
+    dy = rng.standard_normal(reference.conv2d(np.zeros((2, 15, 14, 3)), w, **options).shape)
+    wanted = reference.conv2d_dgrad(dy, w, (2, 15, 14, 3), **options)
+    form = winograd.Parts(outputs, taps, 2, pads)
+    got = winograd.convolve(dy, w.swapaxes(2, 3), (15, 14), winograd.dgrad_geometry(form), form)
     assert np.abs(got - wanted).max() < UNIT * np.abs(wanted).max()
 
 

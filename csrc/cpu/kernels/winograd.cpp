@@ -14,14 +14,14 @@ namespace {
 // Of x: pixels to points of V.
 template <class F>
 struct OfInput {
-  static constexpr bool kLoop = false;
+  static constexpr bool kLoop = false, kShort = F::kShared == 2;
   static constexpr int kPixels = F::kPixels, kPoints = F::kPoints, kShared = F::kShared;
   FASTCNN_INLINE void transform(const Vec* x, Vec* v) { F::input(x, v); }
 };
 // Of the gradient of an output: its pixels to points of M.
 template <class F>
 struct OfGradient {
-  static constexpr bool kLoop = F::kSums > 5;
+  static constexpr bool kLoop = F::kSums > 5, kShort = false;
   static constexpr int kPixels = F::kOutputs, kPoints = F::kSums, kShared = 0;
   FASTCNN_INLINE void transform(const Vec* x, Vec* v) { F::gradient(x, v); }
 };
@@ -83,9 +83,12 @@ void vector_to_points(const InputTiles& t, const float* x, float* v, int lanes) 
   for (int64_t n = 0; n < t.count; ++n, v += t.v_tile) {
     each<kNew, F::kLoop>([&](int s) FASTCNN_INLINED { read(s + F::kShared); });
     each<A, F::kLoop>([&](int i) FASTCNN_INLINED {
+      if (F::kShort && i == A - 1 && t.short_h) return;
       Vec out[A];
       F::transform(columns[i], out);
-      FASTCNN_UNROLL for (int j = 0; j < A; ++j) store(v + (i * A + j) * plane, out[j]);
+      FASTCNN_UNROLL for (int j = 0; j < A; ++j) {
+        if (!F::kShort || j < A - 1 || !t.short_w) store(v + (i * A + j) * plane, out[j]);
+      }
       FASTCNN_UNROLL for (int s = 0; s < F::kShared; ++s) columns[i][s] = columns[i][s + kNew];
     });
     if constexpr (!F::kShared) {
@@ -251,16 +254,23 @@ void filter(const FilterTiles& t) {
       FASTCNN_UNROLL for (int s = 0; s < 3; ++s) {
         Vec w[3], out[A];
         FASTCNN_UNROLL for (int r = 0; r < 3; ++r) {
-          w[r] = load(t.w + (r * 3 + s) * t.w_tap + row * t.w_row + i);
-          __builtin_prefetch(t.ahead + (r * 3 + s) * t.ahead_tap + row * t.ahead_row + i, 0, 2);
+          if ((r == 2 && t.short_h) || (s == 2 && t.short_w)) {
+            w[r] = Vec{};
+            continue;
+          }
+          w[r] = load(t.w + r * t.w_h + s * t.w_w + row * t.w_row + i);
+          __builtin_prefetch(t.ahead + r * t.ahead_h + s * t.ahead_w + row * t.ahead_row + i, 0, 2);
         }
         F::filter(w, out);
         FASTCNN_UNROLL for (int r = 0; r < A; ++r) columns[r][s] = out[r];
       }
       each<A, (A > 5)>([&](int r) FASTCNN_INLINED {
+        if (r == A - 1 && t.short_h) return;
         Vec out[A];
         F::filter(columns[r], out);
-        FASTCNN_UNROLL for (int s = 0; s < A; ++s) store(u + (r * A + s) * t.u_plane, out[s]);
+        FASTCNN_UNROLL for (int s = 0; s < A; ++s) {
+          if (s < A - 1 || !t.short_w) store(u + (r * A + s) * t.u_plane, out[s]);
+        }
       });
     }
 }

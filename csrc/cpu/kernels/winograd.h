@@ -17,6 +17,8 @@
 //
 //   y0 = (d0 - d1) w0 + d1 (w0 + w2),  y1 = d1 w1,  y2 = d1 (w0 + w2) + (d2 - d1) w2,  y3 = d2 w1.
 //
+// Of other filters F(2) and F(4) take the parts of three and of two taps, see Split in cpu/winograd.h.
+//
 // (F(3,2) of even pixels takes 49 products of 81, for 3x3 outputs: as many for each output where these are 14
 // or 28 in a row, more at 7, and a transform of 49 points.) A. Lavin, S. Gray, Fast algorithms for
 // convolutional neural networks, CVPR 2016.
@@ -42,7 +44,8 @@ struct InputTiles {
   int64_t tile_row;                     // to the pixels of the tile below, which are asked for
   int64_t col, step, tile_step, width;  // the first column of a tile, on to the next, to the next tile; all
   int64_t count;
-  Pixels rows;  // of a tile that lie in the image
+  Pixels rows;            // of a tile that lie in the image
+  bool short_h, short_w;  // of F(2) and F(4): nobody needs the last row or column of points
 };
 
 // y = A' m A of each of `count` tiles side by side, their pixels `rows` x `cols`: y += bias, y += residual,
@@ -61,13 +64,14 @@ struct OutputTiles {
 };
 
 // u[point][i][j] = G w G', i < rows, j < cols, which is a multiple of the lanes; taps in the order in which x
-// meets them.
+// meets them. Of a short axis the third tap is zero, and the last points are not written.
 struct FilterTiles {
-  const float* w;  // taps w_tap, rows w_row apart
+  const float* w;  // taps (w_h, w_w), rows w_row apart
   float* u;        // points u_plane, rows cols apart
-  int64_t w_tap, w_row, rows, cols, u_plane;
-  const float* ahead;  // taps ahead_tap, rows ahead_row apart: asked for meanwhile
-  int64_t ahead_tap, ahead_row;
+  int64_t w_h, w_w, w_row, rows, cols, u_plane;
+  const float* ahead;  // taps (ahead_h, ahead_w), rows ahead_row apart: asked for meanwhile
+  int64_t ahead_h, ahead_w, ahead_row;
+  bool short_h, short_w;
 };
 
 // dw[tap][i] = G' d G, i < count, d being the sum of `parts` arrays in order; whole vectors are read.

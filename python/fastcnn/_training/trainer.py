@@ -78,10 +78,10 @@ class Trainer(Fitter):
             "mixed_bfloat16". On a GPU activations and their gradients lie in memory as bfloat16, which
             halves it; weights, their gradients and predictions are float32 there too.
         math
-            How 3x3 convolutions may be computed; `fastcnn.ops.conv2d` says what that costs in accuracy.
-            "default": by Winograd's F(2,3), and in `predict` and `evaluate` by F(4,3). "strict": directly.
-            "fast": by F(4,3) in training too. Small networks with the batch in lanes have 5x5 convolutions
-            done by F(2,3) of three taps and F(2,2) of two as well, unless "strict".
+            How convolutions of 2x2 to 7x7 filters may be computed; `fastcnn.ops.conv2d` says which, and what
+            that costs in accuracy. "default": by Winograd's F(2,3), and in `predict` and `evaluate` by
+            F(4,3). "strict": directly. "fast": by F(4,3) in training too. Small networks with the batch in
+            lanes have 5x5 convolutions done by F(2,3) of three taps and F(2,2) of two, unless "strict".
 
         Raises
         ------

@@ -23,8 +23,23 @@ from fastcnn.testing.compare import sum_bound
 Real = NDArray[np.float64]
 Index = tuple[slice, slice, slice]
 Matrices = tuple[Real, Real, Real]
-# F(2,3), F(4,3), those of stride 2, and F(2,3) of three taps beside F(2,2) of two
-Form = Literal[2, 4, "strided", "strided dgrad", "five taps"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """F(outputs,3) of the parts of a filter of other sizes: along an axis its taps fall apart into threes and
+    twos, with stride 2 the even ones and the odd ones do. Or, given the zeros before x, that of its data
+    gradient with stride 2: each phase of it is a convolution of dy by two or three of the taps.
+    """
+
+    outputs: Literal[2, 4]
+    taps: tuple[int, int]
+    stride: int = 1
+    before: tuple[int, int] | None = None
+
+
+# F(2,3), F(4,3), those of stride 2, F(2,3) of three taps beside F(2,2) of two, and those of parts
+Form = Literal[2, 4, "strided", "strided dgrad", "five taps"] | Parts
 
 POINTS: dict[Form, tuple[float, ...]] = {2: (0.0, 1.0, -1.0), 4: (0.0, 1.0, -1.0, 0.5, -2.0)}  # and infinity
 
@@ -69,8 +84,52 @@ ROUNDINGS: dict[Form, tuple[int, int, int]] = {
 }  # fmt: skip
 
 
-def matrices(form: Form) -> Matrices:
+def split(taps: int, stride: int) -> Iterator[list[int]]:
+    """The taps of each part."""
+    for phase in range(stride):
+        left = list(range(phase, taps, stride))
+        while left:
+            count = 3 if len(left) == 3 or len(left) > 4 else 2
+            yield left[:count]
+            del left[:count]
+
+
+def _parts(form: Parts, axis: int) -> Matrices:
+    """Of all parts: their outputs are sums over the points of each, or, of phases, lie side by side."""
+    taps, stride, outputs = form.taps[axis], form.stride, form.outputs
+    a, g, b = matrices(outputs)
+    stack: list[Matrices] = []
+
+    def add(at: list[int | None], a: Real, pixels: slice, edge: int) -> None:
+        met = np.array([at[0] is not None, *[True] * outputs, at[2] is not None])
+        filters, inputs = np.zeros((len(g), taps)), np.zeros((edge, len(g)))
+        for i, tap in enumerate(at):
+            if tap is not None:
+                filters[:, tap] = g[:, i]
+        inputs[pixels] = b[: len(inputs[pixels])]
+        stack.append((a[met], filters[met], inputs[:, met]))
+
+    if form.before is None:
+        for part in split(taps, stride):
+            pixels = slice(part[0], part[0] + stride * len(b), stride)
+            add([*part, None][:3], a, pixels, (outputs - 1) * stride + taps)
+    else:
+        # Tap r of output h meets pixel (h + before - r) / 2 of dy.
+        h = [range((i + form.before[axis]) % 2, taps, 2) for i in range(2)]
+        meets = [{(i + form.before[axis] - r) // 2: r for r in rows} for i, rows in enumerate(h)]
+        low = min(map(min, meets))
+        for phase, tap in enumerate(meets):
+            interleaved = np.zeros((len(a), 2 * outputs))
+            interleaved[:, phase::2] = a
+            add([tap.get(low + i) for i in range(3)], interleaved, slice(None), len(b))
+    points, filters, inputs = zip(*stack, strict=True)
+    return np.concatenate(points), np.concatenate(filters), np.concatenate(inputs, axis=1)
+
+
+def matrices(form: Form, axis: int = 0) -> Matrices:
     """A, G and B, of F(outputs, 3) by Toom and Cook: evaluation at the points, and its inverse."""
+    if isinstance(form, Parts):
+        return _parts(form, axis)
     if form in GIVEN:
         a, g, b = (np.array(rows, np.float64) for rows in GIVEN[form])
         return a, g, b.T
@@ -109,12 +168,24 @@ def convolve(x: Real, kernel: Real, size: tuple[int, int], at: Geometry, form: F
     return _convolve(x, kernel, size, at, _axes(form, at), _step(form))
 
 
+def dgrad_geometry(form: Parts) -> Geometry:
+    """Where a data gradient with stride 2 begins to read dy."""
+    assert form.before is not None
+    down, across = (
+        -min((phase + pad - r) // 2 for phase in range(2) for r in range((phase + pad) % 2, taps, 2))
+        for pad, taps in zip(form.before, form.taps, strict=True)
+    )
+    return Geometry((down, across))
+
+
 def bound(x: Real, kernel: Real, wanted: Real, at: Geometry, form: Form) -> Real:
     """Error of that convolution in float32, and of a bias, for each output of `wanted`."""
     size = wanted.shape[1], wanted.shape[2]
     magnitude = _convolve(np.abs(x), np.abs(kernel), size, at, _absolute(form, at), _step(form))
-    terms = kernel.shape[2] * (4 if form in ("strided", "five taps") else 1)
-    return sum_bound(wanted, magnitude, terms + 2 * sum(ROUNDINGS[form]) + 1)
+    parts = 4 if form in ("strided", "five taps") else 1
+    if isinstance(form, Parts) and form.before is None:
+        parts = int(np.prod([len(list(split(taps, form.stride))) for taps in form.taps]))
+    return sum_bound(wanted, magnitude, kernel.shape[2] * parts + 2 * _roundings(form) + 1)
 
 
 def wgrad(x: Real, dy: Real, at: Geometry, form: Form) -> Real:
@@ -130,17 +201,25 @@ def wgrad_bound(x: Real, dy: Real, wanted: Real, at: Geometry, form: Form) -> Re
         step * -(-extent // (step * outputs)) for step, extent in zip(at.dilation, dy.shape[1:3], strict=True)
     ]
     terms = dy.shape[0] * tiles[0] * tiles[1] * (4 if form == "strided" else 1)
-    return sum_bound(wanted, magnitude, terms + 2 * sum(ROUNDINGS[form]))
+    return sum_bound(wanted, magnitude, terms + 2 * _roundings(form))
+
+
+def _roundings(form: Form) -> int:
+    return sum(ROUNDINGS[form.outputs if isinstance(form, Parts) else form])
 
 
 def _step(form: Form) -> int:
     """Pixels from tile to tile."""
+    if isinstance(form, Parts):
+        return form.outputs * (form.stride if form.before is None else 1)
     return {2: 2, 4: 4, "strided": 4, "strided dgrad": 2, "five taps": 2}[form]
 
 
 def _axes(form: Form, at: Geometry) -> tuple[Matrices, Matrices]:
-    a, g, b = matrices(form)
-    down, across = ((a[:, ::-1], g[:, ::-1], b[::-1]) if flipped else (a, g, b) for flipped in at.flipped)
+    down, across = (
+        (a[:, ::-1], g[:, ::-1], b[::-1]) if flipped else (a, g, b)
+        for (a, g, b), flipped in zip((matrices(form, 0), matrices(form, 1)), at.flipped, strict=True)
+    )
     return down, across
 
 
@@ -169,17 +248,18 @@ def _convolve(
     x: Real, kernel: Real, size: tuple[int, int], at: Geometry, by: tuple[Matrices, Matrices], step: int
 ) -> Real:
     (a, g, b), (a_w, g_w, b_w) = by
-    edge, outputs = b.shape[0], a.shape[1]
+    edge, edge_w, outputs = b.shape[0], b_w.shape[0], a.shape[1]
     u = np.einsum("ar,rsck,bs->abck", g, kernel, g_w)
     y = np.zeros((x.shape[0], *size, kernel.shape[3]))
     for out, pixels, before in at.phases():
         part = y[out]
         rows, columns = (-(-extent // outputs) for extent in part.shape[1:3])
-        canvas = _canvas(x[pixels], before, (rows * step + edge - step, columns * step + edge - step))
+        canvas = _canvas(x[pixels], before, (rows * step + edge - step, columns * step + edge_w - step))
         whole = np.zeros((x.shape[0], rows * outputs, columns * outputs, kernel.shape[3]))
         for i, j in product(range(rows), range(columns)):
             p, q = i * outputs, j * outputs
-            v = np.einsum("ha,nhwc,wb->nabc", b, _tile(canvas, i, j, step, edge), b_w)
+            tile = canvas[:, i * step : i * step + edge, j * step : j * step + edge_w]
+            v = np.einsum("ha,nhwc,wb->nabc", b, tile, b_w)
             m = np.einsum("nabc,abck->nabk", v, u)
             whole[:, p : p + outputs, q : q + outputs] = np.einsum("ap,nabk,bq->npqk", a, m, a_w)
         part[...] = whole[:, : part.shape[1], : part.shape[2]]

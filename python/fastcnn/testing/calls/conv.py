@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -38,27 +39,37 @@ def conv_calls(case: ConvCase, activation: str | None = None) -> Iterator[Call]:
 
 
 def winograd_calls(case: ConvCase, activation: str | None = None) -> Iterator[Call]:
-    """The passes of a 3x3 convolution by F(2,3) or with stride 2, and by F(4,3)."""
-    for call in conv_calls(case, activation):
+    """The passes of a convolution by F(2,3) or that of 3x3 with stride 2, and by F(4,3)."""
+    three = case.r == case.s == 3
+    calls = [call for call in conv_calls(case, activation) if three or call.op != "conv2d_wgrad"]
+    for call in calls:
         yield replace(call, options={**call.options, "math": "default"}, error=_winograd_error)
-    for call in conv_calls(case, activation) if max(case.strides) == 1 else ():
+    for call in () if three and max(case.strides) > 1 else calls:
         yield replace(call, options={**call.options, "math": "fast"}, error=_winograd_error, exact=False)
 
 
 def _winograd_error(call: Call, arrays: Arrays, wanted: Real) -> Real:
     case = call.case
     assert isinstance(case, ConvCase)
-    strided = max(case.strides) > 1
-    form: winograd.Form = "strided" if strided else 4 if call.options["math"] == "fast" else 2
+    strided, taps = max(case.strides) > 1, (case.r, case.s)
+    outputs: Literal[2, 4] = 4 if call.options["math"] == "fast" else 2
+    form: winograd.Form = "strided" if strided else outputs
+    if taps != (3, 3):
+        form = winograd.Parts(outputs, taps, max(case.strides))
     down, across = case.dilation_rate
-    pads = resolve_padding(case.padding, (case.h, case.w), (3, 3), case.strides, case.dilation_rate)
+    pads = resolve_padding(case.padding, (case.h, case.w), taps, case.strides, case.dilation_rate)
     at = winograd.Geometry((pads.top, pads.left), case.dilation_rate)
     x, other = (np.asarray(arrays[name], np.float64) for name in list(arrays)[:2])
     if call.op == "conv2d_wgrad":
         return winograd.wgrad_bound(x, other, wanted, at, form)
     if call.op == "conv2d_dgrad":
-        other = other[::-1, ::-1].swapaxes(2, 3)
-        at = winograd.Geometry((2 * down - pads.top, 2 * across - pads.left), case.dilation_rate)
+        other = other.swapaxes(2, 3)
+        if strided and taps != (3, 3):
+            form = winograd.Parts(outputs, taps, 2, (pads.top, pads.left))
+            return winograd.bound(x, other, wanted, winograd.dgrad_geometry(form), form)
+        other = other[::-1, ::-1]
+        before = (case.r - 1) * down - pads.top, (case.s - 1) * across - pads.left
+        at = winograd.Geometry(before, case.dilation_rate)
         if strided:
             form = "strided dgrad"
             flipped = pads.top % 2 == 1, pads.left % 2 == 1
@@ -75,9 +86,14 @@ _VIEWS = (
 )
 
 _WINOGRAD = tuple(call for case in cases.WINOGRAD for call in winograd_calls(case))
+_PARTS = tuple(call for case in cases.WINOGRAD_PARTS for call in winograd_calls(case))
 
 SUITE = Suite(
-    every=(*(call for case in cases.CONV for call in conv_calls(case)), *_WINOGRAD),
-    views=(*(call for case in _VIEWS for call in conv_calls(case)), *_WINOGRAD[:5]),
-    parallel=(*(call for case in cases.CONV_PARALLEL for call in conv_calls(case)), *_WINOGRAD[-15:]),
+    every=(*(call for case in cases.CONV for call in conv_calls(case)), *_WINOGRAD, *_PARTS),
+    views=(*(call for case in _VIEWS for call in conv_calls(case)), *_WINOGRAD[:5], *_PARTS[:4]),
+    parallel=(
+        *(call for case in cases.CONV_PARALLEL for call in conv_calls(case)),
+        *_WINOGRAD[-15:],
+        *_PARTS[-20:],
+    ),
 )

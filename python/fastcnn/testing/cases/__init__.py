@@ -36,6 +36,7 @@ from fastcnn.testing.cases.conv import (
     CONV_PARALLEL,
     CONV_SUITE,
     WINOGRAD,
+    WINOGRAD_PARTS,
 )
 from fastcnn.testing.cases.conv_nd import (
     CONV_ND,
@@ -141,6 +142,7 @@ __all__ = [
     "ROW_NORM_PARALLEL",
     "UPSAMPLING",
     "WINOGRAD",
+    "WINOGRAD_PARTS",
     "ZERO_PADDING",
     "AdaptivePoolCase",
     "AugmentCase",
