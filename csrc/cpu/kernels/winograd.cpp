@@ -21,7 +21,7 @@ struct OfInput {
 // Of the gradient of an output: its pixels to points of M.
 template <class F>
 struct OfGradient {
-  static constexpr bool kLoop = F::kSums > 5, kShort = false;
+  static constexpr bool kLoop = F::kSums > 5, kShort = F::kSums == 4;
   static constexpr int kPixels = F::kOutputs, kPoints = F::kSums, kShared = 0;
   FASTCNN_INLINE void transform(const Vec* x, Vec* v) { F::gradient(x, v); }
 };
@@ -292,10 +292,12 @@ void filter_gradient(const FilterGradient& t) {
     });
     const int lanes = t.count - i < kLanes ? static_cast<int>(t.count - i) : kLanes;
     FASTCNN_UNROLL for (int r = 0; r < 3; ++r) {
+      if (r == 2 && t.short_h) break;
       Vec out[3];
       F::filter_gradient(columns[r], out);
       FASTCNN_UNROLL for (int s = 0; s < 3; ++s) {
-        float* to = t.dw + (r * 3 + s) * t.dw_tap + i;
+        if (s == 2 && t.short_w) break;
+        float* to = t.dw + r * t.dw_h + s * t.dw_w + i;
         if (lanes == kLanes)
           store(to, out[s]);
         else

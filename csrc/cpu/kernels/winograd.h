@@ -45,7 +45,7 @@ struct InputTiles {
   int64_t col, step, tile_step, width;  // the first column of a tile, on to the next, to the next tile; all
   int64_t count;
   Pixels rows;            // of a tile that lie in the image
-  bool short_h, short_w;  // of F(2) and F(4): nobody needs the last row or column of points
+  bool short_h, short_w;  // of F(2), and F(4)'s input: nobody needs the last row or column of points
 };
 
 // y = A' m A of each of `count` tiles side by side, their pixels `rows` x `cols`: y += bias, y += residual,
@@ -74,11 +74,13 @@ struct FilterTiles {
   bool short_h, short_w;
 };
 
-// dw[tap][i] = G' d G, i < count, d being the sum of `parts` arrays in order; whole vectors are read.
+// dw[tap][i] = G' d G, i < count, d being the sum of `parts` arrays in order; whole vectors are read. Of a
+// short axis there are two taps, and points may lack the last: what is there is not used.
 struct FilterGradient {
   const float* d;  // points d_plane, parts d_part apart
-  float* dw;       // taps dw_tap apart
-  int64_t d_plane, d_part, parts, dw_tap, count;
+  float* dw;       // taps (dw_h, dw_w) apart
+  int64_t d_plane, d_part, parts, dw_h, dw_w, count;
+  bool short_h, short_w;
 };
 
 constexpr int kMostFar = 6;
