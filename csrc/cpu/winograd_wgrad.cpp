@@ -71,10 +71,11 @@ WinogradWgrad plan(const Conv2dShape& v, Order order) {
   // at 28x28 0.8 times).
   const int64_t wide = order == kStrided && d.k > kPartChannels ? 2 : 1;
   d.c_part = part(d.c, kPartChannels / wide, &d.c_parts);
-  // Two tasks at least: 64 channels at 28x28, batch of one, took 0.6 times as long (AVX-512).
+  // Two tasks at least: 64 channels at 28x28, batch of one, took 0.6 times as long (AVX-512), and so did 32.
   d.v_parts = d.c_parts * d.filters;
-  const bool alone = most * d.v_parts == 1 && d.k <= kPartChannels;
-  d.k_part = part(d.k, alone ? kPartChannels / 2 : kPartChannels * wide, &d.k_parts);
+  const bool alone = most * d.v_parts == 1 && d.k <= kPartChannels && conv_flops(v) > kParallelFlops;
+  d.k_part =
+      part(d.k, alone ? std::max<int64_t>(kernel.lanes, ceil_div(d.k, 2)) : kPartChannels * wide, &d.k_parts);
   d.panel = std::min(kernel.lanes * wide_vectors(), d.k_part);
   // D of 16 channels, which a block reads and writes, is no smaller than V and W of 16 tiles. (96 of them
   // took 1.05 times as long with 16 lanes, 128 up to 1.04 times with 8.)
