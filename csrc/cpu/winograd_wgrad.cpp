@@ -305,7 +305,7 @@ void run(const WinogradWgrad& d, const Conv2dShape& v, const Operands& operands,
 }
 
 bool fits(const Conv2dShape& v, Order order) {
-  if (order != kF2) return fits_winograd(v, order == kStrided);
+  if (order == kStrided) return fits_winograd(v, true);
   const int64_t stride = v.stride_h;
   return v.groups == 1 && v.stride_w == stride && (stride == 1 || (v.dilation_h == 1 && v.dilation_w == 1)) &&
          split_of(v.r, stride).parts && split_of(v.s, stride).parts;
