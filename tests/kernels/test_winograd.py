@@ -81,6 +81,17 @@ def test_the_cases_are_winograds_by_parts(op: str, strides: int, math: str, rng:
     assert sum(differs(call, rng) for call in calls) > len(calls) / 2
 
 
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("math", ["default", "fast"])
+def test_the_cases_are_winograds_weight_gradients_by_parts(
+    strides: int, math: str, rng: np.random.Generator
+) -> None:
+    calls = [call for call in CALLS[THREES:] if call.op == "conv2d_wgrad" and call.options["math"] == math]
+    calls = [call for call in calls if call.options["strides"] == (strides, strides)]
+    least = 4 if math == "fast" else 2
+    assert sum(differs(call, rng) for call in calls) > len(calls) / least
+
+
 def test_strict_knows_no_winograd(rng: np.random.Generator) -> None:
     """A pixel that an output does not see cannot make it NaN."""
     case = cases.WINOGRAD[0]
@@ -145,6 +156,9 @@ def test_the_formula_of_parts_is_the_convolution(
     form, at = winograd.Parts(outputs, taps, stride), winograd.Geometry((1, 0))
     got = winograd.convolve(x, w, (wanted.shape[1], wanted.shape[2]), at, form)
     assert np.abs(got - wanted).max() < UNIT * np.abs(wanted).max()
+    dy = rng.standard_normal(wanted.shape)
+    dw = reference.conv2d_wgrad(x, dy, taps, padding=((1, 2), (0, 3)), strides=(stride, stride))
+    assert np.abs(winograd.wgrad(x, dy, at, form) - dw).max() < UNIT * np.abs(dw).max()
 
 
 @pytest.mark.parametrize("outputs", [2, 4])

@@ -67,8 +67,7 @@ def conv2d(
     is faster, which follows from the shapes alone. ``math="default"`` allows tiles of 2x2 outputs, F(2,3) and
     with strides F(2,2) of every second pixel, for the output and both gradients; ``"fast"`` also tiles of
     4x4, F(4,3); ``"strict"`` allows neither. Filters of 2 to 7 taps along an axis, 4 to 7 with stride 2, fall
-    apart into parts of two and three taps, each of which F(2,3) or F(4,3) takes, for the output and the data
-    gradient.
+    apart into parts of two and three taps, each of which F(2,3) or F(4,3) takes.
 
     - Largest error of normal deviates over the root mean square of the result, with 16, 64 and 256 channels:
       direct 2.3e-6, 4.5e-6 and 8.5e-6; F(2,3) 1.2e-6, 1.7e-6 and 4.2e-6, for its sums are shorter; F(4,3)

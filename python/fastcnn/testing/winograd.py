@@ -196,7 +196,7 @@ def wgrad(x: Real, dy: Real, at: Geometry, form: Form) -> Real:
 def wgrad_bound(x: Real, dy: Real, wanted: Real, at: Geometry, form: Form) -> Real:
     """Error of that weight gradient in float32, for each element of `wanted`."""
     magnitude = _wgrad(np.abs(x), np.abs(dy), at, _absolute(form, at), _step(form))
-    outputs = matrices(form)[0].shape[1]
+    outputs = form.outputs if isinstance(form, Parts) else matrices(form)[0].shape[1]
     tiles = [
         step * -(-extent // (step * outputs)) for step, extent in zip(at.dilation, dy.shape[1:3], strict=True)
     ]
@@ -266,22 +266,20 @@ def _convolve(
     return y
 
 
-def _tile(canvas: Real, i: int, j: int, step: int, edge: int) -> Real:
-    return canvas[:, i * step : i * step + edge, j * step : j * step + edge]
-
-
 def _wgrad(x: Real, dy: Real, at: Geometry, by: tuple[Matrices, Matrices], step: int) -> Real:
     (a, g, b), (a_w, g_w, b_w) = by
-    edge, (points, outputs) = b.shape[0], a.shape
-    d = np.zeros((points, points, x.shape[3], dy.shape[3]))
+    edge, edge_w, outputs = b.shape[0], b_w.shape[0], a.shape[1]
+    d = np.zeros((len(a), len(a_w), x.shape[3], dy.shape[3]))
     for out, pixels, before in at.phases():
         part = dy[out]
         rows, columns = (-(-extent // outputs) for extent in part.shape[1:3])
-        canvas = _canvas(x[pixels], before, (rows * step + edge - step, columns * step + edge - step))
+        canvas = _canvas(x[pixels], before, (rows * step + edge - step, columns * step + edge_w - step))
         gradient = _canvas(part, (0, 0), (rows * outputs, columns * outputs))
         for i, j in product(range(rows), range(columns)):
-            v = np.einsum("ha,nhwc,wb->nabc", b, _tile(canvas, i, j, step, edge), b_w)
-            w = np.einsum("ap,npqk,bq->nabk", a, _tile(gradient, i, j, outputs, outputs), a_w)
+            p, q = i * outputs, j * outputs
+            tile = canvas[:, i * step : i * step + edge, j * step : j * step + edge_w]
+            v = np.einsum("ha,nhwc,wb->nabc", b, tile, b_w)
+            w = np.einsum("ap,npqk,bq->nabk", a, gradient[:, p : p + outputs, q : q + outputs], a_w)
             d += np.einsum("nabc,nabk->abck", v, w)
     dw: Real = np.einsum("ar,abck,bs->rsck", g, d, g_w)
     return dw

@@ -41,10 +41,9 @@ def conv_calls(case: ConvCase, activation: str | None = None) -> Iterator[Call]:
 def winograd_calls(case: ConvCase, activation: str | None = None) -> Iterator[Call]:
     """The passes of a convolution by F(2,3) or that of 3x3 with stride 2, and by F(4,3)."""
     three = case.r == case.s == 3
-    calls = [call for call in conv_calls(case, activation) if three or call.op != "conv2d_wgrad"]
-    for call in calls:
+    for call in conv_calls(case, activation):
         yield replace(call, options={**call.options, "math": "default"}, error=_winograd_error)
-    for call in () if three and max(case.strides) > 1 else calls:
+    for call in () if three and max(case.strides) > 1 else conv_calls(case, activation):
         yield replace(call, options={**call.options, "math": "fast"}, error=_winograd_error, exact=False)
 
 

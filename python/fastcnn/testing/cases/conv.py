@@ -335,6 +335,13 @@ WINOGRAD_PARTS: tuple[ConvCase, ...] = (
     # Parts of an image, and several blocks of output channels.
     ConvCase(2, 30, 29, 40, 130, r=5, s=5, strides=(2, 2), padding=1),
     ConvCase(2, 30, 29, 40, 130, r=4, s=4, padding="same"),
+    # So many tiles that weight gradients take F(4), and sum several chunks of F(2).
+    ConvCase(2, 30, 29, 48, 40, r=5, s=5, padding="same"),
+    ConvCase(1, 31, 41, 64, 64, r=4, s=5, padding="same"),
+    ConvCase(1, 44, 46, 40, 48, r=7, s=7, padding=3),
+    ConvCase(2, 60, 57, 40, 33, r=7, s=6, strides=(2, 2), padding=3),
+    ConvCase(2, 62, 63, 48, 48, r=5, s=5, strides=(2, 2), padding="same"),
+    ConvCase(1, 43, 44, 40, 48, r=2, s=2),
 )
 
 CONV_SUITE: tuple[ConvCase, ...] = (
