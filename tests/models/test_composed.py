@@ -331,6 +331,23 @@ def built(kind: type[Model]) -> None:
     model.build((None, 4))
 
 
+def test_layers_that_call_makes_are_listed_if_they_have_weights() -> None:
+    class Making(Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = layers.Dense(3, name="first")
+            self.unused = layers.Dense(3, name="unused")
+
+        def call(self, inputs: Any) -> Any:
+            return layers.Dense(2, name="made")(layers.ReLU(name="idle")(self.first(inputs)))
+
+    model = Making()
+    assert [each.name for each in model.layers] == ["first", "unused"]
+    model.build((None, 4))
+    assert [each.name for each in model.layers] == ["first", "unused", "made"]
+    assert model.count_params() == 4 * 3 + 3 + 3 * 2 + 2
+
+
 REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: built(Branching), ArgumentError, "does something else in prediction than to leave out dropout"),
     (lambda: built(Numbers), DTypeError, "call returned float, wanted what layers give"),

@@ -361,5 +361,10 @@ def test_the_rest_of_what_scripts_call(capsys: pytest.CaptureFixture[str]) -> No
     printed = capsys.readouterr().out
     assert printed.startswith("4/4 - ")
     assert printed.endswith("loss: 1.0000 - rate: 5.0000\n")
+    line = utils.Progbar(2, verbose=2)
+    line.update(1, [("loss", 1.0)], finalize=True)
+    assert capsys.readouterr().out.endswith("loss: 1.0000\n")
+    line.update(2, [("loss", 1.0)], finalize=False)
+    assert capsys.readouterr().out == ""
     with pytest.raises(ArgumentError, match="wanted one of them"):
         utils.Progbar(1, stateful_metrics=["a"], stateless_metrics=["b"])

@@ -150,6 +150,22 @@ def test_by_hand() -> None:
     assert metrics.R2Score()([[1.0], [2.0], [3.0]], [[1.5], [2.0], [2.5]]) == 1 - residual / total
 
 
+def test_r2_adjusted_by_its_regressors() -> None:
+    true, predicted = np.arange(6.0)[:, np.newaxis], np.array([[0.0], [1.5], [2.0], [2.5], [4.5], [5.0]])
+    plain = metrics.R2Score()(true, predicted)
+    assert metrics.R2Score(num_regressors=2)(true, predicted) == pytest.approx(1 - (1 - plain) * 5 / 3)
+
+
+def test_precision_and_recall_of_the_likeliest() -> None:
+    scores = np.array([[0.5, 0.3, 0.2], [0.1, 0.3, 0.6], [0.4, 0.35, 0.25], [0.2, 0.3, 0.5]])
+    true = np.eye(3)[[0, 1, 1, 2]]  # in place 1, 2, 2 and 1
+    for k, right in ((1, 2), (2, 4)):
+        assert metrics.Precision(top_k=k)(true, scores) == right / (4 * k)
+        assert metrics.Recall(top_k=k)(true, scores) == right / 4
+    assert metrics.Recall(top_k=1, class_id=1)(true, scores) == 0
+    assert metrics.Precision(top_k=2, class_id=1)(true, scores) == 0.5
+
+
 def test_top_k_ties_and_nan() -> None:
     scores = np.array([[0.5, 0.5, 0.5, 0.0], [np.nan, 1, 0, 0]])
     assert metrics.SparseTopKCategoricalAccuracy(k=1)([2, 0], scores) == 0.5
@@ -371,14 +387,23 @@ def test_metrics_of_a_file(tmp_path: Any, rng: np.random.Generator) -> None:
         return np.abs(y_true - y_pred)
 
     x, y = samples(rng)
-    model = classifier(metrics=["accuracy", metrics.AUC(num_thresholds=20), mine], weighted_metrics=["mse"])
+    measures = ["accuracy", metrics.AUC(num_thresholds=20), mine]
+    model = classifier(optimizer="adam", metrics=measures, weighted_metrics=["mse"])
     path = tmp_path / "m"
     model.save(path)
     with pytest.raises(fastcnn.FormatError, match="'mine' is not known here; pass custom_objects"):
         fastcnn.load_model(path)
     loaded = fastcnn.load_model(path, custom_objects={"mine": mine})
     assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
-    assert fastcnn.load_model(path, compile=False).get_compile_config() is None
+    plain = fastcnn.load_model(path, compile=False)  # without the slots of its optimizer
+    assert plain.get_compile_config() is None
+    np.testing.assert_array_equal(plain.predict(x, verbose=0), model.predict(x, verbose=0))
+
+    fastcnn.saving.register_keras_serializable(name="mine")(lambda true, given: np.abs(true - given))
+    try:
+        assert fastcnn.load_model(path).evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+    finally:
+        del fastcnn.saving.get_custom_objects()["mine"]
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,24 @@ def test_apply_refuses_what_does_not_fit() -> None:
     assert w.tolist() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("size", [3, 1 << 17])
+@pytest.mark.parametrize("settings", [{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"clipvalue": 0.5}])
+def test_gradients_of_ones_own_stay_as_they_are(size: int, settings: dict[str, float]) -> None:
+    """Also those that are variables themselves: all are read before any changes."""
+    given = np.linspace(1, 2, size, dtype=np.float32)
+    w = np.zeros(size, np.float32)
+    optimizers.Adam(0.5, **settings).apply([given], [w])
+    assert np.array_equal(given, np.linspace(1, 2, size, dtype=np.float32))
+    a, b = (np.full(size, value, np.float32) for value in (1, 2))
+    apart = [a.copy(), b.copy()]
+    whole = np.stack([b, a])
+    optimizers.SGD(0.25, **settings).apply([b.copy(), a.copy()], apart)
+    optimizers.SGD(0.25, **settings).apply([b, a], [a, b])
+    optimizers.SGD(0.25, **settings).apply([whole[0], whole[1]], [whole[1], whole[0]])
+    for found in ([a, b], [whole[1], whole[0]]):
+        assert all(map(np.array_equal, found, apart))
+
+
 def test_loss_scale_divides_gradients() -> None:
     w = np.zeros(2, np.float32)
     optimizers.SGD(1.0, loss_scale_factor=8.0).apply([np.array([8.0, -16.0])], [w])

@@ -146,8 +146,8 @@ class Held(Variables):
             kind = "trainable_weights" if train else "non_trainable_weights"
             return [each for layer in self.layers for each in getattr(layer, kind)]
         weights, network = self.get_weights(), self.network
-        if network is None:
-            return [each for each in weights if train == self.trainable]
+        if network is None:  # which holds all that have weights
+            return []
         owned = [network.parameters[index] for index in network.of(self._layer)]
         pairs = zip(weights, owned, strict=True)
         return [value for value, each in pairs if (each.trainable and self.trainable) == train]
