@@ -178,7 +178,13 @@ bool truth(const char* op, const char* argument, py::handle value) {
 
 std::string text(const char* op, const char* argument, py::handle value) {
   if (!PyUnicode_Check(value.ptr())) wrong_type(op, argument, value, "a string");
-  return py::cast<std::string>(value);
+  Py_ssize_t size = 0;
+  const char* const got = PyUnicode_AsUTF8AndSize(value.ptr(), &size);
+  if (!got) {
+    PyErr_Clear();
+    fail(Code::kArgument, "%s: %s has a lone surrogate, wanted text that UTF-8 can hold", op, argument);
+  }
+  return std::string(got, static_cast<size_t>(size));
 }
 
 void whole_numbers(const char* op, const char* argument, py::handle value, int count, int64_t* out) {

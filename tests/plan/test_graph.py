@@ -148,7 +148,7 @@ def test_bad_network(nodes: list[Node], error: type[Exception], message: str) ->
 
 
 def test_a_branch_that_leads_nowhere() -> None:
-    """No operator joins branches yet, so one of two readers does not lead to the output."""
+    """One of two readers does not lead to the output."""
     nodes = chain((4,), dense(4), op("relu"), {**op("relu"), "inputs": [1]})
     with pytest.raises(ArgumentError, match=r"'relu_2' \(ReLU\): nothing reads"):
         _native.Model(nodes)
@@ -173,6 +173,8 @@ def test_a_branch_that_leads_nowhere() -> None:
         ({"loss": SQUARED, "accuracy": "sparse"}, ArgumentError, "wanted 'categorical' or 'binary'"),
         ({"device": "cuda"}, DeviceError, "no GPU kernels"),
         ({"device": "gpu"}, ArgumentError, "device is 'gpu'"),
+        ({"precision": "\ud800"}, ArgumentError, "precision has a lone surrogate"),
+        ({"device": "\ud800"}, ArgumentError, r"device is '\?', wanted one of"),
         ({"precision": "float16"}, ArgumentError, "precision is 'float16', wanted 'float32' or 'bfloat16'"),
         ({"math": "exact"}, ArgumentError, "math is 'exact'"),
     ],
