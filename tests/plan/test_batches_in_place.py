@@ -25,6 +25,8 @@ NETWORKS: dict[str, list[Node]] = {
     "dense": chain((300,), dense(7)),
     "lanes": chain((8, 8, 1), conv2d(4), op("relu"), op("flatten"), dense(3)),
     "rescaling": chain(SHAPE, rescaling(0.5, 1.0), conv2d(4)),
+    "scaling": chain(SHAPE, rescaling(0.5, 0.0), conv2d(4)),
+    "shifting": chain(SHAPE, rescaling(1.0, 0.5), conv2d(4)),
 }
 
 

@@ -114,6 +114,17 @@ def test_a_constraint_is_what_its_function_says(
     assert bound[1].tobytes() == free[1].tobytes()
 
 
+def test_a_penalty_is_all_that_moves_weights_without_a_loss() -> None:
+    """Its gradient is written anew in each step, not added to that of the step before."""
+    inputs = fastcnn.Input((3,))
+    rules = (None, regularizers.L2(0.25))
+    heads = [layers.Dense(2, kernel_initializer="ones", kernel_regularizer=rule)(inputs) for rule in rules]
+    model = fastcnn.Model(inputs, heads)
+    model.compile(SGD(0.5), ["mse", None])
+    model.fit(np.ones((3, 3)), np.ones((3, 2)), batch_size=1, verbose=0)
+    assert model.layers[2].kernel.tolist() == [[0.75**3] * 2] * 3
+
+
 def test_learning_rates_of_layers(rng: np.random.Generator) -> None:
     x, y = rng.standard_normal((16, 5)), rng.standard_normal((16, 1))
     models = [
