@@ -241,3 +241,35 @@ def test_bad_arrays(x: str, y: str, error: type[Exception], message: str, rng: n
 def test_bad_compile(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         siamese().compile("sgd", **arguments)
+
+
+def test_an_input_that_is_an_output_too() -> None:
+    """A rescaling behind it is no part of reading it then."""
+    inputs = Input((3,))
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    same, half = Model(inputs, [inputs, layers.Rescaling(0.5)(inputs)]).predict(x, verbose=0)
+    np.testing.assert_array_equal(same, x)
+    np.testing.assert_array_equal(half, x / 2)
+
+
+@pytest.mark.parametrize("reader", [layers.Activation("linear"), layers.Dense(2)])
+def test_probabilities_that_something_else_reads(reader: layers.Layer, rng: np.random.Generator) -> None:
+    """Only a cross-entropy that reads a softmax alone may take what the softmax reads."""
+    inputs = Input((3,))
+    logits = layers.Dense(4)(inputs)
+    p = layers.Softmax()(logits)
+    other = reader(p)
+    shared, apart = Model(inputs, [p, other]), Model(inputs, [layers.Softmax()(logits), other])
+    x, labels = rng.random((6, 3), dtype=np.float32), rng.integers(0, 4, 6)
+    y = [labels, rng.random((6, *other.sample_shape), dtype=np.float32)]
+    losses, gradients = [], []
+    for model in (shared, apart):
+        model.compile(loss=["sparse_categorical_crossentropy", "mse"])
+        losses.append(model.evaluate(x, y, verbose=0))
+        gradients.append(model.gradients(x, y))
+    probabilities, read = shared.predict(x, verbose=0)
+    entropy = -np.log(probabilities[np.arange(6), labels]).mean()
+    np.testing.assert_allclose(losses[0][1:], [entropy, ((read - y[1]) ** 2).mean()], rtol=1e-5)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    for one, two in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
