@@ -111,6 +111,19 @@ def test_out_may_begin_anywhere_in_a_cache_line(
         assert np.isnan(memory[begin + count :]).all()
 
 
+@pytest.mark.parametrize("channels", [1, 5, 16, 40])
+@pytest.mark.parametrize("window", [(2, 1), (3, 1), (5, 1), (7, 2)])
+@pytest.mark.parametrize("pool", [ops.max_pool2d, ops.average_pool2d], ids=lambda f: f.__name__)
+def test_pooled_images_may_begin_anywhere_in_a_cache_line(
+    pool: Callable[..., F32], window: tuple[int, int], channels: int, rng: np.random.Generator
+) -> None:
+    x = rng.standard_normal((2, 11, 9, channels), np.float32)
+    wanted = pool(x, *window, "same")
+    for by in range(0, 64, 4):
+        out = np.full_like(wanted, np.nan)
+        assert_same_bits(pool(shifted(by)(x), *window, "same", out=out), wanted, f"{by} bytes into a line")
+
+
 ONE = [
     *conv_calls(cases.ConvCase(1, 1, 1, 1, 1, r=1, s=1)),
     *pool_calls(cases.PoolCase(1, 1, 1, 1, pool_size=(1, 1))),

@@ -37,6 +37,12 @@ FASTCNN_INLINE void for_each_block(int64_t count, F f) {
   if (i < count) f(Part{(int)(count - i)}, i);
 }
 
+// How many of `count` floats come before vectors are aligned; 0 if all do.
+FASTCNN_INLINE int64_t before_line(const float* p, int64_t count) {
+  const int64_t floats = -(int64_t)((uintptr_t)p / sizeof *p) & (kLanes - 1);
+  return floats < count ? floats : 0;
+}
+
 // f(block, i) vector by vector.
 template <class F>
 FASTCNN_INLINE void for_each_vector(int64_t count, F f) {

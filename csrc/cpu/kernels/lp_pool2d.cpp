@@ -126,7 +126,8 @@ void fwd(const LpPool2dFwd& args, int64_t begin, int64_t end) {
   };
   for (int64_t row = begin; row < end; ++row)
     for_each_window_of_row<kNone>(
-        g, row, side_by_side || spread || together, [&](auto size, const Window& window) FASTCNN_INLINED {
+        g, row, side_by_side || spread || together, nullptr,
+        [&](auto size, const Window& window) FASTCNN_INLINED {
           Taps t = {a.x + window.pixel, g.row_step, g.col_step, window.channels, a.y + window.output, 1};
           if (window.channels > c && spread)
             t.channels = (t.channels / step + 1) * c, t.spread = g.s.stride_w;

@@ -39,16 +39,17 @@ void fwd(const MaxPool2dIndexFwd& args, int64_t begin, int64_t end) {
   const MaxPool2dIndexFwd a = args;
   const Geometry g(*a.shape);
   for (int64_t row = begin; row < end; ++row) {
-    for_each_window_of_row(g, row, g.s.stride_w == 1, [&](auto size, const Window& window) FASTCNN_INLINED {
-      for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
-        const auto best = find_best(g, size, block, a.x + window.pixel + c, position_label);
-        for (int v = 0; v < block.kVectors; ++v) {
-          const int64_t at = window.output + c + v * kLanes;
-          block.put(a.y + at, best.value[v]);
-          put_bytes(block, a.index + at, best.label[v]);
-        }
-      });
-    });
+    for_each_window_of_row(
+        g, row, g.s.stride_w == 1, a.x, [&](auto size, const Window& window) FASTCNN_INLINED {
+          for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
+            const auto best = find_best(g, size, block, a.x + window.pixel + c, position_label);
+            for (int v = 0; v < block.kVectors; ++v) {
+              const int64_t at = window.output + c + v * kLanes;
+              block.put(a.y + at, best.value[v]);
+              put_bytes(block, a.index + at, best.label[v]);
+            }
+          });
+        });
   }
 }
 

@@ -76,13 +76,15 @@ FASTCNN_INLINE bool all_of(IVec lanes) {
 
 // Windows of 3 x 3 at each second row fetch from memory meanwhile what those below them read anew: 16 to 32
 // images of 35 x 35 to 112 x 112 pixels took 0.53 to 0.88 of the time. Rows that are all new a processor
-// foresees: of 2 x 2 windows nothing was won. (Of windows of all sizes it is 22 KB of code.)
+// foresees: of 2 x 2 windows nothing was won. (Of windows of all sizes it is 22 KB of code.) Where a row of
+// taps begins is opaque to GCC 12, which kept the distance of each tap from the first on the stack and read
+// it again for every vector: averages of 3 x 3 took 1.15 times as long.
 template <class Op>
 FASTCNN_INLINE void reduce_row(Op op, const Pool2dFwd& a, const Geometry& g, int64_t row) {
   const int64_t fetches = g.s.stride_h == 2 && g.s.n * g.s.h * g.s.w * g.s.c >= kFetchedFloats;
-  for_each_window_of_row(g, row, g.s.stride_w == 1, [&](auto size, const Window& window) FASTCNN_INLINED {
+  const auto reduce = [&](auto size, const Window& window) FASTCNN_INLINED {
     const Mean mean(a.average ? window.divisor : 1);
-    constexpr bool kThree = size.kRows == 3;
+    constexpr bool kKnown = size.kKnown, kThree = size.kRows == 3;
     for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
       constexpr int kVectors = block.kVectors;
       const float* x = a.x + window.pixel + c;
@@ -95,14 +97,17 @@ FASTCNN_INLINE void reduce_row(Op op, const Pool2dFwd& a, const Geometry& g, int
               for (int v = 0; v < 2; ++v) __builtin_prefetch(x + r * g.row_step + i + v * kLanes, 0, 2);
       size.for_each_tap([&](int64_t r, int64_t col, int position) FASTCNN_INLINED {
         if (position == 0) return;
-        const float* pixel = x + r * g.row_step + col * g.col_step;
+        const float* row = x + r * g.row_step;
+        if constexpr (kKnown) row = opaque(row);
+        const float* pixel = row + col * g.col_step;
         for (int v = 0; v < kVectors; ++v)
           result[v] = op.join(result[v], op.term(block.get(pixel + v * kLanes)));
       });
       float* y = a.y + window.output + c;
       for (int v = 0; v < kVectors; ++v) block.put(y + v * kLanes, op.finish(result[v], mean));
     });
-  });
+  };
+  for_each_window_of_row(g, row, g.s.stride_w == 1, a.x, reduce);
 }
 
 // Channels that fill no vectors: the rows of a row of windows are joined into a line of pixels, in whole
@@ -382,7 +387,7 @@ void max_with_index(const Pool2dFwd& args, int32_t* index, int64_t begin, int64_
   const int row_step = (int)(g.rows.dilation * g.s.w), col_step = (int)g.cols.dilation;
   for (int64_t row = begin; row < end; ++row) {
     const int64_t image = row / g.s.p * g.s.h * g.s.w;
-    for_each_window_of_row(g, row, false, [&](auto size, const Window& window) FASTCNN_INLINED {
+    for_each_window_of_row(g, row, false, nullptr, [&](auto size, const Window& window) FASTCNN_INLINED {
       const int first = (int)(window.pixel / g.s.c - image);
       for_each_block<2>(window.channels, [&](auto block, int64_t c) FASTCNN_INLINED {
         const auto best = find_best(g, size, block, a.x + window.pixel + c, [&](int64_t r, int64_t col, int) {

@@ -30,7 +30,7 @@ void zero_gaps(const Geometry& g, int64_t p, float* image) {
 template <Known kKnown, class F>
 FASTCNN_INLINE void write_windows(const Geometry& g, float* dx, Span range, bool merged, F f) {
   for (int64_t row = range.begin; row < range.end; ++row) {
-    for_each_window_of_row<kKnown>(g, row, merged, f);
+    for_each_window_of_row<kKnown>(g, row, merged, nullptr, f);
     zero_gaps(g, row % g.s.p, dx + row / g.s.p * g.s.h * g.s.w * g.s.c);
   }
 }
@@ -78,10 +78,11 @@ void max_bwd_apart(const Pool2dBwd& args, int64_t begin, int64_t end) {
     const bool written =
         rows.write(a.x + at, a.dy + first * g.s.c, a.dx + at, taps.end - taps.begin, windows);
     if (!written || windows < g.s.q)
-      for_each_window_of_row<kNone>(g, row, false, [&](auto size, const Window& window) FASTCNN_INLINED {
-        const int64_t inner = window.output / g.s.c - first;
-        if (!written || inner < 0 || inner >= windows) write(size, window);
-      });
+      for_each_window_of_row<kNone>(g, row, false, nullptr,
+                                    [&](auto size, const Window& window) FASTCNN_INLINED {
+                                      const int64_t inner = window.output / g.s.c - first;
+                                      if (!written || inner < 0 || inner >= windows) write(size, window);
+                                    });
     zero_gaps(g, p, a.dx + image);
   }
   output.end();

@@ -119,9 +119,11 @@ struct Window {
 enum Known { kNone = 0, kTwo = 1, kThree = 2, kBoth = 3 };
 
 // f(size, window) for the windows of row `row` of the N P rows. Merged, those inside the image are taken as
-// one, with all channels from the first to the last of them: at a distance of one pixel just their own.
+// one, with all channels from the first to the last of them: at a distance of one pixel just their own. Or as
+// two, if x is given, so that vectors of the second lie in lines of it: NumPy's memory begins 16 bytes into
+// one, each vector lay in two, and averages of 3 x 3 of 64 channels took 1.2 to 1.4 times as long.
 template <Known kKnown = kBoth, class F>
-FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, bool merged, F f) {
+FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, bool merged, const float* x, F f) {
   const Pool2dShape& s = g.s;
   const int64_t n = row / s.p, p = row - n * s.p;
   const Span taps = g.rows.taps(p);
@@ -130,12 +132,18 @@ FASTCNN_INLINE void for_each_window_of_row(const Geometry& g, int64_t row, bool 
   const bool two = rows == 2 && s.r == 2 && s.s == 2, three = rows == 3 && s.r == 3 && s.s == 3;
   for (int64_t q = 0; q < s.q;) {
     if (q == g.inner.begin && q < g.inner.end) {
-      const int64_t step = merged ? g.inner.end - q : 1;
-      const int64_t channels = ((step - 1) * s.stride_w + 1) * s.c;
-      int64_t pixel = first + (q * s.stride_w - s.pad_left) * s.c;
+      int64_t windows = g.inner.end - q, channels = s.c, rest = channels, step = s.stride_w * s.c, to = s.c;
+      int64_t pixel = first + (q * s.stride_w - s.pad_left) * s.c, at = output + q * s.c;
+      if (merged) {
+        channels = rest = ((windows - 1) * s.stride_w + 1) * s.c;
+        const int64_t lead = x ? before_line(x + pixel, channels) : 0;
+        windows = lead > 0 ? 2 : 1;
+        if (lead > 0) channels = step = to = lead, rest -= lead;
+      }
       const auto take = [&](auto size) FASTCNN_INLINED {
-        for (; q < g.inner.end; q += step, pixel += s.stride_w * s.c)
-          f(size, Window{pixel, output + q * s.c, channels, divisor * s.s});
+        for (; windows > 0; --windows, pixel += step, at += to, channels = rest)
+          f(size, Window{pixel, at, channels, divisor * s.s});
+        q = g.inner.end;
       };
       constexpr int k2 = kKnown & kTwo ? 2 : 0, k3 = kKnown & kThree ? 3 : 0;
       if (k2 && two) {
