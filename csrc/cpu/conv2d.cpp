@@ -97,6 +97,7 @@ struct Arguments {
 // The panels of a task, which packs them itself.
 void run_private(const Direct& d, const Weights& w, const StripTask& task, Range panels, float* scratch) {
   const int64_t all = d.panel_floats / d.panel, each = d.part;
+  Strips strips(d, task);
   // Of all panels a few steps each: in the order of memory. Those of dgrad are contiguous.
   const int64_t run = d.weight_in == 1 || panels.end - panels.begin == 1 ? each : 16;
   for (int64_t begin = 0; begin < all; begin += each) {
@@ -106,8 +107,7 @@ void run_private(const Direct& d, const Weights& w, const StripTask& task, Range
     for (int64_t k = part.begin; k < part.end; k += run)
       for (int64_t i = panels.begin; i < panels.end; ++i)
         pack_steps(d, w, panel_of(i), {k, std::min(k + run, part.end)}, at(i) + (k - begin) * d.panel);
-    for (int64_t i = panels.begin; i < panels.end; ++i)
-      run_strips(d, task, {{i, i + 1}, at(i), 0, {}, 0, 1}, part);
+    for (int64_t i = panels.begin; i < panels.end; ++i) strips.run({{i, i + 1}, at(i), 0, {}, 0, 1}, part);
   }
 }
 
@@ -118,6 +118,7 @@ void run_packed(const Direct& d, const float* packed, const StripTask& task, Ran
   const float* const last = packed + (d.groups * d.panels - 1) * d.panel_floats;
   const int64_t turns = (panels.end - panels.begin) * ceil_div(all, each);
   int64_t turn = 0;
+  Strips strips(d, task);
   for (int64_t i = panels.begin; i < panels.end; i += together)
     for (int64_t begin = 0; begin < all; begin += each, ++turn) {
       const float* const weights = packed + i * d.panel_floats + begin * d.panel;
@@ -129,7 +130,7 @@ void run_packed(const Direct& d, const float* packed, const StripTask& task, Ran
       } else if (!d.turn && weights + each * d.panel <= last) {
         next = {weights + each * d.panel, (steps.end - steps.begin) * d.panel};
       }
-      run_strips(d, task, {{i, i + together}, weights, d.panel_floats, next, turn, turns}, steps);
+      strips.run({{i, i + together}, weights, d.panel_floats, next, turn, turns}, steps);
     }
 }
 

@@ -278,6 +278,8 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
     const int64_t tile = kernel.max_rows[d.panel / kernel.lanes];
     d.turn = std::max<int64_t>(1, kTurnBytes / (4 * (d.step_w * d.in_c + d.out_c)) / tile) * tile;
   }
+  const bool one_tile = d.cols <= kernel.max_rows[d.panel / kernel.lanes];
+  d.stacked = d.closed || (one_tile && !d.joined && !d.pairs && !d.clipped && !d.framed && !d.turn);
   return d;
 }
 

@@ -23,7 +23,8 @@ struct Direct : Correlation {
   int32_t joined;        // pointwise: rows follow each other in inputs and outputs, a strip spans them
   int32_t merged;        // the taps of a filter row and the channels are one contiguous run
   int32_t apart;         // a copy has the channels of a group by themselves, one plane after the other
-  int32_t closed;        // a tile is a row, and takes three taps without the zeros on its sides
+  int32_t stacked;       // a tile is a row, and a strip rows that meet the same taps
+  int32_t closed;        // the same, whose tiles take three taps without the zeros on their sides
   int32_t framed;   // columns that some tap leaves are strips down the rows, the others strips along them
   int32_t clipped;  // columns beyond the input are left out of the sums, one tap after the other
   int32_t private_panels, kept_panels;

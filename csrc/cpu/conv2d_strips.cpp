@@ -5,11 +5,11 @@ namespace fastcnn {
 namespace cpu {
 namespace {
 
-// Output rows from p on, before `end`, that a strip spans: all of joined pixels; where a tile is a row, those
-// that meet the same taps and follow each other in inputs and outputs.
+// Output rows from p on, before `end`, that a strip spans: all of joined pixels; where a tile is a row, or
+// goes down the rows, those that meet the same taps.
 int64_t rows_of_strip(const Direct& d, const Axis& h, int64_t p, int64_t end) {
   if (d.joined) return end - p;
-  if (!(d.closed || d.framed) || h.step * h.step_out > 1) return 1;
+  if (!(d.stacked || d.framed)) return 1;
   const Range taps = taps_inside(h, p, d.in_h);
   int64_t next = p + 1;
   for (; next < end; ++next) {
@@ -19,84 +19,64 @@ int64_t rows_of_strip(const Direct& d, const Axis& h, int64_t p, int64_t end) {
   return next - p;
 }
 
-// How many strips an image has, or more.
-int64_t strips_of_image(const Direct& d, Range rows, int64_t pieces) {
-  if (d.joined) return pieces;
-  if (!(d.closed || d.framed)) {
+}  // namespace
+
+Strips::Strips(const Direct& blocking, const StripTask& of)
+    : d(blocking), task(of), strip(d.pairs ? strip_of(d.pairs) : d.tile->strip) {
+  for (int64_t i = 0; i < std::min(d.phases_h, kKeptPhases); ++i) kept_h[i] = axis_h(d, i);
+  for (int64_t j = 0; j < std::min(d.phases_w, kKeptPhases); ++j) kept_w[j] = axis_w(d, j);
+  t.a_step = 1, t.b_step = d.panel;
+  far[0] = task.to.y;
+  for (const float* array : {task.to.mask, task.to.residual})
+    if (array && array != task.to.y) far[arrays++] = array;
+  outputs = arrays;
+  // Of inputs and outputs a single tile asks for one: 3x3 of 512 channels in 32 groups at 14x14, batch 32,
+  // took 1.1 times as long while none asked for outputs.
+  const bool one_tile = !d.joined && d.cols <= d.tile->max_rows[d.panel / d.tile->lanes];
+  asks_x = one_tile && task.next_x.data && task.next_y.end;
+  arrays += asks_x;
+  strips = task.at.images * (d.joined ? 1 : strips_of_image());
+}
+
+Axis Strips::phase_h(int64_t i) const { return i < kKeptPhases ? kept_h[i] : axis_h(d, i); }
+Axis Strips::phase_w(int64_t j) const { return j < kKeptPhases ? kept_w[j] : axis_w(d, j); }
+
+// How many an image has, or more.
+int64_t Strips::strips_of_image() const {
+  const Range& rows = task.at.rows;
+  if (!(d.stacked || d.framed)) {
     const int64_t of_row = d.clipped ? ceil_div(d.filter_w, d.phases_w) + 2 : 1;
     return (rows.end - rows.begin) * of_row * d.phases_h * d.phases_w;
   }
-  int64_t count = 0, columns = 1;
+  int64_t count = 0, columns = d.phases_w;
   if (d.framed) {
-    const Range within = columns_within(d, axis_w(d, 0));
+    const Range within = columns_within(d, phase_w(0));
     columns = d.cols - (within.end - within.begin);
     count = rows.end - rows.begin;
   }
   for (int64_t i = 0; i < d.phases_h; ++i) {
-    const Axis h = axis_h(d, i);
+    const Axis h = phase_h(i);
     const int64_t end = std::min(rows.end, h.outputs);
     for (int64_t p = rows.begin; p < end; p += rows_of_strip(d, h, p, end)) count += columns;
   }
   return count;
 }
 
-class Strips {
- public:
-  Strips(const Direct& d, const StripTask& task, const TurnPanels& panels, Range steps);
-  void run();
-
- private:
-  void begin_phase(const Axis& h, const Axis& w);
-  void run_image(const Axis& h, const Axis& w, int64_t image, const float* weights);
-  void run_framed(const Axis& h, const Axis& w, int64_t image, const float* weights);
-  void run_clipped(const Axis& w, const float* a, const float* b, int64_t out);
-  void run_no_tap(const Axis& w, const float* b, int64_t out);
-  void run_strip(const float* a, const float* b, int64_t out, int64_t count);
-
-  const Direct& d;
-  const StripTask& task;
-  const TurnPanels& panels;
-  const Range steps;
-  const decltype(TileKernels::strip) strip;
-  bool begins, ends;  // the sums
-  bool adds;          // the residual
-  bool asks_x;        // as it does for outputs
-  Tile t = {};
-  // What the epilogue meets lies as outputs do, and is as far: a strip asks for some of one of these arrays.
-  const float* far[3];
-  int64_t arrays = 1;
-  int64_t pieces;  // of joined pixels, so that there are as many strips for each array
-  int64_t shares;  // of an array
-  int64_t number;  // of the strip
-};
-
-Strips::Strips(const Direct& blocking, const StripTask& of, const TurnPanels& turn, Range part)
-    : d(blocking), task(of), panels(turn), steps(part), strip(d.pairs ? strip_of(d.pairs) : d.tile->strip) {
+void Strips::run(const TurnPanels& of, Range part) {
+  panels = of, steps = part;
   begins = adds = steps.begin == 0, ends = steps.end * d.panel == d.panel_floats;
-  t.a_step = 1, t.b_step = d.panel;
   // 128 -> 512 channels pointwise at 28x28 took 1 to 8 % less, 256 -> 1024 at 14x14 3 to 5 %.
   t.fetch_y = begins && !d.turn;
-  far[0] = task.to.y;
-  for (const float* array : {task.to.mask, task.to.residual})
-    if (array && array != task.to.y) far[arrays++] = array;
-  pieces = d.private_panels || panels.turns * d.images % arrays == 0 ? 1 : arrays;
-  const int64_t strips = task.at.images * strips_of_image(d, task.at.rows, pieces);
-  // Of inputs and outputs a single tile asks for one: 3x3 of 512 channels in 32 groups at 14x14, batch 32,
-  // took 1.1 times as long while none asked for outputs.
-  const bool one_tile = !d.joined && d.cols <= d.tile->max_rows[d.panel / d.tile->lanes];
-  asks_x = one_tile && task.next_x.data && task.next_y.end;
-  arrays += asks_x;
-  t.ahead = asks_x ? nullptr : panels.next.data, t.ahead_floats = ceil_div(panels.next.count, strips);
-  shares = ceil_div(panels.turns * strips, arrays);
-  number = panels.turn * strips;
-}
-
-void Strips::run() {
+  pieces = !d.joined || d.private_panels || panels.turns * d.images % outputs == 0 ? 1 : outputs;
+  const int64_t all = strips * pieces;
+  t.ahead = asks_x ? nullptr : panels.next.data, t.ahead_floats = ceil_div(panels.next.count, all);
+  shares = ceil_div(panels.turns * all, arrays);
+  number = panels.turn * all;
   const float* weights = panels.weights;
   for (int64_t i = 0; i < d.phases_h; ++i) {
-    const Axis h = axis_h(d, i);
+    const Axis h = phase_h(i);
     for (int64_t j = 0; j < d.phases_w; ++j) {
-      const Axis w = axis_w(d, j);
+      const Axis w = phase_w(j);
       begin_phase(h, w);
       for (int64_t image = 0; image < task.at.images; ++image)
         if (d.framed)
@@ -117,6 +97,8 @@ void Strips::begin_phase(const Axis& h, const Axis& w) {
   t.taps_w = d.merged || d.clipped ? 1 : w.taps;
   t.depth = d.joined ? steps.end - steps.begin : d.merged ? tap_row : d.in_g;
   t.y_row = w.step_out * d.out_c;
+  if (d.stacked) t.a_tile = h.step * task.x.row, t.y_tile = h.step_out * d.out_w * d.out_c;
+  most_rows = d.stacked ? static_cast<int>(w.outputs) : d.most_rows;
 }
 
 void Strips::run_image(const Axis& h, const Axis& w, int64_t image, const float* weights) {
@@ -141,7 +123,7 @@ void Strips::run_image(const Axis& h, const Axis& w, int64_t image, const float*
       continue;
     }
     const int64_t pixels = joined * w.outputs;
-    const int64_t turn = d.turn ? d.turn : ceil_div(pixels, d.joined ? pieces : 1);
+    const int64_t turn = d.turn ? d.turn : ceil_div(pixels, pieces);
     for (int64_t q = 0; q < pixels; q += turn)
       run_strip(a + q * t.a_row, b, out + q * t.y_row, std::min(turn, pixels - q));
   }
@@ -239,15 +221,9 @@ void Strips::run_strip(const float* a, const float* b, int64_t out, int64_t coun
     t.bias = to.bias && begins ? to.bias + first : nullptr;
     t.mask = to.mask && ends ? to.mask + out + first : nullptr;
     t.residual = to.residual && adds ? to.residual + out + first : nullptr;
-    strip(t, count, static_cast<int>(std::min(d.panel, d.out_g - column)), d.most_rows);
+    strip(t, count, static_cast<int>(std::min(d.panel, d.out_g - column)), most_rows);
   }
   if (t.ahead) t.ahead += t.ahead_floats;
-}
-
-}  // namespace
-
-void run_strips(const Direct& d, const StripTask& task, const TurnPanels& panels, Range steps) {
-  Strips(d, task, panels, steps).run();
 }
 
 }  // namespace cpu

@@ -56,8 +56,9 @@ inline Axis axis_of(const AxisShape& v, bool dgrad, int64_t phase) {
 // Taps whose input lies in [0, inputs), for output i.
 inline Range taps_inside(const Axis& a, int64_t i, int64_t inputs) {
   const int64_t first = i * a.step + a.first;
-  const int64_t begin = first < 0 ? std::min(a.taps, ceil_div(-first, a.spread)) : 0;
-  const int64_t end = first < inputs ? std::min(a.taps, (inputs - 1 - first) / a.spread + 1) : 0;
+  const auto reach = [&](int64_t n) { return a.spread == 1 ? n : ceil_div(n, a.spread); };
+  const int64_t begin = first < 0 ? std::min(a.taps, reach(-first)) : 0;
+  const int64_t end = first < inputs ? std::min(a.taps, reach(inputs - first)) : 0;
   return {begin, std::max(begin, end)};
 }
 

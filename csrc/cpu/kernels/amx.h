@@ -164,7 +164,7 @@ void block(const Tile& t, int64_t row, int rows, int tail) {
     products<2, N>(&steps, t.taps_h * t.taps_w * times, sums);
   else
     products<1, N>(&steps, t.taps_h * t.taps_w * times, sums);
-  finish_rows<N, 2>(sums, rows, t, row, tail);
+  finish_rows<N, 2>(sums, rows, t, row * t.y_row, tail);
 }
 
 // As strip() of strip.h; blocks of nearly as many rows each, whatever `most` says of other tiles.

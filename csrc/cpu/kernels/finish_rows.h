@@ -16,12 +16,11 @@ struct Rows {
   static constexpr int kValue = kCount;
 };
 
-// What follows the sums [rows][kPitch] of NV vectors, those of t's rows from `row` on. `tail`: how many lanes
-// of the last vector count. Rows of one vector are taken together: the tests for each are more than its work.
-// (Written out for the registers of each tile all this was a quarter of their object.)
+// What follows the sums [rows][kPitch] of NV vectors, those of t's rows from y + at on. `tail`: how many
+// lanes of the last vector count. Rows of one vector are taken together: the tests for each are more than its
+// work. (Written out for the registers of each tile all this was a quarter of their object.)
 template <int NV, int kPitch>
-__attribute__((noinline)) void finish_rows(const float* sums, int rows, const Tile& t, int64_t row,
-                                           int tail) {
+__attribute__((noinline)) void finish_rows(const float* sums, int rows, const Tile& t, int64_t at, int tail) {
   constexpr int kTogether = NV < 3 ? 4 / NV : 1;
   const float *const before = t.accumulate ? t.y : nullptr, *const added = t.residual, *const mask = t.mask;
   float* const y = t.y;
@@ -36,7 +35,6 @@ __attribute__((noinline)) void finish_rows(const float* sums, int rows, const Ti
     FASTCNN_UNROLL for (int j = 0; j < NV; ++j) bias[j] = read(t.bias, j);
   }
   const bool biased = t.bias;
-  int64_t at = row * y_row;
   const auto finish = [&](auto count) FASTCNN_INLINED {
     constexpr int kRows = decltype(count)::kValue;
     Vec acc[kRows][NV];
@@ -69,11 +67,11 @@ __attribute__((noinline)) void finish_rows(const float* sums, int rows, const Ti
 
 // What the epilogue meets is far, too: 16 channels at 32x32, batch 128, with a mask took 1.2 times as long
 // without, and with a residual besides (AVX-512).
-__attribute__((noinline, unused)) void ask_for_rows(const Tile& t, int64_t row, int64_t end, int cols) {
+__attribute__((noinline, unused)) void ask_for_rows(const Tile& t, int64_t at, int rows, int cols) {
   const float* const from[] = {t.fetch_y ? t.y : nullptr, t.mask, t.residual};
   for (int n = 0; n < 3; ++n)
-    for (int64_t i = row; from[n] && i < end; ++i)
-      for (int j = 0; j < cols; j += kLineFloats) __builtin_prefetch(from[n] + i * t.y_row + j, 0, 3);
+    for (int i = 0; from[n] && i < rows; ++i)
+      for (int j = 0; j < cols; j += kLineFloats) __builtin_prefetch(from[n] + at + i * t.y_row + j, 0, 3);
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ struct Tile {
   int64_t a_h, a_w, a_row, a_group, a_step;
   int64_t b_h, b_w, b_step;
   int64_t y_row;
+  int64_t a_tile, y_tile;  // from one tile to the next, where each has as many rows as the others; or 0
   int64_t taps_h, taps_w, depth;
   int64_t ahead_floats, next_y_floats;
   int32_t accumulate;  // add to what y holds
