@@ -249,8 +249,14 @@ Direct plan_direct(const OpDescriptor& op, bool dgrad) {
     const int64_t arrays = 1 + (op.epilogue.relu_mask != 0) + (op.epilogue.residual != 0);  // as outputs
     const int64_t image_bytes =
         std::max<int64_t>(4, 4 * (d.in_h * d.columns * d.in_c + arrays * d.out_h * d.out_w * d.out_c));
-    // A copied band repeats the rows it shares with the next: not fewer than 6 rows.
-    const int64_t most_bands = d.input == Input::kPaddedBand ? std::max<int64_t>(1, d.rows / 6) : d.rows;
+    // Not fewer than 6 rows of a copied band, which repeats those it shares with the next, or of groups,
+    // whose few steps for each panel do not pay for reading it, and whose panels make tasks as well: unless
+    // two of these would write parts of a line.
+    const bool by_panels = d.groups > 1 && d.out_g % kernel.lanes == 0;
+    const int64_t needed = d.input == Input::kPaddedBand ? 1
+                           : by_panels                   ? ceil_div(wanted, d.n * all_panels)
+                                                         : d.rows;
+    const int64_t most_bands = std::min(d.rows, std::max({int64_t{1}, d.rows / 6, needed}));
     const int64_t spread = std::max<int64_t>(wanted, !d.joined && flops >= kOpenFlops ? 2 : 1);
     d.bands = std::max(ceil_div(spread, d.n), ceil_div(image_bytes, kBandBytes));
     d.bands = std::max<int64_t>(1, std::min({d.bands, most_bands, d.rows / d.pool}));
