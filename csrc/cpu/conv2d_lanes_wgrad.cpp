@@ -20,10 +20,15 @@ struct Wide {
   int64_t units, chunks, parts, split;  // parts: of taps, or of `split` pieces of the channels of each
 };
 
-// Floats of dy in L2: of a band of an image, of whole blocks, and of a dense layer. Its sums are short and
-// its weights many: they are written once, where two partial sums of 3136x1024 at batch 64 took 1.6 times as
-// long.
-constexpr int64_t kBandFloats = 12 << 10, kBlockFloats = 48 << 10, kDenseFloats = 128 << 10;
+// Floats of dy in L2: of a band of an image, of whole blocks, and of a dense layer of many weights. Its sums
+// are short: they are written once, where two partial sums of 3136x1024 at batch 64 took 1.6 times as long.
+constexpr int64_t kBandFloats = 12 << 10, kBlockFloats = 48 << 10, kDenseFloats = 128 << 10,
+                  kManyWeights = 128 << 10;
+
+// Planes of x that far apart share a set of L1, which holds so many of them beside a line of dy: by tiles of
+// 16 rows 16 channels to 16 at 16x16 took twice as long.
+constexpr int64_t kSetFloats = 1024;
+constexpr int kAliasedRows = 7;
 
 Wide plan(const Conv2dShape& v) {
   const TileKernels& kernel = *kernels().tile;
@@ -33,9 +38,9 @@ Wide plan(const Conv2dShape& v) {
   d.width = d.panels * d.panel;
   d.blocks = v.n / kBatchLanes;
   const int64_t row = v.q * kBatchLanes * d.width;
-  const bool dense = v.p * v.q == 1;
+  const bool dense = v.p * v.q == 1 && dw_floats(v) >= kManyWeights;
   const int64_t most = dense ? kDenseFloats : kBlockFloats;
-  d.bands = dense ? 1 : std::min(v.p, ceil_div(v.p * row, kBandFloats));
+  d.bands = v.p * v.q == 1 ? 1 : std::min(v.p, ceil_div(v.p * row, kBandFloats));
   d.unit_blocks =
       d.bands > 1 || v.stride_w > 1 ? 1 : std::max<int64_t>(1, std::min(d.blocks, most / (v.p * row)));
   d.units = ceil_div(d.blocks, d.unit_blocks) * d.bands;
@@ -80,6 +85,7 @@ void run_tiles(const Conv2dShape& v, const Wide& d, const Unit& at, const float*
   Tile t = {};
   t.a_row = x_plane(v), t.a_group = 3 * t.a_row, t.a_step = 1;
   t.b_step = d.panel, t.y_row = v.k, t.accumulate = !at.first;
+  const int most = x_plane(v) % kSetFloats ? kernels().tile->max_rows[1] : kAliasedRows;
   for (int64_t part = parts.begin; part < parts.end; ++part) {
     const int64_t tap = part / d.split, r = tap / v.s, s = tap % v.s;
     const Range channels = part_of(v.c, d.split, part % d.split);
@@ -102,8 +108,7 @@ void run_tiles(const Conv2dShape& v, const Wide& d, const Unit& at, const float*
       t.b = turned + i * panel_floats + (any ? ((p.begin - at.rows.begin) * v.q + q.begin) * pixel : 0);
       t.y = dw + (tap * v.c + channels.begin) * v.k + i * d.panel;
       kernels().tile->strip(t, channels.end - channels.begin,
-                            static_cast<int>(std::min(d.panel, v.k - i * d.panel)),
-                            kernels().tile->max_rows[1]);
+                            static_cast<int>(std::min(d.panel, v.k - i * d.panel)), most);
     }
   }
 }
