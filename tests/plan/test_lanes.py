@@ -35,7 +35,7 @@ from plan_networks import (
 
 import fastcnn
 from fastcnn.testing import reference, winograd
-from fastcnn.testing.compare import assert_exact, assert_within
+from fastcnn.testing.compare import assert_exact, assert_within, sum_bound
 from fastcnn.testing.graph import GraphReference
 from fastcnn.testing.network import Chain
 
@@ -278,6 +278,41 @@ def test_winograd_of_real_numbers(size: int, form: winograd.Form, rng: np.random
     assert_within(predict(model, x, 16), wanted, bound, "predictions")
 
 
+# A chunk of one sample and of many, units of some columns and of several rows, borders that cut a tile.
+WINOGRAD_GRADIENTS: dict[str, list[Node]] = {
+    "no borders": chain((8, 10, 16), conv2d(33, 5, use_bias=False)),
+    "columns in parts": chain((6, 25, 32), conv2d(67, 5, padding="same")),
+    "rows together": chain((13, 9, 17), conv2d(32, 5, padding="same")),
+}
+
+
+@pytest.mark.parametrize("batch", [16, 45, 64])
+@pytest.mark.parametrize("name", WINOGRAD_GRADIENTS)
+def test_winograd_weight_gradients(name: str, batch: int, rng: np.random.Generator) -> None:
+    graph = Graph(WINOGRAD_GRADIENTS[name], [1], rng)
+    check_training(graph, rng, batch)
+    assert "conv2d_wgrad_lanes_winograd" in rows(graph.model, batch)
+    graph.compile(math="strict")
+    assert "winograd" not in rows(graph.model, batch)
+
+
+def test_winograd_weight_gradient_of_real_numbers(rng: np.random.Generator) -> None:
+    """Of weights that are zero, so that the output's gradient is known and what they become is theirs."""
+    graph = Graph(chain((11, 12, 16), conv2d(32, 5, padding="same")), [1], rng)
+    x = rng.standard_normal((48, 11, 12, 16)).astype(np.float32)
+    dy = rng.standard_normal((48, 11, 12, 32)).astype(np.float32)
+    assert "conv2d_wgrad_lanes_winograd" in rows(graph.model, 48)
+    graph.model.set_parameters([np.zeros_like(w) for w in graph.weights])
+    run(graph.model.session("train", (x,), (-dy,), None, 48))
+    dw, db = (-w for w in graph.model.get_parameters())
+    images, gradient = x.astype(np.float64), dy.astype(np.float64)
+    wanted = reference.conv2d_wgrad(images, gradient, (5, 5), padding=2)
+    at = winograd.Geometry((2, 2))
+    assert_within(dw, wanted, winograd.wgrad_bound(images, gradient, wanted, at, "five taps"), "kernel")
+    sums = gradient.sum((0, 1, 2))
+    assert_within(db, sums, sum_bound(sums, np.abs(gradient).sum((0, 1, 2)), 48 * 11 * 12), "bias")
+
+
 @pytest.mark.parametrize("batch", [1, 15])
 def test_a_part_of_a_block_stays_channels_last(batch: int, rng: np.random.Generator) -> None:
     graph = Graph(NETWORKS["max-pool"], [len(NETWORKS["max-pool"]) - 1], rng)
@@ -368,6 +403,17 @@ def test_threads(batch: int) -> None:
     alone = trained(nodes, 1, batch)
     for threads in (2, 3, 5):
         assert trained(nodes, threads, batch) == alone
+
+
+@pytest.mark.usefixtures("keep_threads")
+def test_threads_of_winograd_and_many_weights() -> None:
+    nodes = chain(
+        (12, 14, 16), conv2d(32, 5), op("relu"), op("flatten"), dense(410), dense(10), op("softmax")
+    )
+    assert "conv2d_wgrad_lanes_winograd" in rows(build(nodes, MOMENTUM), 48)
+    alone = trained(nodes, 1, 48)
+    for threads in (2, 3, 5):
+        assert trained(nodes, threads, 48) == alone
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 5), (4, 4, 4), (1, 7, 1)])

@@ -45,6 +45,15 @@ struct Five {
     u[5] = three[3];
     u[6] = w[4];
   }
+  // G^T.
+  FASTCNN_INLINE void gradient(const Vec* u, Vec* w) {
+    const Vec half = broadcast(0.5f), outer = (u[2] + u[4]) * half;
+    w[0] = u[0] + outer;
+    w[1] = (u[2] - u[4]) * half;
+    w[2] = outer + u[5];
+    w[3] = u[1] + u[3];
+    w[4] = u[3] + u[6];
+  }
 };
 
 FASTCNN_INLINE void output_of(Vec a, Vec b, Vec c, Vec d, Vec (&y)[2]) {
@@ -73,6 +82,24 @@ void filter(const WinogradFilter& f) {
       FASTCNN_UNROLL for (int s = 0; s < kPoints; ++s) block.put(f.u + (kPoints * r + s) * f.count + i, u[s]);
     }
   });
+}
+
+void filter_gradient(const float* from, float* dw, int64_t count) {
+  constexpr int kTaps = Five::kTaps, kPoints = Five::kPoints;
+  for (int64_t i = 0; i < count; i += kLanes) {
+    Vec cols[kPoints][kTaps];
+    for (int s = 0; s < kPoints; ++s) {
+      Vec d[kPoints];
+      FASTCNN_UNROLL for (int r = 0; r < kPoints; ++r) d[r] = load(from + (kPoints * r + s) * count + i);
+      Five::gradient(d, cols[s]);
+    }
+    for (int r = 0; r < kTaps; ++r) {
+      Vec d[kPoints], w[kTaps];
+      FASTCNN_UNROLL for (int s = 0; s < kPoints; ++s) d[s] = cols[s][r];
+      Five::gradient(d, w);
+      FASTCNN_UNROLL for (int s = 0; s < kTaps; ++s) store(dw + (kTaps * r + s) * count + i, w[s]);
+    }
+  }
 }
 
 // One vector of rows [begin, end) of a tile's points. All columns of points would not stay in registers:
@@ -124,6 +151,28 @@ void input(const WinogradInput& arguments) {
       for (int i = 0; i < kBatchLanes; i += kLanes)
         transform_input<Form>(tile + i, kPixelsRow, a.begin, a.end, v + i, point);
     }
+}
+
+void gradient(const WinogradGradient& arguments) {
+  const WinogradGradient a = arguments;
+  const Vec sign = broadcast(a.subtracts ? -1.0f : 1.0f);
+  const int64_t position = opaque(a.position);
+  for (int64_t t = 0; t < a.tiles; ++t) {
+    const bool right = 2 * t + 1 < a.columns;
+    const int64_t first = 2 * t * a.pixel;
+    float* w = a.w + t * a.pixel;
+    for (int64_t i = 0; i < a.pixel; i += kLanes, w += kLanes) {
+      const auto column = [&](int64_t at) FASTCNN_INLINED {
+        const Vec upper = a.upper ? load(a.upper + at) : Vec{};
+        return a.lower ? fma(sign, load(a.lower + at), upper) : upper;
+      };
+      const Vec c = column(first + i), d = right ? column(first + a.pixel + i) : Vec{};
+      store(w, c);
+      store(w + position, c + d);
+      store(w + 2 * position, c - d);
+      store(w + 3 * position, Vec{} - d);
+    }
+  }
 }
 
 // The outputs of a tile.
@@ -190,7 +239,7 @@ void output(const WinogradOutput& arguments) {
 
 extern const LanesWinogradKernels lanes_winograd_kernels;
 const LanesWinogradKernels lanes_winograd_kernels = {
-    {filter<Three>, filter<Five>}, {input<Three>, input<Five>}, output};
+    {filter<Three>, filter<Five>}, {input<Three>, input<Five>}, output, gradient, filter_gradient};
 
 }  // namespace FASTCNN_ISA_NS
 }  // namespace cpu

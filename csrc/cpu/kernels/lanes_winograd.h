@@ -7,7 +7,7 @@
 // products of each position are those of a 1x1 convolution (lanes.h). A filter of 5x5 is along each axis
 // F(2,3) of three taps beside F(2,2) of two: an output is the sum of both, and products that meet the same
 // outputs share a position. The numbers are still 0, 1 and -1, but for halves in G. Called by
-// cpu/conv2d_lanes_winograd.cpp.
+// cpu/conv2d_lanes_winograd.cpp and cpu/conv2d_lanes_winograd_wgrad.cpp.
 #pragma once
 #include "../../base/shape.h"
 
@@ -59,11 +59,25 @@ struct WinogradOutput {
   int32_t relu, pool;
 };
 
+// The positions of a row, w[position][tile][i] for i < pixel, of A dy A^T: of two rows of dy
+// [columns][pixel], either of which may be missing, of their sum or with `subtracts` of the upper less the
+// lower.
+struct WinogradGradient {
+  const float *upper, *lower;
+  float* w;
+  int64_t position;  // from one to the next, floats
+  int64_t pixel, tiles, columns;
+  int32_t subtracts;
+};
+
 // Filters and inputs for each of kWinogradAxes.
 struct LanesWinogradKernels {
   void (*filter[2])(const WinogradFilter&);
   void (*input[2])(const WinogradInput&);
   void (*output)(const WinogradOutput&);
+  void (*gradient)(const WinogradGradient&);
+  // Of 5x5 taps: dw[r][s][i] = (G^T d G)[r][s] of d[point][i], i < count, a multiple of 16.
+  void (*filter_gradient)(const float* d, float* dw, int64_t count);
 };
 
 }  // namespace cpu
