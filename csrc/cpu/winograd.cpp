@@ -288,11 +288,16 @@ bool chosen(const OpDescriptor& op, bool dgrad, Order order) {
                  !pools_whole_windows(e, v)))
     return false;
   const Winograd d = plan_winograd(op, dgrad, order);
+  if (!fits_caches(d)) return false;
   const double clocks = winograd_clocks(d);
   const bool pairs = dgrad ? supports_conv2d_dgrad_bfloat16(op) : supports_conv2d_fprop_bfloat16(op);
   // What the model cannot see is worth 5 %, and 10 % of strides: 256 to 512 channels, an image of 14x14 and
   // kept filters, took up to 1.1 times as long with 25 products to a tile of which a quarter was outside.
-  const double least_gain = v.stride_h > 1 ? 0.9 : 0.95;
+  // Other filters than 3x3 took up to 1.1 times as long where the model saw 0.9, of few tiles on AVX2 where
+  // it saw 0.85.
+  const double least_gain = v.r != 3 || v.s != 3 ? kernels().tile->lanes < 16 ? 0.8 : 0.85
+                            : order >= kStrided  ? 0.9
+                                                 : 0.95;
   if (clocks > least_gain * direct_clocks(d) * (pairs ? bfloat16_cost(op) : 1)) return false;
   return order != kF4 || clocks < winograd_clocks(plan_winograd(op, dgrad, kF2));
 }

@@ -11,6 +11,7 @@ namespace {
 // what the team shares, in L3 (in parts of 12 MB, 512 channels at 14x14, batch 8, took 1.04 times as long, as
 // each transforms all filters).
 constexpr int64_t kPartBytes = 640 << 10, kFilterBytes = 6 << 20, kSharedBytes = 16 << 20;
+constexpr int64_t kMostPartBytes = 900 << 10;
 constexpr int64_t kWideSteps = 192;
 // From so many on the sums of a part are long enough to be added to M, and its filters are no more than those
 // of 3x3, which a task makes and has in its L2. (All parts of 5x5 at once, 512 channels at 14x14, batch 4,
@@ -37,6 +38,7 @@ struct TransformClocks {
 };
 constexpr TransformClocks kTransform[] = {{40, 60, 110}, {240, 190, 160}, {60, 40, 110}, {40, 110, 110}};
 constexpr double kRegisterTile = 30, kFloatRead = 1;
+constexpr double kStreamBytes = 512 << 10, kStreamed = 6;  // bytes in a clock
 // Of F(2) where V and M stay in L1, and more for a last vector that channels do not fill.
 constexpr TransformClocks kNearTransform = {40, 40, 110}, kNearRest = {80, 40, 0};
 constexpr double kNearRegisterTile = 10;
@@ -66,6 +68,23 @@ double filter_clocks(const Winograd& d) {
 }
 
 double vectors(int64_t channels) { return static_cast<double>(ceil_div(channels, kernels().tile->lanes)); }
+
+// Other filters than 3x3.
+bool splits(const Correlation& d) { return d.height.filter != 3 || d.width.filter != 3; }
+
+// What streams past each part's tiles of an own V: U from L3, where a core's L2 has no room for it beside V.
+// Without, 512 channels to 16 took up to 1.4 times as long as directly (AVX2), 512 to 128 at 8x8 1.16 times.
+double stream_clocks(const Winograd& d) {
+  const double bytes = 4.0 * static_cast<double>(d.u_met * d.in_c * d.panels * d.panel);
+  if (d.shared || !splits(d) || bytes < kStreamBytes) return 0;
+  return bytes * static_cast<double>(d.parts) / (by_halves() ? 2 * kStreamed : kStreamed);
+}
+
+// The direct kernel's vectors of output channels, some of half the lanes.
+double direct_vectors(const Winograd& d) {
+  const int64_t lanes = splits(d) ? tiles_of(d.out_c).lanes : kernels().tile->lanes;
+  return static_cast<double>(round_up(d.out_c, lanes)) / static_cast<double>(kernels().tile->lanes);
+}
 
 // Of the taps of an axis those that meet the input, which the direct kernel leaves out along rows.
 double taps_met(const AxisShape& axis, const Correlation& d, int64_t phases, int64_t inputs) {
@@ -184,7 +203,7 @@ Winograd plan_winograd(const OpDescriptor& op, bool dgrad, Order order) {
     d.v_points *= d.groups_h.parts * d.groups_w.parts;
     d.u_points *= d.groups_h.count() * d.groups_w.count();
   }
-  const bool split = d.groups_h.count() * d.groups_w.count() > 1;
+  const bool split = splits(d);
   d.apart = split && !phases && d.in_c >= kApartChannels;
   d.channels = round_up(d.in_c, kernel.lanes);
   // Nearly equal panels, wide ones where tiles or panels are enough for a team. (Sums of 128 took as long,
@@ -214,8 +233,8 @@ Winograd plan_winograd(const OpDescriptor& op, bool dgrad, Order order) {
   const int64_t tile_bytes = d.v_met * d.channels * 4, panel_bytes = d.u_met * d.in_c * d.panel * 4;
   const int64_t strips = ceil_div(d.tiles, d.strip);
   const int64_t most = kPartBytes / tile_bytes / d.strip;
-  const int64_t least = split ? std::max<int64_t>(1, std::min(most, ceil_div(least_tiles, d.strip)))
-                              : ceil_div(least_tiles, d.strip);
+  int64_t least = ceil_div(least_tiles, d.strip);
+  if (split) least = strips < few * least ? 1 : std::max<int64_t>(1, std::min(most, least));
   d.part = std::max(least, std::min(most, ceil_div(strips, kTasks)));
   // With fewer parts than `few` a team waits for its last ones: then panels, if there are more, share the
   // work better. Kept ones are tasks of their own, which make V again where another member has it: V from
@@ -237,6 +256,13 @@ Winograd plan_winograd(const OpDescriptor& op, bool dgrad, Order order) {
   return d;
 }
 
+bool fits_caches(const Winograd& d) {
+  // A float of V that meets a vector or two of 8 lanes waits for L2: 256 channels to 12 took 1.1 times as
+  // long as directly, 192 to 16 up to 1.2 times.
+  if (splits(d) && kernels().tile->lanes < 16 && d.in_c > 3 * d.out_c) return false;
+  return d.shared || !splits(d) || 4 * d.part * d.v_met * d.channels <= kMostPartBytes;
+}
+
 double winograd_clocks(const Winograd& d) {
   const double tiles = static_cast<double>(d.tiles), in = vectors(d.in_c), out = vectors(d.out_c);
   const double register_tiles = static_cast<double>(ceil_div(d.tiles, d.strip) * d.panels);
@@ -247,8 +273,9 @@ double winograd_clocks(const Winograd& d) {
   each.output *= phases;
   const double filters = d.in_c * out, register_tile = d.turn ? kNearRegisterTile : kRegisterTile;
   const double multiplied = d.turn ? register_tiles * d.strip : tiles;  // those beyond the last as well
-  const double products = static_cast<double>(d.products) * multiplied * filters * step_clocks(d) +
-                          register_tile * phases * d.m_points * register_tiles;
+  const double sums = static_cast<double>(d.products) * multiplied * filters * step_clocks(d) +
+                      register_tile * phases * d.m_points * register_tiles;
+  const double products = std::max(sums, stream_clocks(d));
   const int64_t lanes = kernels().tile->lanes;
   const double rests = (d.in_c % lanes ? kNearRest.input : 0) + (d.out_c % lanes ? kNearRest.output : 0);
   return (d.kept ? std::max(products, read_clocks(d, d.u_met))
@@ -263,9 +290,9 @@ double direct_clocks(const Winograd& d) {
   const double register_tiles =
       static_cast<double>(d.n * d.rows * ceil_div(d.cols, d.strip) * d.panels) * phases;
   const int64_t taps = d.height.filter * d.width.filter;
-  const double filters = static_cast<double>(taps * d.in_c) * vectors(d.out_c);
+  const double filters = static_cast<double>(taps * d.in_c) * direct_vectors(d);
   const double pixels = static_cast<double>(d.n * d.out_h * d.out_w) / phases;
-  const double met = taps > 9 ? taps_met(d.height, d, d.phases_h, d.in_h) : 1;
+  const double met = splits(d) ? taps_met(d.height, d, d.phases_h, d.in_h) : 1;
   const double products = met * pixels * filters * step_clocks(d) + kRegisterTile * register_tiles;
   return d.kept ? std::max(products, read_clocks(d, taps)) : products;
 }

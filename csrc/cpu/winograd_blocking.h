@@ -47,6 +47,8 @@ Flips flips_of(const Correlation&, Order);
 Terms terms_of(const Winograd&, const Groups&, int64_t group, int64_t point, int64_t step);
 bool fits_winograd(const Conv2dShape&, bool dgrad, Order);
 Winograd plan_winograd(const OpDescriptor&, bool dgrad, Order);
+// Whether an own V stays in a task's L2, of other filters than 3x3, whose V of a few tiles may be large.
+bool fits_caches(const Winograd&);
 // In clocks, as far as they can be compared.
 double winograd_clocks(const Winograd&);
 double direct_clocks(const Winograd&);

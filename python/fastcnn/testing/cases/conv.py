@@ -312,29 +312,29 @@ WINOGRAD: tuple[ConvCase, ...] = (
 
 # Filters of other sizes, whose parts Winograd's kernels take, forward and backward.
 WINOGRAD_PARTS: tuple[ConvCase, ...] = (
-    ConvCase(2, 13, 14, 33, 34, r=5, s=5, padding="same"),
-    ConvCase(1, 15, 19, 48, 40, r=4, s=4, padding=((0, 2), (1, 0))),
-    ConvCase(2, 12, 14, 40, 35, r=5, s=4),
-    ConvCase(2, 14, 17, 40, 48, r=3, s=5, padding="same"),
-    ConvCase(1, 14, 15, 48, 33, r=6, s=7, padding=2),
-    ConvCase(2, 22, 21, 32, 40, r=5, s=5, dilation_rate=(2, 1), padding="same"),
+    ConvCase(4, 28, 30, 47, 63, r=5, s=5, padding="same"),
+    ConvCase(6, 27, 29, 48, 64, r=4, s=4, padding=((0, 2), (1, 0))),
+    ConvCase(6, 26, 25, 64, 47, r=5, s=4),
+    ConvCase(6, 28, 27, 48, 48, r=3, s=5, padding="same"),
+    ConvCase(4, 24, 25, 48, 61, r=6, s=7, padding=2),
+    ConvCase(4, 28, 28, 32, 48, r=5, s=5, dilation_rate=(2, 1), padding="same"),
     # Outputs that see nothing but zeros; its gradient leaves out pixels of dy.
     ConvCase(2, 11, 12, 32, 48, r=4, s=5, padding=((4, 6), (5, 5))),
     # Outputs that are a single tile.
-    ConvCase(60, 6, 6, 48, 48, r=5, s=5),
+    ConvCase(99, 6, 6, 48, 64, r=5, s=5),
     # Of both strides: phases of two taps, of two beside three, and of three.
     ConvCase(3, 40, 35, 96, 130, r=4, s=4, strides=(2, 2), padding=1),
-    ConvCase(3, 39, 44, 65, 128, r=4, s=4, strides=(2, 2)),
-    ConvCase(2, 27, 24, 64, 36, r=5, s=5, strides=(2, 2), padding="same"),
-    ConvCase(3, 34, 35, 48, 64, r=5, s=4, strides=(2, 2), padding=((1, 0), (3, 2))),
-    ConvCase(2, 30, 27, 40, 40, r=6, s=6, strides=(2, 2), padding=2),
+    ConvCase(4, 39, 44, 64, 128, r=4, s=4, strides=(2, 2)),
+    ConvCase(6, 31, 32, 64, 63, r=5, s=5, strides=(2, 2), padding="same"),
+    ConvCase(6, 38, 36, 48, 64, r=5, s=4, strides=(2, 2), padding=((1, 0), (3, 2))),
+    ConvCase(6, 34, 35, 48, 64, r=6, s=6, strides=(2, 2), padding=2),
     # So many channels that each part is added to M on its own; the team shares the tiles of the last ones.
-    ConvCase(2, 13, 15, 130, 34, r=5, s=5, padding="same"),
+    ConvCase(5, 17, 19, 130, 64, r=5, s=5, padding="same"),
     ConvCase(1, 12, 14, 150, 260, r=5, s=5, padding="same"),
-    ConvCase(3, 19, 21, 130, 270, r=5, s=4, strides=(2, 2), padding=1),
+    ConvCase(4, 23, 24, 144, 272, r=5, s=4, strides=(2, 2), padding=1),
     # Parts of an image, and several blocks of output channels.
-    ConvCase(2, 30, 29, 40, 130, r=5, s=5, strides=(2, 2), padding=1),
-    ConvCase(2, 30, 29, 40, 130, r=4, s=4, padding="same"),
+    ConvCase(6, 32, 31, 48, 130, r=5, s=5, strides=(2, 2), padding=1),
+    ConvCase(3, 30, 29, 48, 130, r=4, s=4, padding="same"),
     # So many tiles that weight gradients take F(4), and sum several chunks of F(2).
     ConvCase(2, 30, 29, 48, 40, r=5, s=5, padding="same"),
     ConvCase(1, 31, 41, 64, 64, r=4, s=5, padding="same"),
