@@ -61,9 +61,6 @@ struct Split {
   int64_t first[kMostParts];
 
   int64_t taps(int64_t part) const { return part < threes ? 3 : 2; }
-  // The i-th point, 0 <= i < 4, of the first so many parts is not zero.
-  int64_t parts_of(int64_t point) const { return point < 3 ? parts : threes; }
-  int64_t points() const { return 3 * parts + threes; }  // of all parts
 };
 
 // Of 2 to 7 taps, 4 to 7 with stride 2; for others there is none, parts is 0.
