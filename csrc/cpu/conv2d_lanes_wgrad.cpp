@@ -25,11 +25,6 @@ struct Wide {
 constexpr int64_t kBandFloats = 12 << 10, kBlockFloats = 48 << 10, kDenseFloats = 128 << 10,
                   kManyWeights = 128 << 10;
 
-// Planes of x that far apart share a set of L1, which holds so many of them beside a line of dy: by tiles of
-// 16 rows 16 channels to 16 at 16x16 took twice as long.
-constexpr int64_t kSetFloats = 1024;
-constexpr int kAliasedRows = 7;
-
 Wide plan(const Conv2dShape& v) {
   const TileKernels& kernel = *kernels().tile;
   Wide d = {};

@@ -50,11 +50,6 @@ constexpr int64_t kShortSum = 128, kSweepRows = 24, kSmallOutput = 256 << 10;
 // times by the copy, 40x1024x1024 and 32x2048x512 1.3 times without).
 constexpr int64_t kManyRows = 80, kFewRows = 32, kFewSlice = 256, kFewCols = 256;
 bool aliased(int64_t floats) { return floats % 512 == 0; }
-constexpr int64_t kSetFloats = 1024;  // that apart, floats share a set of L1 of a page a way
-
-// Rows of an a that begin that far apart, as many as such a set holds beside a line of b: by tiles of 16
-// rows, or 14, 64x16x1024 took 2.1 times as long, 64x32x2048 1.15 times and with AVX2 33x17x4096 1.4 times.
-constexpr int64_t kAliasedRows = 7;
 
 // The tiles of 8 lanes make more panels, which a short sum does not pay for (2048x33x8 of a transposed a took
 // 1.2 times as long by them) and each of which reads a (so from 33 columns on of a transposed one 300x40x1000

@@ -222,9 +222,9 @@ struct Equal {
 };
 
 // Tiles of MR rows of what t describes, which is the caller's (a copy to move on in took 10 to 20 cycles of
-// each strip). What they have in common is worked out once: a call for each tile took
-// 40 cycles more, a third of a tile with a sum of ten. Sums that meet more than a bias and ReLU, or end in
-// part of a vector, are finished in memory.
+// each strip). What they have in common is worked out once: a call for each tile took 40 cycles more, a third
+// of a tile with a sum of ten. Sums that meet more than a bias and ReLU, or end in part of a vector, are
+// finished in memory.
 template <class Number, int MR, int NV, bool kCopies = false>
 void tile(const Tile& t, const Equal& all, int tail, const Far& far) {
   const Walk walk(t);

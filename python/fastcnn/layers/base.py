@@ -194,10 +194,8 @@ class Layer(Configurable, Own):
         raise without(type(self).__name__, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if (
-            name in self._prefixes or name in self._statistics
-        ):  # else it would hide the weights and change none
-            self.set_weight(name, value)
+        if name in self._prefixes or name in self._statistics:
+            self.set_weight(name, value)  # an attribute would hide the weights and change none
         else:
             super().__setattr__(name, value)
 
